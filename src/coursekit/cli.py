@@ -1,0 +1,118 @@
+"""The command line: `coursekit …`. Thin: it reads options, calls the library, prints a table."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from coursekit.errors import CourseError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+lessons_app = typer.Typer(no_args_is_help=True, help="Build the notebooks, or copy them to where you work.")
+app.add_typer(lessons_app, name="lessons")
+
+Data = Annotated[str, typer.Option(help="`mini`, or a folder laid out as COCO is.")]
+MEANINGS = {
+    "AP": "mean over IoU 0.50 to 0.95", "AP50": "a box is right at IoU 0.50", "AP75": "a box is right at IoU 0.75",
+    "AP_small": "area under 32²", "AP_medium": "area 32² to 96²", "AP_large": "area over 96²",
+    "AR_1": "recall with 1 box an image", "AR_10": "with 10", "AR_100": "with 100",
+    "AR_small": "recall, area under 32²", "AR_medium": "32² to 96²", "AR_large": "over 96²",
+}  # fmt: skip
+
+
+def main() -> None:
+    """Run the command line. What the user can put right ends in one line and exit code 2."""
+    try:
+        app()
+    except CourseError as error:
+        print(f"coursekit: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("coursekit: stopped.", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def demo(
+    data: Data = "mini",
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs/demo"),
+    overfit: Annotated[int | None, typer.Option(help="Train and score on the first N training images: can it learn at all?")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
+) -> None:
+    """Train a detector in a few minutes, score it on images it has not seen, and draw what it found."""
+    from coursekit.demo import demo as run_demo  # torch takes seconds to import: not for --help
+
+    metrics = run_demo(data, out, overfit=overfit, seed=seed)
+    what = f"the same {overfit} images" if overfit else "images it has not seen"
+    print_metrics(metrics, f"{data}: scored on {what}")
+    print(f"Now look at {out / 'predictions.png'}, then open the first lesson: make lab (or: coursekit lessons copy work)")
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for the run; it must not hold one yet.")],
+    epochs: Annotated[int, typer.Option(help="How often every image is seen.")] = 12,
+    batch: Annotated[int, typer.Option(help="Images a step.")] = 8,
+    lr: Annotated[float, typer.Option(help="Highest learning rate; the backbone's is a tenth of it.")] = 1e-3,
+    backbone: Annotated[str, typer.Option(help="Any timm model with features_only.")] = "tf_efficientnet_lite0",
+    size: Annotated[int, typer.Option(help="Long side in pixels that images are resized to.")] = 320,
+    seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
+) -> None:
+    """Train a detector and keep it."""
+    from coursekit.demo import train_run
+
+    train_run(data, out, epochs=epochs, batch=batch, lr=lr, backbone=backbone, size=size, seed=seed)
+    print(f"Kept in {out}. Score it: coursekit evaluate {out} --data {data}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A folder that demo or train wrote.")],
+    data: Data,
+    split: Annotated[str, typer.Option(help="`val`, or `train` to see what it has merely learned by heart.")] = "val",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Score a trained detector with COCO's twelve numbers."""
+    from coursekit.demo import evaluate_run
+
+    metrics = evaluate_run(run, data, split)
+    if as_json:
+        print(json.dumps(metrics))
+    else:
+        print_metrics(metrics, f"{run} on {data}, {split}")
+
+
+@lessons_app.command("build")
+def lessons_build(check: Annotated[bool, typer.Option("--check", help="Change nothing; name what is stale.")] = False) -> None:
+    """Make the notebooks of `solutions/` and `course/` from `solutions/*.py`."""
+    from coursekit.lessons.build import build
+
+    for path in build(check=check):
+        print(path)
+
+
+@lessons_app.command("copy")
+def lessons_copy(folder: Annotated[Path, typer.Argument(help="Where you work, such as `work`.")]) -> None:
+    """Copy the lessons into a folder. What is there already stays as it is."""
+    from coursekit.lessons.copy import copy_lessons
+
+    copied, kept = copy_lessons(folder)
+    print(f"{folder}: {len(copied)} new, {len(kept)} already there and left alone.")
+
+
+def print_metrics(metrics: dict[str, float], title: str) -> None:
+    """COCO's numbers as a table; the rest in a line under it."""
+    table = Table(title=title)
+    table.add_column("number")
+    table.add_column("value", justify="right")
+    table.add_column("meaning")
+    for name, meaning in MEANINGS.items():
+        table.add_row(name, "no truth" if metrics[name] == -1 else f"{metrics[name]:.3f}", meaning)
+    Console().print(table)
+    if "seconds" in metrics:
+        print(f"{metrics['seconds']:.0f} s of training, {metrics['images_per_second']:.1f} images a second")

@@ -1,0 +1,45 @@
+"""Boxes as COCO writes them, boxes as a detector wants them, and boxes that move with their image."""
+
+import torch
+from torch import Tensor
+
+
+def xywh_to_xyxy(boxes: Tensor) -> Tensor:
+    """COCO's boxes (left, top, width, height) as two corners (left, top, right, bottom).
+
+    Args:
+        boxes: (..., 4) in pixels, any dtype.
+
+    Returns:
+        (..., 4) in pixels, same dtype.
+
+    >>> xywh_to_xyxy(torch.tensor([[10., 20., 30., 40.]]))
+    tensor([[10., 20., 40., 60.]])
+    """
+    x, y, width, height = boxes.unbind(-1)
+    return torch.stack([x, y, x + width, y + height], dim=-1)
+
+
+def xyxy_to_xywh(boxes: Tensor) -> Tensor:
+    """Two corners (left, top, right, bottom) as COCO's (left, top, width, height). Shapes as in `xywh_to_xyxy`.
+
+    >>> xyxy_to_xywh(torch.tensor([[10., 20., 40., 60.]]))
+    tensor([[10., 20., 30., 40.]])
+    """
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return torch.stack([x1, y1, x2 - x1, y2 - y1], dim=-1)
+
+
+def flip_with_boxes(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Mirror an image left to right, and its boxes with it.
+
+    Args:
+        image: (C, H, W).
+        boxes: (N, 4) xyxy in pixels of the image.
+
+    Returns:
+        The image and the boxes, new tensors. x1 and x2 change places: the left edge comes from the right one.
+    """
+    width = image.shape[-1]
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return image.flip(-1), torch.stack([width - x2, y1, width - x1, y2], dim=-1)

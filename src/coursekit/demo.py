@@ -1,0 +1,141 @@
+"""The whole path in one function: data, training, score, pictures. `coursekit demo` calls it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import torch
+from tqdm.auto import tqdm
+
+from coursekit.data import CocoDataset, load
+from coursekit.errors import SettingError
+from coursekit.evaluation import detect, run, score
+from coursekit.files import make_folder, new_file
+from coursekit.precision import best_device
+from coursekit.show import loss_curves, save, truth_beside_prediction
+from coursekit.training import DetectorConfig, RunConfig, Settings, Step, load_run, save_run, train
+from coursekit.training.loop import check_settings
+from coursekit.training.run import WEIGHTS, check_classes
+
+IMAGES_TO_SEE = 2640  # 11 epochs of mini: some two and a half minutes on two cores
+OVERFIT_STEPS = 160
+MOST_VAL_IMAGES = 500
+
+
+def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> dict[str, float]:
+    """Train a detector for a few minutes, score it, and leave its files in `out`.
+
+    Args:
+        data: a recipe's name or a folder laid out as COCO is.
+        out: where config.json, curves.png, metrics.json, model.safetensors and predictions.png go.
+        overfit: train and score on the first so many training images: can it learn at all?
+        seed: of everything that draws.
+
+    Returns:
+        COCO's twelve numbers, `seconds` of training and `images_per_second`.
+    """
+    if overfit is not None and overfit < 1:
+        raise SettingError(f"--overfit {overfit}: take at least 1 image, or leave the option out.")
+    train_set, val_set = _sets(data, overfit)
+    make_folder(out)
+    check_images(train_set)
+    if val_set is not train_set:
+        check_images(val_set)
+    config = RunConfig(
+        data=data,
+        categories=train_set.categories,
+        detector=DetectorConfig(num_classes=len(train_set.classes)),
+        settings=_settings(len(train_set), overfit, seed),
+        overfit=overfit,
+    )
+    torch.manual_seed(seed)
+    model = config.detector.build(pretrained=True)
+    history = train(model, train_set, config.settings)
+    save_run(out, model, config)
+    metrics = score(detect(model, val_set), val_set)
+    metrics |= {"seconds": history[-1].seconds, "images_per_second": history[-1].images / history[-1].seconds}
+    write_curves(out, history)
+    write_predictions(out, model, val_set)
+    write_metrics(out, metrics)
+    return metrics
+
+
+def train_run(data: str, out: Path, *, epochs: int, batch: int, lr: float, backbone: str, size: int, seed: int) -> None:
+    """Train on the train split and leave the run in `out`.
+
+    Raises:
+        SettingError: `out` already holds a run, or an option can't be used.
+        DataError: the data is not sound.
+    """
+    if (out / WEIGHTS).exists():
+        raise SettingError(f"{out}: there is a trained run here already. Choose another --out, or remove it.")
+    settings = Settings(epochs=epochs, batch_size=batch, lr=lr, backbone_lr=lr / 10, seed=seed)
+    check_settings(settings)
+    dataset = load(data, "train")
+    detector = DetectorConfig(num_classes=len(dataset.classes), backbone=backbone, size=size)
+    torch.manual_seed(seed)
+    model = detector.build(pretrained=True)
+    make_folder(out)
+    history = train(model, dataset, settings)
+    save_run(out, model, RunConfig(data, dataset.categories, detector, settings))
+    write_curves(out, history)
+
+
+def evaluate_run(folder: Path, data: str, split: str = "val") -> dict[str, float]:
+    """COCO's twelve numbers of a run on a split of `data`.
+
+    Raises:
+        DataError: the run or the data is not sound, or their classes differ.
+    """
+    model, config = load_run(folder)
+    dataset = load(data, split)
+    check_classes(config, dataset)
+    return score(detect(model.to(best_device()), dataset), dataset)
+
+
+def check_images(dataset: CocoDataset) -> None:
+    """Decode every image once: a damaged file is better found now than after an hour.
+
+    Raises:
+        DataError: naming the first file that can't be used.
+    """
+    for index in tqdm(range(len(dataset)), desc="checking images", unit="img", leave=False, delay=2):
+        dataset[index]
+
+
+def write_metrics(out: Path, metrics: dict[str, float]) -> None:
+    """Write metrics.json."""
+    with new_file(out / "metrics.json") as path:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(metrics)) + b"\n")
+
+
+def write_curves(out: Path, history: list[Step]) -> None:
+    """Write curves.png: the losses and the learning rate."""
+    losses = {name: [step.losses[name] for step in history] for name in history[0].losses}
+    save(loss_curves([step.step for step in history], losses, [step.lr for step in history]), out / "curves.png")
+
+
+def write_predictions(out: Path, model: torch.nn.Module, dataset: CocoDataset, count: int = 8) -> None:
+    """Write predictions.png: truth beside prediction, for images spread over the set that have something in them."""
+    filled = [index for index in range(len(dataset)) if len(dataset.target(index)["boxes"])]
+    chosen = filled[:: max(1, len(filled) // count)][:count]
+    samples = [dataset[index] for index in chosen]
+    found = run(model, [image for image, _ in samples])
+    pairs = [(image, target, detection) for (image, target), detection in zip(samples, found, strict=True)]
+    save(truth_beside_prediction(pairs, dataset.classes), out / "predictions.png")
+
+
+def _sets(data: str, overfit: int | None) -> tuple[CocoDataset, CocoDataset]:
+    train_set = load(data, "train")
+    if overfit is not None:
+        few = train_set.first(overfit)
+        return few, few
+    val_set = load(data, "val")
+    return replace(train_set, images=train_set.images[:IMAGES_TO_SEE]), replace(val_set, images=val_set.images[:MOST_VAL_IMAGES])
+
+
+def _settings(images: int, overfit: int | None, seed: int) -> Settings:
+    if overfit is None:
+        return Settings(epochs=max(1, IMAGES_TO_SEE // images), seed=seed)
+    batch_size = min(8, images)
+    return Settings(epochs=-(-OVERFIT_STEPS * batch_size // images), batch_size=batch_size, flip=False, seed=seed)

@@ -1,0 +1,5 @@
+"""Arithmetic on boxes."""
+
+from coursekit.data.boxes import xywh_to_xyxy, xyxy_to_xywh
+
+__all__ = ["xywh_to_xyxy", "xyxy_to_xywh"]

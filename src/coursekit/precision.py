@@ -1,0 +1,20 @@
+"""Where half precision helps, and how it is switched on."""
+
+import torch
+
+
+def best_device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def helps_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 faster than in float32; where it only emulates it, it is slower."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Mixed precision in bfloat16 where that helps, else nothing."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=helps_bf16(device))

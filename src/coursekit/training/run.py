@@ -1,0 +1,89 @@
+"""A run's folder: what was trained, on what, how, and the weights."""
+
+from pathlib import Path
+
+import msgspec
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from coursekit import __version__
+from coursekit.data.dataset import CocoDataset
+from coursekit.data.records import Category
+from coursekit.detector import build_detector
+from coursekit.detector.backbone import DEFAULT
+from coursekit.errors import DataError
+from coursekit.files import new_file
+from coursekit.training.loop import Settings
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+class DetectorConfig(msgspec.Struct, frozen=True):
+    """What `build_detector` was called with."""
+
+    num_classes: int
+    backbone: str = DEFAULT
+    size: int = 320
+    channels: int = 96
+    hidden: int = 256
+    frozen_stages: int = 3
+
+    def build(self, *, pretrained: bool) -> nn.Module:
+        """The detector, with ImageNet weights or random ones."""
+        return build_detector(**msgspec.structs.asdict(self), pretrained=pretrained)
+
+
+class RunConfig(msgspec.Struct, frozen=True):
+    """A run's `config.json`. `overfit` is the number of images it was trained and scored on, where it was that."""
+
+    data: str
+    categories: list[Category]
+    detector: DetectorConfig
+    settings: Settings
+    overfit: int | None = None
+    version: str = __version__
+
+
+def save_run(folder: Path, model: nn.Module, config: RunConfig) -> None:
+    """Write `model.safetensors` and `config.json`."""
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    with new_file(folder / WEIGHTS) as path:
+        save_file(state, path)
+    with new_file(folder / CONFIG) as path:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(config)) + b"\n")
+
+
+def load_run(folder: Path) -> tuple[nn.Module, RunConfig]:
+    """The trained detector of a run, in eval mode, and its configuration.
+
+    Raises:
+        DataError: there is no run, or a file of it is damaged or does not fit.
+    """
+    if not (folder / CONFIG).is_file():
+        raise DataError(f"{folder}: no run here ({CONFIG} is missing). Train one: coursekit train --data mini --out {folder}")
+    try:
+        config = msgspec.json.decode((folder / CONFIG).read_bytes(), type=RunConfig)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{folder / CONFIG}: damaged ({error}). Train again, or fetch the run again.") from None
+    model = config.detector.build(pretrained=False)
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{folder / WEIGHTS}: the weights can't be used ({reason}). Train again, or fetch the run again.") from None
+    return model.eval(), config
+
+
+def check_classes(config: RunConfig, dataset: CocoDataset) -> None:
+    """See that a data set has the classes that a run was trained on.
+
+    Raises:
+        DataError: it has not.
+    """
+    ours, theirs = [category.id for category in config.categories], dataset.category_ids
+    if ours != theirs:
+        raise DataError(
+            f"{dataset.annotation_file}: {len(theirs)} classes, not the {len(ours)} that the run was trained on ({config.data}). "
+            "Score it on a data set with the same classes."
+        )
