@@ -40,7 +40,9 @@ def main() -> None:
 def demo(
     data: Data = "mini",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs/demo"),
-    overfit: Annotated[int | None, typer.Option(help="Train and score on the first N training images: can it learn at all?")] = None,
+    overfit: Annotated[
+        int | None, typer.Option(help="Train and score on the first N training images: can it learn at all?")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
 ) -> None:
     """Train a detector in a few minutes, score it on images it has not seen, and draw what it found."""
@@ -49,7 +51,9 @@ def demo(
     metrics = run_demo(data, out, overfit=overfit, seed=seed)
     what = f"the same {overfit} images" if overfit else "images it has not seen"
     print_metrics(metrics, f"{data}: scored on {what}")
-    print(f"Now look at {out / 'predictions.png'}, then open the first lesson: make lab (or: coursekit lessons copy work)")
+    print(
+        f"Now look at {out / 'predictions.png'}, then open the first lesson: make lab (or: coursekit lessons copy work)"
+    )
 
 
 @app.command()
@@ -88,9 +92,11 @@ def evaluate(
 
 
 @lessons_app.command("build")
-def lessons_build(check: Annotated[bool, typer.Option("--check", help="Change nothing; name what is stale.")] = False) -> None:
+def lessons_build(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; name what is stale.")] = False,
+) -> None:
     """Make the notebooks of `solutions/` and `course/` from `solutions/*.py`."""
-    from coursekit.lessons.build import build
+    from coursekit.lessons.build import build  # jupytext is an extra
 
     for path in build(check=check):
         print(path)

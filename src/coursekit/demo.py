@@ -131,7 +131,9 @@ def _sets(data: str, overfit: int | None) -> tuple[CocoDataset, CocoDataset]:
         few = train_set.first(overfit)
         return few, few
     val_set = load(data, "val")
-    return replace(train_set, images=train_set.images[:IMAGES_TO_SEE]), replace(val_set, images=val_set.images[:MOST_VAL_IMAGES])
+    return replace(train_set, images=train_set.images[:IMAGES_TO_SEE]), replace(
+        val_set, images=val_set.images[:MOST_VAL_IMAGES]
+    )
 
 
 def _settings(images: int, overfit: int | None, seed: int) -> Settings:

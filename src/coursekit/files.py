@@ -19,7 +19,7 @@ def cache_folder() -> Path:
 
 
 def shipped(name: str) -> Path:
-    """A folder that comes with the project (`course`, `data_subsets`): in the wheel, else at the top of the checkout."""
+    """A folder that comes with the project, such as `course`: in the wheel, else at the top of the checkout."""
     package = Path(__file__).parent
     installed = package / "_shipped" / name
     return installed if installed.exists() else package.parents[1] / name
@@ -68,5 +68,7 @@ def make_folder(folder: Path) -> Path:
             pass  # os.access says yes to root, so we try
     except OSError as error:
         reason = error.strerror or str(error)
-        raise SettingError(f"{folder}: can't be written ({reason}). Choose another folder, or mend its rights.") from None
+        raise SettingError(
+            f"{folder}: can't be written ({reason}). Choose another folder, or mend its rights."
+        ) from None
     return folder

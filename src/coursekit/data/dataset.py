@@ -93,7 +93,9 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         """
         if count < 1:
             raise SettingError(f"{count} images: take at least 1.")
-        found = [image for image in self.images if any(not a.iscrowd and _has_extent(a) for a in self.annotations[image.id])]
+        found = [
+            image for image in self.images if any(not a.iscrowd and _has_extent(a) for a in self.annotations[image.id])
+        ]
         if len(found) < count:
             raise SettingError(f"{self.annotation_file}: {count} images with boxes wanted, {len(found)} there.")
         return replace(self, images=found[:count])
@@ -149,7 +151,9 @@ def read_image(path: Path, size: tuple[int, int]) -> Tensor:
     except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
         raise DataError(f"{path}: the image is damaged ({error}). Fetch it again, or remove its record.") from None
     if picture.size != size:
-        raise DataError(f"{path}: the image is {picture.size[0]}×{picture.size[1]}, its record says {size[0]}×{size[1]}.")
+        raise DataError(
+            f"{path}: the image is {picture.size[0]}×{picture.size[1]}, its record says {size[0]}×{size[1]}."
+        )
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
 
 

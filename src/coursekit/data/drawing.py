@@ -71,8 +71,12 @@ def draw_background(rng: np.random.Generator, size: Size) -> Image.Image:
     tint = rng.normal(0, 5, 3)
     picture = np.full((height, width, 3), rng.uniform(95, 190)) + tint
     for cells, strength in ((5, 18), (24, 9)):
-        coarse = rng.normal(0, 1, (cells, cells, 1)).repeat(3, axis=2) * strength + rng.normal(0, 1.5, (cells, cells, 3))
-        layers = [Image.fromarray(coarse[..., c].astype(np.float32)).resize(size, Image.Resampling.BICUBIC) for c in range(3)]
+        coarse = rng.normal(0, 1, (cells, cells, 1)).repeat(3, axis=2) * strength + rng.normal(
+            0, 1.5, (cells, cells, 3)
+        )
+        layers = [
+            Image.fromarray(coarse[..., c].astype(np.float32)).resize(size, Image.Resampling.BICUBIC) for c in range(3)
+        ]
         picture += np.stack([np.asarray(layer) for layer in layers], axis=-1)
     picture += rng.normal(0, 5, picture.shape)
     return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
@@ -126,7 +130,9 @@ def place_somehow(rng: np.random.Generator, scene: Scene, name: str | None, glyp
         object_size *= 0.85
 
 
-def hide(rng: np.random.Generator, scene: Scene, behind: Thing, name: str | None, glyph: str, object_size: float) -> Thing | None:
+def hide(
+    rng: np.random.Generator, scene: Scene, behind: Thing, name: str | None, glyph: str, object_size: float
+) -> Thing | None:
     """Add a glyph so that it hides between a third and a half of the thing `behind`, coming in from one side."""
     cutout = cut_out(rng, glyph, object_size)
     x, y, w, h = behind.xywh

@@ -66,7 +66,9 @@ def _decode(path: Path) -> Records:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Records)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such annotation file. A COCO folder has it at {path.parent.name}/{path.name}.") from None
+        raise DataError(
+            f"{path}: no such annotation file. A COCO folder has it at {path.parent.name}/{path.name}."
+        ) from None
     except OSError as error:
         raise DataError(f"{path}: can't be read ({error.strerror}).") from None
     except msgspec.ValidationError as error:
@@ -87,6 +89,10 @@ def _check_links(path: Path, records: Records) -> None:
     for position, annotation in enumerate(records.annotations):
         where = f"{path}: annotations[{position}] (id {annotation.id})"
         if annotation.image_id not in image_ids:
-            raise DataError(f"{where}: image_id {annotation.image_id} is not among the images. Remove it or add the image.")
+            raise DataError(
+                f"{where}: image_id {annotation.image_id} is not among the images. Remove it or add the image."
+            )
         if annotation.category_id not in category_ids:
-            raise DataError(f"{where}: category_id {annotation.category_id} is not among the categories. Remove it or add it.")
+            raise DataError(
+                f"{where}: category_id {annotation.category_id} is not among the categories. Remove it or add it."
+            )

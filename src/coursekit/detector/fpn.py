@@ -31,6 +31,6 @@ def merge_top_down(fine: Tensor, coarse: Tensor) -> Tensor:
 
     Args:
         fine: (B, C, H, W).
-        coarse: (B, C, h, w), about half as large; a scale factor of 2 would miss where H is odd, so H and W are asked for.
+        coarse: (B, C, h, w), about half as large. A scale factor of 2 would miss where H is odd.
     """
     return fine + F.interpolate(coarse, size=fine.shape[-2:], mode="nearest")

@@ -54,8 +54,8 @@ def build_detector(
         pretrained: start from ImageNet weights.
 
     Returns:
-        In training: (list of (3, H, W) float images in 0 to 1, list of targets) → dict of losses. In eval mode: images →
-        a list of dicts with `boxes` (N, 4) xyxy in pixels of the image given, `labels` (N,) and `scores` (N,).
+        In training: (list of (3, H, W) float images in 0 to 1, list of targets) → dict of losses. In eval mode: images
+        → a list of dicts with `boxes` (N, 4) xyxy in pixels of the image given, `labels` (N,) and `scores` (N,).
 
     Raises:
         SettingError: no classes, a size too small for three levels, an unknown backbone.

@@ -62,10 +62,14 @@ def run(model: nn.Module, images: Iterable[Tensor]) -> list[Detection]:
             found = model([image.to(device) / 255 for image in images])
     finally:
         model.train(was_training)
-    return [{name: value.float().cpu() if name != "labels" else value.cpu() for name, value in one.items()} for one in found]
+    return [
+        {name: value.float().cpu() if name != "labels" else value.cpu() for name, value in one.items()} for one in found
+    ]
 
 
-def to_coco_results(detections: Sequence[Detection], image_ids: Sequence[int], category_ids: Sequence[int]) -> list[Result]:
+def to_coco_results(
+    detections: Sequence[Detection], image_ids: Sequence[int], category_ids: Sequence[int]
+) -> list[Result]:
     """Detections in COCO's format: boxes as xywh, labels mapped back to COCO's ids.
 
     Args:
@@ -93,18 +97,38 @@ def score(results: list[Result], dataset: CocoDataset, *, engine: str = "hotcoco
     Returns:
         METRICS → value in 0 to 1; -1 where there is no truth to score against, as COCO has it.
     """
-    if not results:
-        return dict.fromkeys(METRICS, 0.0)
     with redirect_stdout(io.StringIO()):  # both engines print what they do
-        stats = _ENGINES[engine](truth_of(dataset), results)
+        stats = _ENGINES[engine if results else "hotcoco"](
+            truth_of(dataset), results
+        )  # pycocotools takes no empty list
     return dict(zip(METRICS, (float(value) for value in stats), strict=True))
+
+
+def precision_curve(results: list[Result], dataset: CocoDataset, label: int) -> list[float]:
+    """How many of the boxes are right, by how many of the objects are found, for one class at IoU 0.5.
+
+    Args:
+        results: detections in COCO's format, at least one.
+        dataset: whose records are the truth.
+        label: the class, from 1.
+
+    Returns:
+        101 precisions at recall 0.00, 0.01, … 1.00, each the best at this recall or beyond; 0 where never reached.
+        Their mean is the class's AP50. All -1 where the class has no truth.
+    """
+    with redirect_stdout(io.StringIO()):
+        evaluator = _evaluated(hotcoco.COCOeval, hotcoco.COCO(truth_of(dataset)), results)
+    precision = evaluator.eval["precision"]  # (10 IoUs, 101 recalls, classes, 4 sizes, 3 numbers of boxes)
+    curve: list[float] = precision[0, :, label - 1, 0, -1].tolist()
+    return curve
 
 
 def truth_of(dataset: CocoDataset) -> dict[str, list[dict[str, Any]]]:
     """A data set's records as COCO's dict: of its images only, and of all their boxes, crowds too."""
     annotations = [annotation for image_id in dataset.image_ids for annotation in dataset.annotations[image_id]]
     parts = {"images": dataset.images, "annotations": annotations, "categories": dataset.categories}
-    return {name: [msgspec.to_builtins(record) for record in records] for name, records in parts.items()}
+    truth: dict[str, list[dict[str, Any]]] = msgspec.json.decode(msgspec.json.encode(parts))  # pycocotools wants lists
+    return truth
 
 
 def _with_hotcoco(truth: dict[str, Any], results: list[Result]) -> Sequence[float]:
@@ -119,12 +143,17 @@ def _with_pycocotools(truth: dict[str, Any], results: list[Result]) -> Sequence[
 
 
 def _summarize(evaluator_class: Any, truth: Any, results: list[Result]) -> Sequence[float]:
-    evaluator = evaluator_class(truth, truth.loadRes(results), "bbox")
-    evaluator.evaluate()
-    evaluator.accumulate()
+    evaluator = _evaluated(evaluator_class, truth, results)
     evaluator.summarize()
     stats: Sequence[float] = evaluator.stats
     return stats
+
+
+def _evaluated(evaluator_class: Any, truth: Any, results: list[Result]) -> Any:
+    evaluator = evaluator_class(truth, truth.loadRes(results), "bbox")
+    evaluator.evaluate()
+    evaluator.accumulate()
+    return evaluator
 
 
 _ENGINES: dict[str, Callable[[dict[str, Any], list[Result]], Sequence[float]]] = {

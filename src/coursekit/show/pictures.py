@@ -1,7 +1,7 @@
-"""Pictures: boxes on images, truth beside prediction, curves. Colours are Okabe and Ito's, safe for the colour-blind."""
+"""Pictures: boxes, truth beside prediction, curves. Colours are Okabe and Ito's, safe for the colour-blind."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,15 @@ from torch import Tensor
 
 from coursekit.files import new_file
 
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442"
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#F0E442",
+)
 _CYCLE = [SKY, ORANGE, GREEN, YELLOW, PURPLE, VERMILION, BLUE]
 
 
@@ -23,10 +31,10 @@ def figure(fig: Figure, alt: str) -> None:
     from IPython.core.getipython import get_ipython
     from IPython.display import Image, display
 
-    if get_ipython() is not None:  # type: ignore[no-untyped-call]
+    if get_ipython() is not None:
         buffer = io.BytesIO()
         fig.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-        display(Image(data=buffer.getvalue(), alt=alt))  # type: ignore[no-untyped-call]
+        display(Image(data=buffer.getvalue(), alt=alt))
 
 
 def draw_boxes(
@@ -61,22 +69,32 @@ def draw_boxes(
         box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=1.6, linestyle=style)
         box.set_path_effects([effects.withStroke(linewidth=2.8, foreground="black")])
         axes.add_patch(box)
-        _write(axes, text, colour, x1, y1, y2, image.shape[-1])
+        _write(axes, text, colour, (x1, y1, x2, y2), image.shape[-1])
 
 
-def _write(axes: Axes, text: str, colour: str, x1: float, y1: float, y2: float, width: int) -> None:
-    """A name above its box, or below where there is no room; it ends at the image's edge rather than run over it."""
+def _write(axes: Axes, text: str, colour: str, box: tuple[float, float, float, float], width: int) -> None:
+    """A name above its box, or below where there is no room; near the image's right edge it ends where its box ends."""
+    x1, y1, x2, y2 = box
     y, side = (y1 - 2, "bottom") if y1 > 12 else (y2 + 2, "top")
-    x, end = (x1, "left") if x1 < 0.72 * width else (width - 1, "right")
-    paper = {"facecolor": "#222222", "edgecolor": colour, "linewidth": 0.8, "boxstyle": "square,pad=0.12", "alpha": 0.85}
+    x, end = (x1, "left") if x1 < 0.72 * width else (x2, "right")
+    paper = {
+        "facecolor": "#222222",
+        "edgecolor": colour,
+        "linewidth": 0.8,
+        "boxstyle": "square,pad=0.12",
+        "alpha": 0.85,
+    }
     axes.text(x, y, text, color="white", fontsize=6, va=side, ha=end, bbox=paper)
 
 
-def truth_beside_prediction(pairs: Sequence[tuple[Tensor, Any, Any]], classes: Sequence[str], *, threshold: float = 0.5) -> Figure:
+def truth_beside_prediction(
+    pairs: Sequence[tuple[Tensor, Any, Any]], classes: Sequence[str], *, threshold: float = 0.5
+) -> Figure:
     """A grid: each image twice, left with its true boxes, right with what was found above a threshold.
 
     Args:
-        pairs: image (3, H, W) uint8, target, detection; both with `boxes` (N, 4) xyxy and `labels` (N,), the second with `scores`.
+        pairs: image (3, H, W) uint8, target, detection; both with `boxes` (N, 4) xyxy and `labels` (N,), the detection
+            with `scores` (N,).
         classes: name of label 1, of label 2, and so on.
         threshold: the lowest score to draw.
     """
@@ -97,12 +115,14 @@ def truth_beside_prediction(pairs: Sequence[tuple[Tensor, Any, Any]], classes: S
     return fig
 
 
-def loss_curves(steps: Sequence[int], losses: dict[str, Sequence[float]], lr: Sequence[float]) -> Figure:
+def loss_curves(steps: Sequence[int], losses: Mapping[str, Sequence[float]], lr: Sequence[float]) -> Figure:
     """The losses of a run, smoothed, and its learning rate."""
     fig = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = fig.subplots(1, 2, width_ratios=[2, 1])
     styles = ["solid", "dashed", "dashdot", "dotted", (0, (5, 1, 1, 1, 1, 1))]
-    for (name, values), colour, style in zip(losses.items(), [BLUE, VERMILION, GREEN, ORANGE, PURPLE], styles, strict=False):
+    for (name, values), colour, style in zip(
+        losses.items(), [BLUE, VERMILION, GREEN, ORANGE, PURPLE], styles, strict=False
+    ):
         left.plot(steps, _smooth(values), color=colour, linestyle=style, label=name)
     left.set(xlabel="optimizer step", ylabel="loss, running mean", title="losses")
     left.legend(fontsize=8)

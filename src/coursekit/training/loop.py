@@ -43,7 +43,9 @@ class Step:
     images: int
 
 
-def train(model: nn.Module, dataset: CocoDataset, settings: Settings | None = None, *, device: torch.device | None = None) -> list[Step]:
+def train(
+    model: nn.Module, dataset: CocoDataset, settings: Settings | None = None, *, device: torch.device | None = None
+) -> list[Step]:
     """Train a detector in place, with a bar.
 
     Args:
@@ -64,7 +66,10 @@ def train(model: nn.Module, dataset: CocoDataset, settings: Settings | None = No
     device = device or best_device()
     torch.manual_seed(settings.seed)
     model.to(device).train()
-    epochs = [train_batches(dataset, settings.batch_size, seed=settings.seed, epoch=epoch, flip=settings.flip) for epoch in range(settings.epochs)]
+    epochs = [
+        train_batches(dataset, settings.batch_size, seed=settings.seed, epoch=epoch, flip=settings.flip)
+        for epoch in range(settings.epochs)
+    ]
     total = sum(len(batches) for batches in epochs)
     optimizer = make_optimizer(model, settings)
     schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, total, settings.warmup_steps))
@@ -77,7 +82,9 @@ def train(model: nn.Module, dataset: CocoDataset, settings: Settings | None = No
                 schedule.step()
                 images_seen += len(images)
                 lr = optimizer.param_groups[-1]["lr"]
-                history.append(Step(len(history) + 1, sum(losses.values()), losses, lr, time.perf_counter() - start, images_seen))
+                history.append(
+                    Step(len(history) + 1, sum(losses.values()), losses, lr, time.perf_counter() - start, images_seen)
+                )
                 bar.set_postfix(loss=f"{history[-1].loss:.3f}", refresh=False)
                 bar.update(settings.batch_size)
     return history
@@ -158,4 +165,6 @@ def check_settings(settings: Settings) -> None:
 def _not_finite(losses: dict[str, float], targets: Iterable[Target]) -> CourseError:
     bad = ", ".join(f"{name} = {value}" for name, value in losses.items() if not math.isfinite(value))
     images = ", ".join(str(target["image_id"]) for target in targets)
-    return CourseError(f"The loss is no longer a number ({bad}) on the images {images}. Try a tenth of the learning rate.")
+    return CourseError(
+        f"The loss is no longer a number ({bad}) on the images {images}. Try a tenth of the learning rate."
+    )

@@ -61,7 +61,9 @@ def load_run(folder: Path) -> tuple[nn.Module, RunConfig]:
         DataError: there is no run, or a file of it is damaged or does not fit.
     """
     if not (folder / CONFIG).is_file():
-        raise DataError(f"{folder}: no run here ({CONFIG} is missing). Train one: coursekit train --data mini --out {folder}")
+        raise DataError(
+            f"{folder}: no run here ({CONFIG} is missing). Train one: coursekit train --data mini --out {folder}"
+        )
     try:
         config = msgspec.json.decode((folder / CONFIG).read_bytes(), type=RunConfig)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -71,7 +73,9 @@ def load_run(folder: Path) -> tuple[nn.Module, RunConfig]:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(f"{folder / WEIGHTS}: the weights can't be used ({reason}). Train again, or fetch the run again.") from None
+        raise DataError(
+            f"{folder / WEIGHTS}: the weights can't be used ({reason}). Train again, or fetch the run again."
+        ) from None
     return model.eval(), config
 
 
@@ -84,6 +88,6 @@ def check_classes(config: RunConfig, dataset: CocoDataset) -> None:
     ours, theirs = [category.id for category in config.categories], dataset.category_ids
     if ours != theirs:
         raise DataError(
-            f"{dataset.annotation_file}: {len(theirs)} classes, not the {len(ours)} that the run was trained on ({config.data}). "
-            "Score it on a data set with the same classes."
+            f"{dataset.annotation_file}: {len(theirs)} classes, not the {len(ours)} of {config.data}, which the run "
+            "was trained on. Score it on a data set with the same classes."
         )

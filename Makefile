@@ -1,0 +1,44 @@
+# make run · make test · make lab · make lessons        (without make: the table in README.md)
+PYTHON ?= python3
+BIN := .venv/bin
+# Threads that spin while they wait stall every other process on a small machine.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: run test lab lessons lint types unit notebooks clean
+
+run: .venv/installed
+	$(BIN)/coursekit demo
+
+test: lint types unit notebooks
+
+lab: .venv/installed
+	$(BIN)/coursekit lessons copy work
+	cd work && ../$(BIN)/jupyter lab
+
+lessons: .venv/installed
+	$(BIN)/coursekit lessons build
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/coursekit lessons build --check
+
+types: .venv/installed
+	$(BIN)/mypy
+
+unit: .venv/installed
+	$(BIN)/pytest tests
+
+# One at a time and in order: solutions strictly, with one workbook; then the lessons as an intern finds them.
+notebooks: .venv/installed
+	COURSEKIT_FAST=1 COURSEKIT_STRICT=1 $(BIN)/pytest --nbval-lax --nbval-current-env solutions
+	COURSEKIT_FAST=1 $(BIN)/pytest --nbval-lax --nbval-current-env course
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[course,test]'
+	touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,146 @@
+"""From one source to two notebooks: `solutions/NN_name.py` → `solutions/NN_name.ipynb` and `course/NN_name.ipynb`."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jupytext
+
+from coursekit.errors import CourseError, SettingError
+from coursekit.files import new_file
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+Notebook = dict[str, Any]
+
+
+def build(root: Path | None = None, *, check: bool = False) -> list[Path]:
+    """Write the notebooks of all lessons. The same source gives the same bytes.
+
+    Args:
+        root: the checkout; holds `solutions/` and `course/`.
+        check: write nothing.
+
+    Returns:
+        The notebooks that were written.
+
+    Raises:
+        CourseError: a source is wrong; with `check`, a notebook is stale or belongs to no source.
+    """
+    root = root or _checkout()
+    wanted = {
+        path: text
+        for source in sorted((root / "solutions").glob("[0-9][0-9]_*.py"))
+        for path, text in _notebooks(source, root)
+    }
+    orphans = [
+        path for folder in ("solutions", "course") for path in (root / folder).glob("*.ipynb") if path not in wanted
+    ]
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if check and (stale or orphans):
+        names = ", ".join(str(path.relative_to(root)) for path in [*stale, *orphans])
+        raise CourseError(f"Not what the sources in solutions/ give: {names}. Run: coursekit lessons build")
+    for path in [] if check else stale:
+        with new_file(path) as partial:
+            partial.write_text(wanted[path], encoding="utf-8")
+    for path in [] if check else orphans:
+        path.unlink()
+    return stale
+
+
+def _checkout() -> Path:
+    root = Path(__file__).parents[3]
+    if not (root / "solutions").is_dir():
+        raise SettingError(
+            "lessons build works in a checkout of the repository, where solutions/ lies; here there is none."
+        )
+    return root
+
+
+def _notebooks(source: Path, root: Path) -> list[tuple[Path, str]]:
+    solved = read_source(source)
+    name = f"{source.stem}.ipynb"
+    return [
+        (root / "solutions" / name, as_text(solved)),
+        (root / "course" / name, as_text(without_solutions(solved, source))),
+    ]
+
+
+def read_source(source: Path) -> Notebook:
+    """A lesson's source as a notebook with fixed ids, nbgrader's metadata, and no outputs."""
+    notebook: Notebook = json.loads(json.dumps(jupytext.read(source, fmt="py:percent")))
+    seen: Counter[str] = Counter()
+    cells = [_plain_cell(cell, seen) for cell in notebook["cells"]]
+    twice = [cell_id for cell_id, count in Counter(cell["id"] for cell in cells).items() if count > 1]
+    if twice:
+        raise CourseError(f"{source}: the exercise {twice[0]!r} stands there twice.")
+    return {"cells": cells, "metadata": {"kernelspec": KERNEL}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def exercise_of(code: str) -> str | None:
+    """The exercise that a cell is for, by its first line `%%exercise NAME`."""
+    match = re.match(r"%%exercise[ \t]+(\w+)[ \t]*(\n|$)", code)
+    return match[1] if match else None
+
+
+def _plain_cell(cell: Notebook, seen: Counter[str]) -> Notebook:
+    text = "".join(cell["source"])
+    exercise = exercise_of(text) if cell["cell_type"] == "code" else None
+    tags = cell["metadata"].get("tags", [])
+    metadata: Notebook = {"tags": tags} if tags else {}
+    if exercise:
+        metadata["nbgrader"] = {
+            "grade": False, "grade_id": exercise, "locked": False, "schema_version": 3, "solution": True, "task": False,
+        }  # fmt: skip
+    plain = {
+        "cell_type": cell["cell_type"],
+        "id": exercise or _cell_id(text, seen),
+        "metadata": metadata,
+        "source": text,
+    }
+    return plain | ({"execution_count": None, "outputs": []} if cell["cell_type"] == "code" else {})
+
+
+def _cell_id(text: str, seen: Counter[str]) -> str:
+    """A hash of the text and the number of its occurrence: the same cell keeps its id when others come and go."""
+    seen[text] += 1
+    return hashlib.sha256(f"{text}\0{seen[text]}".encode()).hexdigest()[:12]
+
+
+def without_solutions(notebook: Notebook, source: Path) -> Notebook:
+    """The student's version."""
+    cells = [
+        cell | {"source": _strip(cell["source"], source)} if cell["cell_type"] == "code" else cell
+        for cell in notebook["cells"]
+    ]
+    return notebook | {"cells": cells}
+
+
+def _strip(code: str, source: Path) -> str:
+    """Replace what lies between the markers by one line that says whose turn it is."""
+    lines, inside = [], False
+    for line in code.splitlines():
+        marker = line.strip()
+        if marker not in (BEGIN, END):
+            lines += [] if inside else [line]
+            continue
+        if inside == (marker == BEGIN):
+            raise CourseError(
+                f"{source}: {marker!r} where it can't stand, in the cell that begins {code.splitlines()[0]!r}."
+            )
+        inside = marker == BEGIN
+        if inside:
+            indent = line[: len(line) - len(line.lstrip())]
+            lines.append(f'{indent}raise NotImplementedError("{exercise_of(code) or "this cell"}: your code here")')
+    if inside:
+        raise CourseError(f"{source}: {BEGIN!r} without {END!r}, in the cell that begins {code.splitlines()[0]!r}.")
+    return "\n".join(lines)
+
+
+def as_text(notebook: Notebook) -> str:
+    """A notebook as Jupyter writes it: sorted keys, one space of indent, lines of a cell as a list."""
+    cells = [cell | {"source": cell["source"].splitlines(keepends=True)} for cell in notebook["cells"]]
+    return json.dumps(notebook | {"cells": cells}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

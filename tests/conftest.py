@@ -1,0 +1,58 @@
+"""What several tests need: real records where there are any, a small COCO folder, a tiny detector."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from coursekit.detector import build_detector
+
+REAL_COCO = Path(__file__).parents[2] / "shared" / "coco"
+
+
+@pytest.fixture(scope="session")
+def real_coco() -> Path:
+    if not REAL_COCO.is_dir():
+        pytest.skip("no photographs here: the tests on real COCO records want a COCO folder at ../shared/coco")
+    return REAL_COCO
+
+
+@pytest.fixture
+def coco_folder(tmp_path: Path) -> Path:
+    """Three train and two val images of 64 × 48: two boxes, one box with a crowd, none."""
+    folder = tmp_path / "coco"
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 3), ("val", 2)):
+        (folder / f"{split}2017").mkdir(parents=True)
+        images = [{"id": 10 * n + 7, "file_name": f"{n}.jpg", "width": 64, "height": 48} for n in range(count)]
+        for image in images:
+            pixels = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{split}2017" / image["file_name"])
+        annotations = [
+            _annotation(1, 7, 18, [4, 5, 20, 10]),
+            _annotation(2, 7, 1, [30, 8, 16, 30]),
+            _annotation(3, 17, 1, [0, 0, 40, 40]),
+            _annotation(4, 17, 1, [10, 10, 50, 30]) | {"iscrowd": 1},
+        ]
+        content = {
+            "images": images,
+            "annotations": annotations,
+            "categories": [{"id": 18, "name": "dog"}, {"id": 1, "name": "person"}],
+        }
+        (folder / "annotations").mkdir(exist_ok=True)
+        (folder / "annotations" / f"instances_{split}2017.json").write_text(json.dumps(content))
+    return folder
+
+
+def _annotation(id_: int, image_id: int, category_id: int, bbox: list[float]) -> dict[str, object]:
+    area = bbox[2] * bbox[3]
+    return {"id": id_, "image_id": image_id, "category_id": category_id, "bbox": bbox, "area": area, "iscrowd": 0}
+
+
+@pytest.fixture
+def tiny_detector() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_detector(num_classes=2, size=64, channels=16, hidden=16, pretrained=False)

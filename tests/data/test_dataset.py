@@ -1,0 +1,127 @@
+import json
+import shutil
+
+import pytest
+import torch
+from torchvision.datasets import CocoDetection
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from coursekit.data import collate, load
+from coursekit.data.loader import ShapeBatches, train_batches
+from coursekit.errors import DataError, SettingError
+
+
+def test_samples_are_torchvisions(real_coco):
+    ours = load(real_coco, "val")
+    annotation_file = str(real_coco / "annotations" / "instances_val2017.json")
+    theirs = CocoDetection(str(real_coco / "val2017"), annotation_file)
+    assert len(ours) == len(theirs)
+    index_of = {image_id: index for index, image_id in enumerate(ours.image_ids)}
+    for position in range(0, len(theirs), 9):
+        picture, annotations = theirs[position]
+        image, target = ours[index_of[theirs.ids[position]]]
+        assert torch.equal(image, pil_to_tensor(picture.convert("RGB")))
+        singles = [annotation for annotation in annotations if not annotation["iscrowd"]]
+        ids = [ours.category_ids[label - 1] for label in target["labels"].tolist()]
+        assert ids == [annotation["category_id"] for annotation in singles]
+        assert len(target["boxes"]) + len(target["crowd_boxes"]) == len(annotations)
+
+
+def test_targets(coco_folder):
+    dataset = load(coco_folder, "train")
+    image, target = dataset[0]
+    assert image.shape == (3, 48, 64)
+    assert image.dtype == torch.uint8
+    assert target["boxes"].tolist() == [[4, 5, 24, 15], [30, 8, 46, 38]]
+    assert target["boxes"].dtype == torch.float32
+    assert target["labels"].tolist() == [2, 1]  # contiguous, by COCO's id: person 1 → 1, dog 18 → 2
+    assert target["labels"].dtype == torch.int64
+    assert target["image_id"] == 7
+    assert dataset.classes == ["person", "dog"]
+    assert dataset.category_ids == [1, 18]
+
+
+def test_crowds_are_kept_apart_and_empty_images_stay(coco_folder):
+    dataset = load(coco_folder, "train")
+    assert dataset[1][1]["labels"].tolist() == [1]
+    assert dataset[1][1]["crowd_boxes"].tolist() == [[10, 10, 60, 40]]
+    assert dataset[2][1]["boxes"].shape == (0, 4)
+    assert len(dataset) == 3
+
+
+def test_first_takes_images_with_something_in_them(coco_folder):
+    assert load(coco_folder, "train").first(2).image_ids == [7, 17]
+    with pytest.raises(SettingError, match="3 images with boxes wanted, 2 there"):
+        load(coco_folder, "train").first(3)
+
+
+def _file(folder):
+    return folder / "train2017" / "1.jpg"
+
+
+def test_a_missing_image_is_named_before_anything_starts(coco_folder):
+    _file(coco_folder).unlink()
+    with pytest.raises(DataError, match=r"1\.jpg: the image is missing"):
+        load(coco_folder, "train")
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"<html>", lambda b: b[:20]])
+def test_a_damaged_image_is_named(coco_folder, damage):
+    path = _file(coco_folder)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=r"1\.jpg: the image is damaged"):
+        load(coco_folder, "train")[1]
+
+
+def test_an_image_of_another_size_is_named(coco_folder):
+    content = json.loads((coco_folder / "annotations" / "instances_train2017.json").read_text())
+    content["images"][1]["width"] = 65
+    (coco_folder / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"1\.jpg: the image is 64×48, its record says 65×48"):
+        load(coco_folder, "train")[1]
+
+
+@pytest.mark.parametrize("name", ["../1.jpg", "/etc/passwd", "a/../../1.jpg", ".."])
+def test_a_file_name_never_leaves_its_folder(coco_folder, name):
+    path = coco_folder / "annotations" / "instances_train2017.json"
+    content = json.loads(path.read_text())
+    content["images"][1]["file_name"] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="leaves its folder"):
+        load(coco_folder, "train")
+
+
+def test_missing_folders_are_named(coco_folder, tmp_path):
+    with pytest.raises(DataError, match=r"nowhere: no such folder, and no recipe of that name\. Recipes: .*mini"):
+        load(tmp_path / "nowhere", "train")
+    shutil.rmtree(coco_folder / "val2017")
+    with pytest.raises(DataError, match="val2017: no such folder"):
+        load(coco_folder, "val")
+
+
+def test_batches_hold_every_image_once_and_one_shape_each():
+    class Shapes:
+        images = [type("Image", (), {"height": 2 + i % 3, "width": 3}) for i in range(50)]
+
+        def __len__(self):
+            return 50
+
+    batches = list(ShapeBatches(Shapes(), 8, seed=1, epoch=0))
+    assert sorted(sum(batches, [])) == list(range(50))
+    assert all(len({Shapes.images[i].height > 3 for i in batch}) == 1 for batch in batches)
+    assert batches == list(ShapeBatches(Shapes(), 8, seed=1, epoch=0))
+    assert batches != list(ShapeBatches(Shapes(), 8, seed=1, epoch=1))
+
+
+def test_train_batches_draw_the_same_again(coco_folder):
+    dataset = load(coco_folder, "train")
+    first, again = (list(train_batches(dataset, 2, seed=5, epoch=3)) for _ in range(2))
+    for (images, targets), (same_images, same_targets) in zip(first, again, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(images, same_images, strict=True))
+        assert [t["boxes"].tolist() for t in targets] == [t["boxes"].tolist() for t in same_targets]
+
+
+def test_collate_keeps_images_of_any_size_apart(coco_folder):
+    dataset = load(coco_folder, "train")
+    images, targets = collate([dataset[0], dataset[2]])
+    assert len(images) == len(targets) == 2
