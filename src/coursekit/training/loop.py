@@ -75,7 +75,7 @@ def train(
     schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, total, settings.warmup_steps))
     history: list[Step] = []
     start, images_seen = time.perf_counter(), 0
-    with tqdm(total=total * settings.batch_size, desc="training", unit="img", smoothing=0.1) as bar:
+    with tqdm(total=settings.epochs * len(dataset), desc="training", unit="img", smoothing=0.1) as bar:
         for batches in epochs:
             for images, targets in batches:
                 losses = train_step(model, images, targets, optimizer, settings.clip_norm, device)
@@ -86,7 +86,7 @@ def train(
                     Step(len(history) + 1, sum(losses.values()), losses, lr, time.perf_counter() - start, images_seen)
                 )
                 bar.set_postfix(loss=f"{history[-1].loss:.3f}", refresh=False)
-                bar.update(settings.batch_size)
+                bar.update(len(images))
     return history
 
 
