@@ -1,6 +1,7 @@
 # make run · make test · make lab · make lessons        (without make: the table in README.md)
 PYTHON ?= python3
 BIN := .venv/bin
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=120
 # Threads that spin while they wait stall every other process on a small machine.
 export OMP_WAIT_POLICY := PASSIVE
 
@@ -31,8 +32,8 @@ unit: .venv/installed
 
 # One at a time and in order: solutions strictly, with one workbook; then the lessons as an intern finds them.
 notebooks: .venv/installed
-	COURSEKIT_FAST=1 COURSEKIT_STRICT=1 $(BIN)/pytest --nbval-lax --nbval-current-env solutions
-	COURSEKIT_FAST=1 $(BIN)/pytest --nbval-lax --nbval-current-env course
+	COURSEKIT_FAST=1 COURSEKIT_STRICT=1 $(BIN)/pytest $(NBVAL) solutions
+	COURSEKIT_FAST=1 $(BIN)/pytest $(NBVAL) course
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
