@@ -37,10 +37,10 @@ def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> 
     if overfit is not None and overfit < 1:
         raise SettingError(f"--overfit {overfit}: take at least 1 image, or leave the option out.")
     train_set, val_set = _sets(data, overfit)
-    make_folder(out)
     check_images(train_set)
     if val_set is not train_set:
         check_images(val_set)
+    make_folder(out)
     config = RunConfig(
         data=data,
         categories=train_set.categories,

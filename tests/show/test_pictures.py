@@ -1,9 +1,13 @@
+import base64
+import io
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
 from coursekit.show import course_map, draw_boxes, loss_curves, save, truth_beside_prediction
+from coursekit.show.pictures import as_html
 
 
 def _pair(count):
@@ -40,3 +44,10 @@ def test_curves_have_labelled_axes():
 def test_the_map_shows_all_parts():
     texts = " ".join(text.get_text() for text in course_map().axes[0].texts)
     assert all(f"{lesson:02d} ·" in texts for lesson in range(1, 10))
+
+
+def test_html_carries_the_alt_text_and_the_picture():
+    text = as_html(course_map(), 'the "map" <of> it')
+    assert 'alt="the &quot;map&quot; &lt;of&gt; it"' in text
+    data = base64.b64decode(text.split("base64,")[1].split('"')[0])
+    assert Image.open(io.BytesIO(data)).size[0] > 500

@@ -1,5 +1,7 @@
 """Pictures: boxes, truth beside prediction, curves. Colours are Okabe and Ito's, safe for the colour-blind."""
 
+import base64
+import html
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,12 +31,18 @@ _CYCLE = [SKY, ORANGE, GREEN, YELLOW, PURPLE, VERMILION, BLUE]
 def figure(fig: Figure, alt: str) -> None:
     """Show a figure in the notebook, with a text for those who can't see it; outside a notebook, nothing."""
     from IPython.core.getipython import get_ipython
-    from IPython.display import Image, display
+    from IPython.display import display
 
-    if get_ipython() is not None:
-        buffer = io.BytesIO()
-        fig.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-        display(Image(data=buffer.getvalue(), alt=alt))
+    if get_ipython() is not None:  # as HTML, because JupyterLab drops the alt text of a plain image
+        display({"text/html": as_html(fig, alt), "text/plain": alt}, raw=True)
+
+
+def as_html(fig: Figure, alt: str) -> str:
+    """A figure as one `<img>` that stands alone, with its alt text."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{html.escape(alt)}" style="max-width: 100%" src="data:image/png;base64,{data}">'
 
 
 def draw_boxes(
