@@ -246,11 +246,9 @@ print(f"{len(before['boxes'])} boxes that it would say aloud, the best with a sc
 # that is one **training step**. The bar below shows the **loss**, a number for how wrong. Under a minute on two CPU cores.
 
 # %%
-from dataclasses import replace
-
 from coursekit.training import Settings, train
 
-shown = replace(train_set, images=train_set.images[: length("first detector, images")])
+shown = train_set.head(length("first detector, images"))
 settings = Settings(epochs=length("first detector, epochs"), batch_size=4, warmup_steps=20)
 history = train(detector, shown, settings)
 
@@ -296,7 +294,7 @@ for box, label, score in zip(after["boxes"][:5], after["labels"], after["scores"
 # %%
 from coursekit.evaluation import detect, precision_curve
 
-few = replace(val_set, images=val_set.images[: length("first score, images")])
+few = val_set.head(length("first score, images"))
 results = detect(detector, few)
 label = val_set.classes.index("stop sign") + 1
 precision = torch.tensor(precision_curve(results, few, label))

@@ -1,6 +1,5 @@
 """The whole path in one function: data, training, score, pictures. `coursekit demo` calls it."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -131,9 +130,7 @@ def _sets(data: str, overfit: int | None) -> tuple[CocoDataset, CocoDataset]:
         few = train_set.first(overfit)
         return few, few
     val_set = load(data, "val")
-    return replace(train_set, images=train_set.images[:IMAGES_TO_SEE]), replace(
-        val_set, images=val_set.images[:MOST_VAL_IMAGES]
-    )
+    return train_set.head(IMAGES_TO_SEE), val_set.head(MOST_VAL_IMAGES)
 
 
 def _settings(images: int, overfit: int | None, seed: int) -> Settings:

@@ -9,7 +9,7 @@ from coursekit.data import load
 from coursekit.data.recipe import Recipe
 from coursekit.data.render import build_scenes, outlines, run_lengths
 
-SMALL = Recipe("small", "scenes", 3, ["dog", "car"], {"train": 3, "val": 2}, scenes_with_a_crowd={"train": 1})
+SMALL = Recipe("small", "scenes", 3, {"train": 3, "val": 2}, classes=["dog", "car"], scenes_with_a_crowd={"train": 1})
 
 
 @pytest.fixture

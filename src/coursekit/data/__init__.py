@@ -1,11 +1,14 @@
 """From COCO's annotations to batches of images and boxes."""
 
 from coursekit.data.boxes import flip_with_boxes, xywh_to_xyxy, xyxy_to_xywh
-from coursekit.data.dataset import CocoDataset, Target, collate, load, read_image
+from coursekit.data.dataset import CocoDataset, Target, collate, load
 from coursekit.data.drawing import Scene, scene
+from coursekit.data.images import read_image
+from coursekit.data.index import CocoIndex
 
 __all__ = [
     "CocoDataset",
+    "CocoIndex",
     "Scene",
     "Target",
     "collate",

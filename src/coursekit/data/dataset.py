@@ -2,21 +2,19 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
-from PIL import Image as PILImage
-from PIL import ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from coursekit.data import recipe as recipes
 from coursekit.data.boxes import xywh_to_xyxy
-from coursekit.data.records import Annotation, Category, Image, read_records
-from coursekit.data.render import build_scenes
+from coursekit.data.images import read_image
+from coursekit.data.index import CocoIndex, Rows, nearest
+from coursekit.data.records import Category
 from coursekit.errors import DataError, SettingError
-from coursekit.files import shipped
 
 
 class Target(TypedDict):
@@ -34,18 +32,20 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
 
     Attributes:
         name: what the user called the data.
-        images: the records in the order of the file, one a sample.
-        annotations: the image's id → its records.
-        categories: label - 1 → class; sorted by COCO's id.
-        image_folder, annotation_file: where the split lies.
+        index: the records.
+        rows: (len,) which of the index's images the samples are.
+        image_folder: where the files lie.
     """
 
     name: str
-    images: list[Image]
-    annotations: dict[int, list[Annotation]]
-    categories: list[Category]
+    index: CocoIndex
+    rows: Rows
     image_folder: Path
-    annotation_file: Path
+
+    @property
+    def categories(self) -> list[Category]:
+        """The classes, sorted by COCO's id."""
+        return self.index.categories
 
     @property
     def classes(self) -> list[str]:
@@ -60,30 +60,53 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
     @property
     def image_ids(self) -> list[int]:
         """COCO's ids of the images, in the order of the samples."""
-        return [image.id for image in self.images]
+        ids: list[int] = self.index.image_ids[self.rows].tolist()
+        return ids
+
+    @property
+    def annotation_file(self) -> Path:
+        """Where the records come from."""
+        return self.index.path
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.rows)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Target]:
-        image = self.images[index]
-        return read_image(self.path(index), (image.width, image.height)), self.target(index)
+        return read_image(self.path(index), self.size(index)), self.target(index)
 
     def path(self, index: int) -> Path:
         """The file of a sample."""
-        return self.image_folder / self.images[index].file_name
+        return self.image_folder / str(self.index.file_names[self.rows[index]])
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Width and height in pixels of a sample's image, as recorded."""
+        row = self.rows[index]
+        return int(self.index.widths[row]), int(self.index.heights[row])
 
     def target(self, index: int) -> Target:
-        """The target of a sample, without reading its image."""
-        records = [record for record in self.annotations[self.images[index].id] if _has_extent(record)]
-        singles = [record for record in records if not record.iscrowd]
-        label_of = {category.id: label for label, category in enumerate(self.categories, start=1)}
+        """The target of a sample, without reading its image. Boxes with no extent are left out."""
+        row = int(self.rows[index])
+        boxes = self.index.boxes[self.index.rows_of(row)]
+        labels = np.searchsorted(self.category_ids, self.index.category_ids[self.index.rows_of(row)]) + 1
+        is_crowd = self.index.is_crowd[self.index.rows_of(row)]
+        has_extent = (boxes[:, 2:] > 0).all(axis=1)
+        single = has_extent & ~is_crowd
+        xyxy = xywh_to_xyxy(torch.from_numpy(boxes.astype(np.float32)))
         return {
-            "boxes": _boxes(singles),
-            "labels": torch.tensor([label_of[record.category_id] for record in singles], dtype=torch.int64),
-            "crowd_boxes": _boxes([record for record in records if record.iscrowd]),
-            "image_id": self.images[index].id,
+            "boxes": xyxy[single],
+            "labels": torch.from_numpy(labels[single]),
+            "crowd_boxes": xyxy[has_extent & is_crowd],
+            "image_id": int(self.index.image_ids[row]),
         }
+
+    def degenerate_boxes(self) -> int:
+        """How many boxes of these images have no width or no height, and so are left out of the targets."""
+        flat: Any = (self.index.boxes[:, 2:] <= 0).any(axis=1)
+        return int(flat[np.isin(self.index.image_rows, self.rows)].sum())
+
+    def head(self, count: int) -> "CocoDataset":
+        """The first `count` images, or all where there are fewer."""
+        return replace(self, rows=self.rows[:count])
 
     def first(self, count: int) -> "CocoDataset":
         """The first `count` images that have something to find in them.
@@ -93,12 +116,32 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         """
         if count < 1:
             raise SettingError(f"{count} images: take at least 1.")
-        found = [
-            image for image in self.images if any(not a.iscrowd and _has_extent(a) for a in self.annotations[image.id])
-        ]
+        singles = ~self.index.is_crowd & (self.index.boxes[:, 2:] > 0).all(axis=1)
+        found = self.rows[np.isin(self.rows, self.index.image_rows[singles])]
         if len(found) < count:
             raise SettingError(f"{self.annotation_file}: {count} images with boxes wanted, {len(found)} there.")
-        return replace(self, images=found[:count])
+        return replace(self, rows=found[:count])
+
+    def truth(self) -> dict[str, list[dict[str, Any]]]:
+        """The records as COCO's dict: of these images only, and of all their boxes, crowds too."""
+        return {
+            "images": [self._image_record(int(row)) for row in self.rows],
+            "annotations": [record for row in self.rows for record in self._annotation_records(int(row))],
+            "categories": [{"id": category.id, "name": category.name} for category in self.categories],
+        }
+
+    def _image_record(self, row: int) -> dict[str, Any]:
+        index = self.index
+        size = {"width": int(index.widths[row]), "height": int(index.heights[row])}
+        return {"id": int(index.image_ids[row]), "file_name": str(index.file_names[row])} | size
+
+    def _annotation_records(self, row: int) -> list[dict[str, Any]]:
+        index, where = self.index, self.index.rows_of(row)
+        columns = (index.annotation_ids, index.category_ids, index.boxes, index.areas, index.is_crowd)
+        names = ("id", "category_id", "bbox", "area", "iscrowd")
+        values = zip(*(column[where].tolist() for column in columns), strict=True)
+        image = {"image_id": int(index.image_ids[row])}
+        return [image | dict(zip(names, one, strict=True)) | {"iscrowd": int(one[-1])} for one in values]
 
 
 def load(name_or_dir: str | Path, split: str) -> CocoDataset:
@@ -110,51 +153,39 @@ def load(name_or_dir: str | Path, split: str) -> CocoDataset:
 
     Raises:
         DataError: the folder, the annotation file or an image is missing, or the file is not sound.
-        SettingError: no recipe has that name.
     """
-    folder = _find_folder(name_or_dir)
-    annotation_file = folder / "annotations" / f"instances_{split}2017.json"
-    records = read_records(annotation_file)
+    folder = find_folder(name_or_dir)
+    index = CocoIndex.load(folder / "annotations" / f"instances_{split}2017.json")
     image_folder = folder / f"{split}2017"
-    _check_files(annotation_file, image_folder, records.images)
-    annotations: dict[int, list[Annotation]] = {image.id: [] for image in records.images}
-    for annotation in records.annotations:
-        annotations[annotation.image_id].append(annotation)
-    return CocoDataset(
-        name=str(name_or_dir),
-        images=records.images,
-        annotations=annotations,
-        categories=sorted(records.categories, key=lambda category: category.id),
-        image_folder=image_folder,
-        annotation_file=annotation_file,
-    )
+    _check_files(index, image_folder)
+    return CocoDataset(str(name_or_dir), index, np.arange(len(index)), image_folder)
 
 
-def read_image(path: Path, size: tuple[int, int]) -> Tensor:
-    """Read an image file of any mode.
-
-    Args:
-        path: a file that Pillow can read.
-        size: width and height in pixels that the record promises.
-
-    Returns:
-        (3, H, W) uint8 RGB, turned upright where the file asks for it.
+def find_folder(name_or_dir: str | Path) -> Path:
+    """The folder of a data set. What is drawn here is drawn now; what must be downloaded has to be built before.
 
     Raises:
-        DataError: the file is missing, damaged, or of another size than promised.
+        DataError: there is none.
     """
-    try:
-        with PILImage.open(path) as file:
-            picture = ImageOps.exif_transpose(file).convert("RGB")
-    except FileNotFoundError:
-        raise DataError(f"{path}: the image is missing. Fetch it again, or remove its record.") from None
-    except (OSError, SyntaxError, ValueError, PILImage.DecompressionBombError) as error:
-        raise DataError(f"{path}: the image is damaged ({error}). Fetch it again, or remove its record.") from None
-    if picture.size != size:
-        raise DataError(
-            f"{path}: the image is {picture.size[0]}×{picture.size[1]}, its record says {size[0]}×{size[1]}."
-        )
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+    from coursekit.data.damaged import build_damaged
+    from coursekit.data.render import build_scenes
+    from coursekit.data.subset import subset_folder
+
+    name, folder = str(name_or_dir), Path(name_or_dir).expanduser()
+    if folder.is_dir():
+        return folder
+    if name == "damaged":
+        return build_damaged()
+    if name not in recipes.names():
+        hint = nearest(name, [*recipes.names(), "damaged"])
+        known = ", ".join([*recipes.names(), "damaged"])
+        raise DataError(f"{name}: no such folder, and no recipe of that name{hint}. Recipes: {known}.")
+    recipe = recipes.find_recipe(name)
+    if recipe.source == "scenes":
+        return build_scenes(recipe)
+    if not subset_folder(recipe).exists():
+        raise DataError(f"{name}: not built on this machine yet. Build it: coursekit data build {name}")
+    return subset_folder(recipe)
 
 
 def collate(samples: list[tuple[Tensor, Target]]) -> tuple[list[Tensor], list[Target]]:
@@ -163,35 +194,13 @@ def collate(samples: list[tuple[Tensor, Target]]) -> tuple[list[Tensor], list[Ta
     return list(images), list(targets)
 
 
-def _find_folder(name_or_dir: str | Path) -> Path:
-    folder = Path(name_or_dir).expanduser()
-    if folder.is_dir():
-        return folder
-    if str(name_or_dir) in recipes.names():
-        return build_scenes(recipes.read_recipe(shipped("data_subsets") / f"{name_or_dir}.toml"))
-    known = ", ".join(recipes.names())
-    raise DataError(f"{name_or_dir}: no such folder, and no recipe of that name. Recipes: {known}.")
-
-
-def _check_files(annotation_file: Path, image_folder: Path, images: list[Image]) -> None:
+def _check_files(index: CocoIndex, image_folder: Path) -> None:
     if not image_folder.is_dir():
-        raise DataError(f"{image_folder}: no such folder. The images of {annotation_file.name} belong there.")
+        raise DataError(f"{image_folder}: no such folder. The images of {index.path.name} belong there.")
     present = {path.name for path in image_folder.iterdir()}
-    for image in images:
-        if Path(image.file_name).name != image.file_name or image.file_name in ("", ".", ".."):
-            raise DataError(f"{annotation_file}: file name {image.file_name!r} of image {image.id} leaves its folder.")
-    missing = [image.file_name for image in images if image.file_name not in present]
+    missing = [name for name in index.file_names.tolist() if name not in present]
     if missing:
         raise DataError(
-            f"{image_folder / missing[0]}: the image is missing (with {len(missing) - 1} more of {len(images)}). "
-            f"Fetch what {annotation_file.name} lists, or remove the records."
+            f"{image_folder / missing[0]}: the image is missing (with {len(missing) - 1} more of {len(index)}). "
+            f"Fetch what {index.path.name} lists, or remove the records."
         )
-
-
-def _has_extent(record: Annotation) -> bool:
-    return record.bbox[2] > 0 and record.bbox[3] > 0
-
-
-def _boxes(records: list[Annotation]) -> Tensor:
-    xywh = torch.tensor([record.bbox for record in records], dtype=torch.float32).reshape(-1, 4)
-    return xywh_to_xyxy(xywh)

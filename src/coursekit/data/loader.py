@@ -1,4 +1,4 @@
-"""Batches of images of like shape, shuffled and mirrored by (seed, epoch)."""
+"""Batches of images of like shape, that neither wait for a damaged file nor die of it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,56 +7,156 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from coursekit.data.boxes import flip_with_boxes
+from coursekit.data.augment import Transform, apply, augmentation
 from coursekit.data.dataset import CocoDataset, Target, collate
+from coursekit.errors import DataError, SettingError
 
-Batches = DataLoader[tuple[list[Tensor], list[Target]]]
-
-
-def train_batches(dataset: CocoDataset, batch_size: int, *, seed: int, epoch: int, flip: bool = True) -> Batches:
-    """One epoch in shuffled batches, the same for the same seed and epoch; with `flip`, every other image mirrored."""
-    samples: Dataset[Any] = Flipped(dataset, seed, epoch) if flip else dataset
-    return DataLoader(samples, batch_sampler=ShapeBatches(dataset, batch_size, seed, epoch), collate_fn=collate)
+Batch = tuple[list[Tensor], list[Target]]
+Key = tuple[int, int]  # epoch and index: a sample depends on nothing else, so workers need no seeds
+REPLACEMENTS = 20  # how often another image is tried before a sample is given up
+MOST_NAMED = 5
 
 
-def eval_batches(dataset: CocoDataset, batch_size: int) -> Batches:
-    """Every image once, in order."""
-    samples: Dataset[Any] = dataset
-    return DataLoader(samples, batch_size=batch_size, collate_fn=collate)
+class Loader:
+    """Batches of a data set, epoch by epoch. Made by `make_loader`.
 
+    Attributes:
+        unreadable: file → why it could not be read, over all epochs so far.
+    """
 
-class Flipped(Dataset[tuple[Tensor, Target]]):
-    """A data set with half its images mirrored: which ones follows from (seed, epoch, index)."""
-
-    def __init__(self, dataset: CocoDataset, seed: int, epoch: int) -> None:
-        self.dataset, self.seed, self.epoch = dataset, seed, epoch
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Target]:
-        image, target = self.dataset[index]
-        if np.random.default_rng([self.seed, self.epoch, index]).random() < 0.5:
-            image, target["boxes"] = flip_with_boxes(image, target["boxes"])
-        return image, target
-
-
-class ShapeBatches(Sampler[list[int]]):
-    """Shuffled batches of either wide or tall images: a batch of both is padded to a square, a third of it empty."""
-
-    def __init__(self, dataset: CocoDataset, batch_size: int, seed: int, epoch: int) -> None:
-        rng = np.random.default_rng([seed, epoch])
-        order = rng.permutation(len(dataset))
-        is_tall = np.array([image.height > image.width for image in dataset.images])[order]
-        batches = [
-            group[i : i + batch_size]
-            for group in (order[is_tall], order[~is_tall])
-            for i in range(0, len(group), batch_size)
-        ]
-        self.batches = [batches[i].tolist() for i in rng.permutation(len(batches))]
+    def __init__(self, dataset: CocoDataset, loader: "DataLoader[Any]", batches: "ShapeBatches", most: float) -> None:
+        self.dataset, self.loader, self.batches, self.most = dataset, loader, batches, most
+        self.unreadable: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch, the same for the same seed and number.
+
+        Raises:
+            DataError: more of the images than the share allowed can't be read.
+        """
+        self.batches.epoch = number
+        for samples, unreadable in self.loader:
+            self._note(unreadable)
+            if samples:
+                yield collate(samples)
+
+    def report(self) -> str:
+        """What was left out, in words; empty where nothing was."""
+        lines = []
+        if self.unreadable:
+            shown = "; ".join(list(self.unreadable.values())[:MOST_NAMED])
+            more = " …" if len(self.unreadable) > MOST_NAMED else ""
+            lines.append(f"{len(self.unreadable):,} of {len(self.dataset):,} images could not be read: {shown}{more}")
+        if flat := self.dataset.degenerate_boxes():
+            lines.append(f"{flat:,} boxes without width or height were left out.")
+        return "\n".join(lines)
+
+    def _note(self, unreadable: dict[str, str]) -> None:
+        self.unreadable |= unreadable
+        if len(self.unreadable) > self.most * len(self.dataset):
+            raise DataError(
+                f"Stopped: over {self.most:.0%} of the images can't be read, so this is no accident of a few files.\n"
+                f"{self.report()}\nSee what is wrong with: coursekit data verify {self.dataset.name}"
+            )
+
+
+def make_loader(
+    dataset: CocoDataset,
+    batch_size: int,
+    *,
+    train: bool = True,
+    seed: int = 0,
+    transform: Transform | None = None,
+    workers: int = 0,
+    most_unreadable: float = 0.1,
+) -> Loader:
+    """Batches of a data set: lists of (3, H, W) uint8 images and of targets.
+
+    In training a sample that can't be read is replaced by another one; else it is left out. Either way it is counted
+    and named in `Loader.report()`.
+
+    Args:
+        dataset: what to read.
+        batch_size: images a batch; the last of a shape may be smaller.
+        train: shuffled, changed by `transform`, in batches of like shape; else every image once, in order.
+        seed: of order and augmentation. What is drawn for a sample follows from (seed, epoch, index).
+        transform: see `augmentation`; None only mirrors.
+        workers: processes that read ahead. They share the records, which are flat arrays.
+        most_unreadable: share of the images beyond which the loader stops and says why.
+
+    Raises:
+        SettingError: a number can't be used.
+    """
+    if batch_size < 1 or workers < 0:
+        raise SettingError(f"batch size {batch_size}, workers {workers}: take at least 1 image a batch and 0 workers.")
+    change = (transform or augmentation()) if train else None
+    batches = ShapeBatches(dataset, batch_size, seed, shuffle=train)
+    loader: DataLoader[Any] = DataLoader(
+        Samples(dataset, change, seed),
+        batch_sampler=batches,
+        collate_fn=_gather,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
+    return Loader(dataset, loader, batches, most_unreadable)
+
+
+class ShapeBatches(Sampler[list[Key]]):
+    """Batches of either wide or tall images: a batch of both is padded to a square, a third of it empty."""
+
+    def __init__(self, dataset: CocoDataset, batch_size: int, seed: int, *, shuffle: bool) -> None:
+        self.is_tall = (dataset.index.heights > dataset.index.widths)[dataset.rows]
+        self.batch_size, self.seed, self.shuffle, self.epoch = batch_size, seed, shuffle, 0
+
+    def __len__(self) -> int:
+        groups = [self.is_tall.sum(), (~self.is_tall).sum()] if self.shuffle else [len(self.is_tall)]
+        return int(sum(-(-int(group) // self.batch_size) for group in groups))
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for batch in self._shuffled() if self.shuffle else _split(np.arange(len(self.is_tall)), self.batch_size):
+            yield [(self.epoch, index) for index in batch.tolist()]
+
+    def _shuffled(self) -> list[Any]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = rng.permutation(len(self.is_tall))
+        groups = (order[self.is_tall[order]], order[~self.is_tall[order]])
+        batches = [batch for group in groups for batch in _split(group, self.batch_size)]
+        return [batches[place] for place in rng.permutation(len(batches))]
+
+
+def _split(order: Any, size: int) -> list[Any]:
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+Sample = tuple[tuple[Tensor, Target] | None, dict[str, str]]  # what was read, and what could not be
+
+
+class Samples(Dataset[Sample]):
+    """Samples by (epoch, index), with what could not be read on the way."""
+
+    def __init__(self, dataset: CocoDataset, transform: Transform | None, seed: int) -> None:
+        self.dataset, self.transform, self.seed = dataset, transform, seed
+
+    def __getitem__(self, key: Key) -> Sample:
+        epoch, index = key
+        rng = np.random.default_rng([self.seed, epoch, index])
+        unreadable: dict[str, str] = {}
+        for _ in range(REPLACEMENTS if self.transform else 1):
+            try:
+                image, target = self.dataset[index]
+            except DataError as error:
+                unreadable[self.dataset.path(index).name] = str(error)
+                index = int(rng.integers(len(self.dataset)))
+                continue
+            if self.transform:
+                image, target = apply(self.transform, image, target, int(rng.integers(2**62)))
+            return (image, target), unreadable
+        return None, unreadable
+
+
+def _gather(samples: list[Sample]) -> tuple[list[tuple[Tensor, Target]], dict[str, str]]:
+    read = [sample for sample, _ in samples if sample is not None]
+    return read, {file: reason for _, unreadable in samples for file, reason in unreadable.items()}

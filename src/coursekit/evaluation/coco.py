@@ -6,7 +6,6 @@ from contextlib import redirect_stdout
 from typing import Any, TypedDict
 
 import hotcoco
-import msgspec
 import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -15,7 +14,7 @@ from tqdm.auto import tqdm
 
 from coursekit.data.boxes import xyxy_to_xywh
 from coursekit.data.dataset import CocoDataset
-from coursekit.data.loader import eval_batches
+from coursekit.data.loader import make_loader
 from coursekit.precision import autocast
 
 METRICS = (
@@ -44,10 +43,12 @@ def evaluate(model: nn.Module, dataset: CocoDataset, *, batch_size: int = 8) -> 
 def detect(model: nn.Module, dataset: CocoDataset, *, batch_size: int = 8) -> list[Result]:
     """Everything that a detector finds in a data set. The model is left in the mode it came in."""
     results: list[Result] = []
-    batches = eval_batches(dataset, batch_size)
-    for images, targets in tqdm(batches, desc="evaluating", unit="batch", leave=False, delay=1):
+    loader = make_loader(dataset, batch_size, train=False)
+    for images, targets in tqdm(loader.epoch(0), "evaluating", len(loader), unit="batch", leave=False, delay=1):
         image_ids = [target["image_id"] for target in targets]
         results += to_coco_results(run(model, images), image_ids, dataset.category_ids)
+    if loader.unreadable:
+        tqdm.write(f"{loader.report()}\nWhat is in them counts as missed.")
     return results
 
 
@@ -98,9 +99,7 @@ def score(results: list[Result], dataset: CocoDataset, *, engine: str = "hotcoco
         METRICS → value in 0 to 1; -1 where there is no truth to score against, as COCO has it.
     """
     with redirect_stdout(io.StringIO()):  # both engines print what they do
-        stats = _ENGINES[engine if results else "hotcoco"](
-            truth_of(dataset), results
-        )  # pycocotools takes no empty list
+        stats = _ENGINES[engine if results else "hotcoco"](dataset.truth(), results)  # pycocotools takes no empty list
     return dict(zip(METRICS, (float(value) for value in stats), strict=True))
 
 
@@ -117,18 +116,10 @@ def precision_curve(results: list[Result], dataset: CocoDataset, label: int) -> 
         Their mean is the class's AP50. All -1 where the class has no truth.
     """
     with redirect_stdout(io.StringIO()):
-        evaluator = _evaluated(hotcoco.COCOeval, hotcoco.COCO(truth_of(dataset)), results)
+        evaluator = _evaluated(hotcoco.COCOeval, hotcoco.COCO(dataset.truth()), results)
     precision = evaluator.eval["precision"]  # (10 IoUs, 101 recalls, classes, 4 sizes, 3 numbers of boxes)
     curve: list[float] = precision[0, :, label - 1, 0, -1].tolist()
     return curve
-
-
-def truth_of(dataset: CocoDataset) -> dict[str, list[dict[str, Any]]]:
-    """A data set's records as COCO's dict: of its images only, and of all their boxes, crowds too."""
-    annotations = [annotation for image_id in dataset.image_ids for annotation in dataset.annotations[image_id]]
-    parts = {"images": dataset.images, "annotations": annotations, "categories": dataset.categories}
-    truth: dict[str, list[dict[str, Any]]] = msgspec.json.decode(msgspec.json.encode(parts))  # pycocotools wants lists
-    return truth
 
 
 def _with_hotcoco(truth: dict[str, Any], results: list[Result]) -> Sequence[float]:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
 
+from coursekit.data.augment import augmentation
 from coursekit.data.dataset import CocoDataset, Target
-from coursekit.data.loader import train_batches
+from coursekit.data.loader import make_loader
 from coursekit.errors import CourseError, SettingError
 from coursekit.precision import autocast, best_device
 
@@ -28,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True):
     warmup_steps: int = 30
     clip_norm: float = 10.0
     flip: bool = True
+    workers: int = 0
     seed: int = 0
 
 
@@ -66,18 +68,18 @@ def train(
     device = device or best_device()
     torch.manual_seed(settings.seed)
     model.to(device).train()
-    epochs = [
-        train_batches(dataset, settings.batch_size, seed=settings.seed, epoch=epoch, flip=settings.flip)
-        for epoch in range(settings.epochs)
-    ]
-    total = sum(len(batches) for batches in epochs)
+    transform = augmentation(flip=settings.flip)
+    loader = make_loader(
+        dataset, settings.batch_size, seed=settings.seed, transform=transform, workers=settings.workers
+    )
+    total = settings.epochs * len(loader)
     optimizer = make_optimizer(model, settings)
     schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, total, settings.warmup_steps))
     history: list[Step] = []
     start, images_seen = time.perf_counter(), 0
     with tqdm(total=settings.epochs * len(dataset), desc="training", unit="img", smoothing=0.1) as bar:
-        for batches in epochs:
-            for images, targets in batches:
+        for epoch in range(settings.epochs):
+            for images, targets in loader.epoch(epoch):
                 losses = train_step(model, images, targets, optimizer, settings.clip_norm, device)
                 schedule.step()
                 images_seen += len(images)
@@ -87,6 +89,8 @@ def train(
                 )
                 bar.set_postfix(loss=f"{history[-1].loss:.3f}", refresh=False)
                 bar.update(len(images))
+    if loader.report():
+        tqdm.write(loader.report())
     return history
 
 

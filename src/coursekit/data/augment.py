@@ -1,0 +1,79 @@
+"""Augmentation with torchvision's v2 transforms: boxes go where the pixels go."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from coursekit.data.dataset import Target
+
+Transform = Callable[[dict[str, Any]], dict[str, Any]]  # as v2.Transform is
+
+
+def augmentation(
+    *, flip: bool = True, scale: tuple[float, float] = (1.0, 1.0), colour: float = 0.0, crop: bool = False
+) -> Transform:
+    """A random change of image and boxes together.
+
+    Args:
+        flip: mirror every other image left to right.
+        scale: resize by a factor from this range.
+        colour: how far brightness, contrast and saturation may go, as a share; hue a quarter of it.
+        crop: cut out a part that keeps the centre of at least one box; boxes are cut with it, and those whose centre is
+            outside are left out (Liu et al., *SSD*, 2016, section 2.2).
+    """
+    steps: list[Any] = []
+    if flip:
+        steps.append(v2.RandomHorizontalFlip(0.5))
+    if crop:
+        steps.append(v2.RandomIoUCrop())
+    if scale != (1.0, 1.0):
+        steps.append(_RandomScale(scale))
+    if colour:
+        steps.append(v2.ColorJitter(colour, colour, colour, colour / 4))
+    whole: Transform = v2.Compose([*steps, v2.ClampBoundingBoxes(), v2.SanitizeBoundingBoxes(min_size=1.0)])
+    return whole
+
+
+def apply(transform: Transform, image: Tensor, target: Target, seed: int) -> tuple[Tensor, Target]:
+    """Change a sample by draws that follow from `seed` alone, whatever has been drawn before.
+
+    Args:
+        image: (3, H, W) uint8.
+        target: with boxes in its pixels. Crowd regions are moved along.
+    """
+    together = torch.cat([target["boxes"], target["crowd_boxes"]])
+    crowd = torch.zeros(len(target["crowd_boxes"]), dtype=torch.int64)  # label 0: nobody else has it
+    size = (image.shape[1], image.shape[2])
+    boxes = tv_tensors.BoundingBoxes(together, format="XYXY", canvas_size=size)
+    sample = {"image": tv_tensors.Image(image), "boxes": boxes, "labels": torch.cat([target["labels"], crowd])}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        changed = transform(sample)
+    single = changed["labels"] > 0
+    plain = changed["boxes"].as_subclass(Tensor)
+    return changed["image"].as_subclass(Tensor), {
+        "boxes": plain[single],
+        "labels": changed["labels"][single],
+        "crowd_boxes": plain[~single],
+        "image_id": target["image_id"],
+    }
+
+
+class _RandomScale(v2.Transform):  # type: ignore[misc]
+    """Resize by a random factor."""
+
+    def __init__(self, scale: tuple[float, float]) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def make_params(self, flat_inputs: list[Tensor]) -> dict[str, list[int]]:
+        height, width = v2.query_size(flat_inputs)
+        factor = float(torch.empty(1).uniform_(*self.scale))
+        return {"size": [max(1, round(height * factor)), max(1, round(width * factor))]}
+
+    def transform(self, inpt: Tensor, params: dict[str, list[int]]) -> Tensor:
+        return v2.functional.resize(inpt, params["size"], antialias=True)

@@ -1,0 +1,256 @@
+import json
+import math
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+
+from coursekit.data.index import CocoIndex, is_safe_name, nearest
+from coursekit.errors import DataError, SettingError
+
+
+@pytest.fixture(scope="module")
+def real(request) -> tuple[CocoIndex, COCO]:
+    path = request.getfixturevalue("real_coco") / "annotations" / "instances_val2017.json"
+    return CocoIndex.load(path), COCO(str(path))
+
+
+def test_real_records_are_pycocotools(real):
+    ours, theirs = real
+    assert set(ours.image_ids.tolist()) == set(theirs.imgs)
+    assert len(ours.boxes) == len(theirs.anns)
+    for row, image_id in enumerate(ours.image_ids.tolist()):
+        where = ours.rows_of(row)
+        ids = ours.annotation_ids[where].tolist()
+        assert ids == theirs.getAnnIds(imgIds=[image_id])
+        for box, area, crowd, id_ in zip(ours.boxes[where], ours.areas[where], ours.is_crowd[where], ids, strict=True):
+            truth = theirs.anns[id_]
+            assert box.tolist() == truth["bbox"]
+            assert (area, crowd) == (truth["area"], truth["iscrowd"])
+
+
+def test_queries_are_pycocotools(real):
+    ours, theirs = real
+    ids = theirs.getCatIds(catNms=["person", "dog"])
+    all_of = ours.image_ids[ours.images_with(all_of=["person", "dog"])]
+    assert set(all_of.tolist()) == set(theirs.getImgIds(catIds=ids))
+    any_of = ours.image_ids[ours.images_with(any_of=["person", "dog"])]
+    assert set(any_of.tolist()) == set(theirs.catToImgs[ids[0]]) | set(theirs.catToImgs[ids[1]])
+    few = ours.image_ids[ours.images_with(boxes=(0, 2))]
+    counts = {image_id: len(theirs.getAnnIds(imgIds=[image_id], iscrowd=False)) for image_id in theirs.imgs}
+    assert set(few.tolist()) == {image_id for image_id, count in counts.items() if count <= 2}
+    small = ours.image_ids[ours.images_with(sizes=(0, 16))]
+    expected = {a["image_id"] for a in theirs.anns.values() if math.sqrt(a["bbox"][2] * a["bbox"][3]) <= 16}
+    assert set(small.tolist()) == expected
+    assert len(ours.images_with()) == len(theirs.imgs)
+
+
+def test_segmentation_only_on_request(real):
+    ours, theirs = real
+    assert ours.segmentations is None
+    asked = CocoIndex.load(ours.path, segmentation=True)
+    for id_, text in zip(asked.annotation_ids.tolist(), asked.segmentations, strict=True):
+        assert json.loads(text) == theirs.anns[id_]["segmentation"]
+
+
+def test_an_unknown_class_names_the_nearest(real):
+    with pytest.raises(SettingError, match="no class 'persn'.*did you mean 'person'"):
+        real[0].images_with(any_of=["persn"])
+
+
+def _edit(folder: Path, change) -> Path:
+    path = folder / "annotations" / "instances_train2017.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
+NOT_SAFE = [
+    (lambda c: c.update(categories=[]), "`categories` has nothing"),
+    (lambda c: c.update(images=[]), "`images` has nothing"),
+    (lambda c: c.pop("annotations"), "the list `annotations` is missing"),
+    (lambda c: c.update(images={"1": 2}), "the list `images` is an object"),
+    (lambda c: c["images"][1].update(id=7), "`images`: ids that stand there more than once: 7"),
+    (lambda c: c["categories"][1].update(id=18), "`categories`: ids that stand there more than once: 18"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), NOT_SAFE)
+def test_what_is_not_safe_to_use_is_refused(coco_folder, change, words):
+    path = _edit(coco_folder, change)
+    with pytest.raises(DataError, match=re.escape(words)) as caught:
+        CocoIndex.load(path)
+    assert str(path) in str(caught.value)
+
+
+FAULTS = [
+    (lambda c: c["annotations"][1].update(bbox=[1, 2, 3]), "annotations[1]", "bbox"),
+    (lambda c: c["annotations"][1].update(bbox=[1, 2, math.nan, 4]), "annotations[1]", "four numbers"),
+    (lambda c: c["annotations"][1].update(bbox=[1, 2, math.inf, 4]), "annotations[1]", "four numbers"),
+    (lambda c: c["annotations"][1].update(bbox=[1, 2, -3, 4]), "annotations[1]", "negative"),
+    (lambda c: c["annotations"][1].update(bbox="wide"), "annotations[1]", "bbox"),
+    (lambda c: c["annotations"][1].pop("category_id"), "annotations[1]", "category_id"),
+    (lambda c: c["annotations"][1].update(id=1), "annotations[1]", "id stands there already"),
+    (lambda c: c["annotations"][2].update(image_id=99), "annotations[2]", "image_id is not among the images"),
+    (lambda c: c["annotations"][2].update(category_id=5), "annotations[2]", "category_id is not among the categories"),
+    (lambda c: c["annotations"][2].update(area=math.nan), "annotations[2]", "area is no number"),
+    (lambda c: c["images"][2].update(width="wide"), "images[2]", "width"),
+    (lambda c: c["images"][2].update(height=0), "images[2]", "height"),
+    (lambda c: c["images"][2].update(file_name="../2.jpg"), "images[2]", "leaves its folder"),
+    (lambda c: c["images"][2].update(id=2**70), "images[2]", "id"),
+    (lambda c: c["annotations"].append(None), "annotations[4]", "object"),
+]
+
+
+@pytest.mark.parametrize(("change", "place", "words"), FAULTS)
+def test_a_fault_is_placed_and_the_rest_is_usable(coco_folder, change, place, words):
+    path = _edit(coco_folder, change)
+    with pytest.warns(UserWarning, match=re.escape(place)) as caught:
+        index = CocoIndex.load(path)
+    assert words in str(caught[0].message)
+    assert len(index.faults) == 1
+    assert len(index) + len(index.boxes) in (6, 7)
+
+
+def test_faults_are_shown_together(coco_folder):
+    def change(content):
+        content["annotations"][0]["bbox"] = None
+        content["annotations"][3]["image_id"] = 5
+        content["images"][0].pop("height")
+
+    with pytest.warns(UserWarning, match="left out"):
+        index = CocoIndex.load(_edit(coco_folder, change))
+    places = [(fault.part, fault.position) for fault in index.faults]
+    assert places == [("annotations", 0), ("annotations", 1), ("annotations", 3), ("images", 0)]
+
+
+def test_a_file_without_annotations_is_sound(coco_folder):
+    index = CocoIndex.load(_edit(coco_folder, lambda c: c.update(annotations=[])))
+    assert len(index) == 3
+    assert index.boxes.shape == (0, 4)
+    assert index.images_with(boxes=(0, 0)).tolist() == [0, 1, 2]
+
+
+def test_order_of_the_file_does_not_matter(coco_folder):
+    before = CocoIndex.load(coco_folder / "annotations" / "instances_train2017.json")
+    after = CocoIndex.load(_edit(coco_folder, lambda c: c["annotations"].reverse()))
+    for row in range(3):
+        boxes = [sorted(index.boxes[index.rows_of(row)].tolist()) for index in (before, after)]
+        assert boxes[0] == boxes[1]
+
+
+def test_a_missing_or_empty_file_is_named(tmp_path):
+    with pytest.raises(DataError, match="no such annotation file"):
+        CocoIndex.load(tmp_path / "annotations" / "instances_val2017.json")
+    (tmp_path / "a.json").touch()
+    with pytest.raises(DataError, match=r"a\.json: broken JSON: the file is empty"):
+        CocoIndex.load(tmp_path / "a.json")
+
+
+def test_safe_names():
+    assert all(map(is_safe_name, ["000000000001.jpg", "a b.png", "..a.jpg"]))
+    assert not any(map(is_safe_name, ["", ".", "..", "../a", "/a", "a/b", "a\\b", "C:a", "a\0b", "a\nb", ". ."]))
+    assert nearest("cats", ["cat", "dog"]) == " (did you mean 'cat'?)"
+    assert nearest("xyz", ["cat", "dog"]) == ""
+
+
+@settings(max_examples=60)
+@given(st.binary(max_size=60))
+def test_any_bytes_give_one_clear_error(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "some.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"some\.json"):
+        CocoIndex.load(path)
+
+
+SOUND = {
+    "images": [{"id": n, "file_name": f"{n}.jpg", "width": 64, "height": 48, "license": 1} for n in (7, 17, 27)],
+    "annotations": [
+        {"id": n, "image_id": 7 + 10 * (n % 2), "category_id": 1, "bbox": [n, 2.5, 9, 8], "area": 72, "iscrowd": n % 2}
+        for n in range(4)
+    ],
+    "categories": [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}],
+}
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-3, 30),
+    st.floats(),
+    st.text(max_size=4),
+    st.sampled_from(["../x", "/x", "\ud800", "NaN", 10**400, [], {}, [1, 2, 3, 4], [[[]]]]),
+    st.lists(st.one_of(st.floats(), st.integers(), st.none()), max_size=5),
+)
+
+
+@st.composite
+def mutations(draw):
+    """(part, position, field or None, what to do, new value) up to four times."""
+    part = draw(st.sampled_from(list(SOUND)))
+    position = draw(st.integers(0, len(SOUND[part]) - 1))
+    field = draw(st.one_of(st.none(), st.sampled_from(sorted(SOUND[part][0]))))
+    return part, position, field, draw(st.sampled_from(["set", "remove", "double"])), draw(ODD)
+
+
+def _mutate(content, part, position, field, action, value):
+    items = content[part] if isinstance(content[part], list) else []
+    if position >= len(items):
+        content[part] = value
+    elif action == "double":
+        items.append(items[position])
+    elif field is None or not isinstance(items[position], dict):
+        items[position] = value
+    elif action == "remove":
+        items[position].pop(field, None)
+    else:
+        items[position] = items[position] | {field: value}
+
+
+def _usable_or_one_clear_error(path: Path) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            index = CocoIndex.load(path)
+    except DataError as error:
+        assert path.name in str(error)
+        return
+    assert len(set(index.image_ids.tolist())) == len(index) > 0
+    assert np.isfinite(index.boxes).all()
+    assert (index.boxes[:, 2:] >= 0).all()
+    assert index.offsets[-1] == len(index.boxes)
+    assert all(map(is_safe_name, index.file_names.tolist()))
+    assert set(index.category_ids.tolist()) <= {category.id for category in index.categories}
+    index.images_with(any_of=[index.categories[0].name], sizes=(1, 50), boxes=(0, 3))
+
+
+def _try(tmp_path_factory, changes, cut):
+    content = json.loads(json.dumps(SOUND))
+    for change in changes:
+        _mutate(content, *change)
+    path = tmp_path_factory.getbasetemp() / "mutated.json"
+    text = json.dumps(content).encode("utf-8", "replace")
+    path.write_bytes(text[: int(cut * len(text))] if cut < 1 else text)
+    _usable_or_one_clear_error(path)
+
+
+CUTS = st.one_of(st.just(1.0), st.just(1.0), st.floats(0, 1))
+QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
+
+
+@settings(max_examples=200, **QUIET)
+@given(st.lists(mutations(), min_size=1, max_size=4), CUTS)
+def test_a_mutated_file_is_usable_or_gives_one_clear_error(tmp_path_factory, changes, cut):
+    _try(tmp_path_factory, changes, cut)
+
+
+@pytest.mark.long
+@settings(max_examples=2000, **QUIET)
+@given(st.lists(mutations(), min_size=1, max_size=4), CUTS)
+def test_two_thousand_mutated_files(tmp_path_factory, changes, cut):
+    _try(tmp_path_factory, changes, cut)
