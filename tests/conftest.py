@@ -8,6 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from coursekit.data.recipe import find_recipe
+from coursekit.data.subset import subset_folder
 from coursekit.detector import build_detector
 
 REAL_COCO = Path(__file__).parents[2] / "shared" / "coco"
@@ -15,9 +17,12 @@ REAL_COCO = Path(__file__).parents[2] / "shared" / "coco"
 
 @pytest.fixture(scope="session")
 def real_coco() -> Path:
-    if not REAL_COCO.is_dir():
-        pytest.skip("no photographs here: the tests on real COCO records want a COCO folder at ../shared/coco")
-    return REAL_COCO
+    """Real photographs: those beside the checkout, else the subset coco-tiny as CI has built it."""
+    tiny = subset_folder(find_recipe("coco-tiny"))
+    found = next((folder for folder in (REAL_COCO, tiny) if folder.is_dir()), None)
+    if found is None:
+        pytest.skip("no photographs here: put a COCO folder at ../shared/coco, or run: coursekit data build coco-tiny")
+    return found
 
 
 @pytest.fixture

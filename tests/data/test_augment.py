@@ -1,7 +1,10 @@
+import numpy as np
 import pytest
 import torch
 
-from coursekit.data.augment import apply, augmentation
+from coursekit.data.augment import augmentation, mirror, unchanged
+
+_rng = np.random.default_rng
 
 
 def _sample(boxes, size=(40, 60), crowds=()):
@@ -18,6 +21,8 @@ def _sample(boxes, size=(40, 60), crowds=()):
 
 
 KINDS = {
+    "mirror": mirror,
+    "unchanged": unchanged,
     "flip": augmentation(),
     "scale": augmentation(scale=(0.5, 2.0)),
     "colour": augmentation(colour=0.2),
@@ -30,7 +35,7 @@ KINDS = {
 def test_boxes_stay_on_what_they_mark(kind):
     image, target = _sample([(10, 8, 30, 32)])
     for seed in range(25):
-        changed, new = apply(KINDS[kind], image, target, seed)
+        changed, new = KINDS[kind](image, target, _rng(seed))
         for x1, y1, x2, y2 in new["boxes"].round().int().tolist():
             inside = changed[:, y1:y2, x1:x2].float().mean()
             assert inside > 0.8 * changed.float().max()
@@ -44,22 +49,23 @@ def test_boxes_stay_on_what_they_mark(kind):
 def test_draws_follow_from_the_seed_alone():
     image, target = _sample([(10, 8, 30, 32)])
     torch.manual_seed(1)
-    first = apply(KINDS["all"], image, target, 7)
+    first = KINDS["all"](image, target, _rng(7))
     state = torch.random.get_rng_state()
     torch.manual_seed(2)
-    again = apply(KINDS["all"], image, target, 7)
+    again = KINDS["all"](image, target, _rng(7))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1]["boxes"], again[1]["boxes"])
     torch.manual_seed(1)
     assert torch.equal(torch.random.get_rng_state(), state)  # nobody else's draws change
-    sizes = {tuple(apply(KINDS["all"], image, target, seed)[0].shape) for seed in range(10)}
+    sizes = {tuple(KINDS["all"](image, target, _rng(seed))[0].shape) for seed in range(10)}
     assert len(sizes) > 3
 
 
-def test_crowds_move_along_and_stay_apart():
+@pytest.mark.parametrize("kind", ["flip", "mirror"])
+def test_crowds_move_along_and_stay_apart(kind):
     image, target = _sample([(10, 8, 20, 22)], crowds=[(40, 5, 55, 30)])
     for seed in range(8):
-        _, new = apply(KINDS["flip"], image, target, seed)
+        _, new = KINDS[kind](image, target, _rng(seed))
         mirrored = new["boxes"][0, 0] == 40
         assert new["crowd_boxes"].tolist() == ([[5, 5, 20, 30]] if mirrored else [[40, 5, 55, 30]])
         assert new["labels"].tolist() == [1]
@@ -68,6 +74,6 @@ def test_crowds_move_along_and_stay_apart():
 def test_an_image_with_nothing_in_it_passes():
     image, target = _sample([])
     for kind in KINDS.values():
-        _, new = apply(kind, image, target, 3)
+        _, new = kind(image, target, _rng(3))
         assert new["boxes"].shape == (0, 4)
         assert new["labels"].shape == (0,)

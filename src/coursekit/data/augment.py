@@ -1,22 +1,39 @@
-"""Augmentation with torchvision's v2 transforms: boxes go where the pixels go."""
+"""Augmentation: boxes go where the pixels go."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from coursekit.data.boxes import flip_with_boxes
 from coursekit.data.dataset import Target
 
-Transform = Callable[[dict[str, Any]], dict[str, Any]]  # as v2.Transform is
+Augment = Callable[[Tensor, Target, np.random.Generator], tuple[Tensor, Target]]
+
+
+def unchanged(image: Tensor, target: Target, rng: np.random.Generator) -> tuple[Tensor, Target]:
+    """No augmentation."""
+    return image, target
+
+
+def mirror(image: Tensor, target: Target, rng: np.random.Generator) -> tuple[Tensor, Target]:
+    """Mirror every other image left to right. By hand: v2's machinery takes longer than reading a small JPEG."""
+    if rng.random() < 0.5:
+        _, crowd_boxes = flip_with_boxes(image, target["crowd_boxes"])
+        image, boxes = flip_with_boxes(image, target["boxes"])
+        target = {**target, "boxes": boxes, "crowd_boxes": crowd_boxes}
+    return image, target
 
 
 def augmentation(
     *, flip: bool = True, scale: tuple[float, float] = (1.0, 1.0), colour: float = 0.0, crop: bool = False
-) -> Transform:
-    """A random change of image and boxes together.
+) -> Augment:
+    """A random change of image and boxes together, made of torchvision's v2 transforms.
 
     Args:
         flip: mirror every other image left to right.
@@ -34,14 +51,15 @@ def augmentation(
         steps.append(_RandomScale(scale))
     if colour:
         steps.append(v2.ColorJitter(colour, colour, colour, colour / 4))
-    whole: Transform = v2.Compose([*steps, v2.ClampBoundingBoxes(), v2.SanitizeBoundingBoxes(min_size=1.0)])
-    return whole
+    whole = v2.Compose([*steps, v2.ClampBoundingBoxes(), v2.SanitizeBoundingBoxes(min_size=1.0)])
+    return partial(apply, whole)
 
 
-def apply(transform: Transform, image: Tensor, target: Target, seed: int) -> tuple[Tensor, Target]:
-    """Change a sample by draws that follow from `seed` alone, whatever has been drawn before.
+def apply(transform: Any, image: Tensor, target: Target, rng: np.random.Generator) -> tuple[Tensor, Target]:
+    """Change a sample by a v2 transform, with draws that follow from `rng` alone, and leave torch's own as they were.
 
     Args:
+        transform: takes and gives a dict of tv_tensors.
         image: (3, H, W) uint8.
         target: with boxes in its pixels. Crowd regions are moved along.
     """
@@ -51,7 +69,7 @@ def apply(transform: Transform, image: Tensor, target: Target, seed: int) -> tup
     boxes = tv_tensors.BoundingBoxes(together, format="XYXY", canvas_size=size)
     sample = {"image": tv_tensors.Image(image), "boxes": boxes, "labels": torch.cat([target["labels"], crowd])}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(int(rng.integers(2**62)))
         changed = transform(sample)
     single = changed["labels"] > 0
     plain = changed["boxes"].as_subclass(Tensor)

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from coursekit.data.augment import Transform, apply, augmentation
+from coursekit.data.augment import Augment, mirror
 from coursekit.data.dataset import CocoDataset, Target, collate
 from coursekit.errors import DataError, SettingError
 
@@ -69,7 +69,7 @@ def make_loader(
     *,
     train: bool = True,
     seed: int = 0,
-    transform: Transform | None = None,
+    augment: Augment = mirror,
     workers: int = 0,
     most_unreadable: float = 0.1,
 ) -> Loader:
@@ -81,9 +81,9 @@ def make_loader(
     Args:
         dataset: what to read.
         batch_size: images a batch; the last of a shape may be smaller.
-        train: shuffled, changed by `transform`, in batches of like shape; else every image once, in order.
+        train: shuffled, changed by `augment`, in batches of like shape; else every image once, in order.
         seed: of order and augmentation. What is drawn for a sample follows from (seed, epoch, index).
-        transform: see `augmentation`; None only mirrors.
+        augment: what to do to a training sample: `mirror`, `unchanged`, or what `augmentation` gives.
         workers: processes that read ahead. They share the records, which are flat arrays.
         most_unreadable: share of the images beyond which the loader stops and says why.
 
@@ -92,10 +92,9 @@ def make_loader(
     """
     if batch_size < 1 or workers < 0:
         raise SettingError(f"batch size {batch_size}, workers {workers}: take at least 1 image a batch and 0 workers.")
-    change = (transform or augmentation()) if train else None
     batches = ShapeBatches(dataset, batch_size, seed, shuffle=train)
     loader: DataLoader[Any] = DataLoader(
-        Samples(dataset, change, seed),
+        Samples(dataset, augment if train else None, seed),
         batch_sampler=batches,
         collate_fn=_gather,
         num_workers=workers,
@@ -137,22 +136,22 @@ Sample = tuple[tuple[Tensor, Target] | None, dict[str, str]]  # what was read, a
 class Samples(Dataset[Sample]):
     """Samples by (epoch, index), with what could not be read on the way."""
 
-    def __init__(self, dataset: CocoDataset, transform: Transform | None, seed: int) -> None:
-        self.dataset, self.transform, self.seed = dataset, transform, seed
+    def __init__(self, dataset: CocoDataset, augment: Augment | None, seed: int) -> None:
+        self.dataset, self.augment, self.seed = dataset, augment, seed
 
     def __getitem__(self, key: Key) -> Sample:
         epoch, index = key
         rng = np.random.default_rng([self.seed, epoch, index])
         unreadable: dict[str, str] = {}
-        for _ in range(REPLACEMENTS if self.transform else 1):
+        for _ in range(REPLACEMENTS if self.augment else 1):
             try:
                 image, target = self.dataset[index]
             except DataError as error:
                 unreadable[self.dataset.path(index).name] = str(error)
                 index = int(rng.integers(len(self.dataset)))
                 continue
-            if self.transform:
-                image, target = apply(self.transform, image, target, int(rng.integers(2**62)))
+            if self.augment:
+                image, target = self.augment(image, target, rng)
             return (image, target), unreadable
         return None, unreadable
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
 
-from coursekit.data.augment import augmentation
+from coursekit.data.augment import mirror, unchanged
 from coursekit.data.dataset import CocoDataset, Target
 from coursekit.data.loader import make_loader
 from coursekit.errors import CourseError, SettingError
@@ -68,10 +68,8 @@ def train(
     device = device or best_device()
     torch.manual_seed(settings.seed)
     model.to(device).train()
-    transform = augmentation(flip=settings.flip)
-    loader = make_loader(
-        dataset, settings.batch_size, seed=settings.seed, transform=transform, workers=settings.workers
-    )
+    augment = mirror if settings.flip else unchanged
+    loader = make_loader(dataset, settings.batch_size, seed=settings.seed, augment=augment, workers=settings.workers)
     total = settings.epochs * len(loader)
     optimizer = make_optimizer(model, settings)
     schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, total, settings.warmup_steps))
