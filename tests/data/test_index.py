@@ -137,6 +137,13 @@ def test_a_file_without_annotations_is_sound(coco_folder):
     assert index.images_with(boxes=(0, 0)).tolist() == [0, 1, 2]
 
 
+def test_what_only_some_files_have_may_be_missing(coco_folder):
+    index = CocoIndex.load(_edit(coco_folder, lambda c: c["images"][0].update(license=None, coco_url=None)))
+    assert len(index) == 3
+    assert index.urls[0] == ""
+    assert index.licences[0] == 0
+
+
 def test_order_of_the_file_does_not_matter(coco_folder):
     before = CocoIndex.load(coco_folder / "annotations" / "instances_train2017.json")
     after = CocoIndex.load(_edit(coco_folder, lambda c: c["annotations"].reverse()))

@@ -24,8 +24,9 @@ def unchanged(image: Tensor, target: Target, rng: np.random.Generator) -> tuple[
 def mirror(image: Tensor, target: Target, rng: np.random.Generator) -> tuple[Tensor, Target]:
     """Mirror every other image left to right. By hand: v2's machinery takes longer than reading a small JPEG."""
     if rng.random() < 0.5:
-        _, crowd_boxes = flip_with_boxes(image, target["crowd_boxes"])
-        image, boxes = flip_with_boxes(image, target["boxes"])
+        together = torch.cat([target["boxes"], target["crowd_boxes"]])
+        image, together = flip_with_boxes(image, together)
+        boxes, crowd_boxes = together.split([len(target["boxes"]), len(target["crowd_boxes"])])
         target = {**target, "boxes": boxes, "crowd_boxes": crowd_boxes}
     return image, target
 

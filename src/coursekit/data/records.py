@@ -24,8 +24,8 @@ class Image(msgspec.Struct, frozen=True, gc=False):
     file_name: str
     width: Pixels
     height: Pixels
-    license: int = 0
-    coco_url: str = ""
+    license: int | None = None
+    coco_url: str | None = None
 
 
 class Annotation(msgspec.Struct, frozen=True, gc=False):
