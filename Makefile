@@ -5,7 +5,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=120
 # Threads that spin while they wait stall every other process on a small machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: run test lab lessons lint types unit notebooks clean
+.PHONY: run test test-long lab lessons bench lint types unit notebooks clean
 
 run: .venv/installed
 	$(BIN)/coursekit demo
@@ -19,6 +19,11 @@ lab: .venv/installed
 lessons: .venv/installed
 	$(BIN)/coursekit lessons build
 
+bench: .venv/installed
+	$(BIN)/python benchmarks/bench_index.py
+	$(BIN)/python benchmarks/bench_loader.py
+	$(BIN)/python benchmarks/bench_builder.py
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -29,6 +34,10 @@ types: .venv/installed
 
 unit: .venv/installed
 	$(BIN)/pytest tests
+
+# The counts in full: two thousand mutated files, a hundred kills. Some minutes.
+test-long: .venv/installed
+	$(BIN)/pytest -m long tests
 
 # One at a time and in order: solutions strictly, with one workbook; then the lessons as an intern finds them.
 notebooks: .venv/installed

@@ -67,12 +67,13 @@ def train(
     lr: Annotated[float, typer.Option(help="Highest learning rate; the backbone's is a tenth of it.")] = 1e-3,
     backbone: Annotated[str, typer.Option(help="Any timm model with features_only.")] = "tf_efficientnet_lite0",
     size: Annotated[int, typer.Option(help="Long side in pixels that images are resized to.")] = 320,
+    pixels: Annotated[bool, typer.Option("--pixels", help="Keep decoded images in the cache: large, fast.")] = False,
     seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
 ) -> None:
     """Train a detector and keep it."""
     from coursekit.demo import train_run
 
-    train_run(data, out, epochs=epochs, batch=batch, lr=lr, backbone=backbone, size=size, seed=seed)
+    train_run(data, out, epochs=epochs, batch=batch, lr=lr, backbone=backbone, size=size, seed=seed, pixels=pixels)
     print(f"Kept in {out}. Score it: coursekit evaluate {out} --data {data}")
 
 

@@ -7,6 +7,7 @@ import torch
 from tqdm.auto import tqdm
 
 from coursekit.data import CocoDataset, load
+from coursekit.data.pixels import with_pixels
 from coursekit.errors import SettingError
 from coursekit.evaluation import detect, run, score
 from coursekit.files import make_folder, new_file
@@ -59,8 +60,19 @@ def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> 
     return metrics
 
 
-def train_run(data: str, out: Path, *, epochs: int, batch: int, lr: float, backbone: str, size: int, seed: int) -> None:
-    """Train on the train split and leave the run in `out`.
+def train_run(
+    data: str,
+    out: Path,
+    *,
+    epochs: int,
+    batch: int,
+    lr: float,
+    backbone: str,
+    size: int,
+    seed: int,
+    pixels: bool = False,
+) -> None:
+    """Train on the train split and leave the run in `out`. With `pixels`, images are decoded once and kept.
 
     Raises:
         SettingError: `out` already holds a run, or an option can't be used.
@@ -70,7 +82,7 @@ def train_run(data: str, out: Path, *, epochs: int, batch: int, lr: float, backb
         raise SettingError(f"{out}: there is a trained run here already. Choose another --out, or remove it.")
     settings = Settings(epochs=epochs, batch_size=batch, lr=lr, backbone_lr=lr / 10, seed=seed)
     check_settings(settings)
-    dataset = load(data, "train")
+    dataset = with_pixels(load(data, "train")) if pixels else load(data, "train")
     detector = DetectorConfig(num_classes=len(dataset.classes), backbone=backbone, size=size)
     torch.manual_seed(seed)
     model = detector.build(pretrained=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from coursekit.data.images import read_image
 from coursekit.data.index import CocoIndex, Rows, nearest
 from coursekit.data.records import Category
 from coursekit.errors import DataError, SettingError
+
+if TYPE_CHECKING:
+    from coursekit.data.pixels import Pixels
 
 
 class Target(TypedDict):
@@ -35,12 +38,14 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         index: the records.
         rows: (len,) which of the index's images the samples are.
         image_folder: where the files lie.
+        pixels: the images decoded, see `with_pixels`.
     """
 
     name: str
     index: CocoIndex
     rows: Rows
     image_folder: Path
+    pixels: "Pixels | None" = None
 
     @property
     def categories(self) -> list[Category]:
@@ -72,7 +77,9 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Target]:
-        return read_image(self.path(index), self.size(index)), self.target(index)
+        row, size = int(self.rows[index]), self.size(index)
+        decoded = self.pixels.read(row, size) if self.pixels else None
+        return read_image(self.path(index), size) if decoded is None else decoded, self.target(index)
 
     def path(self, index: int) -> Path:
         """The file of a sample."""

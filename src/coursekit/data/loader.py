@@ -1,14 +1,15 @@
 """Batches of images of like shape, that neither wait for a damaged file nor die of it."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from coursekit.data.augment import Augment, mirror
-from coursekit.data.dataset import CocoDataset, Target, collate
+from coursekit.data.dataset import CocoDataset, Target
 from coursekit.errors import DataError, SettingError
 
 Batch = tuple[list[Tensor], list[Target]]
@@ -38,10 +39,10 @@ class Loader:
             DataError: more of the images than the share allowed can't be read.
         """
         self.batches.epoch = number
-        for samples, unreadable in self.loader:
-            self._note(unreadable)
-            if samples:
-                yield collate(samples)
+        for batch in self.loader:
+            self._note(batch.unreadable)
+            if batch.sizes:
+                yield unpack(batch)
 
     def report(self) -> str:
         """What was left out, in words; empty where nothing was."""
@@ -96,7 +97,7 @@ def make_loader(
     loader: DataLoader[Any] = DataLoader(
         Samples(dataset, augment if train else None, seed),
         batch_sampler=batches,
-        collate_fn=_gather,
+        collate_fn=pack,
         num_workers=workers,
         persistent_workers=workers > 0,
     )
@@ -156,6 +157,41 @@ class Samples(Dataset[Sample]):
         return None, unreadable
 
 
-def _gather(samples: list[Sample]) -> tuple[list[tuple[Tensor, Target]], dict[str, str]]:
+class Packed(NamedTuple):
+    """A batch on its way from a worker: few large tensors, because each that crosses costs as much as a small image."""
+
+    pixels: Tensor  # (sum of H * W * 3,) uint8, image after image
+    sizes: list[tuple[int, int]]  # H, W of each
+    boxes: Tensor  # (sum of N + M, 4) float32: an image's boxes, then its crowds
+    labels: Tensor  # (sum of N,) int64
+    counts: list[tuple[int, int]]  # N, M of each
+    image_ids: list[int]
+    unreadable: dict[str, str]
+
+
+def pack(samples: list[Sample]) -> Packed:
+    """Samples as one batch of few tensors. Those that could not be read are left out."""
     read = [sample for sample, _ in samples if sample is not None]
-    return read, {file: reason for _, unreadable in samples for file, reason in unreadable.items()}
+    images, targets = [image for image, _ in read], [target for _, target in read]
+    none = torch.zeros(0, 4)
+    flat = [torch.zeros(0, dtype=torch.uint8), *(image.permute(1, 2, 0).reshape(-1) for image in images)]
+    return Packed(
+        pixels=torch.cat(flat),
+        sizes=[(image.shape[1], image.shape[2]) for image in images],
+        boxes=torch.cat([none, *(target[name] for target in targets for name in ("boxes", "crowd_boxes"))]),
+        labels=torch.cat([torch.zeros(0, dtype=torch.int64), *(target["labels"] for target in targets)]),
+        counts=[(len(target["boxes"]), len(target["crowd_boxes"])) for target in targets],
+        image_ids=[target["image_id"] for target in targets],
+        unreadable={file: reason for _, unreadable in samples for file, reason in unreadable.items()},
+    )
+
+
+def unpack(batch: Packed) -> Batch:
+    """The images and targets of a packed batch, as views of its tensors."""
+    pixels = batch.pixels.split([3 * height * width for height, width in batch.sizes])
+    boxes = batch.boxes.split([count for pair in batch.counts for count in pair])
+    labels = batch.labels.split([count for count, _ in batch.counts])
+    images = [flat.view(*size, 3).permute(2, 0, 1) for flat, size in zip(pixels, batch.sizes, strict=True)]
+    columns = zip(boxes[::2], labels, boxes[1::2], batch.image_ids, strict=True)
+    names = ("boxes", "labels", "crowd_boxes", "image_id")
+    return images, [cast(Target, dict(zip(names, values, strict=True))) for values in columns]

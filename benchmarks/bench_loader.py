@@ -1,0 +1,145 @@
+"""Samples a second from one process: coursekit's loader against torchvision's.
+
+Both give images at a long side of 320 pixels with their boxes, every other one mirrored, in lists of 8, from a torch
+DataLoader with one worker and one thread. Theirs: `CocoDetection`, wrapped for the v2 transforms, from the original
+JPEGs, in the faster of two orders: resizing Pillow's image, or the tensor. Ours: (a) from a subset that the builder
+stored at 320 pixels, and from its images decoded into a memory-mapped file; (b) from the same original JPEGs, resized in
+the loader. (a) is what the course trains from: large files were decoded and resized once, when the subset was built.
+
+Each way runs in processes of its own, the ways taking turns; after a pass to warm up, passes are timed one by one, and
+the median counts. A pass goes over all photographs several times.
+
+    python benchmarks/bench_loader.py [--coco DIR]
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+LONG_SIDE, BATCH, PASSES, ROUNDS = 320, 8, 3, 2
+AIMS = {"ours, stored at 320": 8.0, "ours, decoded": 8.0, "ours, originals": 1.3}
+Epoch = Callable[[int], Iterable[Any]]  # number → batches
+
+
+def main() -> None:
+    """Measure all ways and compare."""
+    parser = argparse.ArgumentParser()
+    shared = Path(__file__).resolve().parents[2] / "shared" / "coco"
+    parser.add_argument("--coco", type=Path, default=shared)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if not (options.coco / "val2017").is_dir():
+        sys.exit(f"{options.coco}: no photographs there. Name a folder laid out as COCO is: --coco DIR")
+    if options.way:
+        print(json.dumps(measure(WAYS[options.way](options.coco))))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["COURSEKIT_CACHE"] = folder  # for our processes, too
+        subset(options.coco)
+        compare(options.coco)
+
+
+def compare(coco: Path) -> None:
+    """Run every way, in turns, and print what came out."""
+    rates: dict[str, list[float]] = {way: [] for way in WAYS}
+    for way in [*WAYS] * ROUNDS:
+        command = [sys.executable, __file__, "--coco", str(coco), "--way", way]
+        rates[way] += json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    median = {way: statistics.median(several) for way, several in rates.items()}
+    print(f"{'':30} {'img/s':>7}   each pass")
+    for way, rate in median.items():
+        print(f"{way:30} {rate:7.0f}   {', '.join(f'{one:.0f}' for one in rates[way])}")
+    theirs = max(rate for way, rate in median.items() if way not in AIMS)
+    print("; ".join(f"{way}: {median[way] / theirs:.1f} times as fast (aim {aim:g})" for way, aim in AIMS.items()))
+
+
+def measure(way: tuple[Epoch, int]) -> list[float]:
+    """Samples a second of each pass."""
+    torch.set_num_threads(1)
+    epoch, epochs = way
+    rates = []
+    for number in range(1 + PASSES):
+        start, count = time.perf_counter(), 0
+        for part in range(epochs):
+            count += sum(len(images) for images, _ in epoch(number * epochs + part))
+        rates.append(count / (time.perf_counter() - start))
+    return rates[1:]
+
+
+def theirs(coco: Path, *steps: Any) -> tuple[Epoch, int]:
+    """CocoDetection with these steps."""
+    from torchvision.datasets import CocoDetection, wrap_dataset_for_transforms_v2
+
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):  # pycocotools prints
+        records = coco / "annotations" / "instances_val2017.json"
+        data = CocoDetection(coco / "val2017", records, transforms=v2.Compose(steps))
+    wrapped = wrap_dataset_for_transforms_v2(data, target_keys=["boxes", "labels", "image_id"])
+    loader = DataLoader(wrapped, BATCH, shuffle=True, num_workers=1, persistent_workers=True, collate_fn=as_lists)
+    return lambda _: loader, 4
+
+
+def as_lists(samples: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Samples as a list of images and one of targets."""
+    images, targets = zip(*samples, strict=True)
+    return list(images), list(targets)
+
+
+def subset(coco: Path) -> Path:
+    """The photographs at 320 pixels, built the first time."""
+    from coursekit.data.recipe import Recipe
+    from coursekit.data.subset import build_subset
+
+    recipe = Recipe("bench", "coco", seed=0, images={"val": 0}, long_side=LONG_SIDE)
+    return build_subset(recipe, annotations=str(coco / "annotations"), images=str(coco))[0]
+
+
+def ours(coco: Path, augment: Any, epochs: int, decoded: bool = False) -> tuple[Epoch, int]:
+    """Our loader over a folder, or over its images decoded in a memory-mapped file."""
+    from coursekit.data import load
+    from coursekit.data.loader import make_loader
+    from coursekit.data.pixels import with_pixels
+
+    dataset = with_pixels(load(coco, "val")) if decoded else load(coco, "val")
+    return make_loader(dataset, BATCH, augment=augment, workers=1).epoch, epochs
+
+
+def mirrored(image: torch.Tensor, target: Any, rng: Any) -> tuple[torch.Tensor, Any]:
+    """Every other image mirrored."""
+    from coursekit.data.augment import mirror
+
+    return mirror(image, target, rng)
+
+
+def shrunk(image: torch.Tensor, target: Any, rng: Any) -> tuple[torch.Tensor, Any]:
+    """An image and its boxes at the long side, every other one mirrored."""
+    height, width = image.shape[1:]
+    scale = LONG_SIDE / max(height, width)
+    image = v2.functional.resize(image, [round(height * scale), round(width * scale)], antialias=True)
+    boxes, crowd_boxes = target["boxes"] * scale, target["crowd_boxes"] * scale
+    return mirrored(image, target | {"boxes": boxes, "crowd_boxes": crowd_boxes}, rng)
+
+
+FLIP, RESIZE = v2.RandomHorizontalFlip(0.5), v2.Resize(None, max_size=LONG_SIDE)
+WAYS: dict[str, Callable[[Path], tuple[Epoch, int]]] = {
+    "torchvision, resizing Pillow's": lambda coco: theirs(coco, RESIZE, v2.ToImage(), FLIP),
+    "torchvision, resizing tensors": lambda coco: theirs(coco, v2.ToImage(), RESIZE, FLIP),
+    "ours, stored at 320": lambda coco: ours(subset(coco), mirrored, 20),
+    "ours, decoded": lambda coco: ours(subset(coco), mirrored, 40, decoded=True),
+    "ours, originals": lambda coco: ours(coco, shrunk, 4),
+}
+
+if __name__ == "__main__":
+    main()

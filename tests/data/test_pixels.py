@@ -1,0 +1,47 @@
+import pickle
+
+import pytest
+import torch
+
+from coursekit.data import load
+from coursekit.data.loader import make_loader
+from coursekit.data.pixels import with_pixels
+from coursekit.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_the_same_samples_without_decoding(coco_folder, monkeypatch):
+    plain = load(coco_folder, "train")
+    cached = with_pixels(plain)
+    before = [plain[index] for index in range(3)]
+    monkeypatch.setattr("coursekit.data.dataset.read_image", lambda *_: pytest.fail("decoded again"))
+    for index, (image, target) in enumerate(before):
+        assert torch.equal(cached[index][0], image)
+        assert torch.equal(cached[index][1]["boxes"], target["boxes"])
+    assert torch.equal(cached.head(2)[1][0], before[1][0])
+    assert len(pickle.dumps(cached.pixels)) < 5_000  # a worker gets a path, and no pixels
+
+
+def test_what_cannot_be_read_still_says_so(coco_folder):
+    (coco_folder / "train2017" / "1.jpg").write_bytes(b"x")
+    cached = with_pixels(load(coco_folder, "train"))
+    with pytest.raises(DataError, match=r"1\.jpg: the image is damaged"):
+        cached[1]
+    assert torch.equal(cached[2][0], load(coco_folder, "train")[2][0])
+    loader = make_loader(cached, 2, most_unreadable=0.5)
+    assert sum(len(images) for images, _ in loader.epoch(0)) == 3
+
+
+def test_a_changed_image_is_decoded_anew(coco_folder, cache):
+    with_pixels(load(coco_folder, "train"))
+    with_pixels(load(coco_folder, "train"))
+    assert len(list(cache.glob("pixels-*"))) == 1
+    path = coco_folder / "train2017" / "1.jpg"
+    path.write_bytes((coco_folder / "train2017" / "2.jpg").read_bytes())
+    changed = with_pixels(load(coco_folder, "train"))
+    assert torch.equal(changed[1][0], changed[2][0])
