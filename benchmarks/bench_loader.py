@@ -3,7 +3,7 @@
 Both give images at a long side of 320 pixels with their boxes, every other one mirrored, in lists of 8, from a torch
 DataLoader with one worker and one thread. Theirs: `CocoDetection`, wrapped for the v2 transforms, from the original
 JPEGs, in the faster of two orders: resizing Pillow's image, or the tensor. Ours: (a) from a subset that the builder
-stored at 320 pixels, and from its images decoded into a memory-mapped file; (b) from the same original JPEGs, resized in
+stored at 320 pixels, and from its images decoded in a memory-mapped file; (b) from the same original JPEGs, shrunk in
 the loader. (a) is what the course trains from: large files were decoded and resized once, when the subset was built.
 
 Each way runs in processes of its own, the ways taking turns; after a pass to warm up, passes are timed one by one, and
