@@ -77,7 +77,7 @@ def _no_classes(folder: Path) -> None:
         (_break_json, [], "instances_train2017.json: broken JSON"),
         (_no_images, [], "train2017/0.jpg: the image is missing"),
         (_cut_image, [], "val2017/1.jpg: the image is damaged"),
-        (_no_classes, [], "`categories` is empty"),
+        (_no_classes, [], "`categories` has nothing"),
         (None, ["--overfit", 0], "--overfit 0"),
         (None, ["--data", "nowhere"], "nowhere: no such folder"),
         (None, ["--out", "/dev/null/out"], "/dev/null/out: can't be written"),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ MEANINGS = {
 
 def main() -> None:
     """Run the command line. What the user can put right ends in one line and exit code 2."""
+    warnings.formatwarning = lambda message, *_, **__: f"coursekit: {message}\n"
     try:
         app()
     except CourseError as error:
