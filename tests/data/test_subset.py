@@ -210,12 +210,15 @@ def test_verify_finds_damage_change_loss_and_surplus(source):
     files[1].write_bytes(files[2].read_bytes())
     files[3].unlink()
     (folder / "train2017" / "new.jpg").write_bytes(b"x")
+    records = folder / "annotations" / "instances_val2017.json"
+    records.write_text(records.read_text().replace("person", "people"))
     problems = "\n".join(verify(folder))
     assert f"{manifest.files[0].file}: damaged" in problems
     assert f"{manifest.files[1].file}: changed" in problems
     assert f"{manifest.files[3].file}: missing" in problems
     assert "train2017/new.jpg: surplus" in problems
-    assert len(problems.splitlines()) == 4
+    assert "annotations/instances_val2017.json: changed" in problems
+    assert len(problems.splitlines()) == 5
 
 
 def test_verify_without_a_manifest(coco_folder):

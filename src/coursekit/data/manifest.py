@@ -33,12 +33,13 @@ class Missing(msgspec.Struct, frozen=True, order=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """A built subset. `annotations` says from where the records were taken."""
+    """A built subset. `annotations` says where the records come from, `records` has the hash of each file of them."""
 
     recipe: str
     annotations: str
     files: list[Entry]
     missing: list[Missing]
+    records: dict[str, str] = {}
 
 
 def hash_of(data: bytes) -> str:
@@ -68,7 +69,7 @@ def verify(folder: Path) -> list[str]:
     """
     manifest = read_manifest(folder)
     if manifest is not None:
-        hashes = {entry.file: entry.sha256 for entry in manifest.files}
+        hashes = {entry.file: entry.sha256 for entry in manifest.files} | manifest.records
         known = {*hashes, MANIFEST}
     else:
         hashes = {}
@@ -76,9 +77,8 @@ def verify(folder: Path) -> list[str]:
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     if manifest is None:  # what else lies in somebody's own folder is their business
         present = {file for file in present if file.startswith(("train2017/", "val2017/"))}
-    annotations = {file for file in present if file.startswith("annotations/")}
     problems = [f"{file}: missing" for file in sorted(known - present)]
-    problems += [f"{file}: surplus, no record names it" for file in sorted(present - known - annotations)]
+    problems += [f"{file}: surplus, no record names it" for file in sorted(present - known)]
     images = sorted((known & present) - {MANIFEST})
     for file in tqdm(images, desc="verifying", unit="img", leave=False, delay=2):
         problems += _problems(folder / file, file, hashes.get(file))
@@ -88,6 +88,9 @@ def verify(folder: Path) -> list[str]:
 def _problems(path: Path, file: str, sha256: str | None) -> Iterator[str]:
     data = path.read_bytes()
     if sha256 is not None and hash_of(data) == sha256:
+        return
+    if file.startswith("annotations/"):
+        yield f"{file}: changed since it was built"
         return
     try:
         open_picture(data)

@@ -94,7 +94,9 @@ def build_subset(
         raise DataError(f"{recipe.name}: not one of {len(tasks)} images could be had. The first: {missing[0].reason}")
     for split, (index, rows) in plan.items():
         _write_annotations(work, split, index, rows, recipe, {entry.file for entry in entries})
-    manifest = Manifest(recipe.name, annotations, entries, missing)
+    records = [f"annotations/instances_{split}2017.json" for split in plan]
+    hashes = {file: hash_of((work / file).read_bytes()) for file in records}
+    manifest = Manifest(recipe.name, annotations, entries, missing, hashes)
     with new_file(work / MANIFEST) as path:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
     (work / JOURNAL).unlink(missing_ok=True)
