@@ -109,7 +109,7 @@ def private():
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private"))
 
 class Targets(CocoDataset):
-    def __getitem__(self, index):  # no files: the records are what this is about
+    def read(self, index, out):  # no files: the records are what this is about
         memory = private() if index % 500 == 499 else 0
         return torch.zeros(3, 2, 2, dtype=torch.uint8), self.target(index) | {"image_id": memory}
 
@@ -126,3 +126,20 @@ def test_a_workers_memory_does_not_grow_with_what_it_reads():
     seen = json.loads(done.stdout)  # kB of its own, at every 500th of 10,000 samples
     steps = sorted(later - earlier for earlier, later in zip(seen, seen[1:], strict=False))
     assert sum(steps[:-1]) < 8_000, seen  # one jump may come with the parent's garbage collection; no steady growth
+
+
+def test_batches_kept_by_the_reader_are_not_overwritten(mini):
+    kept = list(make_loader(mini.head(48), 2, workers=1).epoch(0))  # more than the workers' slots
+    alone = list(make_loader(mini.head(48), 2).epoch(0))
+    assert all(
+        torch.equal(a, b)
+        for (first, _), (other, _) in zip(kept, alone, strict=True)
+        for a, b in zip(first, other, strict=True)
+    )
+
+
+def test_an_epoch_left_early_spoils_nothing(mini):
+    loader = make_loader(mini.head(48), 2, workers=2)
+    for _ in zip(range(3), loader.epoch(0), strict=False):
+        pass
+    assert _same(_read(loader, 1), _read(make_loader(mini.head(48), 2), 1))

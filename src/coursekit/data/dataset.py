@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from coursekit.data import recipe as recipes
 from coursekit.data.boxes import xywh_to_xyxy
-from coursekit.data.images import read_image
+from coursekit.data.images import MAX_PIXELS, read_image
 from coursekit.data.index import CocoIndex, Rows, nearest
 from coursekit.data.records import Category
 from coursekit.errors import DataError, SettingError
@@ -77,9 +78,18 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Target]:
+        return self.read(index)
+
+    def read(self, index: int, out: NDArray[np.uint8] | None = None) -> tuple[Tensor, Target]:
+        """A sample, its image in the memory of `out`, where that is given: at least `3 * most_pixels()` bytes."""
         row, size = int(self.rows[index]), self.size(index)
-        decoded = self.pixels.read(row, size) if self.pixels else None
-        return read_image(self.path(index), size) if decoded is None else decoded, self.target(index)
+        decoded = self.pixels.read(row, size, out) if self.pixels else None
+        return read_image(self.path(index), size, out) if decoded is None else decoded, self.target(index)
+
+    def most_pixels(self) -> int:
+        """The area of the largest image that is no bomb."""
+        areas = (self.index.widths * self.index.heights)[self.rows]
+        return int(areas[areas <= MAX_PIXELS].max(initial=0))
 
     def path(self, index: int) -> Path:
         """The file of a sample."""

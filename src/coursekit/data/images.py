@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -14,12 +15,13 @@ MAX_PIXELS = 90_000_000  # Pillow's own bound: beyond it a file is more likely a
 _NO_SIZE = frozenset([0xC4, 0xC8, 0xCC])  # markers between C0 and CF that don't carry the image's size
 
 
-def read_image(path: Path, size: tuple[int, int]) -> Tensor:
+def read_image(path: Path, size: tuple[int, int], out: NDArray[np.uint8] | None = None) -> Tensor:
     """Read an image file of any mode.
 
     Args:
         path: a file that Pillow can read.
         size: width and height in pixels that the record promises.
+        out: at least 3 · W · H bytes to decode into, where the image need not outlive the next one.
 
     Returns:
         (3, H, W) uint8 RGB, turned upright where the file asks for it; the three values of a pixel lie side by side.
@@ -33,7 +35,7 @@ def read_image(path: Path, size: tuple[int, int]) -> Tensor:
         raise DataError(f"{path}: the image is missing. Fetch it again, or remove its record.") from None
     except OSError as error:
         raise DataError(f"{path}: the image can't be read ({error.strerror}).") from None
-    image = _decode_fast(data, size)
+    image = _decode_fast(data, size, out)
     return image if image is not None else decode(data, path, size)
 
 
@@ -74,7 +76,7 @@ def to_tensor(picture: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
-def _decode_fast(data: bytes, size: tuple[int, int]) -> Tensor | None:
+def _decode_fast(data: bytes, size: tuple[int, int], out: NDArray[np.uint8] | None) -> Tensor | None:
     """A JPEG that is sound, upright and of the size promised; None for all others, which Pillow looks at.
 
     libjpeg-turbo through simplejpeg gives Pillow's pixels in two thirds of its time, and is stricter with damage.
@@ -83,7 +85,8 @@ def _decode_fast(data: bytes, size: tuple[int, int]) -> Tensor | None:
     if not is_plain:
         return None
     try:
-        return torch.from_numpy(simplejpeg.decode_jpeg(data, "RGB")).permute(2, 0, 1)
+        part = None if out is None else out[: 3 * size[0] * size[1]]
+        return torch.from_numpy(simplejpeg.decode_jpeg(data, "RGB", buffer=part)).permute(2, 0, 1)
     except ValueError:
         return None
 

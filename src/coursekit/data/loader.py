@@ -1,15 +1,15 @@
 """Batches of images of like shape, that neither wait for a damaged file nor die of it."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from coursekit.data.augment import Augment, mirror
 from coursekit.data.dataset import CocoDataset, Target
+from coursekit.data.packing import PREFETCH, Packed, Sample, Slots, pack, unpack
 from coursekit.errors import DataError, SettingError
 
 Batch = tuple[list[Tensor], list[Target]]
@@ -25,8 +25,9 @@ class Loader:
         unreadable: file → why it could not be read, over all epochs so far.
     """
 
-    def __init__(self, dataset: CocoDataset, loader: "DataLoader[Any]", batches: "ShapeBatches", most: float) -> None:
-        self.dataset, self.loader, self.batches, self.most = dataset, loader, batches, most
+    def __init__(self, samples: "Samples", loader: "DataLoader[Any]", batches: "ShapeBatches", most: float) -> None:
+        self.dataset, self.slots = samples.dataset, samples.slots
+        self.loader, self.batches, self.most = loader, batches, most
         self.unreadable: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -42,7 +43,7 @@ class Loader:
         for batch in self.loader:
             self._note(batch.unreadable)
             if batch.sizes:
-                yield unpack(batch)
+                yield unpack(batch, self.slots)
 
     def report(self) -> str:
         """What was left out, in words; empty where nothing was."""
@@ -94,14 +95,20 @@ def make_loader(
     if batch_size < 1 or workers < 0:
         raise SettingError(f"batch size {batch_size}, workers {workers}: take at least 1 image a batch and 0 workers.")
     batches = ShapeBatches(dataset, batch_size, seed, shuffle=train)
+    samples = Samples(dataset, augment if train else None, seed, Slots(workers, batch_size * dataset.most_pixels() * 3))
     loader: DataLoader[Any] = DataLoader(
-        Samples(dataset, augment if train else None, seed),
+        samples,
         batch_sampler=batches,
-        collate_fn=pack,
+        collate_fn=_as_it_is,
         num_workers=workers,
         persistent_workers=workers > 0,
+        prefetch_factor=PREFETCH if workers else None,
     )
-    return Loader(dataset, loader, batches, most_unreadable)
+    return Loader(samples, loader, batches, most_unreadable)
+
+
+def _as_it_is(batch: Any) -> Any:  # the samples come packed already
+    return batch
 
 
 class ShapeBatches(Sampler[list[Key]]):
@@ -131,22 +138,24 @@ def _split(order: Any, size: int) -> list[Any]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-Sample = tuple[tuple[Tensor, Target] | None, dict[str, str]]  # what was read, and what could not be
-
-
 class Samples(Dataset[Sample]):
-    """Samples by (epoch, index), with what could not be read on the way."""
+    """Batches of samples by (epoch, index), with what could not be read on the way."""
 
-    def __init__(self, dataset: CocoDataset, augment: Augment | None, seed: int) -> None:
-        self.dataset, self.augment, self.seed = dataset, augment, seed
+    def __init__(self, dataset: CocoDataset, augment: Augment | None, seed: int, slots: Slots) -> None:
+        self.dataset, self.augment, self.seed, self.slots = dataset, augment, seed, slots
+        self.scratch = np.empty(dataset.most_pixels() * 3, np.uint8)  # fresh memory takes half as long as decoding
+
+    def __getitems__(self, keys: list[Key]) -> Packed:
+        return pack((self[key] for key in keys), self.slots)
 
     def __getitem__(self, key: Key) -> Sample:
+        """A sample, good until the next is asked for: both lie in the same memory."""
         epoch, index = key
         rng = np.random.default_rng([self.seed, epoch, index])
         unreadable: dict[str, str] = {}
         for _ in range(REPLACEMENTS if self.augment else 1):
             try:
-                image, target = self.dataset[index]
+                image, target = self.dataset.read(index, self.scratch)
             except DataError as error:
                 unreadable[self.dataset.path(index).name] = str(error)
                 index = int(rng.integers(len(self.dataset)))
@@ -155,43 +164,3 @@ class Samples(Dataset[Sample]):
                 image, target = self.augment(image, target, rng)
             return (image, target), unreadable
         return None, unreadable
-
-
-class Packed(NamedTuple):
-    """A batch on its way from a worker: few large tensors, because each that crosses costs as much as a small image."""
-
-    pixels: Tensor  # (sum of H * W * 3,) uint8, image after image
-    sizes: list[tuple[int, int]]  # H, W of each
-    boxes: Tensor  # (sum of N + M, 4) float32: an image's boxes, then its crowds
-    labels: Tensor  # (sum of N,) int64
-    counts: list[tuple[int, int]]  # N, M of each
-    image_ids: list[int]
-    unreadable: dict[str, str]
-
-
-def pack(samples: list[Sample]) -> Packed:
-    """Samples as one batch of few tensors. Those that could not be read are left out."""
-    read = [sample for sample, _ in samples if sample is not None]
-    images, targets = [image for image, _ in read], [target for _, target in read]
-    none = torch.zeros(0, 4)
-    flat = [torch.zeros(0, dtype=torch.uint8), *(image.permute(1, 2, 0).reshape(-1) for image in images)]
-    return Packed(
-        pixels=torch.cat(flat),
-        sizes=[(image.shape[1], image.shape[2]) for image in images],
-        boxes=torch.cat([none, *(target[name] for target in targets for name in ("boxes", "crowd_boxes"))]),
-        labels=torch.cat([torch.zeros(0, dtype=torch.int64), *(target["labels"] for target in targets)]),
-        counts=[(len(target["boxes"]), len(target["crowd_boxes"])) for target in targets],
-        image_ids=[target["image_id"] for target in targets],
-        unreadable={file: reason for _, unreadable in samples for file, reason in unreadable.items()},
-    )
-
-
-def unpack(batch: Packed) -> Batch:
-    """The images and targets of a packed batch, as views of its tensors."""
-    pixels = batch.pixels.split([3 * height * width for height, width in batch.sizes])
-    boxes = batch.boxes.split([count for pair in batch.counts for count in pair])
-    labels = batch.labels.split([count for count, _ in batch.counts])
-    images = [flat.view(*size, 3).permute(2, 0, 1) for flat, size in zip(pixels, batch.sizes, strict=True)]
-    columns = zip(boxes[::2], labels, boxes[1::2], batch.image_ids, strict=True)
-    names = ("boxes", "labels", "crowd_boxes", "image_id")
-    return images, [cast(Target, dict(zip(names, values, strict=True))) for values in columns]

@@ -35,11 +35,16 @@ class Pixels:
     folder: Path
     offsets: NDArray[np.int64]
 
-    def read(self, row: int, size: tuple[int, int]) -> Tensor | None:
-        """(3, H, W) uint8 of an image of this width and height; None for one that could not be read."""
+    def read(self, row: int, size: tuple[int, int], out: NDArray[np.uint8] | None = None) -> Tensor | None:
+        """(3, H, W) uint8 of an image of this width and height; None for one that could not be read.
+
+        It lies in the memory of `out`, where that is given.
+        """
         if row in _unreadable(self.folder):
             return None
-        flat = np.array(_mapped(self.folder)[self.offsets[row] : self.offsets[row + 1]])
+        mapped = _mapped(self.folder)[self.offsets[row] : self.offsets[row + 1]]
+        flat = np.empty_like(mapped) if out is None else out[: len(mapped)]
+        flat[:] = mapped
         return torch.from_numpy(flat).view(size[1], size[0], 3).permute(2, 0, 1)
 
 
