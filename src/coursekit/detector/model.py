@@ -1,35 +1,162 @@
-"""The whole detector: backbone, pyramid, and for now torchvision's RPN and box head."""
+"""The whole detector: Faster R-CNN (Ren et al., 2015) on a feature pyramid (Lin et al., 2017)."""
 
-from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import FasterRCNN
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-from torchvision.ops import MultiScaleRoIAlign
 
-from coursekit.detector.backbone import DEFAULT, Backbone
-from coursekit.detector.fpn import FPN
+from coursekit.detector.backbone import DEFAULT, Backbone, load_backbone
+from coursekit.detector.describe import describe
+from coursekit.detector.parts import choose_parts
+from coursekit.detector.resize import (
+    Size,
+    check_images,
+    check_targets,
+    resize_boxes,
+    resize_targets,
+    size_of,
+    to_batch,
+)
 from coursekit.errors import SettingError
 
 ANCHOR_SCALES = (1.5, 2.5, 4.0)  # sides of an anchor, in strides of its level
-ASPECT_RATIOS = (0.5, 1.0, 2.0)
-CANONICAL_SIZE = 64  # pixels: a box of this size reads level 4; the paper's 224 is for images of 1,000 pixels
+Sizes = Sequence[float]
+Target = dict[str, Tensor]
 
 
-class Pyramid(nn.Module):
-    """Backbone and FPN, named as torchvision's FasterRCNN wants them."""
+@dataclass(frozen=True)
+class Options:
+    """The numbers of a detector. The defaults are for small images and little time: torchvision's are larger.
 
-    def __init__(self, backbone: Backbone, fpn: FPN) -> None:
+    Pairs are for training and for inference.
+    """
+
+    num_classes: int  # without the background
+    anchor_sizes: tuple[Sizes, ...]  # of each level, in pixels
+    ratios: Sizes = (0.5, 1.0, 2.0)  # height over width
+    shortest: int = 320  # with `longest`: what images are resized to, see `to_batch`
+    longest: int = 320
+    anchors_sampled: int = 256  # of each image
+    proposals_before: tuple[int, int] = (500, 500)  # of each level, into non-maximum suppression
+    proposals_after: tuple[int, int] = (300, 200)
+    proposal_nms: float = 0.7
+    proposal_score: float = 0.0
+    rois_sampled: int = 64
+    canonical_size: float = 64  # of the boxes that read level 4; the paper's 224 is for images of 1,000 pixels
+    least_score: float = 0.05
+    detection_nms: float = 0.5
+    most_detections: int = 100
+
+
+class FasterRCNN(nn.Module):
+    """A two-stage detector, called as torchvision's are.
+
+    In training: (list of (3, H, W) float images in 0 to 1, list of targets with `boxes` (N, 4) xyxy and `labels` (N,)
+    from 1) → dict of four losses. In eval mode: images → a list of dicts with `boxes` (N, 4) xyxy in pixels of the
+    image given, `labels` (N,) and `scores` (N,), best first.
+
+    Attributes:
+        options: its numbers.
+        parts: its functions by name; see `choose_parts`.
+        dense: images → maps and what the RPN says. No shape in it depends on the data, so it can be compiled:
+            `detector.dense = torch.compile(detector.dense)`.
+    """
+
+    dense: Callable[[Tensor], tuple[list[Tensor], Tensor, Tensor]]
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        fpn: nn.Module,
+        rpn_head: nn.Module,
+        box_head: nn.Module,
+        options: Options,
+        parts: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> None:
         super().__init__()
-        self.backbone, self.fpn = backbone, fpn
-        self.out_channels = fpn.out_channels
+        self.backbone, self.fpn, self.rpn_head, self.box_head = backbone, fpn, rpn_head, box_head
+        self.options, self.parts = options, choose_parts(parts)
+        self.dense = self._dense
 
-    def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
-        """(B, 3, H, W) normalised images → level name → (B, C, H/stride, W/stride)."""
-        maps = self.backbone(images.contiguous(memory_format=torch.channels_last))
-        return OrderedDict((str(level), feature) for level, feature in enumerate(self.fpn(maps)))
+    def forward(self, images: Sequence[Tensor], targets: Sequence[Target] | None = None) -> Any:
+        """See the class.
+
+        Raises:
+            DataError: an image or a box can't be used; it is named.
+        """
+        check_images(images)
+        batch, sizes = to_batch(images, self.options.shortest, self.options.longest, self.backbone)
+        if self.training:
+            checked = check_targets(images, targets, self.options.num_classes)
+            return self.losses(batch, sizes, resize_targets(checked, images, sizes))
+        detections = self.detect(batch, sizes)
+        return [
+            one | {"boxes": resize_boxes(one["boxes"], size, size_of(image))}
+            for one, size, image in zip(detections, sizes, images, strict=True)
+        ]
+
+    def losses(self, batch: Tensor, sizes: list[Size], targets: Sequence[Target]) -> dict[str, Tensor]:
+        """The four losses of a padded batch: two of the RPN, two of the second stage."""
+        levels, logits, deltas = self.dense(batch)
+        anchors = self.anchors(batch, levels)
+        boxes, labels = [target["boxes"] for target in targets], [target["labels"] for target in targets]
+        proposals = self.propose(logits, deltas, anchors, sizes)
+        first = self.parts.rpn_losses(logits, deltas, torch.cat(anchors), boxes, self.options.anchors_sampled)
+
+        count = self.options.rois_sampled
+        samples = [self.parts.sample_rois(*one, count) for one in zip(proposals, boxes, labels, strict=True)]
+        rois, roi_labels, roi_boxes = (list(each) for each in zip(*samples, strict=True))
+        opinion = self.look_at(levels, rois)
+        second = self.parts.detection_losses(*opinion, torch.cat(rois), torch.cat(roi_labels), torch.cat(roi_boxes))
+        return {**second, **first}
+
+    def detect(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
+        """Detections in each image of a padded batch, in its pixels."""
+        levels, logits, deltas = self.dense(batch)
+        proposals = self.propose(logits, deltas, self.anchors(batch, levels), sizes)
+        classes, offsets = self.look_at(levels, proposals)
+        counts, options = [len(one) for one in proposals], self.options
+        numbers = options.least_score, options.detection_nms, options.most_detections
+        each = zip(classes.split(counts), offsets.split(counts), proposals, sizes, strict=True)
+        return [self.parts.postprocess(*one, *numbers) for one in each]
+
+    def _dense(self, batch: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """(B, 3, H, W) → levels of the pyramid, logits (B, N) and deltas (B, N, 4) of all anchors."""
+        levels = self.fpn(self.backbone(batch))
+        return levels, *self.rpn_head(levels)
+
+    def anchors(self, batch: Tensor, levels: list[Tensor]) -> list[Tensor]:
+        """(N_level, 4) anchors of each level, the same for all images of a batch."""
+        anchors = []
+        for level, sizes in zip(levels, self.options.anchor_sizes, strict=True):
+            stride = (batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3])
+            one = self.parts.make_anchors(tuple(level.shape[2:]), stride, sizes, self.options.ratios)
+            anchors.append(one.to(batch.device, batch.dtype, non_blocking=True))
+        return anchors
+
+    def propose(self, logits: Tensor, deltas: Tensor, anchors: list[Tensor], sizes: list[Size]) -> list[Tensor]:
+        """(P, 4) boxes for each image that the second stage should look at."""
+        options, mode = self.options, 0 if self.training else 1
+        before, after = options.proposals_before[mode], options.proposals_after[mode]
+        numbers = before, after, options.proposal_nms, options.proposal_score
+        counts, every = [len(one) for one in anchors], torch.cat(anchors)
+        return [self.parts.propose(logits[i], deltas[i], every, counts, size, *numbers) for i, size in enumerate(sizes)]
+
+    def look_at(self, levels: list[Tensor], boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The second stage's opinion of boxes: logits (R, K + 1) and deltas (R, K + 1, 4), image after image."""
+        strides = self.backbone.strides
+        patches = self.parts.pool_levels(levels[: len(strides)], strides, boxes, self.options.canonical_size)
+        opinion: tuple[Tensor, Tensor] = self.box_head(patches)
+        return opinion
+
+    def describe(self, size: Size | None = None) -> None:
+        """Print the parts, their strides, parameters and shapes for one image of this height and width, as a table."""
+        describe(self, size or (self.options.shortest, self.options.longest))
+
+
+Detector = FasterRCNN
 
 
 def build_detector(
@@ -41,8 +168,9 @@ def build_detector(
     hidden: int = 256,
     frozen_stages: int = 3,
     pretrained: bool = True,
+    parts: Mapping[str, Callable[..., Any]] | None = None,
 ) -> FasterRCNN:
-    """A Faster R-CNN (Ren et al., 2015) on a feature pyramid, called as torchvision's detectors are.
+    """A Faster R-CNN with a backbone of timm's.
 
     Args:
         backbone: a timm model that can be `features_only`.
@@ -52,37 +180,26 @@ def build_detector(
         hidden: width of the box head.
         frozen_stages: first stages of the backbone that stay as pre-trained.
         pretrained: start from ImageNet weights.
-
-    Returns:
-        In training: (list of (3, H, W) float images in 0 to 1, list of targets) → dict of losses. In eval mode: images
-        → a list of dicts with `boxes` (N, 4) xyxy in pixels of the image given, `labels` (N,) and `scores` (N,).
+        parts: name → an intern's or torchvision's in the place of ours, such as {"fpn": MyFPN, "nms": my_nms}.
 
     Raises:
-        SettingError: no classes, a size too small for three levels, an unknown backbone.
+        SettingError: no classes, a size too small for three levels, an unknown backbone or part.
         CourseError: the backbone's weights are not here and can't be fetched.
     """
     if num_classes < 1:
         raise SettingError("The list of classes is empty. A detector needs at least one class to find.")
     if size < 64:
         raise SettingError(f"size {size}: take at least 64 pixels; the coarsest level has a stride of 32.")
-    body = Backbone(backbone, pretrained=pretrained, frozen_stages=frozen_stages)
-    pyramid = Pyramid(body, FPN(body.channels, channels))
-    levels = [str(level) for level in range(len(body.strides))]
-    sizes = tuple(tuple(int(scale * stride) for scale in ANCHOR_SCALES) for stride in body.strides)
+    chosen = choose_parts(parts)
+    body = load_backbone(backbone, pretrained=pretrained, frozen_stages=frozen_stages)
+    sizes = tuple([int(scale * stride) for scale in ANCHOR_SCALES] for stride in body.strides)
+    options = Options(num_classes, sizes, shortest=size, longest=size)  # both alike: the long side becomes `size`
     model = FasterRCNN(
-        pyramid,
-        min_size=size,  # with min and max alike the long side becomes `size`
-        max_size=size,
-        image_mean=body.mean.flatten().tolist(),
-        image_std=body.std.flatten().tolist(),
-        rpn_anchor_generator=AnchorGenerator(sizes, (ASPECT_RATIOS,) * len(sizes)),
-        rpn_pre_nms_top_n_train=500,
-        rpn_post_nms_top_n_train=300,
-        rpn_pre_nms_top_n_test=500,
-        rpn_post_nms_top_n_test=200,
-        box_roi_pool=MultiScaleRoIAlign(levels, 7, 2, canonical_scale=CANONICAL_SIZE, canonical_level=4),
-        box_head=TwoMLPHead(channels * 7 * 7, hidden),
-        box_predictor=FastRCNNPredictor(hidden, num_classes + 1),
-        box_batch_size_per_image=64,
+        body,
+        chosen.fpn(body.channels, channels),
+        chosen.rpn_head(channels, len(ANCHOR_SCALES) * len(options.ratios)),
+        chosen.box_head(channels, num_classes, hidden),
+        options,
+        parts,
     )
     return model.to(memory_format=torch.channels_last)

@@ -99,6 +99,7 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     clip_norm: float,
     device: torch.device,
+    precision: str = "auto",
 ) -> dict[str, float]:
     """One batch: forward, backward, clip, step. Returns the losses by name.
 
@@ -107,7 +108,7 @@ def train_step(
     """
     inputs = [image.to(device, non_blocking=True) / 255 for image in images]
     truth = [{"boxes": target["boxes"].to(device), "labels": target["labels"].to(device)} for target in targets]
-    with autocast(device):
+    with autocast(device, precision):
         losses: dict[str, Tensor] = model(inputs, truth)
     total = torch.stack(list(losses.values())).sum()
     values = {name: value.item() for name, value in losses.items()}  # waits for the GPU

@@ -1,0 +1,128 @@
+"""The region proposal network: at each anchor, is there an object, and how does its box differ from the anchor?"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision import ops
+
+from coursekit.detector.anchors import match_anchors, sample_balanced
+from coursekit.detector.boxes import (
+    NMS,
+    at_least_float32,
+    clip_boxes,
+    decode_boxes,
+    encode_boxes,
+    large_enough,
+    nms_by_group,
+)
+
+BETA = 1 / 9  # where the smooth L1 loss turns from a parabola into a line
+
+
+class RPNHead(nn.Module):
+    """A small network that slides over every level, the same on all (Ren et al., 2015, section 3.1).
+
+    Args:
+        channels: of the levels.
+        anchors: in each cell.
+    """
+
+    def __init__(self, channels: int, anchors: int) -> None:
+        super().__init__()
+        self.hidden = nn.Conv2d(channels, channels, 3, padding=1)
+        self.objectness = nn.Conv2d(channels, anchors, 1)
+        self.deltas = nn.Conv2d(channels, 4 * anchors, 1)
+        for layer in (self.hidden, self.objectness, self.deltas):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """(B, C, H, W) levels → logits (B, N) and deltas (B, N, 4) of all N anchors, in the order of `make_anchors`."""
+        hidden = [self.hidden(level).relu() for level in levels]
+        logits = [self.objectness(one).permute(0, 2, 3, 1).flatten(1) for one in hidden]  # (B, H*W*A)
+        deltas = [self.deltas(one).permute(0, 2, 3, 1).reshape(len(one), -1, 4) for one in hidden]  # (B, H*W*A, 4)
+        return torch.cat(logits, 1), torch.cat(deltas, 1)
+
+
+def rpn_losses(
+    logits: Tensor,
+    deltas: Tensor,
+    anchors: Tensor,
+    boxes: list[Tensor],
+    count: int = 256,
+    positive_share: float = 0.5,
+    *,
+    match_anchors: Callable[..., Tensor] = match_anchors,
+    sample_balanced: Callable[..., tuple[Tensor, Tensor]] = sample_balanced,
+    encode_boxes: Callable[..., Tensor] = encode_boxes,
+) -> dict[str, Tensor]:
+    """How wrong the RPN is about a sample of its anchors (Ren et al., 2015, equation 1).
+
+    Args:
+        logits, deltas: (B, N) and (B, N, 4) from `RPNHead`.
+        anchors: (N, 4) xyxy, the same for all images.
+        boxes: the truth, (G, 4) xyxy for each image.
+        count, positive_share: of the anchors sampled in each image.
+
+    Returns:
+        loss_objectness, the mean over all sampled; loss_rpn_box_reg, a sum over the positives by the number of all.
+    """
+    objectness, is_object, said, meant = [], [], [], []
+    for image, truth in enumerate(boxes):
+        matches = match_anchors(anchors, truth)
+        positives, negatives = sample_balanced(matches, count, positive_share)
+        objectness.append(logits[image, torch.cat([positives, negatives])])
+        is_object += [torch.ones_like(positives), torch.zeros_like(negatives)]
+        said.append(deltas[image, positives])
+        meant.append(encode_boxes(truth[matches[positives]], anchors[positives]))
+    scores, labels = at_least_float32(torch.cat(objectness)), torch.cat(is_object)
+    offsets = at_least_float32(torch.cat(said))
+    return {
+        "loss_objectness": F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype)),
+        "loss_rpn_box_reg": F.smooth_l1_loss(offsets, torch.cat(meant), beta=BETA, reduction="sum") / len(labels),
+    }
+
+
+def propose(
+    logits: Tensor,
+    deltas: Tensor,
+    anchors: Tensor,
+    level_sizes: Sequence[int],
+    size: tuple[int, int],
+    before: int = 500,
+    after: int = 300,
+    threshold: float = 0.7,
+    least_score: float = 0.0,
+    *,
+    nms: NMS = ops.nms,
+    decode_boxes: Callable[..., Tensor] = decode_boxes,
+) -> Tensor:
+    """The boxes of one image that deserve a second look (Ren et al., 2015, section 3.3, "non-maximum suppression").
+
+    Args:
+        logits, deltas, anchors: (N,), (N, 4) and (N, 4) of all levels. No gradient flows through proposals.
+        level_sizes: how many of the N lie on each level.
+        size: height and width of the image, without padding; boxes are cut there.
+        before: the best so many of each level go into the suppression, which is done level by level.
+        after: the best so many are kept.
+        threshold: IoU above which the lesser of two boxes goes.
+        least_score: objectness in 0 to 1 that a proposal needs.
+
+    Returns:
+        (P, 4) xyxy with P at most `after`, best first.
+    """
+    logits, deltas = at_least_float32(logits.detach()), deltas.detach()
+    chosen, levels, start = [], [], 0
+    for level, length in enumerate(level_sizes):
+        best = logits[start : start + length].topk(min(before, length)).indices
+        chosen.append(best + start)
+        levels.append(torch.full_like(best, level))
+        start += length
+    best, level_of = torch.cat(chosen), torch.cat(levels)
+    boxes = clip_boxes(decode_boxes(deltas[best], anchors[best]), size)
+    scores = logits[best].sigmoid()
+    sound = large_enough(boxes, 1e-3) & (scores >= least_score)
+    boxes, scores, level_of = boxes[sound], scores[sound], level_of[sound]  # waits for the GPU, as does nms
+    return boxes[nms_by_group(boxes, scores, level_of, threshold, nms)[:after]]
