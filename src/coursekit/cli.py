@@ -96,6 +96,29 @@ def evaluate(
         print_metrics(metrics, f"{run} on {data}, {split}")
 
 
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A folder that demo or train wrote.")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures of any size.")],
+    threshold: Annotated[float, typer.Option(help="The lowest score to draw.")] = 0.5,
+    out: Annotated[Path, typer.Option(help="Folder for the drawn pictures.")] = Path("predictions"),
+) -> None:
+    """Draw what a trained detector finds in pictures. A file that can't be read is named, and the rest goes on."""
+    from coursekit.predict import predict as draw_all
+
+    unread = 0
+    for one in draw_all(run, images, out, threshold=threshold):
+        unread += one.out is None
+        found = ", ".join(f"{count} {name}" for name, count in one.found.items()) or "nothing"
+        if one.out is None:
+            print(f"coursekit: {one.problem}", file=sys.stderr)
+        else:
+            print(f"{one.file}: {found} → {one.out}")
+    if unread:
+        print(f"coursekit: {unread} of {len(images)} files could not be read.", file=sys.stderr)
+        raise typer.Exit(2)
+
+
 @lessons_app.command("build")
 def lessons_build(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; name what is stale.")] = False,

@@ -72,7 +72,7 @@ def draw_boxes(
     for x1, y1, x2, y2 in [] if hatched is None else hatched.tolist():
         axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, hatch="//", edgecolor="white", linewidth=0.8))
     for (x1, y1, x2, y2), text in zip(boxes.tolist(), labels, strict=True):
-        colour = _colour(text)
+        colour = colour_of(text)
         style: Any = (0, (3, 1.5)) if dashed else "solid"
         box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=1.6, linestyle=style)
         box.set_path_effects([effects.withStroke(linewidth=2.8, foreground="black")])
@@ -145,7 +145,7 @@ def save(fig: Figure, path: Path) -> None:
         fig.savefig(partial, dpi=120)
 
 
-def _colour(text: str) -> str:
+def colour_of(text: str) -> str:
     """The same for the same class, whatever the score behind its name."""
     name = text.rsplit(" ", 1)[0] if text[-1:].isdigit() else text
     return _CYCLE[sum(name.encode()) % len(_CYCLE)]
