@@ -1,11 +1,11 @@
 """Anchors: guesses of where an object is, all over the image, and which of them are right."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from coursekit.detector.boxes import box_iou
+from coursekit.detector.boxes import Part, box_iou
 
 BACKGROUND, IGNORED = -1, -2
 AT_A_TIME = 2**20  # pairs of anchor and box compared at once: 4 MB a matrix of float32, and there are about ten
@@ -50,7 +50,7 @@ def match_anchors(
     low: float = 0.3,
     keep_best: bool = True,
     *,
-    box_iou: Callable[[Tensor, Tensor], Tensor] = box_iou,
+    box_iou: Part = box_iou,
 ) -> Tensor:
     """Which box each anchor is responsible for (Ren et al., 2015, section 3.1.2).
 
@@ -81,21 +81,23 @@ def match_anchors(
     return torch.where(wanted, match, torch.where(best < low, BACKGROUND, IGNORED))
 
 
-def sample_balanced(matches: Tensor, count: int, positive_share: float) -> tuple[Tensor, Tensor]:
+def sample_balanced(
+    matches: Tensor, count: int, positive_share: float, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
     """A random few of the anchors, because nearly all are background (Ren et al., 2015, section 3.1.3).
 
     Args:
         matches: (A,) int64 from `match_anchors`.
         count: how many in all, at most.
         positive_share: at most this share of `count` is positive; background fills up what positives leave free.
+        generator: what to draw from; torch's own where none is given.
 
     Returns:
-        (P,) and (N,) int64: positions of the positives and of the negatives, drawn from torch's generator in
-        this order.
+        (P,) and (N,) int64: positions of the positives and of the negatives, drawn in this order.
     """
     positives = torch.where(matches >= 0)[0]  # waits for the GPU: how many there are decides the shapes
     negatives = torch.where(matches == BACKGROUND)[0]
     most = min(len(positives), int(count * positive_share))
-    some = torch.randperm(len(positives), device=matches.device)[:most]
-    others = torch.randperm(len(negatives), device=matches.device)[: count - most]
+    some = torch.randperm(len(positives), generator=generator, device=matches.device)[:most]
+    others = torch.randperm(len(negatives), generator=generator, device=matches.device)[: count - most]
     return positives[some], negatives[others]

@@ -2,20 +2,17 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from coursekit.data.boxes import xywh_to_xyxy, xyxy_to_xywh
-
-__all__ = [
-    "box_iou", "clip_boxes", "decode_boxes", "encode_boxes", "large_enough", "nms", "nms_by_group",
-    "xywh_to_xyxy", "xyxy_to_xywh",
-]  # fmt: skip
+from coursekit.data.boxes import xywh_to_xyxy as xywh_to_xyxy
+from coursekit.data.boxes import xyxy_to_xywh as xyxy_to_xywh
 
 MOST_GROWTH = math.log(1000 / 16)  # how far a box may outgrow its anchor: beyond it exp() would overflow early on
 Weights = tuple[float, float, float, float]
-NMS = Callable[[Tensor, Tensor, float], Tensor]
+Part = Callable[..., Any]  # one of ours, an intern's or torchvision's: see parts.py
 
 
 def box_iou(first: Tensor, second: Tensor) -> Tensor:
@@ -44,11 +41,6 @@ def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = size
     x1, y1, x2, y2 = boxes.unbind(-1)
     return torch.stack([x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)], dim=-1)
-
-
-def large_enough(boxes: Tensor, least: float) -> Tensor:
-    """(N, 4) xyxy → (N,) bool, whether both sides have at least so many pixels."""
-    return ((boxes[:, 2:] - boxes[:, :2]) >= least).all(1)
 
 
 def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
@@ -105,7 +97,7 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     return order[kept.to(order.device)]
 
 
-def nms_by_group(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float, nms: NMS) -> Tensor:
+def nms_by_group(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float, nms: Part) -> Tensor:
     """`nms` among the boxes of one group only: each group is moved to where no other is.
 
     Args:

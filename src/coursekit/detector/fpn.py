@@ -1,9 +1,9 @@
 """The feature pyramid: every level as fine as its map and as wise as the deepest one."""
 
-from collections.abc import Callable
-
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from coursekit.detector.boxes import Part
 
 
 def merge_top_down(fine: Tensor, coarse: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class FPN(nn.Module):
         out_channels: int = 96,
         extra_levels: int = 0,
         *,
-        merge_top_down: Callable[[Tensor, Tensor], Tensor] = merge_top_down,
+        merge_top_down: Part = merge_top_down,
     ) -> None:
         super().__init__()
         self.extra_levels, self.merge = extra_levels, merge_top_down

@@ -7,19 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from coursekit.detector.backbone import DEFAULT, Backbone, load_backbone
+from coursekit.data.targets import check_images, check_targets
+from coursekit.detector import resize
+from coursekit.detector.backbone import Backbone, load_backbone
 from coursekit.detector.describe import describe
-from coursekit.detector.parts import choose_parts
-from coursekit.detector.resize import (
-    Size,
-    check_images,
-    check_targets,
-    resize_boxes,
-    resize_targets,
-    size_of,
-    to_batch,
-)
+from coursekit.detector.parts import choose_parts, only_known
+from coursekit.detector.resize import Size, resize_boxes, size_of
 from coursekit.errors import SettingError
+from coursekit.pretrained import DEFAULT
 
 ANCHOR_SCALES = (1.5, 2.5, 4.0)  # sides of an anchor, in strides of its level
 Sizes = Sequence[float]
@@ -80,33 +75,52 @@ class FasterRCNN(nn.Module):
         self.options, self.parts = options, choose_parts(parts)
         self.dense = self._dense
 
-    def forward(self, images: Sequence[Tensor], targets: Sequence[Target] | None = None) -> Any:
+    def forward(
+        self,
+        images: Sequence[Tensor],
+        targets: Sequence[Target] | None = None,
+        *,
+        least: Size = (0, 0),
+        seeds: Sequence[int] | None = None,
+    ) -> Any:
         """See the class.
+
+        Args:
+            images, targets: see the class.
+            least: height and width of the padded batch, at least: a part of a batch is then padded like the whole.
+            seeds: one for each image: what is sampled in it then depends on nothing else.
 
         Raises:
             DataError: an image or a box can't be used; it is named.
         """
         check_images(images)
-        batch, sizes = to_batch(images, self.options.shortest, self.options.longest, self.backbone)
+        limits, backbone = (self.options.shortest, self.options.longest), self.backbone
+        batch, sizes = resize.to_batch(images, *limits, backbone.mean, backbone.std, least)
         if self.training:
             checked = check_targets(images, targets, self.options.num_classes)
-            return self.losses(batch, sizes, resize_targets(checked, images, sizes))
+            return self.losses(batch, sizes, resize.resize_targets(checked, images, sizes), seeds)
         detections = self.detect(batch, sizes)
         return [
             one | {"boxes": resize_boxes(one["boxes"], size, size_of(image))}
             for one, size, image in zip(detections, sizes, images, strict=True)
         ]
 
-    def losses(self, batch: Tensor, sizes: list[Size], targets: Sequence[Target]) -> dict[str, Tensor]:
+    def losses(
+        self, batch: Tensor, sizes: list[Size], targets: Sequence[Target], seeds: Sequence[int] | None = None
+    ) -> dict[str, Tensor]:
         """The four losses of a padded batch: two of the RPN, two of the second stage."""
         levels, logits, deltas = self.dense(batch)
         anchors = self.anchors(batch, levels)
         boxes, labels = [target["boxes"] for target in targets], [target["labels"] for target in targets]
         proposals = self.propose(logits, deltas, anchors, sizes)
-        first = self.parts.rpn_losses(logits, deltas, torch.cat(anchors), boxes, self.options.anchors_sampled)
+        drawn = [torch.Generator(batch.device).manual_seed(seed) for seed in seeds] if seeds else None
+        known = only_known(self.parts.rpn_losses, generators=drawn)
+        first = self.parts.rpn_losses(logits, deltas, torch.cat(anchors), boxes, self.options.anchors_sampled, **known)
 
-        count = self.options.rois_sampled
-        samples = [self.parts.sample_rois(*one, count) for one in zip(proposals, boxes, labels, strict=True)]
+        count, samples = self.options.rois_sampled, []
+        for image, truth in enumerate(zip(proposals, boxes, labels, strict=True)):
+            known = only_known(self.parts.sample_rois, generator=drawn[image] if drawn else None)
+            samples.append(self.parts.sample_rois(*truth, count, **known))
         rois, roi_labels, roi_boxes = (list(each) for each in zip(*samples, strict=True))
         opinion = self.look_at(levels, rois)
         second = self.parts.detection_losses(*opinion, torch.cat(rois), torch.cat(roi_labels), torch.cat(roi_boxes))
@@ -148,8 +162,7 @@ class FasterRCNN(nn.Module):
         """The second stage's opinion of boxes: logits (R, K + 1) and deltas (R, K + 1, 4), image after image."""
         strides = self.backbone.strides
         patches = self.parts.pool_levels(levels[: len(strides)], strides, boxes, self.options.canonical_size)
-        opinion: tuple[Tensor, Tensor] = self.box_head(patches)
-        return opinion
+        return self.box_head(patches)
 
     def describe(self, size: Size | None = None) -> None:
         """Print the parts, their strides, parameters and shapes for one image of this height and width, as a table."""

@@ -9,31 +9,20 @@ from typing import Any
 from torchvision import ops
 
 from coursekit.detector import anchors, boxes, fpn, roi, rpn
-from coursekit.detector.adapters import adapt
 from coursekit.errors import SettingError
+from coursekit.interop.adapters import adapt
 
 PARTS: dict[str, Callable[..., Any]] = {  # each after those that it calls
-    "box_iou": boxes.box_iou,
-    "encode_boxes": boxes.encode_boxes,
-    "decode_boxes": boxes.decode_boxes,
+    "box_iou": boxes.box_iou, "encode_boxes": boxes.encode_boxes, "decode_boxes": boxes.decode_boxes,
     "nms": ops.nms,  # the compiled twin of boxes.nms
-    "merge_top_down": fpn.merge_top_down,
-    "fpn": fpn.FPN,
-    "make_anchors": anchors.make_anchors,
-    "match_anchors": anchors.match_anchors,
+    "merge_top_down": fpn.merge_top_down, "fpn": fpn.FPN,
+    "make_anchors": anchors.make_anchors, "match_anchors": anchors.match_anchors,
     "sample_balanced": anchors.sample_balanced,
-    "rpn_head": rpn.RPNHead,
-    "rpn_losses": rpn.rpn_losses,
-    "propose": rpn.propose,
-    "level_for_box": roi.level_for_box,
-    "axis_weights": roi.axis_weights,
-    "roi_align": roi.fastest_roi_align,
-    "pool_levels": roi.pool_levels,
-    "box_head": roi.BoxHead,
-    "sample_rois": roi.sample_rois,
-    "detection_losses": roi.detection_losses,
-    "postprocess": roi.postprocess,
-}
+    "rpn_head": rpn.RPNHead, "rpn_losses": rpn.rpn_losses, "propose": rpn.propose,
+    "level_for_box": roi.level_for_box, "axis_weights": roi.axis_weights, "roi_align": roi.fastest_roi_align,
+    "pool_levels": roi.pool_levels, "box_head": roi.BoxHead,
+    "sample_rois": roi.sample_rois, "detection_losses": roi.detection_losses, "postprocess": roi.postprocess,
+}  # fmt: skip
 
 
 def choose_parts(replaced: Mapping[str, Callable[..., Any]] | None = None) -> SimpleNamespace:
@@ -56,9 +45,12 @@ def choose_parts(replaced: Mapping[str, Callable[..., Any]] | None = None) -> Si
     return SimpleNamespace(**chosen)
 
 
+def only_known(part: Callable[..., Any], **named: Any) -> dict[str, Any]:
+    """Those arguments that are there and that a part takes: an intern's need not know of generators."""
+    return {name: value for name, value in named.items() if value is not None and name in signature(part).parameters}
+
+
 def _keywords(part: Callable[..., Any]) -> list[str]:
-    if part is ops.nms:
-        return []
     return [key for key, one in signature(part).parameters.items() if one.kind is one.KEYWORD_ONLY]
 
 

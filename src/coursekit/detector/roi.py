@@ -1,6 +1,6 @@
 """The second stage: what is in each proposal, and where exactly?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,16 +8,7 @@ from torch import Tensor, nn
 from torchvision import ops
 
 from coursekit.detector.anchors import match_anchors, sample_balanced
-from coursekit.detector.boxes import (
-    NMS,
-    at_least_float32,
-    box_area,
-    clip_boxes,
-    decode_boxes,
-    encode_boxes,
-    large_enough,
-    nms_by_group,
-)
+from coursekit.detector.boxes import Part, at_least_float32, clip_boxes, decode_boxes, encode_boxes, nms_by_group
 from coursekit.detector.rpn import BETA
 
 SEPARABLE_CELLS = 64 * 64  # of a map: beyond it two matrix products do more in vain than they save,
@@ -37,7 +28,7 @@ def level_for_box(boxes: Tensor, finest: int, coarsest: int, canonical_size: flo
     Returns:
         (R,) int64 in finest … coarsest. A box of exactly a limit's size reads the coarser level.
     """
-    level = torch.floor(at_level + torch.log2(box_area(boxes).sqrt() / canonical_size) + 1e-6)
+    level = torch.floor(at_level + torch.log2((boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt() / canonical_size) + 1e-6)
     return level.clamp(finest, coarsest).to(torch.int64)
 
 
@@ -67,13 +58,7 @@ def axis_weights(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: i
 
 
 def roi_align(
-    features: Tensor,
-    boxes: Tensor,
-    scale: float,
-    bins: int = 7,
-    samples: int = 2,
-    *,
-    axis_weights: Callable[..., Tensor] = axis_weights,
+    features: Tensor, boxes: Tensor, scale: float, bins: int = 7, samples: int = 2, *, axis_weights: Part = axis_weights
 ) -> Tensor:
     """A patch of features for each box (He et al., *Mask R-CNN*, 2017, section 3), as two matrix products.
 
@@ -100,18 +85,11 @@ def roi_align(
 
 def torchvision_roi_align(features: Tensor, boxes: Tensor, scale: float, bins: int = 7, samples: int = 2) -> Tensor:
     """As `roi_align`, by torchvision's kernel: for CUDA, and for large maps."""
-    patches: Tensor = ops.roi_align(features[None], [boxes.to(features.dtype)], bins, scale, samples)
-    return patches
+    return ops.roi_align(features[None], [boxes.to(features.dtype)], bins, scale, samples)
 
 
 def fastest_roi_align(
-    features: Tensor,
-    boxes: Tensor,
-    scale: float,
-    bins: int = 7,
-    samples: int = 2,
-    *,
-    axis_weights: Callable[..., Tensor] = axis_weights,
+    features: Tensor, boxes: Tensor, scale: float, bins: int = 7, samples: int = 2, *, axis_weights: Part = axis_weights
 ) -> Tensor:
     """`roi_align` or its twin, whichever is quicker here."""
     most = SEPARABLE_CELLS if torch.is_grad_enabled() else SEPARABLE_FORWARD
@@ -126,8 +104,8 @@ def pool_levels(
     boxes: Sequence[Tensor],
     canonical_size: float = 64,
     *,
-    roi_align: Callable[..., Tensor] = fastest_roi_align,
-    level_for_box: Callable[..., Tensor] = level_for_box,
+    roi_align: Part = fastest_roi_align,
+    level_for_box: Part = level_for_box,
 ) -> Tensor:
     """A patch for each box, from the level that suits its size.
 
@@ -181,9 +159,10 @@ def sample_rois(
     labels: Tensor,
     count: int = 64,
     positive_share: float = 0.25,
+    generator: torch.Generator | None = None,
     *,
-    match_anchors: Callable[..., Tensor] = match_anchors,
-    sample_balanced: Callable[..., tuple[Tensor, Tensor]] = sample_balanced,
+    match_anchors: Part = match_anchors,
+    sample_balanced: Part = sample_balanced,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What the second stage learns from in one image (Girshick, 2015, section 2.3).
 
@@ -191,13 +170,14 @@ def sample_rois(
         proposals: (P, 4) xyxy. The truth is mixed in: an untrained RPN would give nothing to find.
         boxes, labels: the truth, (G, 4) xyxy and (G,) from 1.
         count, positive_share: at most so many, at most this share of them with an object (IoU from 0.5).
+        generator: to draw from, torch's own where none is given.
 
     Returns:
         rois (R, 4), their labels (R,) with 0 for the background, and the box (R, 4) that each should become.
     """
     proposals = torch.cat([proposals, boxes])
     matches = match_anchors(proposals, boxes, 0.5, 0.5, keep_best=False)
-    positives, negatives = sample_balanced(matches, count, positive_share)
+    positives, negatives = sample_balanced(matches, count, positive_share, *([generator] if generator else []))
     rois = proposals[torch.cat([positives, negatives])]
     found = matches[positives]
     nothing = torch.zeros_like(negatives)
@@ -205,13 +185,7 @@ def sample_rois(
 
 
 def detection_losses(
-    logits: Tensor,
-    deltas: Tensor,
-    rois: Tensor,
-    labels: Tensor,
-    boxes: Tensor,
-    *,
-    encode_boxes: Callable[..., Tensor] = encode_boxes,
+    logits: Tensor, deltas: Tensor, rois: Tensor, labels: Tensor, boxes: Tensor, *, encode_boxes: Part = encode_boxes
 ) -> dict[str, Tensor]:
     """How wrong the second stage is (Girshick, 2015, equation 1).
 
@@ -242,8 +216,8 @@ def postprocess(
     threshold: float = 0.5,
     most: int = 100,
     *,
-    nms: NMS = ops.nms,
-    decode_boxes: Callable[..., Tensor] = decode_boxes,
+    nms: Part = ops.nms,
+    decode_boxes: Part = decode_boxes,
 ) -> dict[str, Tensor]:
     """The detections in one image.
 
@@ -260,7 +234,9 @@ def postprocess(
     scores = at_least_float32(logits).softmax(-1)[:, 1:].flatten()  # (R * K,)
     boxes = clip_boxes(decode_boxes(deltas[:, 1:], rois[:, None], WEIGHTS), size).view(-1, 4)
     labels = torch.arange(1, logits.shape[1], device=logits.device).repeat(len(rois))
-    sound = torch.where((scores > least_score) & large_enough(boxes, 1e-2))[0]  # waits for the GPU, as does nms
+    sound = torch.where((scores > least_score) & (boxes[:, 2:] - boxes[:, :2] >= 1e-2).all(1))[
+        0
+    ]  # waits for the GPU, as does nms
     boxes, labels, scores = boxes[sound], labels[sound], scores[sound]
     kept = nms_by_group(boxes, scores, labels, threshold, nms)[:most]
     return {"boxes": boxes[kept], "labels": labels[kept], "scores": scores[kept]}

@@ -1,6 +1,6 @@
 """The region proposal network: at each anchor, is there an object, and how does its box differ from the anchor?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,15 +8,7 @@ from torch import Tensor, nn
 from torchvision import ops
 
 from coursekit.detector.anchors import match_anchors, sample_balanced
-from coursekit.detector.boxes import (
-    NMS,
-    at_least_float32,
-    clip_boxes,
-    decode_boxes,
-    encode_boxes,
-    large_enough,
-    nms_by_group,
-)
+from coursekit.detector.boxes import Part, at_least_float32, clip_boxes, decode_boxes, encode_boxes, nms_by_group
 
 BETA = 1 / 9  # where the smooth L1 loss turns from a parabola into a line
 
@@ -53,10 +45,11 @@ def rpn_losses(
     boxes: list[Tensor],
     count: int = 256,
     positive_share: float = 0.5,
+    generators: Sequence[torch.Generator] | None = None,
     *,
-    match_anchors: Callable[..., Tensor] = match_anchors,
-    sample_balanced: Callable[..., tuple[Tensor, Tensor]] = sample_balanced,
-    encode_boxes: Callable[..., Tensor] = encode_boxes,
+    match_anchors: Part = match_anchors,
+    sample_balanced: Part = sample_balanced,
+    encode_boxes: Part = encode_boxes,
 ) -> dict[str, Tensor]:
     """How wrong the RPN is about a sample of its anchors (Ren et al., 2015, equation 1).
 
@@ -65,6 +58,7 @@ def rpn_losses(
         anchors: (N, 4) xyxy, the same for all images.
         boxes: the truth, (G, 4) xyxy for each image.
         count, positive_share: of the anchors sampled in each image.
+        generators: to draw from, one for each image, so that a sample depends on nothing but its image.
 
     Returns:
         loss_objectness, the mean over all sampled; loss_rpn_box_reg, a sum over the positives by the number of all.
@@ -72,7 +66,8 @@ def rpn_losses(
     objectness, is_object, said, meant = [], [], [], []
     for image, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
-        positives, negatives = sample_balanced(matches, count, positive_share)
+        drawn_from = [generators[image]] if generators else []
+        positives, negatives = sample_balanced(matches, count, positive_share, *drawn_from)
         objectness.append(logits[image, torch.cat([positives, negatives])])
         is_object += [torch.ones_like(positives), torch.zeros_like(negatives)]
         said.append(deltas[image, positives])
@@ -96,8 +91,8 @@ def propose(
     threshold: float = 0.7,
     least_score: float = 0.0,
     *,
-    nms: NMS = ops.nms,
-    decode_boxes: Callable[..., Tensor] = decode_boxes,
+    nms: Part = ops.nms,
+    decode_boxes: Part = decode_boxes,
 ) -> Tensor:
     """The boxes of one image that deserve a second look (Ren et al., 2015, section 3.3, "non-maximum suppression").
 
@@ -123,6 +118,6 @@ def propose(
     best, level_of = torch.cat(chosen), torch.cat(levels)
     boxes = clip_boxes(decode_boxes(deltas[best], anchors[best]), size)
     scores = logits[best].sigmoid()
-    sound = large_enough(boxes, 1e-3) & (scores >= least_score)
+    sound = (boxes[:, 2:] - boxes[:, :2] >= 1e-3).all(1) & (scores >= least_score)
     boxes, scores, level_of = boxes[sound], scores[sound], level_of[sound]  # waits for the GPU, as does nms
     return boxes[nms_by_group(boxes, scores, level_of, threshold, nms)[:after]]

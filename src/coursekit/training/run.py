@@ -11,9 +11,9 @@ from coursekit import __version__
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.records import Category
 from coursekit.detector import build_detector
-from coursekit.detector.backbone import DEFAULT
 from coursekit.errors import DataError
 from coursekit.files import new_file
+from coursekit.pretrained import DEFAULT
 from coursekit.training.loop import Settings
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

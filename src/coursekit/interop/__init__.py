@@ -1,0 +1,1 @@
+"""Between torchvision's detectors and ours."""
