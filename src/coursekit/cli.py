@@ -63,20 +63,52 @@ def demo(
 @app.command()
 def train(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder for the run; it must not hold one yet.")],
+    out: Annotated[Path, typer.Option(help="Folder for the run.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, to the same numbers.")] = False,
     epochs: Annotated[int, typer.Option(help="How often every image is seen.")] = 12,
-    batch: Annotated[int, typer.Option(help="Images a step.")] = 8,
-    lr: Annotated[float, typer.Option(help="Highest learning rate; the backbone's is a tenth of it.")] = 1e-3,
+    batch: Annotated[int, typer.Option(help="Images an optimizer step, over all processes.")] = 8,
+    micro_batch: Annotated[
+        int | None, typer.Option(help="Images at a time, gradients added up; default: all of --batch.")
+    ] = None,
+    lr: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
+    backbone_lr: Annotated[float | None, typer.Option(help="That of the backbone; default: a tenth of --lr.")] = None,
+    optimizer: Annotated[str, typer.Option(help="adamw, or sgd, which wants some 20 times the --lr.")] = "adamw",
+    weight_decay: Annotated[float, typer.Option(help="Of weights; norms and biases have none.")] = 1e-4,
+    warmup: Annotated[int, typer.Option(help="Steps in which the rate rises; then it falls along a cosine.")] = 30,
+    clip: Annotated[float, typer.Option(help="The longest gradient.")] = 10.0,
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16; auto is bf16 where that helps.")] = "auto",
+    compile_: Annotated[bool, typer.Option("--compile", help="torch.compile for backbone, FPN and RPN head.")] = False,
     backbone: Annotated[str, typer.Option(help="Any timm model with features_only.")] = "tf_efficientnet_lite0",
     size: Annotated[int, typer.Option(help="Long side in pixels that images are resized to.")] = 320,
+    frozen_stages: Annotated[int, typer.Option(help="First stages of the backbone that are not trained.")] = 3,
+    workers: Annotated[int, typer.Option(help="Processes that read ahead.")] = 0,
     pixels: Annotated[bool, typer.Option("--pixels", help="Keep decoded images in the cache: large, fast.")] = False,
+    evaluate_every: Annotated[int, typer.Option(help="Epochs from score to score; 0 is never.")] = 1,
+    checkpoint_every: Annotated[int, typer.Option(help="Steps from checkpoint to checkpoint.")] = 200,
     seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
 ) -> None:
-    """Train a detector and keep it."""
-    from coursekit.demo import train_run
+    """Train a detector and keep it. Ctrl-C ends it cleanly, and with --resume it goes on.
 
-    train_run(data, out, epochs=epochs, batch=batch, lr=lr, backbone=backbone, size=size, seed=seed, pixels=pixels)
-    print(f"Kept in {out}. Score it: coursekit evaluate {out} --data {data}")
+    With several GPUs: torchrun --nproc_per_node=2 -m coursekit train …
+    """
+    from coursekit.distributed import rank
+    from coursekit.runs import train_run
+    from coursekit.training import DetectorConfig, Settings
+
+    settings = Settings(
+        epochs=epochs, batch_size=batch, micro_batch=micro_batch, lr=lr, backbone_lr=backbone_lr or lr / 10,
+        weight_decay=weight_decay, warmup_steps=warmup, clip_norm=clip, optimizer=optimizer, precision=precision,
+        compile=compile_, workers=workers, seed=seed, checkpoint_every=checkpoint_every,
+    )  # fmt: skip
+    detector = DetectorConfig(0, backbone=backbone, size=size, frozen_stages=frozen_stages)
+    try:
+        train_run(data, out, settings, detector, resume=resume, pixels=pixels, evaluate_every=evaluate_every)
+    except KeyboardInterrupt:
+        if (out / "last.pt").exists():
+            print(f"coursekit: stopped. Go on with the same command and --resume; {out} has all that is done.")
+        raise
+    if rank() == 0:
+        print(f"Kept in {out}. Score it: coursekit evaluate {out} --data {data}")
 
 
 @app.command()
@@ -87,7 +119,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Score a trained detector with COCO's twelve numbers."""
-    from coursekit.demo import evaluate_run
+    from coursekit.runs import evaluate_run
 
     metrics = evaluate_run(run, data, split)
     if as_json:

@@ -7,15 +7,12 @@ import torch
 from tqdm.auto import tqdm
 
 from coursekit.data import CocoDataset, load
-from coursekit.data.pixels import with_pixels
 from coursekit.errors import SettingError
 from coursekit.evaluation import detect, run, score
 from coursekit.files import make_folder, new_file
-from coursekit.precision import best_device
-from coursekit.show import loss_curves, save, truth_beside_prediction
-from coursekit.training import DetectorConfig, RunConfig, Settings, Step, load_run, save_run, train
-from coursekit.training.loop import check_settings
-from coursekit.training.run import WEIGHTS, check_classes
+from coursekit.runs import write_curves
+from coursekit.show import save, truth_beside_prediction
+from coursekit.training import DetectorConfig, RunConfig, Settings, save_run, train
 
 IMAGES_TO_SEE = 2640  # 11 epochs of mini: some two and a half minutes on two cores
 OVERFIT_STEPS = 160
@@ -60,50 +57,6 @@ def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> 
     return metrics
 
 
-def train_run(
-    data: str,
-    out: Path,
-    *,
-    epochs: int,
-    batch: int,
-    lr: float,
-    backbone: str,
-    size: int,
-    seed: int,
-    pixels: bool = False,
-) -> None:
-    """Train on the train split and leave the run in `out`. With `pixels`, images are decoded once and kept.
-
-    Raises:
-        SettingError: `out` already holds a run, or an option can't be used.
-        DataError: the data is not sound.
-    """
-    if (out / WEIGHTS).exists():
-        raise SettingError(f"{out}: there is a trained run here already. Choose another --out, or remove it.")
-    settings = Settings(epochs=epochs, batch_size=batch, lr=lr, backbone_lr=lr / 10, seed=seed)
-    check_settings(settings)
-    dataset = with_pixels(load(data, "train")) if pixels else load(data, "train")
-    detector = DetectorConfig(num_classes=len(dataset.classes), backbone=backbone, size=size)
-    torch.manual_seed(seed)
-    model = detector.build(pretrained=True)
-    make_folder(out)
-    history = train(model, dataset, settings)
-    save_run(out, model, RunConfig(data, dataset.categories, detector, settings))
-    write_curves(out, history)
-
-
-def evaluate_run(folder: Path, data: str, split: str = "val") -> dict[str, float]:
-    """COCO's twelve numbers of a run on a split of `data`.
-
-    Raises:
-        DataError: the run or the data is not sound, or their classes differ.
-    """
-    model, config = load_run(folder)
-    dataset = load(data, split)
-    check_classes(config, dataset)
-    return score(detect(model.to(best_device()), dataset), dataset)
-
-
 def check_images(dataset: CocoDataset) -> None:
     """Decode every image once: a damaged file is better found now than after an hour.
 
@@ -118,12 +71,6 @@ def write_metrics(out: Path, metrics: dict[str, float]) -> None:
     """Write metrics.json."""
     with new_file(out / "metrics.json") as path:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(metrics)) + b"\n")
-
-
-def write_curves(out: Path, history: list[Step]) -> None:
-    """Write curves.png: the losses and the learning rate."""
-    losses = {name: [step.losses[name] for step in history] for name in history[0].losses}
-    save(loss_curves([step.step for step in history], losses, [step.lr for step in history]), out / "curves.png")
 
 
 def write_predictions(out: Path, model: torch.nn.Module, dataset: CocoDataset, count: int = 8) -> None:

@@ -16,6 +16,8 @@ def helps_bf16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
-    """Mixed precision in bfloat16 where that helps, else nothing; or, by name, in any case "bf16" or "fp32"."""
-    enabled = helps_bf16(device) if precision == "auto" else precision == "bf16"
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    """Mixed precision by name: "fp32" (none), "bf16", "fp16", or "auto", which is bf16 where that helps."""
+    if precision == "auto":
+        precision = "bf16" if helps_bf16(device) else "fp32"
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=precision != "fp32")

@@ -1,7 +1,7 @@
 """Batches of images of like shape, that neither wait for a damaged file nor die of it."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -33,16 +33,21 @@ class Loader:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """The batches of one epoch, the same for the same seed and number.
+
+        Args:
+            number: of the epoch, from 0.
+            start: the first batch wanted, to go on in the middle.
+            rank, world: of `world` processes this one gets every world-th image of each batch, from the rank-th on.
 
         Raises:
             DataError: more of the images than the share allowed can't be read.
         """
-        self.batches.epoch = number
+        self.batches.part = Part(number, start, rank, world)
         for batch in self.loader:
             self._note(batch.unreadable)
-            if batch.sizes:
+            if batch.sizes or world > 1:
                 yield unpack(batch, self.slots)
 
     def report(self) -> str:
@@ -111,23 +116,34 @@ def _as_it_is(batch: Any) -> Any:  # the samples come packed already
     return batch
 
 
+class Part(NamedTuple):
+    """What of the data is wanted: see `Loader.epoch`."""
+
+    epoch: int = 0
+    start: int = 0
+    rank: int = 0
+    world: int = 1
+
+
 class ShapeBatches(Sampler[list[Key]]):
     """Batches of either wide or tall images: a batch of both is padded to a square, a third of it empty."""
 
     def __init__(self, dataset: CocoDataset, batch_size: int, seed: int, *, shuffle: bool) -> None:
         self.is_tall = (dataset.index.heights > dataset.index.widths)[dataset.rows]
-        self.batch_size, self.seed, self.shuffle, self.epoch = batch_size, seed, shuffle, 0
+        self.batch_size, self.seed, self.shuffle, self.part = batch_size, seed, shuffle, Part()
 
     def __len__(self) -> int:
         groups = [self.is_tall.sum(), (~self.is_tall).sum()] if self.shuffle else [len(self.is_tall)]
         return int(sum(-(-int(group) // self.batch_size) for group in groups))
 
     def __iter__(self) -> Iterator[list[Key]]:
-        for batch in self._shuffled() if self.shuffle else _split(np.arange(len(self.is_tall)), self.batch_size):
-            yield [(self.epoch, index) for index in batch.tolist()]
+        part = self.part
+        batches = self._shuffled() if self.shuffle else _split(np.arange(len(self.is_tall)), self.batch_size)
+        for batch in batches[part.start :]:
+            yield [(part.epoch, index) for index in batch[part.rank :: part.world].tolist()]
 
     def _shuffled(self) -> list[Any]:
-        rng = np.random.default_rng([self.seed, self.epoch])
+        rng = np.random.default_rng([self.seed, self.part.epoch])
         order = rng.permutation(len(self.is_tall))
         groups = (order[self.is_tall[order]], order[~self.is_tall[order]])
         batches = [batch for group in groups for batch in _split(group, self.batch_size)]

@@ -1,52 +1,36 @@
-"""The training loop: plain, visible, in one piece."""
+"""The training loop: plain, visible, in one piece. Whatever else happens, happens in hooks."""
 
-import math
+import signal
+import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
 
-import msgspec
 import torch
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
-from tqdm.auto import tqdm
+from torch import nn
 
-from coursekit.data.augment import mirror, unchanged
-from coursekit.data.dataset import CocoDataset, Target
-from coursekit.data.loader import make_loader
-from coursekit.errors import CourseError, SettingError
-from coursekit.precision import autocast, best_device
+from coursekit import distributed
+from coursekit.data.dataset import CocoDataset
+from coursekit.training.checkpoint import load_checkpoint
+from coursekit.training.hooks import Bar, FullCard, Hook, LearningRate
+from coursekit.training.settings import Settings
+from coursekit.training.state import Run, Step, begin
+from coursekit.training.step import optimizer_step
 
-
-class Settings(msgspec.Struct, frozen=True):
-    """What a training run can be told. Learning rates are those of AdamW."""
-
-    epochs: int = 12
-    batch_size: int = 8
-    lr: float = 1e-3
-    backbone_lr: float = 1e-4
-    weight_decay: float = 1e-4
-    warmup_steps: int = 30
-    clip_norm: float = 10.0
-    flip: bool = True
-    workers: int = 0
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Step:
-    """What happened in one optimizer step. `seconds` is since the start of the run."""
-
-    step: int
-    loss: float
-    losses: dict[str, float]
-    lr: float
-    seconds: float
-    images: int
+ADVICE = "Take a smaller size, or a smaller backbone: `coursekit plan` says what fits."
 
 
 def train(
-    model: nn.Module, dataset: CocoDataset, settings: Settings | None = None, *, device: torch.device | None = None
+    model: nn.Module,
+    dataset: CocoDataset,
+    settings: Settings | None = None,
+    *,
+    device: torch.device | None = None,
+    hooks: Sequence[Hook] = (),
+    resume: Path | None = None,
+    advise: Callable[[], str] = lambda: ADVICE,
 ) -> list[Step]:
     """Train a detector in place, with a bar.
 
@@ -55,119 +39,63 @@ def train(
         dataset: what to train on.
         settings: see `Settings`.
         device: where to; the model is moved there.
+        hooks: what else should happen; see `Hook`.
+        resume: a checkpoint to go on from, to the same numbers.
+        advise: what to say where not even one image fits into memory.
 
     Returns:
-        One `Step` for each optimizer step.
+        What happened in each step, also in those before the checkpoint.
 
     Raises:
-        SettingError: a setting can't be used.
-        CourseError: the loss is no longer a number.
+        SettingError: a setting can't be used, or is not that of the checkpoint.
+        DataError: the checkpoint can't be used.
+        CourseError: a loss is NaN or infinite, or memory runs out with one image at a time.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, when the step under way and all hooks are done.
     """
-    settings = settings or Settings()
-    check_settings(settings)
-    device = device or best_device()
-    torch.manual_seed(settings.seed)
-    model.to(device).train()
-    augment = mirror if settings.flip else unchanged
-    loader = make_loader(dataset, settings.batch_size, seed=settings.seed, augment=augment, workers=settings.workers)
-    total = settings.epochs * len(loader)
-    optimizer = make_optimizer(model, settings)
-    schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, total, settings.warmup_steps))
-    history: list[Step] = []
-    start, images_seen = time.perf_counter(), 0
-    with tqdm(total=settings.epochs * len(dataset), desc="training", unit="img", smoothing=0.1) as bar:
-        for epoch in range(settings.epochs):
-            for images, targets in loader.epoch(epoch):
-                losses = train_step(model, images, targets, optimizer, settings.clip_norm, device)
-                schedule.step()
-                images_seen += len(images)
-                lr = optimizer.param_groups[-1]["lr"]
-                history.append(
-                    Step(len(history) + 1, sum(losses.values()), losses, lr, time.perf_counter() - start, images_seen)
-                )
-                bar.set_postfix(loss=f"{history[-1].loss:.3f}", refresh=False)
-                bar.update(len(images))
-    if loader.report():
-        tqdm.write(loader.report())
-    return history
+    run = begin(model, dataset, settings or Settings(), device, advise)
+    if resume:
+        load_checkpoint(resume, run)
+    every = [Bar(), LearningRate(), FullCard(), *hooks]
+    with heeding_signals(run), ExitStack() as end:
+        for hook in every:
+            hook.before_run(run)
+            end.callback(hook.after_run, run)  # however the run ends, and last come, first served
+        while run.epoch < run.settings.epochs:
+            train_one_epoch(run, every)
+            run.epoch, run.batch = run.epoch + 1, 0
+    return run.history
 
 
-def train_step(
-    model: nn.Module,
-    images: Iterable[Tensor],
-    targets: Iterable[Target],
-    optimizer: torch.optim.Optimizer,
-    clip_norm: float,
-    device: torch.device,
-    precision: str = "auto",
-) -> dict[str, float]:
-    """One batch: forward, backward, clip, step. Returns the losses by name.
-
-    Raises:
-        CourseError: a loss is NaN or infinite; the weights are still those from before the step.
-    """
-    inputs = [image.to(device, non_blocking=True) / 255 for image in images]
-    truth = [{"boxes": target["boxes"].to(device), "labels": target["labels"].to(device)} for target in targets]
-    with autocast(device, precision):
-        losses: dict[str, Tensor] = model(inputs, truth)
-    total = torch.stack(list(losses.values())).sum()
-    values = {name: value.item() for name, value in losses.items()}  # waits for the GPU
-    if not all(math.isfinite(value) for value in values.values()):
-        raise _not_finite(values, targets)
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-    optimizer.step()
-    return values
+def train_one_epoch(run: Run, hooks: Sequence[Hook]) -> None:
+    """From the next batch to the end of the epoch."""
+    batches = run.loader.epoch(run.epoch, run.batch, distributed.rank(), distributed.world())
+    for images, targets in run.clock.waiting_for(batches):
+        for hook in hooks:
+            hook.before_step(run)
+        start = time.perf_counter()
+        losses, count = optimizer_step(run, images, targets)
+        run.note(losses, count, run.clock.last["data"] + time.perf_counter() - start)
+        for hook in hooks:
+            hook.after_step(run)
+        if run.stopped:
+            raise KeyboardInterrupt
 
 
-def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
-    """AdamW, gentler on the pre-trained backbone, with no weight decay on norms and biases."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((".body." in name, parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": settings.backbone_lr if in_backbone else settings.lr,
-                "weight_decay": settings.weight_decay if is_weight else 0.0,
-            }
-            for (in_backbone, is_weight), parameters in sorted(groups.items(), reverse=True, key=lambda group: group[0])
-        ],
-        fused=True,
-    )
+@contextmanager
+def heeding_signals(run: Run) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run after the step under way; a second Ctrl-C ends it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets only the main thread listen
+        return
 
+    def stop(number: int, _: FrameType | None) -> None:
+        if run.stopped:
+            raise KeyboardInterrupt
+        run.stopped = True
 
-def warmup_cosine(step: int, total: int, warmup: int) -> float:
-    """What to multiply the learning rate with: up in a line for `warmup` steps, then down half a cosine to 0.
-
-    Step 0 already moves: it gets 1 / (warmup + 1). Cosine: Loshchilov and Hutter, *SGDR*, 2017, equation 5.
-
-    >>> [round(warmup_cosine(step, total=5, warmup=1), 2) for step in range(6)]
-    [0.5, 1.0, 0.85, 0.5, 0.15, 0.0]
-    """
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup)))
-
-
-def check_settings(settings: Settings) -> None:
-    """See that every number can be used.
-
-    Raises:
-        SettingError: naming the first that can't.
-    """
-    for name in ("epochs", "batch_size", "lr", "backbone_lr"):
-        value = getattr(settings, name)
-        if not (math.isfinite(value) and value > 0):
-            raise SettingError(f"{name} is {value}: it must be greater than 0.")
-
-
-def _not_finite(losses: dict[str, float], targets: Iterable[Target]) -> CourseError:
-    bad = ", ".join(f"{name} = {value}" for name, value in losses.items() if not math.isfinite(value))
-    images = ", ".join(str(target["image_id"]) for target in targets)
-    return CourseError(
-        f"The loss is no longer a number ({bad}) on the images {images}. Try a tenth of the learning rate."
-    )
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

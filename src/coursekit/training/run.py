@@ -14,7 +14,8 @@ from coursekit.detector import build_detector
 from coursekit.errors import DataError
 from coursekit.files import new_file
 from coursekit.pretrained import DEFAULT
-from coursekit.training.loop import Settings
+from coursekit.training.checkpoint import LAST
+from coursekit.training.settings import Settings
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -50,8 +51,29 @@ def save_run(folder: Path, model: nn.Module, config: RunConfig) -> None:
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     with new_file(folder / WEIGHTS) as path:
         save_file(state, path)
+    save_config(folder, config)
+
+
+def save_config(folder: Path, config: RunConfig) -> None:
+    """Write `config.json`."""
     with new_file(folder / CONFIG) as path:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(config)) + b"\n")
+
+
+def load_config(folder: Path) -> RunConfig:
+    """A run's configuration.
+
+    Raises:
+        DataError: there is no run, or its `config.json` is damaged.
+    """
+    if not (folder / CONFIG).is_file():
+        raise DataError(
+            f"{folder}: no run here ({CONFIG} is missing). Train one: coursekit train --data mini --out {folder}"
+        )
+    try:
+        return msgspec.json.decode((folder / CONFIG).read_bytes(), type=RunConfig)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{folder / CONFIG}: damaged ({error}). Train again, or fetch the run again.") from None
 
 
 def load_run(folder: Path) -> tuple[nn.Module, RunConfig]:
@@ -60,14 +82,9 @@ def load_run(folder: Path) -> tuple[nn.Module, RunConfig]:
     Raises:
         DataError: there is no run, or a file of it is damaged or does not fit.
     """
-    if not (folder / CONFIG).is_file():
-        raise DataError(
-            f"{folder}: no run here ({CONFIG} is missing). Train one: coursekit train --data mini --out {folder}"
-        )
-    try:
-        config = msgspec.json.decode((folder / CONFIG).read_bytes(), type=RunConfig)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{folder / CONFIG}: damaged ({error}). Train again, or fetch the run again.") from None
+    config = load_config(folder)
+    if not (folder / WEIGHTS).is_file() and (folder / LAST).is_file():
+        raise DataError(f"{folder}: the training has not ended. Go on with it: coursekit train … --resume")
     model = config.detector.build(pretrained=False)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))

@@ -1,0 +1,117 @@
+"""Training runs and their scores, folder by folder. `coursekit train` and `coursekit evaluate` call it."""
+
+from pathlib import Path
+
+import torch
+from msgspec import structs
+
+from coursekit import distributed
+from coursekit.data import CocoDataset, load
+from coursekit.data.pixels import with_pixels
+from coursekit.errors import SettingError
+from coursekit.evaluation import detect, score
+from coursekit.files import make_folder
+from coursekit.precision import best_device
+from coursekit.show import loss_curves, save
+from coursekit.training import Checkpoints, DetectorConfig, Evaluate, Log, RunConfig, Settings, Step, save_run, train
+from coursekit.training.checkpoint import LAST
+from coursekit.training.run import CONFIG, WEIGHTS, check_classes, load_config, load_run, save_config
+from coursekit.training.settings import check_settings
+
+
+def train_run(
+    data: str,
+    out: Path,
+    settings: Settings,
+    detector: DetectorConfig,
+    *,
+    resume: bool = False,
+    pixels: bool = False,
+    evaluate_every: int = 1,
+) -> None:
+    """Train on the train split, score on the val split, and leave the run in `out`.
+
+    Args:
+        data: a recipe's name or a folder laid out as COCO is.
+        out: gets config.json, metrics.jsonl, last.pt, best.pt, model.safetensors and curves.png.
+        settings: of the training.
+        detector: its `num_classes` is taken from the data.
+        resume: go on with the run in `out`.
+        pixels: decode images once and keep them.
+        evaluate_every: epochs from score to score; 0 is never.
+
+    Raises:
+        SettingError: `out` already holds a run, or none to go on with, or an option can't be used.
+        DataError: the data is not sound.
+    """
+    check_settings(settings)
+    _check_folder(out, resume)
+    with distributed.joined() as device:
+        train_set = with_pixels(load(data, "train")) if pixels else load(data, "train")
+        config = _config(data, out, settings, detector, train_set, resume)
+        torch.manual_seed(config.settings.seed)
+        model = config.detector.build(pretrained=not resume)
+        make_folder(out)
+        if distributed.rank() == 0:
+            save_config(out, config)
+        log = Log(out)
+        scored = _scored(data, evaluate_every, log)
+        hooks = [log, *([scored] if scored else []), Checkpoints(out, scored)]
+        checkpoint = out / LAST if resume else None
+        history = train(model, train_set, config.settings, device=device, hooks=hooks, resume=checkpoint)
+        if distributed.rank() == 0:
+            save_run(out, model, config)
+            write_curves(out, history)
+
+
+def evaluate_run(folder: Path, data: str, split: str = "val") -> dict[str, float]:
+    """COCO's twelve numbers of a run on a split of `data`.
+
+    Raises:
+        DataError: the run or the data is not sound, or their classes differ.
+    """
+    model, config = load_run(folder)
+    dataset = load(data, split)
+    check_classes(config, dataset)
+    return score(detect(model.to(best_device()), dataset), dataset)
+
+
+def write_curves(out: Path, history: list[Step]) -> None:
+    """Write curves.png: the losses and the learning rate."""
+    losses = {name: [step.losses[name] for step in history] for name in history[0].losses}
+    save(loss_curves([step.step for step in history], losses, [step.lr for step in history]), out / "curves.png")
+
+
+def _check_folder(out: Path, resume: bool) -> None:
+    if (out / WEIGHTS).exists():
+        raise SettingError(f"{out}: there is a trained run here already. Choose another --out, or remove it.")
+    if (out / LAST).exists() and not resume:
+        raise SettingError(f"{out}: a run is under way here. Go on with --resume, or choose another --out.")
+    if resume and not (out / CONFIG).exists():
+        raise SettingError(f"{out}: no run to go on with. Leave out --resume.")
+
+
+def _config(
+    data: str, out: Path, settings: Settings, detector: DetectorConfig, train_set: CocoDataset, resume: bool
+) -> RunConfig:
+    """What is asked for; on --resume it must be what the run was begun with."""
+    made = structs.replace(detector, num_classes=len(train_set.classes))
+    config = RunConfig(data, train_set.categories, made, settings)
+    if resume:
+        before = load_config(out)
+        other = [
+            f"{name} {getattr(old, name)} there, {getattr(new, name)} here"
+            for old, new in ((before.detector, config.detector), (before, config))
+            for name in old.__struct_fields__
+            if name not in ("settings", "detector", "version", "overfit") and getattr(old, name) != getattr(new, name)
+        ]
+        if other:
+            raise SettingError(f"{out}: a run of another kind ({'; '.join(other)[:300]}). Choose another --out.")
+    return config
+
+
+def _scored(data: str, every: int, log: Log) -> Evaluate | None:
+    if not every:
+        return None
+    val_set = load(data, "val")
+    return Evaluate(lambda model: distributed.told(score(detect(model, val_set), val_set)), log, every)

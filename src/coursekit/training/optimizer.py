@@ -1,0 +1,40 @@
+"""Which weights move how far."""
+
+import math
+
+import torch
+from torch import nn
+
+from coursekit.training.settings import Settings
+
+
+def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """AdamW or SGD, gentler on the pre-trained backbone, with no weight decay on norms and biases."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
+    options = [
+        {
+            "params": parameters,
+            "lr": settings.backbone_lr if in_backbone else settings.lr,
+            "weight_decay": settings.weight_decay if is_weight else 0.0,
+        }
+        for (in_backbone, is_weight), parameters in sorted(groups.items(), reverse=True, key=lambda group: group[0])
+    ]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(options, momentum=0.9, fused=True)
+    return torch.optim.AdamW(options, fused=True)  # fused: one pass over all weights
+
+
+def warmup_cosine(step: int, total: int, warmup: int) -> float:
+    """What to multiply the learning rate with: up in a line for `warmup` steps, then down half a cosine to 0.
+
+    Step 0 already moves: it gets 1 / (warmup + 1). Cosine: Loshchilov and Hutter, *SGDR*, 2017, equation 5.
+
+    >>> [round(warmup_cosine(step, total=5, warmup=1), 2) for step in range(6)]
+    [0.5, 1.0, 0.85, 0.5, 0.15, 0.0]
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup)))
