@@ -34,7 +34,8 @@ def test_the_demo_leaves_its_files(quick, coco_folder, tmp_path):
 
 
 def test_overfit_then_evaluate(quick, coco_folder, tmp_path):
-    from coursekit.demo import demo, evaluate_run
+    from coursekit.demo import demo
+    from coursekit.runs import evaluate_run
 
     metrics = demo(str(coco_folder), tmp_path / "out", overfit=2)
     assert json.loads((tmp_path / "out" / "config.json").read_text())["overfit"] == 2

@@ -77,9 +77,9 @@ def test_no_run_is_named(tmp_path, pictures):
 
 def test_the_command_ends_with_2_where_a_file_was_no_picture(run_folder, pictures, tmp_path):
     program = "from coursekit.cli import main; main()"
-    words = ["predict", run_folder, pictures[0], tmp_path / "none.jpg", "--out", tmp_path / "out"]
+    words = [program, "predict", run_folder, pictures[0], tmp_path / "none.jpg", "--out", tmp_path / "out"]
     done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", *map(str, words)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert f"{pictures[0]}: " in done.stdout

@@ -151,6 +151,21 @@ def predict(
         raise typer.Exit(2)
 
 
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
+    """What this machine can do: Python, torch, CPU, GPU, disk, weights, data; each with what it means."""
+    from coursekit import doctor as doctors
+
+    findings = doctors.examine()
+    if as_json:
+        print(json.dumps(doctors.as_json(findings)))
+        return
+    table = Table("", "what", "here", "what it means")
+    for finding in findings:
+        table.add_row("ok" if finding.ok else "look", finding.name, finding.value, finding.meaning)
+    Console().print(table)
+
+
 @lessons_app.command("build")
 def lessons_build(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; name what is stale.")] = False,

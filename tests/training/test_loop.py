@@ -1,4 +1,7 @@
 import math
+import os
+import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,18 +9,7 @@ from torch import nn
 
 from coursekit.data import load
 from coursekit.errors import CourseError, SettingError
-from coursekit.training import Settings, train, warmup_cosine
-from coursekit.training.loop import make_optimizer
-
-
-def test_warmup_then_cosine():
-    factors = [warmup_cosine(step, 100, 10) for step in range(101)]
-    assert factors[0] == pytest.approx(1 / 11)
-    assert max(factors) == factors[10] == 1
-    assert all(a < b for a, b in zip(factors[:10], factors[1:11], strict=True))
-    assert all(a > b for a, b in zip(factors[10:100], factors[11:], strict=True))
-    assert factors[55] == pytest.approx(0.5)
-    assert factors[100] == pytest.approx(0)
+from coursekit.training import Hook, Settings, train
 
 
 def test_the_same_seed_trains_the_same_weights(coco_folder, tiny_detector):
@@ -39,19 +31,20 @@ def test_history_counts_steps_and_images(coco_folder, tiny_detector):
     assert all(math.isclose(step.loss, sum(step.losses.values())) for step in history)
 
 
-def test_norms_and_biases_are_not_decayed_and_the_backbone_learns_slower(tiny_detector):
-    optimizer = make_optimizer(tiny_detector, Settings(lr=1e-2, backbone_lr=1e-3, weight_decay=0.1))
-    group_of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    for name, parameter in tiny_detector.named_parameters():
-        if parameter.requires_grad:
-            group = group_of.pop(id(parameter))
-            assert group["lr"] == (1e-3 if ".body." in name else 1e-2), name
-            assert group["weight_decay"] == (0.1 if parameter.ndim > 1 else 0.0), name
-    assert not group_of
-
-
 @pytest.mark.parametrize(
-    "setting", [{"epochs": 0}, {"batch_size": 0}, {"lr": -1.0}, {"lr": math.nan}, {"lr": math.inf}]
+    "setting",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"lr": -1.0},
+        {"lr": math.nan},
+        {"lr": math.inf},
+        {"micro_batch": 0},
+        {"optimizer": "adam"},
+        {"precision": "int8"},
+        {"workers": -1},
+        {"weight_decay": -1e-4},
+    ],
 )
 def test_bad_settings_are_named(coco_folder, tiny_detector, setting):
     with pytest.raises(SettingError, match=next(iter(setting))):
@@ -72,3 +65,56 @@ def test_a_loss_that_is_no_number_is_named_and_the_weights_stay(coco_folder):
     with pytest.raises(CourseError, match=r"loss_bad = nan\) on the images \d+"):
         train(model, load(coco_folder, "train"), Settings(batch_size=1))
     assert model.weight.tolist() == [1, 1]
+
+
+class Moments(Hook):
+    def __init__(self):
+        self.seen = []
+
+    def before_run(self, run):
+        self.seen.append("before_run")
+
+    def before_step(self, run):
+        self.seen.append(f"before {run.steps}")
+
+    def after_step(self, run):
+        self.seen.append(f"after {run.steps}")
+
+    def after_run(self, run):
+        self.seen.append("after_run")
+
+
+def test_hooks_have_four_moments(coco_folder, tiny_detector):
+    moments = Moments()
+    train(tiny_detector, load(coco_folder, "train"), Settings(epochs=1, batch_size=2), hooks=[moments])
+    assert moments.seen == ["before_run", "before 0", "after 1", "before 1", "after 2", "after_run"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_after_its_step_and_all_hooks(coco_folder, tiny_detector, number):
+    class Interrupt(Hook):
+        def before_step(self, run):
+            os.kill(os.getpid(), number)
+
+    moments = Moments()
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_detector, load(coco_folder, "train"), Settings(batch_size=2), hooks=[Interrupt(), moments])
+    assert moments.seen == ["before_run", "before 0", "after 1", "after_run"]
+    assert signal.getsignal(number) is before
+
+
+def test_an_error_in_one_hook_does_not_keep_the_others_from_ending(coco_folder, tiny_detector):
+    class Fails(Hook):
+        def after_run(self, run):
+            raise OSError("disk full")
+
+    first, last = Moments(), Moments()
+    with pytest.raises(OSError, match="disk full"):
+        train(tiny_detector, load(coco_folder, "train"), Settings(epochs=1, batch_size=3), hooks=[first, Fails(), last])
+    assert first.seen[-1] == last.seen[-1] == "after_run"
+
+
+def test_the_loop_stays_short_enough_to_read_aloud():
+    lines = Path(train.__code__.co_filename).read_text().splitlines()
+    assert len(lines) <= 150

@@ -1,0 +1,55 @@
+import torch
+
+from coursekit.training.compiled import compile_dense
+
+
+def test_where_no_compiler_is_the_run_goes_on_without(tiny_detector, monkeypatch):
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    def no_compiler(_):
+        def call(_):
+            raise InvalidCxxCompiler
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    tiny_detector.eval()
+    expected = tiny_detector([torch.zeros(3, 64, 64)])
+    messages = compile_dense(tiny_detector)
+    assert messages == []
+    found = tiny_detector([torch.zeros(3, 64, 64)])
+    assert torch.equal(found[0]["boxes"], expected[0]["boxes"])
+    assert len(messages) == 1
+    assert "can't be used here" in messages[0]
+    tiny_detector([torch.zeros(3, 64, 64)])
+    assert len(messages) == 1  # said once
+
+
+def test_a_lack_of_memory_is_not_taken_for_a_lack_of_compiler(tiny_detector, monkeypatch):
+    def full(_):
+        def call(_):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", full)
+    compile_dense(tiny_detector)
+    try:
+        tiny_detector.eval()([torch.zeros(3, 64, 64)])
+    except torch.OutOfMemoryError:
+        return
+    raise AssertionError("the error was swallowed")
+
+
+def test_a_model_without_a_dense_part_is_told():
+    assert "no dense part" in compile_dense(torch.nn.Linear(1, 1))[0]
+
+
+def test_compiled_it_gives_the_same(tiny_detector, monkeypatch):
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda dense: compile_(dense, backend="eager"))
+    tiny_detector.eval()
+    images = [torch.rand(3, 64, 48)]
+    expected = tiny_detector(images)[0]
+    assert compile_dense(tiny_detector) == []
+    torch.testing.assert_close(tiny_detector(images)[0]["boxes"], expected["boxes"])

@@ -1,0 +1,28 @@
+import pytest
+import torch
+
+from coursekit.training import Settings, warmup_cosine
+from coursekit.training.optimizer import make_optimizer
+
+
+def test_warmup_then_cosine():
+    factors = [warmup_cosine(step, 100, 10) for step in range(101)]
+    assert factors[0] == pytest.approx(1 / 11)
+    assert max(factors) == factors[10] == 1
+    assert all(a < b for a, b in zip(factors[:10], factors[1:11], strict=True))
+    assert all(a > b for a, b in zip(factors[10:100], factors[11:], strict=True))
+    assert factors[55] == pytest.approx(0.5)
+    assert factors[100] == pytest.approx(0)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_norms_and_biases_are_not_decayed_and_the_backbone_learns_slower(tiny_detector, optimizer):
+    made = make_optimizer(tiny_detector, Settings(lr=1e-2, backbone_lr=1e-3, weight_decay=0.1, optimizer=optimizer))
+    assert type(made) is {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[optimizer]
+    group_of = {id(p): group for group in made.param_groups for p in group["params"]}
+    for name, parameter in tiny_detector.named_parameters():
+        if parameter.requires_grad:
+            group = group_of.pop(id(parameter))
+            assert group["lr"] == (1e-3 if name.startswith("backbone.") else 1e-2), name
+            assert group["weight_decay"] == (0.1 if parameter.ndim > 1 else 0.0), name
+    assert not group_of
