@@ -78,9 +78,7 @@ def test_no_run_is_named(tmp_path, pictures):
 def test_the_command_ends_with_2_where_a_file_was_no_picture(run_folder, pictures, tmp_path):
     program = "from coursekit.cli import main; main()"
     words = [program, "predict", run_folder, pictures[0], tmp_path / "none.jpg", "--out", tmp_path / "out"]
-    done = subprocess.run(
-        [sys.executable, "-c", *map(str, words)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", *map(str, words)], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert f"{pictures[0]}: " in done.stdout
     assert "1 of 2 files could not be read" in done.stderr

@@ -3,13 +3,12 @@
 import os
 import platform
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from coursekit.data.recipe import find_recipe, names
-from coursekit.data.subset import subset_folder
+from coursekit.data.recipe import names
 from coursekit.files import cache_folder
 from coursekit.precision import helps_bf16
 from coursekit.pretrained import DEFAULT
@@ -35,9 +34,7 @@ def examine() -> list[Finding]:
 
 def as_json(findings: list[Finding]) -> dict[str, Any]:
     """name → value, ok, meaning."""
-    return {
-        finding.name: {key: value for key, value in asdict(finding).items() if key != "name"} for finding in findings
-    }
+    return {one.name: {"value": one.value, "ok": one.ok, "meaning": one.meaning} for one in findings}
 
 
 def _python() -> Finding:
@@ -65,9 +62,7 @@ def _gpu() -> Finding:
     free, total = torch.cuda.mem_get_info()
     name = torch.cuda.get_device_name()
     enough = free > 0.7 * total
-    meaning = (
-        "What fits on it: coursekit plan" if enough else "Other programs hold much of it: close them (nvidia-smi)."
-    )
+    meaning = "What fits on it: coursekit plan" if enough else "Others hold much of it: close them (nvidia-smi)."
     return Finding("gpu", f"{name}, {free / GB:.1f} of {total / GB:.1f} GB free", enough, meaning)
 
 
@@ -96,7 +91,7 @@ def _weights() -> Finding:
 
 
 def _data() -> Finding:
-    built = [name for name in names() if subset_folder(find_recipe(name)).exists()]
+    built = [name for name in names() if any(cache_folder().glob(f"{name}-*"))]
     meaning = "mini is drawn at first use, in seconds; photographs: coursekit data build coco-tiny"
     return Finding("data", ", ".join(built) or "none built yet", True, meaning)
 

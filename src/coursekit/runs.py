@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from msgspec import structs
+from torch import nn
 
 from coursekit import distributed
 from coursekit.data import CocoDataset, load
@@ -114,4 +115,10 @@ def _scored(data: str, every: int, log: Log) -> Evaluate | None:
     if not every:
         return None
     val_set = load(data, "val")
-    return Evaluate(lambda model: distributed.told(score(detect(model, val_set), val_set)), log, every)
+
+    def scores(model: nn.Module) -> dict[str, float]:
+        results = detect(model, val_set)  # each process its share; the first gets all
+        found: dict[str, float] = distributed.told(score(results, val_set) if distributed.rank() == 0 else {})
+        return found
+
+    return Evaluate(scores, log, every)

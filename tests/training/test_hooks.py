@@ -39,12 +39,8 @@ def test_a_resumed_log_keeps_the_lines_up_to_its_step(coco_folder, tiny_detector
 
 def test_the_best_checkpoint_is_that_of_the_best_score(coco_folder, tiny_detector, tmp_path):
     evaluate = Evaluate(_scores([0.1, 0.7, 0.3]))
-    train(
-        tiny_detector,
-        load(coco_folder, "train"),
-        Settings(epochs=3, batch_size=3),
-        hooks=[evaluate, Checkpoints(tmp_path, evaluate)],
-    )
+    hooks = [evaluate, Checkpoints(tmp_path, evaluate)]
+    train(tiny_detector, load(coco_folder, "train"), Settings(epochs=3, batch_size=3), hooks=hooks)
     best = read_checkpoint(tmp_path / BEST)["numbers"]
     assert (best["steps"], best["best"]) == (2, 0.7)
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from typing import Any, TypedDict
 
 import hotcoco
@@ -15,6 +16,7 @@ from tqdm.auto import tqdm
 from coursekit.data.boxes import xyxy_to_xywh
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.loader import make_loader
+from coursekit.distributed import collected, rank, world
 from coursekit.precision import autocast
 
 METRICS = (
@@ -41,15 +43,19 @@ def evaluate(model: nn.Module, dataset: CocoDataset, *, batch_size: int = 8) -> 
 
 
 def detect(model: nn.Module, dataset: CocoDataset, *, batch_size: int = 8) -> list[Result]:
-    """Everything that a detector finds in a data set. The model is left in the mode it came in."""
+    """Everything that a detector finds in a data set. The model is left in the mode it came in.
+
+    Of several processes each looks at its share of the images; the first one gets all, the others nothing.
+    """
     results: list[Result] = []
-    loader = make_loader(dataset, batch_size, train=False)
+    share = replace(dataset, rows=dataset.rows[rank() :: world()])
+    loader = make_loader(share, batch_size, train=False)
     for images, targets in tqdm(loader.epoch(0), "evaluating", len(loader), unit="batch", leave=False, delay=1):
         image_ids = [target["image_id"] for target in targets]
         results += to_coco_results(run(model, images), image_ids, dataset.category_ids)
     if loader.unreadable:
         tqdm.write(f"{loader.report()}\nWhat is in them counts as missed.")
-    return results
+    return collected(results)
 
 
 @torch.inference_mode()
