@@ -23,6 +23,11 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/bench_index.py
 	$(BIN)/python benchmarks/bench_loader.py
 	$(BIN)/python benchmarks/bench_builder.py
+	$(BIN)/python benchmarks/bench_detector.py
+	$(BIN)/python benchmarks/bench_ladder.py
+	$(BIN)/python benchmarks/bench_time_to_ap50.py
+	$(BIN)/python benchmarks/bench_memory.py
+	$(BIN)/python benchmarks/bench_evaluation.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

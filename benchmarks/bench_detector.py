@@ -3,7 +3,7 @@
 Both sides have the same backbone (EfficientNet-Lite0 at strides 8, 16, 32, the same stages frozen), an FPN of 96
 channels, the same images (8 scenes of `mini`, long side 320) and targets, the same anchors, numbers of proposals and
 of RoIs. Theirs is torchvision's FasterRCNN with its FeaturePyramidNetwork, trained as its references/detection does:
-SGD with momentum, zero_grad, backward, step, in fp32 and contiguous memory. Ours is `coursekit.training.train_step`,
+SGD with momentum, zero_grad, backward, step, in fp32 and contiguous memory. Ours is the trainer's `optimizer_step`,
 in fp32 and as the trainer runs it (bf16, channels last). Reported besides: theirs in channels last, with bf16, and
 with both.
 
@@ -24,14 +24,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from coursekit.data import load
 from coursekit.detector import build_detector
 from coursekit.detector.model import ANCHOR_SCALES
-from coursekit.training.loop import Settings, make_optimizer, train_step
+from coursekit.training import Settings
+from coursekit.training.state import begin
+from coursekit.training.step import optimizer_step
 
 BATCH, FROZEN, CHANNELS, HIDDEN = 8, 3, 96, 256
 NUMBERS = {64: (500, 300, 64), 512: (2000, 2000, 512)}  # RoIs sampled: proposals before and after NMS, RoIs
@@ -137,10 +138,9 @@ def our_model(rois: int) -> nn.Module:
 
 def our_step(model: nn.Module, way: str) -> Callable[..., Any]:
     """The trainer's step; in fp32 without its autocast."""
-    optimizer, device = make_optimizer(model, Settings()), torch.device("cpu")
-    model.train()
-    precision = "fp32" if way == "ours" else "bf16"
-    return lambda images, targets: train_step(model, images, targets, optimizer, 10.0, device, precision)
+    settings = Settings(batch_size=BATCH, precision="fp32" if way == "ours" else "bf16")
+    run = begin(model, load("mini", "train"), settings, torch.device("cpu"), str)
+    return lambda images, targets: optimizer_step(run, images, targets)
 
 
 class TheirBackbone(nn.Module):
@@ -150,10 +150,11 @@ class TheirBackbone(nn.Module):
         super().__init__()
         from torchvision.ops import FeaturePyramidNetwork
 
-        from coursekit.detector.backbone import _load_lite0, freeze_stages
+        from coursekit.detector import freeze_stages
+        from coursekit.pretrained import timm_features
 
-        body: Any = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(2, 3, 4))
-        self.body = _load_lite0(body)
+        body: Any = timm_features("tf_efficientnet_lite0", pretrained=True)
+        self.body = body
         freeze_stages(self.body, FROZEN)
         for module in self.norms():
             module.requires_grad_(False)

@@ -152,6 +152,20 @@ def predict(
 
 
 @app.command()
+def plan(
+    vram: Annotated[float | None, typer.Option(help="GB of the card; default: of the one here, else 4.")] = None,
+    backbone: Annotated[str, typer.Option(help="Any timm model with features_only.")] = "tf_efficientnet_lite0",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure a few steps on the card first.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Draw EfficientNet-B3 at full COCO size on 4 GB here.")] = None,
+) -> None:
+    """What fits on a card: image size by batch, and the setting to begin with. It needs no GPU."""
+    from coursekit.memory.plan import plan_command
+
+    plan_command(vram, backbone, as_json=as_json, calibrate=calibrate, picture=picture)
+
+
+@app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
     """What this machine can do: Python, torch, CPU, GPU, disk, weights, data; each with what it means."""
     from coursekit import doctor as doctors

@@ -36,13 +36,14 @@ class ConvNorm(nn.Module):
         self.kernel_size = conv.kernel_size
         self.pads_as_needed = isinstance(conv, Conv2dSame)  # TensorFlow's way: more on the right and below
         self.padding = (0, 0) if self.pads_as_needed else conv.padding
+        self.float32_on_cpu = self.groups > 1 and self.kernel_size[0] >= 5  # oneDNN's bf16 backward is slow there
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) → (B, C_out, H / stride, W / stride)."""
         if self.pads_as_needed:
             x = pad_same(x, list(self.kernel_size), list(self.stride), list(self.dilation))
-        if self.groups > 1 and self.kernel_size[0] >= 5 and x.device.type == "cpu":
-            with torch.autocast("cpu", enabled=False):  # oneDNN's backward of these takes four times as long in bf16
+        if self.float32_on_cpu and x.device.type == "cpu":
+            with torch.autocast("cpu", enabled=False):
                 return self._convolve(x.to(self.weight.dtype))
         return self._convolve(x)
 
