@@ -1,0 +1,71 @@
+"""Training by command: what it leaves, how it goes on, what it refuses."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from coursekit.errors import SettingError
+from coursekit.runs import evaluate_run, train_run
+from coursekit.training import DetectorConfig, Settings
+from coursekit.training.hooks import read_metrics
+
+FILES = {"best.pt", "config.json", "curves.png", "last.pt", "metrics.jsonl", "model.safetensors"}
+SMALL = DetectorConfig(0, size=64, channels=16, hidden=16)
+QUICK = Settings(epochs=2, batch_size=3)
+
+
+def _coursekit(*words):
+    program = "from coursekit.cli import main; main()"
+    command = [sys.executable, "-c", program, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_a_run_leaves_its_files_and_its_settings(coco_folder, tmp_path):
+    train_run(str(coco_folder), tmp_path / "run", QUICK, SMALL)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["detector"]["size"], config["detector"]["num_classes"], config["settings"]["epochs"]) == (64, 2, 2)
+    assert [line["step"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl")] == [1, 1, 2, 2]
+    assert evaluate_run(tmp_path / "run", str(coco_folder))["AP"] >= 0
+
+
+def test_a_run_is_neither_overwritten_nor_begun_twice(coco_folder, tmp_path):
+    (tmp_path / "last.pt").touch()
+    with pytest.raises(SettingError, match="under way here. Go on with --resume"):
+        train_run(str(coco_folder), tmp_path, QUICK, SMALL)
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(SettingError, match="a trained run here already"):
+        train_run(str(coco_folder), tmp_path, QUICK, SMALL)
+
+
+def test_there_must_be_something_to_go_on_with(coco_folder, tmp_path):
+    with pytest.raises(SettingError, match="no run to go on with"):
+        train_run(str(coco_folder), tmp_path / "new", QUICK, SMALL, resume=True)
+
+
+def test_a_run_goes_on_only_as_what_it_was(coco_folder, tmp_path):
+    train_run(str(coco_folder), tmp_path, QUICK, SMALL)
+    (tmp_path / "model.safetensors").unlink()
+    other = DetectorConfig(0, size=96, channels=16, hidden=16)
+    with pytest.raises(SettingError, match="size 64 there, 96 here"):
+        train_run(str(coco_folder), tmp_path, QUICK, other, resume=True)
+    with pytest.raises(SettingError, match="epochs 2 there, 5 here"):
+        train_run(str(coco_folder), tmp_path, Settings(epochs=5, batch_size=3), SMALL, resume=True)
+
+
+def test_bad_numbers_end_with_one_message_and_exit_code_2(coco_folder, tmp_path):
+    done = _coursekit("train", "--data", coco_folder, "--out", tmp_path / "run", "--batch", 0)
+    assert (done.returncode, done.stderr.strip()) == (2, "coursekit: batch_size is 0: it must be greater than 0.")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_rate_that_diverges_names_losses_and_images_and_keeps_the_last_good_state(coco_folder, tmp_path):
+    words = ["--epochs", 9, "--batch", 3, "--size", 64, "--lr", 1e18, "--warmup", 0, "--evaluate-every", 0]
+    done = _coursekit("train", "--data", coco_folder, "--out", tmp_path / "run", *words)
+    assert done.returncode == 2
+    assert "The loss is no longer a number (loss_" in done.stderr
+    assert "Try a tenth of the learning rate" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "run" / "last.pt").exists()
