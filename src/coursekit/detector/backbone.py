@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from coursekit.detector.norm import fold_batch_norm, is_batch_norm
@@ -25,17 +24,13 @@ class Backbone(nn.Module):
         mean, std: of red, green and blue, what the weights expect of an image in 0 to 1.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self, body: nn.Module, channels: list[int], strides: list[int], mean: Sequence[float], std: Sequence[float]
     ) -> None:
         super().__init__()
         fold_batch_norm(body)
         self.body, self.channels, self.strides = body, channels, strides
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.mean, self.std = list(mean), list(std)
         self.train()
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -21,7 +21,7 @@ def describe(detector: Any, size: tuple[int, int]) -> None:
 
 @torch.no_grad()
 def _parts(detector: Any, size: tuple[int, int]) -> list[tuple[str, nn.Module, list[Tensor]]]:
-    image = detector.backbone.mean.new_zeros(1, 3, *size)
+    image = next(detector.parameters()).new_zeros(1, 3, *size)
     maps = detector.backbone(image)
     levels = detector.fpn(maps)
     opinion = detector.look_at(levels, [image.new_tensor([[0.0, 0.0, size[1], size[0]]])])

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from coursekit.data.targets import check_images, check_targets
+from coursekit.data.targets import Target, check_images, check_targets
 from coursekit.detector import resize
 from coursekit.detector.backbone import Backbone, load_backbone
 from coursekit.detector.describe import describe
@@ -18,7 +18,6 @@ from coursekit.pretrained import DEFAULT
 
 ANCHOR_SCALES = (1.5, 2.5, 4.0)  # sides of an anchor, in strides of its level
 Sizes = Sequence[float]
-Target = dict[str, Tensor]
 
 
 @dataclass(frozen=True)

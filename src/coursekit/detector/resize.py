@@ -12,20 +12,26 @@ DIVISOR = 32  # a batch's height and width: the coarsest map of the backbone has
 
 
 def to_batch(
-    images: Sequence[Tensor], shortest: int, longest: int, mean: Tensor, std: Tensor, least: Size = (0, 0)
+    images: Sequence[Tensor],
+    shortest: int,
+    longest: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    least: Size = (0, 0),
 ) -> tuple[Tensor, list[Size]]:
     """Images resized, normalised, and padded to one size.
 
     Args:
         images: (3, H, W) float in 0 to 1.
         shortest, longest: the scale is the smaller of shortest / short side and longest / long side.
-        mean, std: (3, 1, 1).
+        mean, std: of red, green and blue.
         least: height and width that the batch has at least.
 
     Returns:
         (B, 3, H, W) in channels-last memory, zero to the right and below of each image, and the images' sizes in it.
     """
-    resized = [(resize_image(image, shortest, longest) - mean) / std for image in images]
+    center, spread = (images[0].new_tensor(numbers).view(3, 1, 1) for numbers in (mean, std))
+    resized = [(resize_image(image, shortest, longest) - center) / spread for image in images]
     sizes = [size_of(image) for image in resized]
     height, width = (-(-max(sides) // DIVISOR) * DIVISOR for sides in zip(*sizes, least, strict=True))
     batch = resized[0].new_empty(len(images), 3, height, width)
@@ -50,8 +56,8 @@ def resize_boxes(boxes: Tensor, before: Size, after: Size) -> Tensor:
     """(N, 4) xyxy in pixels of an image of size `before`, in pixels of the same image at size `after`."""
     if before == after:
         return boxes
-    down, across = after[0] / before[0], after[1] / before[1]
-    return boxes * boxes.new_tensor([across, down, across, down])
+    ratio = torch.tensor([after[1], after[0]] * 2) / torch.tensor([before[1], before[0]] * 2)  # float32, as theirs
+    return boxes * ratio.to(boxes)
 
 
 def resize_targets(targets: Sequence[Target], images: Sequence[Tensor], sizes: Sequence[Size]) -> list[Target]:

@@ -111,16 +111,16 @@ def pool_levels(
 
     Args:
         levels: (B, C, H, W), finest first.
-        strides: of these levels, each twice the one before.
+        strides: of these levels, each twice the one before. Of two alike the first is read.
         boxes: (R_i, 4) xyxy for each image.
 
     Returns:
         (sum of R_i, C, 7, 7): the first image's boxes first, in their order.
     """
-    finest = strides[0].bit_length() - 1
+    finest, coarsest = (stride.bit_length() - 1 for stride in (strides[0], strides[-1]))
     patches, places, start = [], [], 0
     for image, in_image in enumerate(boxes):
-        level_of = level_for_box(in_image, finest, finest + len(strides) - 1, canonical_size) - finest
+        level_of = level_for_box(in_image, finest, coarsest, canonical_size) - finest
         for level, (features, stride) in enumerate(zip(levels, strides, strict=True)):
             here = torch.where(level_of == level)[0]  # waits for the GPU
             patches.append(roi_align(features[image], in_image[here], 1 / stride))

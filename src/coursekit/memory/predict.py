@@ -18,7 +18,7 @@ KIND_OF_PHASE = {"forward": "activations", "backward": "rest", "update": "rest"}
 
 
 @cache
-def simulate(setting: Setting) -> Peak:
+def predict(setting: Setting) -> Peak:
     """The peak of a step of exactly this setting.
 
     Raises:
@@ -86,6 +86,3 @@ def _gradients(model: nn.Module) -> list[Tensor]:
 
 def _tensors(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [one for state in optimizer.state.values() for one in state.values() if isinstance(one, Tensor)]
-
-
-predict = simulate

@@ -22,6 +22,7 @@ class Setting(msgspec.Struct, frozen=True):
         optimizer: "adamw" or "sgd".
         accumulates: the gradients of an earlier part of the batch are there already.
         boxes: objects in an image.
+        folds_norm: batch norm is folded into the convolutions, as the detector has it; else as timm's models come.
         device: "cuda" or "cpu": their kernels for RoIAlign, and for convolutions of single channels, need other memory.
     """
 
@@ -36,6 +37,7 @@ class Setting(msgspec.Struct, frozen=True):
     channels: int = 96
     hidden: int = 256
     boxes: int = 8
+    folds_norm: bool = True
     device: str = "cuda"
 
 

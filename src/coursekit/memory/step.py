@@ -5,16 +5,17 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from coursekit.detector import FasterRCNN, build_detector
+from coursekit.detector import FasterRCNN, build_detector, freeze_stages
 from coursekit.memory.setting import Setting
 from coursekit.precision import autocast
+from coursekit.pretrained import timm_features
 
 CLIP_NORM = 10.0  # the trainer's default; the memory is the same for any
 
 
 def build(setting: Setting) -> FasterRCNN:
     """The detector of a setting, with random weights, in training mode."""
-    return build_detector(
+    model = build_detector(
         setting.backbone,
         num_classes=setting.num_classes,
         size=max(64, *setting.size),
@@ -22,7 +23,12 @@ def build(setting: Setting) -> FasterRCNN:
         hidden=setting.hidden,
         frozen_stages=setting.frozen_stages,
         pretrained=False,
-    ).train()
+    )
+    if not setting.folds_norm:
+        model.backbone.body = timm_features(setting.backbone, pretrained=False)
+        freeze_stages(model.backbone.body, setting.frozen_stages)
+        model.to(memory_format=torch.channels_last)
+    return model.train()
 
 
 def optimizer_of(model: nn.Module, name: str) -> torch.optim.Optimizer:

@@ -1,0 +1,190 @@
+"""What fits on a card, and what to begin with."""
+
+from collections.abc import Iterator
+from itertools import product
+
+import msgspec
+from tqdm.auto import tqdm
+
+from coursekit.detector.resize import DIVISOR
+from coursekit.errors import SettingError
+from coursekit.memory.budget import Constants, load_constants, usable, verdict
+from coursekit.memory.predict import predict
+from coursekit.memory.setting import GIB, Peak, Setting
+from coursekit.pretrained import DEFAULT
+
+FULL_COCO = "800 × 1333"
+# By long side. A batch is padded to its largest image, and some are square, so a square it is. The last one is what
+# most papers take: the short side 800, the long one 1333 at most.
+SIZES = {"320": (320, 320), "480": (480, 480), "640": (640, 640), "800": (800, 800), FULL_COCO: (800, 1333)}
+LONG_SIDES = tuple(SIZES)[:-1]  # what `coursekit train --size` takes
+BATCHES = (1, 2, 4, 8, 16)
+EFFECTIVE = 16  # images an optimizer step
+FEWEST = 4  # at a time: with fewer a GPU waits, and a smaller image would have been the better choice
+CARDS = (2, 4, 6, 8, 12, 16, 24)  # GiB
+
+
+class Fit(msgspec.Struct, frozen=True):
+    """Whether a size and a batch fit.
+
+    Attributes:
+        size: a name in SIZES.
+        batch: images at a time.
+        peak: what they need.
+        verdict: "fits", "tight" or "does not fit".
+    """
+
+    size: str
+    batch: int
+    peak: Peak
+    verdict: str
+
+
+class Card(msgspec.Struct, frozen=True):
+    """A card and what to begin with on it; `recommended` is None where not one image of the smallest size fits.
+
+    Attributes:
+        vram, usable: GiB in all, and for tensors.
+        fits: each size by each batch.
+    """
+
+    vram: float
+    usable: float
+    fits: list[Fit]
+    recommended: Fit | None
+
+    @property
+    def accumulation(self) -> int:
+        """Batches whose gradients are added up to an effective batch of 16."""
+        return EFFECTIVE // self.recommended.batch if self.recommended else 0
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What fits on a card, and on the others.
+
+    Attributes:
+        setting: what is common to all: backbone, precision, stages frozen, optimizer, classes.
+        constants: what a card needs besides tensors.
+        card: the one asked for.
+        others: the usual sizes of cards.
+    """
+
+    setting: Setting
+    constants: Constants
+    card: Card
+    others: list[Card]
+
+
+def make_plan(
+    vram: float,
+    backbone: str = DEFAULT,
+    *,
+    precision: str = "bf16",
+    frozen_stages: int = 3,
+    optimizer: str = "adamw",
+    num_classes: int = 80,
+) -> Plan:
+    """What fits on a card of so many GiB, with mixed precision unless told otherwise. Takes some seconds, with a bar.
+
+    Raises:
+        SettingError: no memory, or an unknown backbone, precision or optimizer.
+        DataError: the measured constants can't be read.
+    """
+    if not vram > 0:
+        raise SettingError(f"--vram {vram:g}: take the card's memory in GB, such as 4.")
+    setting = Setting(
+        backbone=backbone, precision=precision, frozen_stages=frozen_stages, optimizer=optimizer,
+        accumulates=True, num_classes=num_classes,
+    )  # fmt: skip
+    constants, peaks = load_constants(), peaks_of(setting)
+    cards = [_card(one, peaks, constants) for one in (vram, *CARDS)]
+    return Plan(setting, constants, cards[0], cards[1:])
+
+
+def peaks_of(setting: Setting) -> dict[tuple[str, int], Peak]:
+    """Peaks by size and batch; what the setting says of these is not looked at.
+
+    What is held at any one moment of a step grows in a line with the batch, and in a line with the area, and the peak
+    is the largest of these moments. So four predictions are enough, and what lies between them is met within a few
+    per cent.
+    """
+    names, batches = (next(iter(SIZES)), FULL_COCO), (BATCHES[0], BATCHES[-1])
+    corners = {}
+    for name, batch in tqdm(list(product(names, batches)), desc="predicting", leave=False, delay=2):
+        corners[name, batch] = predict(msgspec.structs.replace(setting, size=SIZES[name], batch=batch))
+    first, last = _area(names[0]), _area(names[1])
+    found = {}
+    for name, batch in product(SIZES, BATCHES):
+        shares = (_area(name) - first) / (last - first), (batch - batches[0]) / (batches[1] - batches[0])
+        found[name, batch] = _between(list(corners.values()), *shares)
+    return found
+
+
+def _between(corners: list[Peak], larger: float, more: float) -> Peak:
+    """Between (small, few), (small, many), (large, few) and (large, many), by the shares of the large and the many."""
+    shares = (1 - larger) * (1 - more), (1 - larger) * more, larger * (1 - more), larger * more
+    rows = zip(*map(msgspec.structs.astuple, corners), strict=True)
+    return Peak(*(round(sum(share * one for share, one in zip(shares, row, strict=True))) for row in rows))
+
+
+def _area(name: str) -> int:
+    height, width = (-(-side // DIVISOR) * DIVISOR for side in SIZES[name])
+    return height * width
+
+
+def _card(vram: float, peaks: dict[tuple[str, int], Peak], constants: Constants) -> Card:
+    budget = usable(vram, constants)
+    fits = [Fit(size, batch, peak, verdict(peak.total, budget)) for (size, batch), peak in peaks.items()]
+    return Card(vram, budget / GIB, fits, recommend(fits))
+
+
+def recommend(fits: list[Fit]) -> Fit | None:
+    """The largest long side of which 4 images fit, with the largest batch; where there is none, the smallest size."""
+    good = [one for one in fits if one.verdict == "fits" and one.size in LONG_SIDES]
+    several = [one for one in good if one.batch >= FEWEST]
+    few = [one for one in good if one.size == LONG_SIDES[0]]
+    return max(several or few, key=lambda one: (LONG_SIDES.index(one.size), one.batch), default=None)
+
+
+def advice(setting: Setting, vram: float) -> str:
+    """A sentence for somebody whose memory ran out: what the step needs, and the least change after which it fits.
+
+    Args:
+        setting: what was tried.
+        vram: GiB of the card.
+
+    Raises:
+        SettingError: there is no such setting.
+        DataError: the measured constants can't be read.
+    """
+    budget = usable(vram, load_constants())
+    needed = predict(setting).total
+    start = f"This needs {needed / GIB:.1f} GiB, and of {vram:.3g} GiB some {budget / GIB:.1f} are usable"
+    if verdict(needed, budget) == "fits":
+        return f"{start}: it should fit. Close what else uses the card, or set PYTORCH_CUDA_ALLOC_CONF=" \
+            "expandable_segments:True."  # fmt: skip
+    words: list[str] = []
+    for changed, word in _smaller(setting):
+        words = [*(one for one in words if one.split()[0] != word.split()[0]), word]
+        if verdict(total := predict(changed).total, budget) == "fits":
+            return f"{start}. With {' '.join(words)} it needs {total / GIB:.1f}."
+    return f"{start}. Nothing here fits on it: train on the CPU, or on a larger card."
+
+
+def _smaller(setting: Setting) -> Iterator[tuple[Setting, str]]:
+    """Settings, each smaller than the one before, with the option to set; what costs least first."""
+    if setting.precision == "fp32":
+        setting = msgspec.structs.replace(setting, precision="bf16")
+        yield setting, "--precision bf16"
+    while setting.batch > 1:
+        setting = msgspec.structs.replace(setting, batch=-(-setting.batch // 2), accumulates=True)
+        yield setting, f"--micro-batch {setting.batch}"
+    if setting.frozen_stages < 3:
+        setting = msgspec.structs.replace(setting, frozen_stages=3)
+        yield setting, "--frozen-stages 3"
+    for side in (800, 640, 480, 320):
+        if side < max(setting.size):
+            setting = msgspec.structs.replace(setting, size=(side, side))
+            yield setting, f"--size {side}"
+    if setting.backbone != DEFAULT:
+        yield msgspec.structs.replace(setting, backbone=DEFAULT), f"--backbone {DEFAULT}"

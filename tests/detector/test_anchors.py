@@ -1,0 +1,229 @@
+"""Anchors, which of them are right, and a sample of them, against torchvision's."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.profiler import ProfilerActivity, profile
+from torchvision.models.detection._utils import BalancedPositiveNegativeSampler, Matcher
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import box_iou
+
+from coursekit.detector import anchors as anchors_module
+from coursekit.detector import make_anchors, match_anchors, sample_balanced
+
+quick = settings(max_examples=60, deadline=None, derandomize=True)
+seeds = st.integers(0, 2**20)
+BACKGROUND, IGNORED = -1, -2
+
+
+@st.composite
+def boxes(draw, most=8, shortest=0):
+    """(N, 4) xyxy of small whole numbers, x and y over different ranges, some boxes with no width or height."""
+    box = st.tuples(st.integers(0, 12), st.integers(0, 8), st.integers(shortest, 9), st.integers(shortest, 6))
+    rows = [(x, y, x + width, y + height) for x, y, width, height in draw(st.lists(box, max_size=most))]
+    return torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
+
+
+def _random_boxes(count, seed, extent=100.0):
+    corners = torch.rand(count, 2, 2, generator=torch.Generator().manual_seed(seed)).sort(1).values
+    return corners.reshape(count, 4) * extent + torch.tensor([0.0, 0.0, 1.0, 1.0])
+
+
+# Making
+
+
+@quick
+@given(
+    st.lists(st.tuples(st.integers(1, 7), st.integers(1, 7)), min_size=1, max_size=4),
+    st.tuples(st.integers(7, 300), st.integers(7, 300)),
+    st.lists(st.floats(4, 500), min_size=1, max_size=3),
+    st.lists(st.floats(0.1, 8), min_size=1, max_size=3),
+)
+def test_anchors_are_torchvisions_on_every_level(grids, image, sizes, ratios):
+    sizes = [[size * 2**level for size in sizes] for level in range(len(grids))]
+    generator = AnchorGenerator(tuple(map(tuple, sizes)), (tuple(ratios),) * len(grids))
+    features = [torch.zeros(1, 2, *grid) for grid in grids]
+    theirs = generator(ImageList(torch.zeros(1, 3, *image), [image]), features)[0]
+    strides = [(image[0] // grid[0], image[1] // grid[1]) for grid in grids]  # not square, as a rule
+    ours = [make_anchors(*level, ratios) for level in zip(grids, strides, sizes, strict=True)]
+    assert all(torch.isfinite(level).all() and level.dtype == torch.float32 for level in ours)
+    assert torch.equal(torch.cat(ours), theirs)
+
+
+def test_a_ratio_is_height_over_width_and_an_area_is_the_size_squared():
+    tall = make_anchors((1, 1), (8, 8), [40], [4.0])[0]
+    assert tall.tolist() == [-10.0, -40.0, 10.0, 40.0]
+
+
+def test_anchors_come_row_by_row_then_ratio_by_ratio_then_size_by_size():
+    many = make_anchors((2, 3), (10, 20), [16, 32], [0.25, 1.0, 4.0]).view(2, 3, 3, 2, 4)
+    centers, sides = (many[..., :2] + many[..., 2:]) / 2, many[..., 2:] - many[..., :2]
+    assert centers[:, :, 0, 0, 0].tolist() == [[0, 20, 40]] * 2
+    assert centers[:, :, 0, 0, 1].tolist() == [[0, 0, 0], [10, 10, 10]]
+    assert sides[1, 2, :, :, 1].tolist() == [[8, 16], [16, 32], [32, 64]]
+
+
+# Matching
+
+
+def _their_matches(anchors, truth, high, low, keep_best):
+    """torchvision's, but that a box without any overlap is left out: torchvision gives it all anchors as its best."""
+    overlap = box_iou(truth, anchors).nan_to_num(0.0)
+    met = torch.where(overlap.amax(1) > 0)[0]
+    if not len(met):
+        return torch.full((len(anchors),), BACKGROUND)
+    matches = Matcher(high, low, allow_low_quality_matches=keep_best)(overlap[met])
+    return torch.where(matches >= 0, met[matches.clamp(min=0)], matches)
+
+
+@settings(quick, max_examples=150)
+@given(
+    boxes(most=25).filter(len),
+    boxes(),
+    st.sampled_from([(0.7, 0.3), (0.5, 0.5), (0.5, 0.25), (0.9, 0.1)]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_matches_are_torchvisions_also_with_ties(anchors, truth, thresholds, keep_best, twins):
+    anchors, truth = _with_twins(anchors, truth) if twins else (anchors, truth)
+    expected = _their_matches(anchors, truth, *thresholds, keep_best)
+    assert torch.equal(match_anchors(anchors, truth, *thresholds, keep_best), expected)
+
+
+def _with_twins(anchors, truth):
+    """Each box twice, and once more as an anchor: ties among boxes, wherever they overlap an anchor."""
+    return torch.cat([anchors, truth]), torch.cat([truth, truth.flip(0)])
+
+
+@quick
+@given(st.integers(1, 200), st.integers(0, 12), seeds, st.booleans())
+def test_matches_are_torchvisions_on_random_boxes(count, truths, seed, keep_best):
+    anchors, truth = _random_boxes(count, seed), _random_boxes(truths, seed + 1)
+    assert torch.equal(
+        match_anchors(anchors, truth, keep_best=keep_best), _their_matches(anchors, truth, 0.7, 0.3, keep_best)
+    )
+
+
+def test_without_boxes_everything_is_background():
+    anchors = _random_boxes(7, 0)
+    assert match_anchors(anchors, torch.zeros(0, 4)).tolist() == [BACKGROUND] * 7
+    assert match_anchors(anchors, torch.zeros(0, 4), high=0.0, low=0.0).unique().tolist() == [IGNORED]
+    assert match_anchors(torch.zeros(0, 4), torch.zeros(0, 4)).shape == (0,)
+
+
+def test_between_the_thresholds_an_anchor_is_ignored_and_at_either_it_is_not_below_it():
+    truth = torch.tensor([[0.0, 0, 8, 8]])
+    widths = torch.tensor([8.0, 6, 5, 4, 2, 1])  # IoU 1, 3/4, 5/8, 1/2, 1/4, 1/8
+    anchors = torch.stack([0 * widths, 0 * widths, widths, 0 * widths + 8], 1)
+    expected = [0, 0, IGNORED, IGNORED, IGNORED, BACKGROUND]
+    assert match_anchors(anchors, truth, high=0.75, low=0.25).tolist() == expected
+
+
+def test_of_two_boxes_that_an_anchor_overlaps_equally_it_takes_the_first():
+    truth = torch.tensor([[0.0, 0, 10, 10], [10, 0, 20, 10], [0, 0, 10, 10]])
+    anchors = torch.tensor([[5.0, 0, 15, 10], [0, 0, 10, 10], [10, 0, 20, 10]])
+    assert match_anchors(anchors, truth, high=0.3).tolist() == [0, 0, 1]
+
+
+def test_all_anchors_that_tie_for_a_box_are_kept_and_only_if_asked():
+    truth = torch.tensor([[10.0, 10, 20, 20]])
+    anchors = torch.tensor([[5.0, 10, 15, 20], [15, 10, 25, 20], [10, 5, 20, 15], [18, 10, 28, 20]])  # IoU 1/3 thrice
+    assert match_anchors(anchors, truth).tolist() == [0, 0, 0, BACKGROUND]
+    assert match_anchors(anchors, truth, keep_best=False).tolist() == [IGNORED] * 3 + [BACKGROUND]
+
+
+def test_a_best_anchor_goes_to_the_box_that_it_overlaps_most_itself():
+    truth = torch.tensor([[0.0, 0, 10, 10], [8, 0, 20, 10]])
+    anchors = torch.tensor([[1.0, 0, 11, 10]])  # the best for both, and nearer to the first
+    assert match_anchors(anchors, truth).tolist() == [0]
+
+
+def test_a_box_that_overlaps_no_anchor_gets_none():
+    anchors = torch.tensor([[0.0, 0, 10, 10], [0, 0, 30, 30]])
+    nowhere = torch.tensor([[50.0, 50, 60, 60], [30, 0, 40, 10], [4, 4, 4, 4]])  # far off, touching, without area
+    assert match_anchors(anchors, nowhere).tolist() == [BACKGROUND, BACKGROUND]
+    assert match_anchors(anchors, torch.cat([nowhere, anchors[1:]])).tolist() == [BACKGROUND, 3]
+
+
+@quick
+@given(boxes(most=25).filter(len), boxes(most=20), st.integers(1, 150), st.booleans())
+def test_boxes_that_dont_fit_in_one_piece_match_as_if_they_did(anchors, truth, pairs, keep_best):
+    anchors, truth = _with_twins(anchors, truth)
+    in_one = match_anchors(anchors, truth, 0.5, 0.25, keep_best)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(anchors_module, "AT_A_TIME", pairs)
+        assert torch.equal(match_anchors(anchors, truth, 0.5, 0.25, keep_best), in_one)
+
+
+@quick
+@given(st.sampled_from([torch.float16, torch.bfloat16]), boxes(most=25).filter(len), boxes())
+def test_half_precision_matches_as_float32(half, anchors, truth):
+    expected = match_anchors(anchors, truth, 0.5, 0.25)
+    assert torch.equal(match_anchors(anchors.to(half), truth, 0.5, 0.25), expected)
+    assert torch.equal(match_anchors(anchors.to(half), truth.to(half), 0.5, 0.25), expected)
+
+
+def test_a_crowd_doesnt_fill_the_memory():
+    anchors, truth = _random_boxes(270_000, 0), _random_boxes(200, 1)  # 216 MB for their IoU alone
+    assert _peak_megabytes(lambda: match_anchors(anchors, truth)) < 60
+
+
+def _peak_megabytes(function):
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        function()
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = torch.tensor([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())])
+    return held.cumsum(0).max().item() / 1e6
+
+
+def test_the_gauge_of_memory_sees_what_is_held_at_once():
+    def three_then_one():
+        kept = [torch.zeros(1_000_000) for _ in range(3)]
+        del kept
+        return torch.zeros(1_000_000)
+
+    assert 11.9 < _peak_megabytes(three_then_one) < 12.2
+
+
+# Sampling
+
+
+@quick
+@given(st.lists(st.integers(-2, 3), max_size=60), st.integers(1, 40), st.floats(0, 1), seeds)
+def test_samples_are_torchvisions(matches, count, share, seed):
+    matches = torch.tensor(matches, dtype=torch.int64)
+    torch.manual_seed(seed)
+    ours = sample_balanced(matches, count, share)
+    torch.manual_seed(seed)
+    labels = torch.where(matches == IGNORED, -1, (matches >= 0).long())
+    theirs = BalancedPositiveNegativeSampler(count, share)([labels])
+    for positions, (mask,) in zip(ours, theirs, strict=True):
+        assert positions.sort().values.tolist() == torch.where(mask)[0].tolist()
+        assert positions.dtype == torch.int64
+
+
+def test_samples_are_random_and_every_candidate_is_drawn_at_times():
+    torch.manual_seed(0)
+    matches = torch.tensor([0, 4, BACKGROUND, IGNORED, 1, BACKGROUND, 2, BACKGROUND])
+    draws = [sample_balanced(matches, 4, 0.5) for _ in range(100)]
+    assert {int(p) for positives, _ in draws for p in positives} == {0, 1, 4, 6}
+    assert {int(n) for _, negatives in draws for n in negatives} == {2, 5, 7}
+
+
+def test_samples_are_drawn_from_the_generator_given():
+    matches = torch.tensor([0, BACKGROUND] * 50)
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    drawn = [sample_balanced(matches, 20, 0.5, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(torch.cat(drawn[0]), torch.cat(drawn[1]))
+    assert not torch.equal(torch.cat(drawn[0]), torch.cat(drawn[2]))
+
+
+def test_background_fills_up_what_positives_leave_free():
+    torch.manual_seed(0)
+    matches = torch.tensor([0] + [BACKGROUND] * 50)
+    positives, negatives = sample_balanced(matches, 20, 0.5)
+    assert (len(positives), len(negatives)) == (1, 19)

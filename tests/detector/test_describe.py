@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+
+def _rows(capsys, monkeypatch, detector, *size):
+    """The title, then the cells of each line of the table."""
+    monkeypatch.setenv("COLUMNS", "160")
+    detector.describe(*size)
+    title, *lines = capsys.readouterr().out.splitlines()
+    return title, [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
+
+
+def test_a_detector_describes_its_parts(capsys, monkeypatch, tiny_detector):
+    title, rows = _rows(capsys, monkeypatch, tiny_detector, (64, 96))
+    assert "96 × 64" in title  # width first, as sizes of images are written
+    for part in ("backbone", "fpn", "rpn_head", "box_head"):
+        assert any(row[0].startswith(part) for row in rows)
+    shapes = {cell: row for row in rows for cell in row if "×" in cell}
+    for shape, stride in {"40 × 8 × 12": "8", "112 × 4 × 6": "16", "16 × 8 × 12": "8", "16 × 2 × 3": "32"}.items():
+        assert stride in shapes[shape]
+    assert f"{9 * (96 + 24 + 6)} × 4" in shapes  # the anchors' deltas
+    assert "3 × 4" in shapes  # one box's, for two classes and the background
+
+
+def test_it_counts_parameters_and_those_trained(capsys, monkeypatch, tiny_detector):
+    _, rows = _rows(capsys, monkeypatch, tiny_detector, (64, 64))
+    every = sum(one.numel() for one in tiny_detector.parameters())
+    trained = sum(one.numel() for one in tiny_detector.parameters() if one.requires_grad)
+    (total,) = [row for row in rows if row[0] == "all"]
+    assert f"{every:,}" in total
+    assert f"{trained:,}" in total
+    assert trained < every
+
+
+def test_without_a_size_it_takes_the_detectors_own(capsys, monkeypatch, tiny_detector):
+    assert "64 × 64" in _rows(capsys, monkeypatch, tiny_detector)[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("training", [True, False])
+def test_describing_changes_nothing(capsys, monkeypatch, tiny_detector, dtype, training):
+    tiny_detector.to(dtype).train(training)
+    before = {name: value.clone() for name, value in tiny_detector.state_dict().items()}
+    _rows(capsys, monkeypatch, tiny_detector)
+    assert all(torch.equal(before[name], value) for name, value in tiny_detector.state_dict().items())
+    assert tiny_detector.training == training
+    assert all(parameter.grad is None for parameter in tiny_detector.parameters())

@@ -1,0 +1,95 @@
+"""Images and boxes of any size into a batch and back, against torchvision's GeneralizedRCNNTransform."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.models.detection import transform
+
+from coursekit.detector import resize
+
+quick = settings(max_examples=40, deadline=None, derandomize=True)
+sides = st.tuples(st.integers(20, 90), st.integers(20, 90))
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+
+def _batch(images, shortest, longest):
+    colours = (torch.tensor(values).view(3, 1, 1).to(images[0].dtype) for values in (MEAN, STD))
+    return resize.to_batch(images, shortest, longest, *colours)
+
+
+def _images(sizes, seed=0, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.rand(3, *size, generator=generator).to(dtype) for size in sizes]
+
+
+@quick
+@given(st.lists(sides, min_size=1, max_size=3), st.integers(30, 70), st.integers(64, 100), st.integers(0, 99))
+def test_batches_and_boxes_are_torchvisions(sizes, shortest, longest, seed):
+    images = _images(sizes, seed)
+    boxes = [10 * torch.rand(seed % 4, 4, generator=torch.Generator().manual_seed(seed)) for _ in sizes]
+    targets = [{"boxes": one, "labels": torch.ones(len(one), dtype=torch.int64)} for one in boxes]
+    theirs, their_targets = transform.GeneralizedRCNNTransform(shortest, longest, MEAN, STD)(images, targets)
+    batch, resized = _batch(images, shortest, longest)
+    torch.testing.assert_close(batch, theirs.tensors)
+    assert resized == [tuple(size) for size in theirs.image_sizes]
+    ours = resize.resize_targets(targets, images, resized)
+    for mine, their, target in zip(ours, their_targets, targets, strict=True):
+        torch.testing.assert_close(mine["boxes"], their["boxes"])
+        assert torch.equal(mine["labels"], target["labels"])
+
+
+@quick
+@given(st.lists(sides, min_size=1, max_size=3), st.integers(64, 130))
+def test_where_both_limits_are_alike_the_long_side_becomes_that(sizes, longest):
+    _, resized = _batch(_images(sizes), longest, longest)
+    for before, after in zip(sizes, resized, strict=True):
+        assert max(after) in (longest - 1, longest)  # a pixel less where the quotient is rounded down
+        assert min(after) == pytest.approx(longest * min(before) / max(before), abs=1.001)
+
+
+def test_padding_is_zero_and_lies_to_the_right_and_below():
+    batch, sizes = _batch(_images([(40, 60), (64, 33)]), 64, 64)
+    assert batch.shape == (2, 3, 64, 64)
+    assert sizes == [(42, 64), (64, 33)]
+    assert not batch[0, :, 42:].any()
+    assert not batch[1, :, :, 33:].any()
+    assert batch[0, :, :42].all()
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("least", "padded"), [((0, 0), (64, 64)), ((65, 40), (96, 64)), ((64, 97), (64, 128))])
+def test_a_batch_is_at_least_as_large_as_asked(least, padded):
+    colours = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+    batch, sizes = resize.to_batch(_images([(40, 60)]), 64, 64, *colours, least)
+    assert batch.shape == (1, 3, *padded)
+    torch.testing.assert_close(batch[:, :, :64, :64], _batch(_images([(40, 60)]), 64, 64)[0])
+    assert sizes == [(42, 64)]
+
+
+def test_an_image_that_fits_is_only_normalised():
+    image = torch.tensor(MEAN).view(3, 1, 1) + torch.tensor(STD).view(3, 1, 1) * torch.arange(4096.0).view(1, 64, 64)
+    batch, _ = _batch([image], 64, 64)
+    torch.testing.assert_close(batch[0], torch.arange(4096.0).view(1, 64, 64).expand(3, -1, -1), rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_batch_has_the_images_precision(dtype):
+    batch, sizes = _batch(_images([(40, 60)], dtype=dtype), 64, 64)
+    assert batch.dtype == dtype
+    expected, same = _batch(_images([(40, 60)]), 64, 64)
+    assert sizes == same
+    torch.testing.assert_close(batch.float(), expected, rtol=0.05, atol=0.05)
+
+
+@quick
+@given(sides, sides, st.integers(0, 9))
+def test_boxes_are_torchvisions_and_come_back(before, after, count):
+    boxes = 90 * torch.rand(count, 4, generator=torch.Generator().manual_seed(count))
+    there = resize.resize_boxes(boxes, before, after)
+    torch.testing.assert_close(there, transform.resize_boxes(boxes, list(before), list(after)))
+    torch.testing.assert_close(resize.resize_boxes(there, after, before), boxes)
+
+
+def test_width_scales_x_and_height_scales_y():
+    assert resize.resize_boxes(torch.tensor([[1.0, 2, 3, 4]]), (10, 10), (20, 50)).tolist() == [[5.0, 4, 15, 8]]
