@@ -1,10 +1,10 @@
 """Predicted peak memory of a training step against what torch.profiler counts, on the CPU.
 
-Each setting (backbone, size, images at a time, precision, frozen stages, optimizer, accumulation) runs in a process of
-its own: two steps of the trainer with the whole detector, on scenes of `mini` resized to that size with their boxes.
-Measured is the highest "Total Allocated" of the profiler's memory events, from before the model is made; it also sees
-the workspaces that kernels take for themselves, which the prediction leaves out. Beside it the growth of the process's
-resident set (VmHWM), which the profiler's own records are part of.
+Each setting (backbone, size, images at a time, precision, frozen stages, optimizer; with gradients of an earlier part of
+the batch; batch norm not folded) runs in a process of its own: two steps of the trainer with the whole detector, on
+scenes of `mini` resized to that size with their boxes. Measured is the highest "Total Allocated" of the profiler's
+memory events, from before the model is made. It has the workspaces of kernels in it, of which the prediction knows only
+the largest. Beside it the growth of the process's resident set (VmHWM), of which the profiler's records are a part.
 
 Then detectron2's published figure for R50-FPN beside ours for the same network.
 
@@ -39,12 +39,11 @@ from coursekit.training.step import optimizer_step
 
 AIM, WANTED = 0.05, 24
 DETECTRON2 = 3.0
-SAME = "strides 4 to 64, 256 channels, 512 RoIs, res2 frozen"
-DIFFERENCE = """The rest of their figure is what a prediction from tensors leaves out, and what they do otherwise: theirs is the
-highest of a whole training on 8 GPUs, allocated by PyTorch 1.3, with cuDNN's workspaces; batch norm is two operations of
-their own behind each convolution, whose results are there for a moment, where ours is folded into it; and the IoU of
-268,569 anchors with up to 93 boxes is one matrix of 100 MB, with several of its size beside it, where ours is made in
-pieces of 4 MB."""
+DIFFERENCE = """\
+What a prediction from tensors can't see of theirs: it is the highest of a whole training, as PyTorch 1.3 allocated it,
+with cuDNN's workspaces. What is done otherwise: batch norm is two operations behind each convolution, each with its
+result, where ours is folded into it; the IoU of 268,569 anchors with up to 93 boxes is one matrix of 100 MB, with more
+of its size beside it, where ours is made in pieces of 4 MB."""
 SETTINGS = """
 tf_efficientnet_lite0 240x320 8 fp32 3 adamw
 tf_efficientnet_lite0 240x320 8 bf16 3 adamw
@@ -70,6 +69,7 @@ efficientnet_b3 480x640 2 bf16 0 adamw
 efficientnet_b3 512x512 4 bf16 3 adamw
 efficientnet_b3 800x1333 1 bf16 0 adamw
 efficientnet_b3 800x1333 1 fp32 0 adamw
+efficientnet_b3 480x640 1 fp32 0 adamw plain
 resnet18 800x1333 1 fp32 0 sgd
 resnet50 480x640 2 fp32 2 sgd
 resnet50 480x640 2 bf16 2 sgd accumulates
@@ -109,12 +109,15 @@ def compare(lines: list[str]) -> None:
 
 
 def parse(line: str) -> Setting:
-    """A line of SETTINGS."""
+    """A line of SETTINGS. Plain: batch norm not folded, and as wide as torchvision's detectors are."""
     backbone, size, batch, precision, frozen, optimizer, *rest = line.split()
     height, width = map(int, size.split("x"))
-    return Setting(
-        backbone, (height, width), int(batch), precision, int(frozen), optimizer, bool(rest), 16, boxes=5, device="cpu"
-    )
+    setting = Setting(
+        backbone, (height, width), int(batch), precision, int(frozen), optimizer, "accumulates" in rest,
+        num_classes=16, boxes=5, device="cpu",
+    )  # fmt: skip
+    wide = {"channels": 256, "hidden": 1024, "folds_norm": False}
+    return msgspec.structs.replace(setting, **(wide if "plain" in rest else {}))
 
 
 def measure(setting: Setting) -> dict[str, int]:
@@ -168,7 +171,7 @@ def published() -> None:
     gpu = Setting("resnet50", (800, 1333), 2, "fp32", 2, "sgd", channels=256, hidden=1024)
     print("\nR50-FPN, 2 images of 800 × 1333, fp32, SGD, GB of 10⁹ bytes")
     print(f"{DETECTRON2:5.1f}  detectron2, published")
-    print(f"{peak_of(their_network(), gpu).total / 1e9:5.1f}  predicted for the same network made of our parts: {SAME}")
+    print(f"{peak_of(their_network(), gpu).total / 1e9:5.1f}  predicted for the same network, made of our parts")
     print(f"{predict(gpu).total / 1e9:5.1f}  predicted for ours with resnet50, as wide: no level of stride 4, 64 RoIs")
     slim = msgspec.structs.replace(gpu, channels=96, hidden=256)
     print(f"{predict(slim).total / 1e9:5.1f}  predicted for ours with resnet50, as the course has it: 96 channels")

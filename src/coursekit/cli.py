@@ -4,13 +4,17 @@ import json
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from coursekit.errors import CourseError
+
+if TYPE_CHECKING:
+    from coursekit.data import CocoDataset
+    from coursekit.evaluation import Result, Scores
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 lessons_app = typer.Typer(no_args_is_help=True, help="Build the notebooks, or copy them to where you work.")
@@ -113,19 +117,55 @@ def train(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A folder that demo or train wrote.")],
-    data: Data,
+    found: Annotated[Path, typer.Argument(help="A run's folder, or a results file in COCO's format (.json).")],
+    data: Annotated[str, typer.Option(help="`mini`, a folder laid out as COCO is, or an annotation file (.json).")],
     split: Annotated[str, typer.Option(help="`val`, or `train` to see what it has merely learned by heart.")] = "val",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Also AP, boxes and best threshold by class.")] = False,
+    gallery: Annotated[Path | None, typer.Option(help="Folder for pictures of what went wrong.")] = None,
 ) -> None:
-    """Score a trained detector with COCO's twelve numbers."""
-    from coursekit.runs import evaluate_run
+    """Score a trained detector, or a results file, with COCO's numbers; say what is wrong where the score is."""
+    from coursekit.evaluation import evaluate as evaluate_results
+    from coursekit.evaluation.diagnose import diagnose
+    from coursekit.runs import draw_gallery, results_of
 
-    metrics = evaluate_run(run, data, split)
+    results, dataset = results_of(found, data, split)
+    scores = evaluate_results(results, dataset)
+    if gallery:
+        draw_gallery(gallery, results, dataset, scores)
+    findings = diagnose(results, dataset)
     if as_json:
-        print(json.dumps(metrics))
-    else:
-        print_metrics(metrics, f"{run} on {data}, {split}")
+        causes = [{"cause": one.cause, "evidence": one.evidence, "cure": one.cure} for one in findings]
+        print(json.dumps(scores.metrics | {"per_class": scores.as_json()["per_class"], "findings": causes}))
+        return
+    print_metrics(scores.metrics, f"{found} on {data}, {split}")
+    if per_class:
+        print_classes(scores, results, dataset)
+    for one in findings:
+        print(one)
+    if gallery:
+        print(f"What went wrong, in pictures: {gallery}")
+
+
+@app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="A run's folder, or a results file.")],
+    run_b: Annotated[Path, typer.Argument(help="Another one.")],
+    data: Annotated[str, typer.Option(help="What both are scored on.")],
+    split: Annotated[str, typer.Option(help="`val` or `train`.")] = "val",
+    draws: Annotated[int, typer.Option(help="Samples of images for the interval.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Is run B better than run A? The difference in AP, with an interval over images, and whether it means anything."""
+    from dataclasses import asdict
+
+    from coursekit.evaluation.compare import compare as compare_results
+    from coursekit.runs import results_of
+
+    (first, dataset), (second, _) = results_of(run_a, data, split), results_of(run_b, data, split)
+    comparison = compare_results(first, second, dataset, draws=draws, seed=seed)
+    print(json.dumps(asdict(comparison) | {"verdict": comparison.verdict}) if as_json else comparison)
 
 
 @app.command()
@@ -293,6 +333,21 @@ def data_verify(data: Annotated[str, typer.Argument(help="A recipe's name, or a 
 
 def _megabytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def print_classes(scores: "Scores", results: "list[Result]", dataset: "CocoDataset") -> None:
+    """A row for each class."""
+    from coursekit.evaluation.errors import best_thresholds
+
+    thresholds = best_thresholds(results, dataset)
+    table = Table("class", "boxes", "images", "AP", "AP50", "best threshold", "F1 there")
+    for one in scores.per_class:
+        best = thresholds.get(one.name)
+        there = ["no truth", "no truth", "", ""] if best is None else [
+            f"{one.AP:.3f}", f"{one.AP50:.3f}", f"{best.score:.2f}", f"{best.f1:.2f}"
+        ]  # fmt: skip
+        table.add_row(one.name, f"{one.boxes:,}", f"{one.images:,}", *there)
+    Console().print(table)
 
 
 def print_metrics(metrics: dict[str, float], title: str) -> None:

@@ -10,10 +10,13 @@ from coursekit import distributed
 from coursekit.data import CocoDataset, load
 from coursekit.data.pixels import with_pixels
 from coursekit.errors import SettingError
-from coursekit.evaluation import detect, score
+from coursekit.evaluation import Result, Scores, detect, read_results, score
+from coursekit.evaluation.errors import confusion_matrix, split_errors, worst_images
+from coursekit.evaluation.scores import truth_of
 from coursekit.files import make_folder
 from coursekit.precision import best_device
 from coursekit.show import loss_curves, save
+from coursekit.show.error_pictures import confusion_picture, curves_picture, error_bars, gallery
 from coursekit.training import Checkpoints, DetectorConfig, Evaluate, Log, RunConfig, Settings, Step, save_run, train
 from coursekit.training.checkpoint import LAST
 from coursekit.training.run import CONFIG, WEIGHTS, check_classes, load_config, load_run, save_config
@@ -71,10 +74,43 @@ def evaluate_run(folder: Path, data: str, split: str = "val") -> dict[str, float
     Raises:
         DataError: the run or the data is not sound, or their classes differ.
     """
-    model, config = load_run(folder)
+    results, dataset = results_of(folder, data, split)
+    return score(results, dataset)
+
+
+def results_of(found: Path, data: str, split: str = "val") -> tuple[list[Result], CocoDataset]:
+    """What a run finds in a data set, or what a results file says, and the truth.
+
+    Args:
+        found: a run's folder, or a file in COCO's results format.
+        data: a recipe's name, a folder laid out as COCO is, or for a results file also an annotation file.
+        split: of the data.
+
+    Raises:
+        DataError: one of them is not sound, or they don't belong together.
+    """
+    if found.suffix == ".json":
+        dataset = truth_of(Path(data)) if data.endswith(".json") else load(data, split)
+        return read_results(found, dataset), dataset
+    model, config = load_run(found)
     dataset = load(data, split)
     check_classes(config, dataset)
-    return score(detect(model.to(best_device()), dataset), dataset)
+    return detect(model.to(best_device()), dataset), dataset
+
+
+def draw_gallery(folder: Path, results: list[Result], dataset: CocoDataset, scores: Scores, images: int = 8) -> None:
+    """Pictures of what went wrong: errors.png, confusion.png, curves.png and, where the images are here, worst.png.
+
+    Raises:
+        SettingError: the folder can't be written to.
+    """
+    make_folder(folder)
+    save(error_bars(split_errors(results, dataset)), folder / "errors.png")
+    save(confusion_picture(confusion_matrix(results, dataset), dataset.classes), folder / "confusion.png")
+    save(curves_picture(scores.curves), folder / "curves.png")
+    worst = [one.image_id for one in worst_images(results, dataset, images)]
+    if worst and dataset.image_folder.is_dir():
+        save(gallery(dataset, results, worst), folder / "worst.png")
 
 
 def write_curves(out: Path, history: list[Step]) -> None:

@@ -44,8 +44,8 @@ SITUATIONS = [  # sides (height, width) of the images of a batch, boxes in each,
     ([(128, 96), (50, 70)], [30, 8], 10, {"rpn_score_thresh": 0.3}),
 ]
 FEW = {  # numbers for small images and little time
-    "min_size": 96,
-    "max_size": 128,
+    "min_size": 80,
+    "max_size": 112,
     "rpn_batch_size_per_image": 64,
     "rpn_pre_nms_top_n_train": 100,
     "rpn_pre_nms_top_n_test": 80,
@@ -72,14 +72,12 @@ def test_losses_and_detections_are_torchvisions_in_sixty_cases(n):
 @pytest.mark.long
 @pytest.mark.parametrize("make", MAKES)
 def test_torchvisions_own_numbers_of_proposals_and_samples_change_nothing(make):
-    theirs = _theirs(make, 90, 0, min_size=160, max_size=224)
-    _check(theirs, *_batch([(150, 200), (200, 140)], [20, 3], 90, 0))
+    _check(*_make(make, [(150, 200), (200, 140)], [20, 3], 90, 0, min_size=160, max_size=224))
 
 
 @pytest.mark.parametrize("make", [RESNET50, MOBILENET])
 def test_gradients_are_torchvisions(make):
-    theirs = _theirs(make, 5, 1, **FEW)
-    _check_gradients(theirs, *_batch([(100, 140)], [6], 5, 1))
+    _check_gradients(*_make(make, [(100, 140)], [6], 5, 1, **FEW))
 
 
 @pytest.mark.long
@@ -91,14 +89,14 @@ def test_gradients_are_torchvisions_in_all_situations(n):
 def test_torchvisions_frozen_batch_norm_is_folded_too():
     backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=5)
     assert any(isinstance(module, FrozenBatchNorm2d) for module in backbone.modules())
-    theirs = _randomise(detection.FasterRCNN(backbone, 4, **FEW), 0)
-    _check(theirs, *_batch([(90, 120)], [4], 3, 0))
+    images, targets = _batch([(90, 120)], [4], 3, 0)
+    _check(_randomise(detection.FasterRCNN(backbone, 4, **FEW), images), images, targets)
 
 
 def test_two_maps_of_one_stride_are_read_as_torchvision_reads_them():
-    theirs = _theirs(MOBILENET, 3, 0, **FEW | {"box_score_thresh": 0.0})
+    theirs, images, targets = _make(MOBILENET, [(96, 128)], [4], 3, 0, **FEW)
     theirs.roi_heads.box_roi_pool = MultiScaleRoIAlign(["0", "1"], 7, 2, canonical_scale=16)  # large boxes, in small
-    _check(theirs, *_batch([(96, 128)], [4], 3, 0))
+    _check(theirs, images, targets)
 
 
 def test_boxes_in_float32_are_resized_to_the_same_bits():
@@ -112,9 +110,8 @@ def test_boxes_in_float32_are_resized_to_the_same_bits():
 
 
 def test_crowd_boxes_change_nothing():
-    theirs = _theirs(MOBILENET, 5, 2, **FEW)
+    theirs, images, targets = _make(MOBILENET, [(100, 140), (120, 90)], [6, 0], 5, 2, **FEW)
     ours = from_torchvision(theirs)
-    images, targets = _batch([(100, 140), (120, 90)], [6, 0], 5, 2)
     with_crowds = [target | {"crowd_boxes": _boxes(3, 90, 90)} for target in targets]
     without, with_ = _our_losses(ours, images, targets), _our_losses(ours, images, with_crowds)
     assert all(torch.equal(without[name], with_[name]) for name in without)
@@ -160,7 +157,7 @@ def test_models_of_version_two_are_refused(name):
 
 
 def test_it_is_a_copy_of_the_same_dtype_and_mode():
-    theirs = _theirs(MOBILENET_320, 2, 0, **FEW)
+    theirs, _, _ = _make(MOBILENET_320, [(96, 96)], [1], 2, 0, **FEW)
     before = {name: value.clone() for name, value in theirs.state_dict().items()}
     for training in (True, False):
         ours = from_torchvision(theirs.train(training))
@@ -180,8 +177,8 @@ def test_it_is_a_copy_of_the_same_dtype_and_mode():
 @pytest.fixture(scope="module")
 def sound():
     """A detector of torchvision's, ours with its weights, and a batch."""
-    theirs = _theirs(RESNET50, 4, 6, **FEW | {"min_size": 64})
-    return theirs, from_torchvision(theirs), _batch([(80, 100)], [9], 4, 6)
+    theirs, *batch = _make(RESNET50, [(80, 100)], [9], 4, 6, **FEW | {"min_size": 64})
+    return theirs, from_torchvision(theirs), batch
 
 
 def _swap_axes(boxes):
@@ -362,18 +359,23 @@ def _varied(data):
 def _case(n):
     """Each make in each situation twice in sixty."""
     shapes, counts, classes, options = SITUATIONS[n % len(SITUATIONS)]
-    return _theirs(MAKES[n % 3], classes, n, **FEW | options), *_batch(shapes, counts, classes, n)
+    return _make(MAKES[n % 3], shapes, counts, classes, n, **FEW | options)
 
 
-def _theirs(make, classes, seed, images=None, **options):
+def _make(make, shapes, counts, classes, seed, **options):
+    """A detector of torchvision's, images and targets."""
+    images, targets = _batch(shapes, counts, classes, seed)
+    return _theirs(make, classes, seed, images, **options), images, targets
+
+
+def _theirs(make, classes, seed, images, **options):
     torch.manual_seed(seed)
     model = getattr(detection, make)(weights=None, weights_backbone=None, num_classes=classes + 1, **options)
-    return _randomise(model, seed, images)
+    return _randomise(model, images)
 
 
-def _randomise(model, seed, images=None):
+def _randomise(model, images):
     """In float64, with weights such that features, scores and boxes spread for these images, as trained ones do."""
-    torch.manual_seed(seed)
     for module in model.backbone.body.modules():
         if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -385,8 +387,8 @@ def _randomise(model, seed, images=None):
     for layer, spread in spreads:
         _spread_once(layer, spread)
     model.double().eval()
-    with torch.no_grad():  # torchvision infers its maps' strides from its first batch, and a small one misleads it
-        model(images or [_image(128, 128) for _ in range(2)])
+    with torch.no_grad():
+        model(images)
     return model
 
 
@@ -431,7 +433,8 @@ def _image(height, width):
     """Patches of colour with some noise, dark or light, with more contrast or less."""
     patches = F.interpolate(torch.rand(1, 3, 7, 7, dtype=torch.float64), (height, width))[0]
     noise = torch.rand(3, height, width, dtype=torch.float64)
-    return torch.rand(1, dtype=torch.float64) * (0.8 * patches + 0.2 * noise - 0.5) + torch.rand(3, 1, 1) * 0.6 + 0.2
+    contrast, light = torch.rand(1), 0.2 + 0.6 * torch.rand(3, 1, 1)
+    return (contrast * (0.8 * patches + 0.2 * noise - 0.5) + light).clamp(0, 1)
 
 
 def _boxes(count, height, width):

@@ -1,14 +1,26 @@
+import copy
+import io
+import json
+from contextlib import redirect_stdout
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from torch import nn
 
 from coursekit.data import load
-from coursekit.evaluation import METRICS, detect, evaluate, precision_curve, run, score, to_coco_results
+from coursekit.data.dataset import CocoDataset
+from coursekit.data.index import CocoIndex
+from coursekit.errors import DataError, SettingError
+from coursekit.evaluation import METRICS, detect, precision_curve, run, score, to_coco_results
+
+ENGINES = ("hotcoco", "pycocotools")
 
 
-def _noisy_detections(dataset, seed):
+def noisy_detections(dataset, seed):
     """The truth, shaken; some left out, some doubled, some of another class, some out of nothing; crowds hit, too."""
     rng = np.random.default_rng(seed)
     results = []
@@ -30,14 +42,161 @@ def _noisy_detections(dataset, seed):
     return results
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_hotcoco_gives_pycocotools_numbers_on_real_records(real_coco, seed):
-    dataset = load(real_coco, "val")
-    results = _noisy_detections(dataset, seed)
-    ours, theirs = score(results, dataset), score(results, dataset, engine="pycocotools")
-    assert 0.1 < ours["AP"] < 0.9
+def records_only(path):
+    """A data set of an annotation file alone."""
+    index = CocoIndex.load(path)
+    return CocoDataset(path.name, index, np.arange(len(index)), path.parent)
+
+
+def random_set(folder, seed):
+    """A small data set with everything that makes matching hard, as a data set, and what was found in it.
+
+    Ids out of order, images and classes with nothing in them, crowds, equal boxes, equal overlaps, equal scores, areas
+    on the border of a range, boxes with no extent, classes and images found without truth, more than 100 in an image.
+    """
+    rng = np.random.default_rng(seed)
+    image_ids = (rng.permutation(1000)[: rng.integers(2, 9)] + 1).tolist()
+    category_ids = (rng.permutation(90)[: rng.integers(1, 5)] + 1).tolist()
+    boxes = [_random_box(rng) for _ in range(rng.integers(1, 30))]
+    boxes += [boxes[0]] * int(rng.integers(0, 3))
+    annotations = [
+        {
+            "id": number,
+            "image_id": int(rng.choice(image_ids[1:])),
+            "category_id": int(rng.choice(category_ids[: max(1, len(category_ids) - 1)])),
+            "bbox": box,
+            "area": box[2] * box[3] * float(rng.choice([1, 1, 0.6])),
+            "iscrowd": int(rng.random() < 0.2),
+        }
+        for number, box in enumerate(boxes, 1)
+    ]
+    path = folder / f"{seed}.json"
+    images = [{"id": one, "file_name": f"{one}.jpg", "width": 640, "height": 480} for one in image_ids]
+    categories = [{"id": one, "name": str(one)} for one in category_ids]
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return records_only(path), _random_results(rng, annotations, image_ids, category_ids)
+
+
+def _random_box(rng):
+    width, height = (float(side) for side in rng.choice([0, 8, 16, 32, 40, 90, 96, 200], 2, p=[0.02, *[0.14] * 7]))
+    return [float(rng.integers(0, 200)), float(rng.integers(0, 200)), width, height]
+
+
+def _random_results(rng, annotations, image_ids, category_ids):
+    found = []
+    for one in annotations:
+        for _ in range(rng.integers(0, 4)):
+            shift = rng.choice([0, 0, 4, 8, 0.3], 4) * rng.choice([-1, 1], 4)
+            box = [value + float(by) for value, by in zip(one["bbox"], shift, strict=True)]
+            found.append((one["image_id"], one["category_id"], box[:2] + [max(0.0, side) for side in box[2:]]))
+    crowded = int(rng.choice(image_ids)), int(rng.choice(category_ids))
+    for number in range(int(rng.integers(1, 20)) + 120 * int(rng.random() < 0.3)):
+        anywhere = int(rng.choice(image_ids)), int(rng.choice(category_ids))
+        found.append((*(crowded if number % 8 else anywhere), _random_box(rng)))
+    return [
+        {"image_id": found[row][0], "category_id": found[row][1], "bbox": found[row][2], "score": float(score)}
+        for row, score in zip(rng.permutation(len(found)), rng.integers(0, 11, len(found)) / 10, strict=True)
+    ]
+
+
+def by_pycocotools(results, dataset):
+    """The twelve numbers straight from pycocotools, with nothing of ours between: all images of the file."""
+    with redirect_stdout(io.StringIO()):
+        truth = COCO(str(dataset.annotation_file))
+        evaluator = COCOeval(truth, truth.loadRes(copy.deepcopy(results)), "bbox")
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return dict(zip(METRICS, evaluator.stats.tolist(), strict=True))
+
+
+def assert_equal(numbers, expected):
     for name in METRICS:
-        assert ours[name] == pytest.approx(theirs[name], abs=1e-9), name
+        assert numbers[name] == pytest.approx(expected[name], abs=1e-9), name
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_both_engines_give_pycocotools_numbers_on_real_records(real_coco, engine):
+    dataset = load(real_coco, "val")
+    results = noisy_detections(dataset, 0)
+    numbers = score(results, dataset, engine=engine)
+    assert 0.1 < numbers["AP"] < 0.9
+    assert_equal(numbers, by_pycocotools(results, dataset))
+
+
+def _both_engines_agree(folder, seed):
+    dataset, results = random_set(folder, seed)
+    expected = by_pycocotools(results, dataset)
+    for engine in ENGINES:
+        assert_equal(score(results, dataset, engine=engine), expected)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_both_engines_give_pycocotools_numbers_on_random_sets(tmp_path, seed):
+    _both_engines_agree(tmp_path, seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(20, 200))
+def test_both_engines_give_pycocotools_numbers_on_many_random_sets(tmp_path, seed):
+    _both_engines_agree(tmp_path, seed)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_object_whose_id_is_0_can_be_found(coco_folder, engine):
+    path = coco_folder / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    for number, annotation in enumerate(content["annotations"]):
+        annotation["id"] = number
+    path.write_text(json.dumps(content))
+    dataset = load(coco_folder, "val")
+    results = [_as_found(one) for one in content["annotations"] if not one["iscrowd"]]
+    assert score(results, dataset, engine=engine)["AP"] == pytest.approx(1)
+    assert by_pycocotools(results, dataset)["AP"] < 0.9  # which takes the id for "nothing found"
+
+
+def _as_found(annotation):
+    return {name: annotation[name] for name in ("image_id", "category_id", "bbox")} | {"score": 0.5}
+
+
+def test_ids_beyond_float64_stay_apart(coco_folder):
+    path = coco_folder / "annotations" / "instances_val2017.json"
+    far = 2**60
+    content = json.loads(path.read_text())
+    for record in [*content["images"], *content["annotations"]]:
+        name = "image_id" if "image_id" in record else "id"
+        record[name] = far + record[name] // 17  # 7 and 17 become neighbours
+    path.write_text(json.dumps(content))
+    dataset = load(coco_folder, "val")
+    results = [_as_found(one) for one in content["annotations"] if not one["iscrowd"]]
+    assert score(results, dataset)["AP"] == pytest.approx(1)
+    swapped = [one | {"image_id": 2 * far + 1 - one["image_id"]} for one in results]
+    assert score(swapped, dataset)["AP"] < 0.5
+
+
+def test_what_is_found_in_another_data_sets_images_is_refused(real_coco):
+    whole = load(real_coco, "val")
+    with pytest.raises(DataError, match=r"another data set or split.*\n.*image_id \d+ is not among the 5 images"):
+        score(noisy_detections(whole, 0), whole.head(5))
+
+
+def test_a_record_that_is_no_detection_is_refused_with_its_place(coco_folder):
+    good = {"image_id": 7, "category_id": 1, "bbox": [1.0, 2.0, 3.0, 4.0], "score": 0.5}
+    with pytest.raises(DataError, match=r"\[1\]: bbox missing"):
+        score([good, {name: good[name] for name in good if name != "bbox"}], load(coco_folder, "val"))
+
+
+def test_classes_that_the_data_set_does_not_have_are_passed_over(coco_folder):
+    dataset = load(coco_folder, "val")
+    good = {"image_id": 7, "category_id": 1, "bbox": [30.0, 8, 16, 30], "score": 0.5}
+    for engine in ENGINES:
+        with_more = score([good | {"category_id": 77}, good], dataset, engine=engine)
+        assert with_more == score([good], dataset, engine=engine)
+
+
+def test_an_unknown_engine_is_refused_with_those_there_are(coco_folder):
+    with pytest.raises(SettingError, match="cocoapi.*hotcoco, pycocotools"):
+        score([], load(coco_folder, "val"), engine="cocoapi")
 
 
 def test_the_truth_itself_scores_one(real_coco):
@@ -52,7 +211,7 @@ def test_the_truth_itself_scores_one(real_coco):
 def test_only_the_images_of_the_data_set_count(real_coco):
     whole = load(real_coco, "train")
     few = whole.first(5)
-    results = _noisy_detections(few, 0)
+    results = noisy_detections(few, 0)
     assert score(results, few)["AP50"] > 3 * score(results, whole)["AP50"]
 
 
@@ -63,15 +222,16 @@ def test_results_are_in_cocos_form():
     ]
 
 
-def test_nothing_found_scores_zero(coco_folder):
-    dataset = load(coco_folder, "val")
-    assert score([], dataset)["AP"] == score([], dataset, engine="pycocotools")["AP"] == 0
-    assert score([], dataset)["AP_large"] == -1  # there is nothing large to find
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nothing_found_scores_zero(coco_folder, engine):
+    numbers = score([], load(coco_folder, "val"), engine=engine)
+    assert numbers["AP"] == numbers["AR_100"] == 0
+    assert numbers["AP_large"] == numbers["AR_large"] == -1  # there is nothing large to find
 
 
-def test_the_curves_mean_is_ap50(real_coco):
-    dataset = load(real_coco, "val")
-    results = _noisy_detections(dataset, 1)
+def test_the_curves_mean_is_ap50():
+    dataset = load("mini", "val")
+    results = noisy_detections(dataset, 1)
     areas = [np.mean(precision_curve(results, dataset, label)) for label in range(1, len(dataset.classes) + 1)]
     assert np.mean([area for area in areas if area >= 0]) == pytest.approx(score(results, dataset)["AP50"])
 
@@ -83,7 +243,6 @@ def test_a_detector_on_a_data_set(coco_folder, tiny_detector):
     assert tiny_detector.training  # left as it was
     assert {result["image_id"] for result in results} == set(dataset.image_ids)
     assert {result["category_id"] for result in results} <= {1, 18}
-    assert set(evaluate(tiny_detector, dataset)) == set(METRICS)
 
 
 def test_run_gives_boxes_on_the_cpu_in_float32(tiny_detector):
@@ -91,3 +250,50 @@ def test_run_gives_boxes_on_the_cpu_in_float32(tiny_detector):
     found = run(tiny_detector, [torch.zeros(3, 40, 50, dtype=torch.uint8)])[0]
     assert found["boxes"].dtype == found["scores"].dtype == torch.float32
     assert found["labels"].dtype == torch.int64
+
+
+class _Fixed(nn.Module):
+    """Finds the same in every image, and has a part of its own that sleeps while the rest trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.part, self.asleep = nn.Dropout(), nn.BatchNorm2d(1)
+        self.asleep.eval()
+
+    def forward(self, images):
+        assert not self.part.training
+        one = {"boxes": torch.tensor([[1.0, 2, 3, 4]]), "labels": torch.tensor([1]), "scores": torch.tensor([0.5])}
+        return [one for _ in images]
+
+
+def test_every_part_of_a_model_is_left_in_the_mode_it_came_in():
+    model = _Fixed()
+    run(model, [torch.zeros(3, 4, 5, dtype=torch.uint8)])
+    assert [module.training for module in (model, model.part, model.asleep)] == [True, True, False]
+
+
+def test_a_model_that_fails_is_left_in_its_mode_too():
+    class Broken(_Fixed):
+        def forward(self, images):
+            raise RuntimeError("broken")
+
+    model = Broken()
+    with pytest.raises(RuntimeError, match="broken"):
+        run(model, [torch.zeros(3, 4, 5, dtype=torch.uint8)])
+    assert model.training
+    assert not model.asleep.training
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_several_processes_share_the_images_and_miss_none(coco_folder, monkeypatch, world):
+    from coursekit.evaluation import coco
+
+    dataset = load(coco_folder, "train")
+    alone = detect(_Fixed(), dataset)
+    monkeypatch.setattr(coco, "world", lambda: world)
+    monkeypatch.setattr(coco, "collected", list)
+    together = []
+    for rank in range(world):
+        monkeypatch.setattr(coco, "rank", lambda rank=rank: rank)
+        together += detect(_Fixed(), dataset)
+    assert sorted(one["image_id"] for one in together) == sorted(one["image_id"] for one in alone)

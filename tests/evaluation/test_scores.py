@@ -1,0 +1,232 @@
+import copy
+import gc
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_coco import ENGINES, noisy_detections
+
+from coursekit.data import load
+from coursekit.errors import DataError, SettingError
+from coursekit.evaluation import METRICS, coco, evaluate, precision_curve, score
+from coursekit.training import Evaluate, Settings, train
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The data sets that the engine has built its truth for, in order."""
+    seen = []
+    build, start = coco._ENGINES["hotcoco"]
+
+    def counted(dataset):
+        seen.append(dataset.name)
+        return build(dataset)
+
+    monkeypatch.setitem(coco._ENGINES, "hotcoco", (counted, start))
+    return seen
+
+
+@pytest.fixture
+def open_detector(tiny_detector):
+    """Finds something in every image, sure or not."""
+    tiny_detector.options = replace(tiny_detector.options, least_score=0.0)
+    return tiny_detector
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_scores_of_real_records_agree_with_each_other(real_coco, engine):
+    dataset = load(real_coco, "val")
+    results = noisy_detections(dataset, 5)
+    scores = evaluate(results, dataset, engine=engine)
+    assert scores.metrics == score(results, dataset, engine=engine)
+    assert [one.name for one in scores.per_class] == list(scores.curves) == dataset.classes
+    with_boxes = [one for one in scores.per_class if one.boxes]
+    assert np.mean([one.AP for one in with_boxes]) == pytest.approx(scores.metrics["AP"])
+    assert np.mean([one.AP50 for one in with_boxes]) == pytest.approx(scores.metrics["AP50"])
+    label = dataset.classes.index("person") + 1
+    assert scores.curves["person"] == pytest.approx(precision_curve(results, dataset, label), abs=1e-9)
+    mean = np.mean(scores.curves["person"])
+    assert mean == pytest.approx(scores.per_class[label - 1].AP50)
+
+
+def test_boxes_and_images_are_those_of_the_file(real_coco):
+    dataset = load(real_coco, "val")
+    content = json.loads(dataset.annotation_file.read_text())
+    for one in evaluate([], dataset).per_class:
+        images = [
+            record["image_id"]
+            for record in content["annotations"]
+            if record["category_id"] == one.category_id and not record["iscrowd"]
+        ]
+        assert (one.boxes, one.images) == (len(images), len(set(images))), one.name
+
+
+def test_of_part_of_a_data_set_only_its_boxes_count(real_coco):
+    part = load(real_coco, "val").head(10)
+    scores = evaluate(noisy_detections(part, 0), part)
+    singles = sum(len(part.target(place)["boxes"]) for place in range(10))
+    assert sum(one.boxes for one in scores.per_class) == singles
+    absent = [one for one in scores.per_class if not one.boxes]
+    assert absent
+    for one in absent:
+        assert (one.images, one.AP, one.AP50) == (0, -1, -1)
+        assert scores.curves[one.name] == [-1] * 101
+
+
+def test_a_list_a_results_file_and_an_annotation_file_give_the_same(real_coco, tmp_path):
+    dataset = load(real_coco, "val")
+    results = noisy_detections(dataset, 6)
+    (tmp_path / "found.json").write_text(json.dumps(results))
+    annotations = tmp_path / "truth.json"  # no images anywhere near
+    annotations.write_bytes(dataset.annotation_file.read_bytes())
+    expected = evaluate(results, dataset)
+    assert expected.metrics["AP"] > 0.1
+    assert evaluate(tmp_path / "found.json", dataset) == expected
+    assert evaluate(str(tmp_path / "found.json"), str(annotations)) == expected
+    assert evaluate(results, annotations) == expected
+
+
+def test_a_detector_scores_what_its_detections_score(coco_folder, open_detector):
+    dataset = load(coco_folder, "val")
+    scores = evaluate(open_detector, dataset, batch_size=1)
+    assert set(scores.metrics) == set(METRICS)
+    assert scores == evaluate(coco.detect(open_detector, dataset, batch_size=1), dataset)
+
+
+def test_scores_go_into_json_under_stable_names(coco_folder):
+    found = [{"image_id": 7, "category_id": 18, "bbox": [4, 5, 20, 10], "score": 0.5}]
+    answer = json.loads(json.dumps(evaluate(found, load(coco_folder, "val")).as_json(), allow_nan=False))
+    assert list(answer) == ["metrics", "per_class", "curves"]
+    assert tuple(answer["metrics"]) == METRICS
+    assert answer["per_class"][0] == {
+        "name": "person", "category_id": 1, "boxes": 2, "images": 2, "AP": 0, "AP50": 0,
+    }  # fmt: skip
+    assert answer["per_class"][1]["AP"] == pytest.approx(1)
+    assert len(answer["curves"]["dog"]) == 101
+
+
+def test_classes_of_one_name_keep_their_own_curves(coco_folder):
+    path = coco_folder / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    for category in content["categories"]:
+        category["name"] = "thing"
+    path.write_text(json.dumps(content))
+    assert list(evaluate([], path).curves) == ["thing (1)", "thing (18)"]
+
+
+def test_a_training_builds_the_truth_once(coco_folder, open_detector, built):
+    val_set, seen = load(coco_folder, "val"), []
+
+    def scored(model):
+        seen.append(evaluate(model, val_set).metrics)
+        return seen[-1]
+
+    train(open_detector, load(coco_folder, "train"), Settings(epochs=3, batch_size=3), hooks=[Evaluate(scored)])
+    assert len(seen) == 3
+    assert len(built) == 1
+
+
+def test_another_data_set_gets_a_truth_of_its_own(coco_folder, built):
+    whole = load(coco_folder, "val")
+    found = [{"image_id": 7, "category_id": 18, "bbox": [4.0, 5, 20, 10], "score": 0.5}]
+    assert evaluate(found, whole).metrics["AP"] == pytest.approx(0.5)  # the dog, and not the persons
+    none = replace(whole, rows=whole.rows[1:])
+    assert evaluate([], none).per_class[1].boxes == 0
+    assert evaluate([], none).metrics["AP"] == 0
+    assert evaluate(found, whole).metrics["AP"] == pytest.approx(0.5)
+    assert len(built) == 2
+
+
+def test_the_truth_goes_with_its_data_set(coco_folder, built):
+    before = len(coco._TRUTHS)
+    dataset = load(coco_folder, "val")
+    evaluate([], dataset)
+    assert len(coco._TRUTHS) == before + 1
+    del dataset
+    gc.collect()
+    assert len(coco._TRUTHS) == before
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_evaluation_changes_none_of_its_inputs(coco_folder, engine):
+    dataset = load(coco_folder, "val")
+    found = [{"image_id": 7, "category_id": 18, "bbox": [4.0, 5, 20, 10], "score": 0.5}]
+    results, index = copy.deepcopy(found), copy.deepcopy(dataset.index)
+    for _ in range(2):
+        evaluate(results, dataset, engine=engine)
+        score(results, dataset, engine=engine)
+    assert results == found
+    for name in ("boxes", "areas", "image_ids", "category_ids", "annotation_ids", "is_crowd", "offsets"):
+        np.testing.assert_array_equal(getattr(dataset.index, name), getattr(index, name))
+    assert dataset.rows.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_leaves_a_detector_as_it_was(coco_folder, open_detector, training):
+    open_detector.train(training)
+    modes = [module.training for module in open_detector.modules()]
+    state = copy.deepcopy(open_detector.state_dict())
+    evaluate(open_detector, load(coco_folder, "val"))
+    assert [module.training for module in open_detector.modules()] == modes
+    for name, value in open_detector.state_dict().items():
+        assert torch.equal(value, state[name]), name
+    assert all(one.requires_grad and one.grad is None for one in open_detector.parameters() if one.requires_grad)
+
+
+def test_results_that_cant_be_are_refused(coco_folder):
+    with pytest.raises(DataError, match=r"results: 1 of 1 .*\n  \[0\]: score nan is not in 0 to 1"):
+        evaluate(
+            [{"image_id": 7, "category_id": 18, "bbox": [4.0, 5, 20, 10], "score": float("nan")}],
+            load(coco_folder, "val"),
+        )
+
+
+def test_a_detector_needs_images(coco_folder, open_detector):
+    path = coco_folder / "annotations" / "instances_val2017.json"
+    with pytest.raises(SettingError, match="a detector needs images"):
+        evaluate(open_detector, path)
+
+
+def test_an_unknown_engine_is_refused_before_any_work(coco_folder, open_detector):
+    open_detector.forward = None
+    with pytest.raises(SettingError, match="engine 'fast'"):
+        evaluate(open_detector, load(coco_folder, "val"), engine="fast")
+
+
+_TWO = """
+import json, sys
+from dataclasses import replace
+import torch
+import torch.distributed as dist
+from coursekit.data import load
+from coursekit.detector import build_detector
+from coursekit.evaluation import evaluate
+
+folder, store, rank = sys.argv[1], sys.argv[2], int(sys.argv[3])
+if rank >= 0:
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+torch.manual_seed(0)
+model = build_detector(num_classes=2, size=64, channels=16, hidden=16, pretrained=False)
+model.options = replace(model.options, least_score=0.0)
+print(json.dumps(evaluate(model, load(folder, "train"), batch_size=1).as_json()))
+"""
+
+
+@pytest.mark.long
+def test_two_processes_both_get_the_scores_of_one(coco_folder, tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+    def start(rank):
+        command = [sys.executable, "-c", _TWO, str(coco_folder), str(tmp_path / "store"), str(rank)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+    first, second, alone = (
+        json.loads(one.communicate(timeout=240)[0].splitlines()[-1]) for one in [start(rank) for rank in (0, 1, -1)]
+    )
+    assert first == second == alone
+    assert len(alone["per_class"]) == 2

@@ -1,0 +1,142 @@
+import json
+
+import msgspec
+import pytest
+
+from coursekit.errors import DataError, SettingError
+from coursekit.memory import Constants, Peak, Setting, advice, as_json, load_constants, make_plan, markdown_table
+from coursekit.memory import fits as module
+from coursekit.memory.budget import constants_file, usable, verdict
+from coursekit.memory.fits import BATCHES, CARDS, EFFECTIVE, SIZES, Fit, recommend
+from coursekit.memory.predict import predict
+from coursekit.memory.setting import GIB
+from coursekit.memory.tables import begin_with
+
+INTERNS = Setting("efficientnet_b3", (800, 1333), 1, "fp32", 0, channels=256, hidden=1024, folds_norm=False)
+
+
+def fit(size: str, batch: int, verdict: str = "fits") -> Fit:
+    return Fit(size, batch, Peak(0, 0, 0, batch, 0), verdict)
+
+
+def test_what_is_usable():
+    assert usable(4, Constants()) / GIB == pytest.approx(3.2, abs=0.05)
+    assert usable(0.25, Constants()) == 0
+    assert usable(4, Constants(context=GIB, overhead=1.5)) == 2 * GIB
+
+
+def test_verdicts():
+    assert [verdict(needed, 100) for needed in (0, 90, 91, 100, 101)] == [
+        "fits",
+        "fits",
+        "tight",
+        "tight",
+        "does not fit",
+    ]
+
+
+def test_efficientnet_b3_at_full_size_does_not_train_in_fp32_on_4_gb():
+    budget = usable(4, Constants())
+    assert verdict(predict(INTERNS).total, budget) == "does not fit"
+    assert verdict(predict(msgspec.structs.replace(INTERNS, precision="bf16")).total, budget) == "fits"
+
+
+def test_the_largest_size_of_which_four_images_fit():
+    assert recommend([fit("320", 16), fit("640", 4), fit("800", 2)]) == fit("640", 4)
+    assert recommend([fit("320", 16), fit("640", 4), fit("640", 8), fit("800", 4, "tight")]) == fit("640", 8)
+    assert recommend([fit("320", 1), fit("320", 2), fit("480", 1), fit("320", 4, "tight")]) == fit("320", 2)
+    assert recommend([fit("320", 1, "tight"), fit("320", 2, "does not fit")]) is None
+
+
+def test_what_is_recommended_fits_its_card(small_plan):
+    assert [card.vram for card in small_plan.others] == list(CARDS)
+    for card in small_plan.others:
+        assert card.recommended.peak.total <= usable(card.vram, Constants())
+        assert card.recommended.batch * card.accumulation == EFFECTIVE
+
+
+def test_a_larger_card_is_told_no_less(small_plan):
+    areas = [SIZES[card.recommended.size][0] ** 2 * card.recommended.batch for card in small_plan.others]
+    assert areas == sorted(areas)
+    for small, large in zip(small_plan.others, small_plan.others[1:], strict=False):
+        order = ["fits", "tight", "does not fit"]
+        assert all(
+            order.index(a.verdict) >= order.index(b.verdict) for a, b in zip(small.fits, large.fits, strict=True)
+        )
+
+
+@pytest.mark.parametrize(("size", "batch"), [("640", 4), ("480", 16)])
+def test_between_the_corners_it_is_as_predicted(small_plan, size, batch):
+    found = next(one for one in small_plan.card.fits if (one.size, one.batch) == (size, batch))
+    exact = predict(msgspec.structs.replace(small_plan.setting, size=SIZES[size], batch=batch))
+    assert found.peak.total == pytest.approx(exact.total, rel=0.03)
+
+
+def test_no_card_at_all():
+    for vram in (0, -4, float("nan")):
+        with pytest.raises(SettingError, match="memory in GB"):
+            make_plan(vram)
+
+
+def test_nothing_fits_on_a_card_of_half_a_gigabyte(small_plan, monkeypatch):
+    peaks = {(one.size, one.batch): one.peak for one in small_plan.card.fits}
+    monkeypatch.setattr(module, "peaks_of", lambda setting: peaks)
+    plan = make_plan(0.5)
+    assert plan.card.recommended is None
+    assert plan.card.accumulation == 0
+    assert "smaller backbone" in begin_with(plan)
+    assert as_json(plan)["recommended"] is None
+
+
+def test_the_command_is_that_of_the_recommended(small_plan):
+    chosen = small_plan.card.recommended
+    said = begin_with(small_plan)
+    assert f"--size {chosen.size} " in said
+    assert f"--micro-batch {chosen.batch} " in said
+    assert "--batch 16 " in said
+
+
+def test_json_has_stable_names_and_comes_back(small_plan):
+    found = as_json(small_plan)
+    assert json.loads(json.dumps(found)) == found
+    assert set(found) == {
+        "backbone", "precision", "frozen_stages", "optimizer", "num_classes", "effective_batch", "constants",
+        "vram_gib", "usable_gib", "recommended", "fits", "cards",
+    }  # fmt: skip
+    assert len(found["fits"]) == len(SIZES) * len(BATCHES)
+    assert set(found["recommended"]) == {
+        "size", "height", "width", "batch", "verdict", "accumulation", "peak_mib", "weights_mib", "gradients_mib",
+        "optimizer_mib", "activations_mib", "rest_mib",
+    }  # fmt: skip
+    assert [card["vram_gib"] for card in found["cards"]] == list(CARDS)
+
+
+def test_the_table_for_the_readme(small_plan):
+    lines = markdown_table(small_plan).splitlines()
+    assert len(lines) == 2 + len(CARDS)
+    assert len({line.count("|") for line in lines}) == 1
+    assert all("**" in line for line in lines[2:])
+
+
+def test_advice_is_the_least_change_that_fits():
+    said = advice(msgspec.structs.replace(INTERNS, folds_norm=True, channels=96, hidden=256, batch=2), 4)
+    assert said.startswith("This needs 5.0 GiB, and of 4 GiB some 3.2 are usable.")
+    assert "With --precision bf16 it needs 2.6." in said
+
+
+def test_advice_lowers_the_batch_before_the_size():
+    said = advice(Setting("resnet18", size=(480, 480), batch=8, precision="fp32"), 1)
+    assert "--precision bf16 --micro-batch" in said
+    assert "--size" not in said
+
+
+def test_advice_where_it_should_fit_and_where_nothing_does():
+    small = Setting("resnet18", size=(64, 64), batch=1)
+    assert "should fit" in advice(small, 8)
+    assert "Nothing here fits" in advice(small, 0.55)
+
+
+def test_damaged_constants():
+    constants_file().write_text('{"context": "much"}')
+    with pytest.raises(DataError, match=r"memory\.json: damaged"):
+        load_constants()

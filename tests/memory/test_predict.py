@@ -1,0 +1,124 @@
+from itertools import accumulate
+
+import msgspec
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from coursekit.errors import SettingError
+from coursekit.memory import MemoryCounter, Peak, Setting, predict
+from coursekit.memory.setting import KINDS
+from coursekit.memory.step import build, one_step, optimizer_of, remember
+
+SMALL = Setting("resnet18", size=(64, 96), batch=2, num_classes=4, boxes=5, device="cpu")
+
+
+def changed(**changes: object) -> Setting:
+    return msgspec.structs.replace(SMALL, **changes)
+
+
+def take_steps(setting: Setting) -> None:
+    model = build(setting)
+    optimizer = optimizer_of(model, setting.optimizer)
+    remember(optimizer)
+    corners = torch.rand(setting.boxes, 2) * 60
+    target = {"boxes": torch.cat([corners, corners + 20], 1), "labels": torch.ones(setting.boxes, dtype=torch.int64)}
+    for _ in range(2):
+        if not setting.accumulates:
+            optimizer.zero_grad(set_to_none=True)
+        images = [torch.rand(3, *setting.size) for _ in range(setting.batch)]
+        one_step(model, optimizer, images, [target] * setting.batch, setting.precision)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        changed(backbone="tf_efficientnet_lite0", precision="fp32", frozen_stages=0),
+        changed(backbone="mobilenetv3_large_100", accumulates=True, optimizer="sgd"),
+        changed(size=(128, 128), batch=3, folds_norm=False, channels=64),
+    ],
+    ids=["lite0, fp32", "mobilenet, accumulating", "resnet18, batch norm not folded"],
+)
+def test_as_much_as_the_profiler_counts(setting):
+    torch.manual_seed(0)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        take_steps(setting)
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    measured = max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
+    assert predict(setting).total == pytest.approx(measured, rel=0.05)
+
+
+def test_as_much_as_real_tensors_take():
+    torch.manual_seed(0)
+    with MemoryCounter() as counter:
+        take_steps(SMALL)
+    assert predict(SMALL).total == pytest.approx(counter.peak, rel=0.03)
+
+
+def test_grows_in_a_line_with_the_batch():
+    two, four, eight = (predict(changed(batch=batch, size=(256, 256))).total for batch in (2, 4, 8))
+    assert eight - four == pytest.approx(2 * (four - two), rel=0.03)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"batch": 4}, {"size": (96, 96)}, {"precision": "fp32"}, {"frozen_stages": 0}, {"folds_norm": False}],
+    ids=str,
+)
+def test_more_takes_more(more):
+    larger = {"size": (128, 128)} if "size" not in more else {}
+    assert predict(changed(**larger, **more)).total > predict(changed(**larger)).total
+
+
+def test_padding_counts():
+    assert predict(changed(size=(97, 97))).total == pytest.approx(predict(changed(size=(128, 128))).total, rel=0.02)
+
+
+def test_weights_and_optimizer_are_those_of_the_model():
+    model = build(SMALL)
+    weights = sum(one.numel() * 4 for one in [*model.parameters(), *model.buffers()])
+    trained = sum(one.numel() * 4 for one in model.parameters() if one.requires_grad)
+    adamw, sgd = predict(changed(accumulates=True)), predict(changed(accumulates=True, optimizer="sgd"))
+    blocks = 0.03  # what rounding up to 512 bytes adds to many small tensors
+    assert adamw.weights == pytest.approx(weights, rel=blocks)
+    assert adamw.gradients == pytest.approx(trained, rel=blocks)
+    assert adamw.optimizer == pytest.approx(2 * trained, rel=blocks)
+    assert sgd.optimizer == pytest.approx(trained, rel=blocks)
+    assert adamw.total == sum(getattr(adamw, kind) for kind in KINDS)
+
+
+def test_fp16_takes_what_bf16_takes():
+    assert predict(changed(precision="fp16")) == predict(SMALL)
+
+
+def test_a_gpu_needs_less_in_half_precision_than_the_cpu():
+    lite0 = {"backbone": "tf_efficientnet_lite0", "size": (96, 128)}
+    half = changed(
+        **lite0, frozen_stages=0, batch=4
+    )  # on the CPU the 5×5 convolutions of single channels stay in float32
+    assert predict(msgspec.structs.replace(half, device="cuda")).total < 0.95 * predict(half).total
+
+
+def test_it_takes_no_memory_to_predict():
+    assert predict(changed(size=(6400, 6400), batch=8)).total > 30 * 2**30
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"precision": "fp8"}, "precision is 'fp8'"),
+        ({"optimizer": "lion"}, "optimizer is 'lion'"),
+        ({"device": "tpu"}, "device is 'tpu'"),
+        ({"batch": 0}, "batch is 0"),
+        ({"size": (320, 0)}, "width is 0"),
+        ({"backbone": "efficientnet_b99"}, "no model of that name"),
+    ],
+)
+def test_a_setting_that_is_none(change, said):
+    with pytest.raises(SettingError, match=said):
+        predict(changed(**change))
+
+
+def test_a_peak_survives_json():
+    peak = predict(SMALL)
+    assert msgspec.json.decode(msgspec.json.encode(peak), type=Peak) == peak
