@@ -1,7 +1,7 @@
 """Predicted peak memory of a training step against what torch.profiler counts, on the CPU.
 
-Each setting (backbone, size, images at a time, precision, frozen stages, optimizer; with gradients of an earlier part of
-the batch; batch norm not folded) runs in a process of its own: two steps of the trainer with the whole detector, on
+Each setting (backbone, size, images at a time, precision, frozen stages, optimizer; with gradients of an earlier part
+of the batch; batch norm not folded) runs in a process of its own: two steps of the trainer with the whole detector, on
 scenes of `mini` resized to that size with their boxes. Measured is the highest "Total Allocated" of the profiler's
 memory events, from before the model is made. It has the workspaces of kernels in it, of which the prediction knows only
 the largest. Beside it the growth of the process's resident set (VmHWM), of which the profiler's records are a part.

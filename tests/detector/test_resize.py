@@ -14,8 +14,7 @@ MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
 
 def _batch(images, shortest, longest):
-    colours = (torch.tensor(values).view(3, 1, 1).to(images[0].dtype) for values in (MEAN, STD))
-    return resize.to_batch(images, shortest, longest, *colours)
+    return resize.to_batch(images, shortest, longest, MEAN, STD)
 
 
 def _images(sizes, seed=0, dtype=torch.float32):
@@ -60,8 +59,7 @@ def test_padding_is_zero_and_lies_to_the_right_and_below():
 
 @pytest.mark.parametrize(("least", "padded"), [((0, 0), (64, 64)), ((65, 40), (96, 64)), ((64, 97), (64, 128))])
 def test_a_batch_is_at_least_as_large_as_asked(least, padded):
-    colours = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
-    batch, sizes = resize.to_batch(_images([(40, 60)]), 64, 64, *colours, least)
+    batch, sizes = resize.to_batch(_images([(40, 60)]), 64, 64, MEAN, STD, least)
     assert batch.shape == (1, 3, *padded)
     torch.testing.assert_close(batch[:, :, :64, :64], _batch(_images([(40, 60)]), 64, 64)[0])
     assert sizes == [(42, 64)]
