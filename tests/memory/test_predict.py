@@ -55,23 +55,29 @@ def test_as_much_as_real_tensors_take():
     assert predict(SMALL).total == pytest.approx(counter.peak, rel=0.03)
 
 
+LARGER = msgspec.structs.replace(SMALL, size=(256, 256), batch=4, precision="fp32", frozen_stages=0, device="cuda")
+
+
 def test_grows_in_a_line_with_the_batch():
-    two, four, eight = (predict(changed(batch=batch, size=(256, 256))).total for batch in (2, 4, 8))
-    assert eight - four == pytest.approx(2 * (four - two), rel=0.03)
+    two, four, eight = (predict(msgspec.structs.replace(LARGER, batch=batch)).total for batch in (2, 4, 8))
+    assert eight - four == pytest.approx(2 * (four - two), rel=0.08)
+    assert eight == pytest.approx(four + 2 * (four - two), rel=0.02)
 
 
 @pytest.mark.parametrize(
-    "more",
-    [{"batch": 4}, {"size": (96, 96)}, {"precision": "fp32"}, {"frozen_stages": 0}, {"folds_norm": False}],
-    ids=str,
+    "less", [{"batch": 2}, {"size": (192, 256)}, {"precision": "bf16"}, {"frozen_stages": 3}], ids=str
 )
-def test_more_takes_more(more):
-    larger = {"size": (128, 128)} if "size" not in more else {}
-    assert predict(changed(**larger, **more)).total > predict(changed(**larger)).total
+def test_less_takes_less(less):
+    assert predict(msgspec.structs.replace(LARGER, **less)).total < predict(LARGER).total
+
+
+def test_folding_batch_norm_saves_memory():
+    assert predict(msgspec.structs.replace(LARGER, folds_norm=False)).total > predict(LARGER).total
 
 
 def test_padding_counts():
-    assert predict(changed(size=(97, 97))).total == pytest.approx(predict(changed(size=(128, 128))).total, rel=0.02)
+    padded = predict(msgspec.structs.replace(LARGER, size=(225, 250))).total
+    assert padded == pytest.approx(predict(LARGER).total, rel=0.02)
 
 
 def test_weights_and_optimizer_are_those_of_the_model():
@@ -100,7 +106,7 @@ def test_a_gpu_needs_less_in_half_precision_than_the_cpu():
 
 
 def test_it_takes_no_memory_to_predict():
-    assert predict(changed(size=(6400, 6400), batch=8)).total > 30 * 2**30
+    assert predict(changed(size=(6400, 6400), batch=8)).total > 25 * 2**30
 
 
 @pytest.mark.parametrize(
