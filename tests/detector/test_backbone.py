@@ -142,9 +142,6 @@ def test_wide_depthwise_layers_stay_float32_under_autocast_on_a_cpu():
     assert seen == [torch.float32]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="pairs are found by the order of definition: its norm stands before the shortcut"
-)
 def test_a_convolution_and_a_norm_that_only_stand_side_by_side_are_not_folded():
     body = _body("xception41p")
     images = torch.rand(1, 3, 64, 64, dtype=torch.float64)
@@ -173,7 +170,6 @@ def test_freezing_stages_freezes_the_first_ones(name, count):
     assert any(parameter.requires_grad for parameter in body.parameters())
 
 
-@pytest.mark.xfail(strict=True, reason="other than layer… and blocks, all of a model counts as its stem")
 @pytest.mark.parametrize("name", ["regnety_002", "densenet121"])
 def test_of_any_model_the_last_stage_is_trained_when_three_are_frozen(name):
     body = load_backbone(name, pretrained=False, frozen_stages=3).body

@@ -185,21 +185,18 @@ def test_detectors_dont_share_their_parts():
     assert not calls
 
 
-@pytest.mark.xfail(strict=True, reason="choose_parts takes anything; None quietly means ours")
 @pytest.mark.parametrize("part", [3, "nms", None, [1]])
 def test_what_cant_be_called_is_refused(part):
     with pytest.raises(SettingError, match="nms"):
         choose_parts({"nms": part})
 
 
-@pytest.mark.xfail(strict=True, reason="beyond SEPARABLE_FORWARD torchvision's kernel runs, without our axis_weights")
 def test_axis_weights_are_what_runs_on_large_maps_too():
     recorder, calls = _recorded(PARTS["axis_weights"])
     _detections(_detector({"axis_weights": recorder}, size=320), 320)
     assert len(calls) == 6
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="rpn_losses hands its generator to any sample_balanced")
 def test_an_interns_sampler_need_not_know_of_generators():
     def mine(matches, count, positive_share):
         return PARTS["sample_balanced"](matches, count, positive_share)

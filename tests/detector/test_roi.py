@@ -140,7 +140,6 @@ def test_roi_align_keeps_half_precision_and_is_near_float32(half):
     torch.testing.assert_close(patches.float(), roi_align(features, boxes, 1 / 8), rtol=0, atol=0.02)
 
 
-@pytest.mark.xfail(strict=True, reason="it rounds boxes to the features' precision: bfloat16 knows 300 and 302 only")
 @halves
 def test_its_twin_under_autocast_is_as_near_to_float32(half):
     generator = torch.Generator().manual_seed(0)

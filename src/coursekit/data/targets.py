@@ -38,6 +38,8 @@ def check_targets(images: Sequence[Tensor], targets: Sequence[Target] | None, nu
         if boxes.ndim != 2 or boxes.shape[1] != 4 or len(labels) != len(boxes):
             shapes = f"boxes {tuple(boxes.shape)}, labels {tuple(labels.shape)}"
             raise DataError(f"{_named(place, target)}: {shapes}; (N, 4) and (N,) are expected.")
+        if not boxes.is_floating_point():
+            raise DataError(f"{_named(place, target)}: boxes are {boxes.dtype}; floats are expected: boxes.float().")
     boxes, labels = (torch.cat([target[name] for target in targets]) for name in ("boxes", "labels"))
     sound = torch.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1) & (labels > 0) & (labels <= num_classes)
     if not sound.all():  # waits for the GPU, once a step

@@ -83,11 +83,15 @@ def freeze_stages(body: nn.Module, count: int) -> None:
         stage.requires_grad_(False)
 
 
-def _stages(body: nn.Module) -> list[nn.Module]:
-    """The stem's modules as one stage, then the blocks."""
+def _stages(body: Any) -> list[nn.Module]:
+    """The stem's modules as one stage, then those up to each map that timm knows of."""
     children = dict(body.named_children())
     blocks = children.pop("blocks", None)
-    if not isinstance(blocks, nn.Sequential):  # resnets keep their stages side by side
-        layers = [children.pop(name) for name in list(children) if name.startswith("layer")]
-        return [nn.ModuleList(children.values()), *layers]
-    return [nn.ModuleList(children.values()), *blocks]
+    if isinstance(blocks, nn.Sequential):
+        return [nn.ModuleList(children.values()), *blocks]
+    ends = {one["module"].replace(".", "_") for one in body.feature_info.info}
+    stages = [nn.ModuleList()]
+    for name, child in children.items():
+        stages[-1].append(child)
+        stages += [nn.ModuleList()] if name in ends else []
+    return list(stages)

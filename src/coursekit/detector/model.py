@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from coursekit.data.targets import Target, check_images, check_targets
+from coursekit.describe import describe
 from coursekit.detector import resize
 from coursekit.detector.backbone import Backbone, load_backbone
-from coursekit.detector.describe import describe
-from coursekit.detector.parts import choose_parts, only_known
+from coursekit.detector.boxes import only_known
+from coursekit.detector.parts import choose_parts
 from coursekit.detector.resize import Size, resize_boxes, size_of
 from coursekit.errors import SettingError
 from coursekit.pretrained import DEFAULT
 
 ANCHOR_SCALES = (1.5, 2.5, 4.0)  # sides of an anchor, in strides of its level
-Sizes = Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Options:
     """
 
     num_classes: int  # without the background
-    anchor_sizes: tuple[Sizes, ...]  # of each level, in pixels
-    ratios: Sizes = (0.5, 1.0, 2.0)  # height over width
+    anchor_sizes: tuple[Sequence[float], ...]  # of each level, in pixels
+    ratios: Sequence[float] = (0.5, 1.0, 2.0)  # height over width
     shortest: int = 320  # with `longest`: what images are resized to, see `to_batch`
     longest: int = 320
     anchors_sampled: int = 256  # of each image

@@ -58,9 +58,10 @@ def fold_batch_norm(body: nn.Module) -> None:
     A norm that stands elsewhere stays, in eval mode and untrained.
     """
     for module in list(body.modules()):
-        children = list(module.named_children())
+        children: list[tuple[str, Any]] = list(module.named_children())
         for (conv_name, conv), (norm_name, norm) in pairwise(children):
-            if isinstance(conv, nn.Conv2d) and is_batch_norm(norm) and conv.bias is None:
+            is_pair = isinstance(conv, nn.Conv2d) and conv.bias is None and is_batch_norm(norm)
+            if is_pair and conv.out_channels == norm.running_mean.numel():
                 setattr(module, conv_name, ConvNorm(conv, norm))
                 setattr(module, norm_name, getattr(norm, "act", nn.Identity()))
     for module in body.modules():

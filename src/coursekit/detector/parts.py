@@ -37,7 +37,9 @@ def choose_parts(replaced: Mapping[str, Callable[..., Any]] | None = None) -> Si
     Raises:
         SettingError: there is no part of that name, or what stands for it can't be called.
     """
-    wanted = {_name(key): adapt(part) for key, part in (replaced or {}).items()}
+    wanted = {_name(key): adapt(_callable(key, part)) for key, part in (replaced or {}).items()}
+    if "axis_weights" in wanted:  # torchvision's kernel has none
+        wanted.setdefault("roi_align", partial(roi.roi_align, axis_weights=wanted["axis_weights"]))
     chosen: dict[str, Callable[..., Any]] = {}
     for name, part in PARTS.items():
         called = {key: chosen[key] for key in _keywords(part) if chosen[key] is not PARTS[key]}
@@ -45,13 +47,14 @@ def choose_parts(replaced: Mapping[str, Callable[..., Any]] | None = None) -> Si
     return SimpleNamespace(**chosen)
 
 
-def only_known(part: Callable[..., Any], **named: Any) -> dict[str, Any]:
-    """Those arguments that are there and that a part takes: an intern's need not know of generators."""
-    return {name: value for name, value in named.items() if value is not None and name in signature(part).parameters}
-
-
 def _keywords(part: Callable[..., Any]) -> list[str]:
     return [key for key, one in signature(part).parameters.items() if one.kind is one.KEYWORD_ONLY]
+
+
+def _callable(key: str, part: Any) -> Callable[..., Any]:
+    if not callable(part):
+        raise SettingError(f"parts: {key!r} is {part!r}: a function or a class is expected.")
+    return part
 
 
 def _name(key: str) -> str:

@@ -63,7 +63,7 @@ def resize_boxes(boxes: Tensor, before: Size, after: Size) -> Tensor:
 def resize_targets(targets: Sequence[Target], images: Sequence[Tensor], sizes: Sequence[Size]) -> list[Target]:
     """Targets of images, in the pixels of the images resized."""
     return [
-        {"boxes": resize_boxes(target["boxes"], size_of(image), size), "labels": target["labels"]}
+        {"boxes": resize_boxes(target["boxes"], size_of(image), size), "labels": target["labels"].long()}
         for target, image, size in zip(targets, images, sizes, strict=True)
     ]
 

@@ -9,6 +9,7 @@ from torchvision import ops
 
 from coursekit.detector.anchors import match_anchors, sample_balanced
 from coursekit.detector.boxes import Part, at_least_float32, clip_boxes, decode_boxes, encode_boxes, nms_by_group
+from coursekit.detector.boxes import only_known as only_known
 from coursekit.detector.rpn import BETA
 
 SEPARABLE_CELLS = 64 * 64  # of a map: beyond it two matrix products do more in vain than they save,
@@ -49,7 +50,7 @@ def axis_weights(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: i
         outside the map reads its border, one further out reads 0.
     """
     bin_size = (high - low).clamp(min=1.0) / bins  # (R,)
-    steps = (torch.arange(bins * samples, device=low.device) + 0.5) / samples
+    steps = (torch.arange(bins * samples, device=low.device, dtype=low.dtype) + 0.5) / samples
     points = low[:, None] + steps * bin_size[:, None]  # (R, bins*samples)
     inside = (points >= -1) & (points <= size)
     cells = torch.arange(size, device=low.device)
@@ -85,16 +86,15 @@ def roi_align(
 
 def torchvision_roi_align(features: Tensor, boxes: Tensor, scale: float, bins: int = 7, samples: int = 2) -> Tensor:
     """As `roi_align`, by torchvision's kernel: for CUDA, and for large maps."""
-    return ops.roi_align(features[None], [boxes.to(features.dtype)], bins, scale, samples)
+    wide = at_least_float32(features)  # in half precision a box could move by a pixel
+    return ops.roi_align(wide[None], [boxes.to(wide.dtype)], bins, scale, samples).to(features.dtype)
 
 
-def fastest_roi_align(
-    features: Tensor, boxes: Tensor, scale: float, bins: int = 7, samples: int = 2, *, axis_weights: Part = axis_weights
-) -> Tensor:
+def fastest_roi_align(features: Tensor, boxes: Tensor, scale: float, bins: int = 7, samples: int = 2) -> Tensor:
     """`roi_align` or its twin, whichever is quicker here."""
     most = SEPARABLE_CELLS if torch.is_grad_enabled() else SEPARABLE_FORWARD
     if features.device.type == "cpu" and features[0].numel() <= most:
-        return roi_align(features, boxes, scale, bins, samples, axis_weights=axis_weights)
+        return roi_align(features, boxes, scale, bins, samples)
     return torchvision_roi_align(features, boxes, scale, bins, samples)
 
 
@@ -177,7 +177,9 @@ def sample_rois(
     """
     proposals = torch.cat([proposals, boxes])
     matches = match_anchors(proposals, boxes, 0.5, 0.5, keep_best=False)
-    positives, negatives = sample_balanced(matches, count, positive_share, *([generator] if generator else []))
+    positives, negatives = sample_balanced(
+        matches, count, positive_share, **only_known(sample_balanced, generator=generator)
+    )
     rois = proposals[torch.cat([positives, negatives])]
     found = matches[positives]
     nothing = torch.zeros_like(negatives)

@@ -9,6 +9,7 @@ from torchvision import ops
 
 from coursekit.detector.anchors import match_anchors, sample_balanced
 from coursekit.detector.boxes import Part, at_least_float32, clip_boxes, decode_boxes, encode_boxes, nms_by_group
+from coursekit.detector.boxes import only_known as only_known
 
 BETA = 1 / 9  # where the smooth L1 loss turns from a parabola into a line
 
@@ -66,14 +67,14 @@ def rpn_losses(
     objectness, is_object, said, meant = [], [], [], []
     for image, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
-        drawn_from = [generators[image]] if generators else []
-        positives, negatives = sample_balanced(matches, count, positive_share, *drawn_from)
+        known = only_known(sample_balanced, generator=generators[image] if generators else None)
+        positives, negatives = sample_balanced(matches, count, positive_share, **known)
         objectness.append(logits[image, torch.cat([positives, negatives])])
         is_object += [torch.ones_like(positives), torch.zeros_like(negatives)]
         said.append(deltas[image, positives])
         meant.append(encode_boxes(truth[matches[positives]], anchors[positives]))
-    scores, labels = at_least_float32(torch.cat(objectness)), torch.cat(is_object)
-    offsets = at_least_float32(torch.cat(said))
+    scores, offsets = at_least_float32(torch.cat(objectness)), at_least_float32(torch.cat(said))
+    labels = torch.cat(is_object)
     return {
         "loss_objectness": F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype)),
         "loss_rpn_box_reg": F.smooth_l1_loss(offsets, torch.cat(meant), beta=BETA, reduction="sum") / len(labels),

@@ -12,7 +12,7 @@ def describe(detector: Any, size: tuple[int, int]) -> None:
     """Print parts, strides, parameters and shapes for one image of this height and width in the detector."""
     table = Table("part", "parameters", "trained", "gives", "stride", title=f"one image, {size[1]} × {size[0]} pixels")
     for name, module, gives in _parts(detector, size):
-        strides = [str(size[0] // one.shape[2]) if one.ndim == 4 else "" for one in gives]
+        strides = [str(-(-size[0] // 32) * 32 // one.shape[2]) if one.ndim == 4 else "" for one in gives]
         shapes = [" × ".join(map(str, one.shape[1:])) for one in gives]
         table.add_row(name, *_parameters(module), "\n".join(shapes), "\n".join(strides))
     table.add_row("all", *_parameters(detector))
@@ -21,7 +21,8 @@ def describe(detector: Any, size: tuple[int, int]) -> None:
 
 @torch.no_grad()
 def _parts(detector: Any, size: tuple[int, int]) -> list[tuple[str, nn.Module, list[Tensor]]]:
-    image = next(detector.parameters()).new_zeros(1, 3, *size)
+    height, width = (-(-side // 32) * 32 for side in size)  # as a batch is padded
+    image = next(detector.parameters()).new_zeros(1, 3, height, width)
     maps = detector.backbone(image)
     levels = detector.fpn(maps)
     opinion = detector.look_at(levels, [image.new_tensor([[0.0, 0.0, size[1], size[0]]])])
