@@ -13,13 +13,15 @@ from coursekit.training.step import Share, gradients, is_out_of_memory, share_of
 
 @pytest.fixture
 def run():
-    """A run with eight scenes a step, of several sizes."""
+    """A run in float64 with eight scenes a step, of several sizes: in float32, rounding may change what NMS keeps."""
+    torch.set_default_dtype(torch.float64)  # that of the images, too
     torch.manual_seed(0)
     model = build_detector(
         num_classes=16, size=96, channels=16, hidden=16
     ).double()  # rounding may change what NMS keeps
     settings = Settings(batch_size=8, precision="fp32")
-    return begin(model, load("mini", "train").head(40), settings, torch.device("cpu"), lambda: "Buy a card.")
+    yield begin(model, load("mini", "train").head(40), settings, torch.device("cpu"), lambda: "Buy a card.")
+    torch.set_default_dtype(torch.float32)
 
 
 def _batch(run):
@@ -120,6 +122,8 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(run, monkeypatch):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_gives_finite_gradients(run, precision):
+    torch.set_default_dtype(torch.float32)
+    run.model.float()
     run.settings = Settings(batch_size=8, precision=precision)
     run.scaler = torch.amp.GradScaler("cpu", enabled=precision == "fp16")
     losses, grads = _gradients(run, *_batch(run))
