@@ -66,7 +66,7 @@ def test_a_larger_card_is_told_no_less(small_plan):
 def test_between_the_corners_it_is_near_and_rather_more_than_less(small_plan):
     found = next(one for one in small_plan.card.fits if (one.size, one.batch) == ("640", 4))
     exact = predict(msgspec.structs.replace(small_plan.setting, size=SIZES["640"], batch=4))
-    assert 0.98 * exact.total <= found.peak.total <= 1.08 * exact.total
+    assert 0.97 * exact.total <= found.peak.total <= 1.12 * exact.total
 
 
 def test_no_card_at_all():

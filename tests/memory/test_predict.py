@@ -118,6 +118,7 @@ def test_it_takes_no_memory_to_predict():
         ({"batch": 0}, "batch is 0"),
         ({"size": (320, 0)}, "width is 0"),
         ({"backbone": "efficientnet_b99"}, "no model of that name"),
+        ({"backbone": "maxvit_tiny_tf_224"}, "can't run on 64 × 96 pixels: height"),
     ],
 )
 def test_a_setting_that_is_none(change, said):

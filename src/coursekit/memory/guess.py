@@ -8,8 +8,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten: Any = torch.ops.aten
-
-
 # oneDNN's backward of a depthwise 5×5 convolution in float32 takes 256 times its weights (measured with torch.profiler,
 # channels last, oneDNN of torch 2.14); of other convolutions not much more than the output.
 WORKSPACE, FROM_KERNEL = 256, 5

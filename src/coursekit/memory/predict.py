@@ -9,6 +9,7 @@ from torch._subclasses import FakeTensorMode
 from coursekit.detector import FasterRCNN
 from coursekit.detector.norm import ConvNorm
 from coursekit.detector.roi import fastest_roi_align, torchvision_roi_align
+from coursekit.errors import SettingError
 from coursekit.memory.counter import MemoryCounter
 from coursekit.memory.guess import Guess, pool_finest
 from coursekit.memory.setting import KINDS, Peak, Setting, check_setting
@@ -25,7 +26,12 @@ def predict(setting: Setting) -> Peak:
         SettingError: the setting can't be trained.
     """
     check_setting(setting)
-    return peak_of(build(setting), setting)
+    model = build(setting)
+    try:
+        return peak_of(model, setting)
+    except (AssertionError, RuntimeError) as error:  # some of timm's models take images of certain sizes only
+        reason, (height, width) = str(error).splitlines()[0], setting.size
+        raise SettingError(f"backbone {setting.backbone!r} can't run on {height} × {width} pixels: {reason}") from error
 
 
 def peak_of(model: FasterRCNN, setting: Setting) -> Peak:

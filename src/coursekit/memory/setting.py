@@ -21,7 +21,7 @@ class Setting(msgspec.Struct, frozen=True):
         precision: "fp32", or mixed precision in "bf16" or "fp16", which take the same memory.
         optimizer: "adamw" or "sgd".
         accumulates: the gradients of an earlier part of the batch are there already.
-        boxes: objects in an image.
+        boxes: objects in an image. What matters is the fullest one; COCO's train2017 goes up to 93.
         folds_norm: batch norm is folded into the convolutions, as the detector has it; else as timm's models come.
         device: "cuda" or "cpu": their kernels for RoIAlign, and for convolutions of single channels, need other memory.
     """
@@ -36,7 +36,7 @@ class Setting(msgspec.Struct, frozen=True):
     num_classes: int = 80
     channels: int = 96
     hidden: int = 256
-    boxes: int = 8
+    boxes: int = 93
     folds_norm: bool = True
     device: str = "cuda"
 
