@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from coursekit.errors import SettingError
+from coursekit.errors import CourseError, SettingError
 from coursekit.runs import evaluate_run, train_run
 from coursekit.training import DetectorConfig, Settings
 from coursekit.training.hooks import read_metrics
@@ -69,3 +69,22 @@ def test_a_rate_that_diverges_names_losses_and_images_and_keeps_the_last_good_st
     assert "Try a tenth of the learning rate" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "run" / "last.pt").exists()
+
+
+def test_where_not_one_image_fits_the_planner_says_what_to_lower(coco_folder, tmp_path, monkeypatch):
+    import torch
+    from torch._subclasses import FakeTensor
+
+    from coursekit.detector import FasterRCNN
+
+    losses = FasterRCNN.losses
+
+    def full(self, batch, *more, **named):
+        if isinstance(batch, FakeTensor):  # the planner's
+            return losses(self, batch, *more, **named)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("coursekit.detector.FasterRCNN.losses", full)
+    monkeypatch.setattr("coursekit.runs.memory_here", lambda: 2**26)
+    with pytest.raises(CourseError, match=r"Not even one image fits.*GiB"):
+        train_run(str(coco_folder), tmp_path, QUICK, SMALL)

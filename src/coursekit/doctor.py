@@ -37,6 +37,14 @@ def as_json(findings: list[Finding]) -> dict[str, Any]:
     return {one.name: {"value": one.value, "ok": one.ok, "meaning": one.meaning} for one in findings}
 
 
+def memory_here() -> int:
+    """Bytes of the computer's memory; 0 where the system doesn't say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return 0
+
+
 def _python() -> Finding:
     ok = (3, 11) <= tuple(map(int, platform.python_version_tuple()[:2])) <= (3, 13)
     meaning = "tested with 3.11" if ok else "The course is made for 3.11 to 3.13: make an environment with one of them."
@@ -67,9 +75,8 @@ def _gpu() -> Finding:
 
 
 def _memory() -> Finding:
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+    total = memory_here()
+    if not total:
         return Finding("memory", "unknown", True, "The lessons need up to 4 GB.")
     ok = total > 6 * GB
     return Finding(

@@ -1,5 +1,6 @@
 """Training runs and their scores, folder by folder. `coursekit train` and `coursekit evaluate` call it."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,12 +10,15 @@ from torch import nn
 from coursekit import distributed
 from coursekit.data import CocoDataset, load
 from coursekit.data.pixels import with_pixels
+from coursekit.doctor import memory_here
 from coursekit.errors import SettingError
 from coursekit.evaluation import Result, Scores, detect, read_results, score
 from coursekit.evaluation.errors import confusion_matrix, split_errors, worst_images
 from coursekit.evaluation.scores import truth_of
 from coursekit.files import make_folder
-from coursekit.precision import best_device
+from coursekit.memory.fits import advice
+from coursekit.memory.setting import GIB, Setting
+from coursekit.precision import best_device, helps_bf16
 from coursekit.show import loss_curves, save
 from coursekit.show.error_pictures import confusion_picture, curves_picture, error_bars, gallery
 from coursekit.training import Checkpoints, DetectorConfig, Evaluate, Log, RunConfig, Settings, Step, save_run, train
@@ -62,7 +66,8 @@ def train_run(
         scored = _scored(data, evaluate_every, log)
         hooks = [log, *([scored] if scored else []), Checkpoints(out, scored)]
         checkpoint = out / LAST if resume else None
-        history = train(model, train_set, config.settings, device=device, hooks=hooks, resume=checkpoint)
+        say = partial(_advice, config, device)
+        history = train(model, train_set, config.settings, device=device, hooks=hooks, resume=checkpoint, advise=say)
         if distributed.rank() == 0:
             save_run(out, model, config)
             write_curves(out, history)
@@ -145,6 +150,30 @@ def _config(
         if other:
             raise SettingError(f"{out}: a run of another kind ({'; '.join(other)[:300]}). Choose another --out.")
     return config
+
+
+def _advice(config: RunConfig, device: torch.device) -> str:
+    """The planner's, for one image at a time on this device."""
+    on_card = device.type == "cuda"
+    total = torch.cuda.get_device_properties(device).total_memory if on_card else memory_here()
+    precision = config.settings.precision
+    if precision == "auto":
+        precision = "bf16" if helps_bf16(device) else "fp32"
+    detector = config.detector
+    setting = Setting(
+        backbone=detector.backbone,
+        size=(detector.size, detector.size),
+        batch=1,
+        precision=precision,
+        frozen_stages=detector.frozen_stages,
+        optimizer=config.settings.optimizer,
+        accumulates=True,
+        num_classes=detector.num_classes,
+        channels=detector.channels,
+        hidden=detector.hidden,
+        device="cuda" if on_card else "cpu",
+    )
+    return advice(setting, total / GIB)
 
 
 def _scored(data: str, every: int, log: Log) -> Evaluate | None:

@@ -7,6 +7,7 @@ from torch import nn
 from torchvision.models import detection
 from torchvision.models.detection import transform
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, nms
 
 from coursekit.data import load
@@ -41,9 +42,9 @@ SITUATIONS = [  # sides (height, width) of the images of a batch, boxes in each,
     ([(97, 131)], [5], 3, {"min_size": 85, "max_size": 119}),
     ([(201, 117), (83, 149)], [4, 9], 80, {"rpn_nms_thresh": 0.5, "box_nms_thresh": 0.3}),
     ([(64, 200), (128, 128), (190, 77)], [2, 1, 7], 2, {"box_detections_per_img": 10, "rpn_batch_size_per_image": 32}),
-    ([(128, 96), (50, 70)], [30, 8], 10, {"rpn_score_thresh": 0.3}),
+    ([(96, 72), (50, 70)], [30, 8], 10, {"rpn_score_thresh": 0.5, "rpn_post_nms_top_n_test": 400}),
 ]
-FEW = {  # numbers for small images and little time
+NUMBERS = {  # for small images and little time
     "min_size": 80,
     "max_size": 112,
     "rpn_batch_size_per_image": 64,
@@ -53,6 +54,7 @@ FEW = {  # numbers for small images and little time
     "rpn_post_nms_top_n_test": 50,
     "box_batch_size_per_image": 32,
 }
+FEW = NUMBERS | {"canonical_scale": 32, "hidden": 64}
 
 
 # Random cases
@@ -90,12 +92,18 @@ def test_torchvisions_frozen_batch_norm_is_folded_too():
     backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=5)
     assert any(isinstance(module, FrozenBatchNorm2d) for module in backbone.modules())
     images, targets = _batch([(90, 120)], [4], 3, 0)
-    _check(_randomise(detection.FasterRCNN(backbone, 4, **FEW), images), images, targets)
+    _check(_randomise(detection.FasterRCNN(backbone, 4, **NUMBERS), images), images, targets)
 
 
 def test_two_maps_of_one_stride_are_read_as_torchvision_reads_them():
-    theirs, images, targets = _make(MOBILENET, [(96, 128)], [4], 3, 0, **FEW)
-    theirs.roi_heads.box_roi_pool = MultiScaleRoIAlign(["0", "1"], 7, 2, canonical_scale=16)  # large boxes, in small
+    _check(*_make(MOBILENET, [(96, 128)], [4], 3, 0, **FEW | {"canonical_scale": 16}))  # it has large boxes, in small
+
+
+def test_boxes_that_outgrow_their_anchors_are_capped_alike():
+    theirs, images, targets = _make(MOBILENET, [(96, 128)], [4], 3, 0, **FEW | {"box_score_thresh": 0.0})
+    with torch.no_grad():
+        theirs.rpn.head.bbox_pred.weight *= 10
+        theirs.roi_heads.box_predictor.bbox_pred.weight *= 30
     _check(theirs, images, targets)
 
 
@@ -336,10 +344,10 @@ def _photographs(data, places, ids):
         images.append(image.double() / 255)
         targets.append(target | {"boxes": target["boxes"].double(), "labels": labels[target["labels"]]})
         here = [one for one in records if one["image_id"] == target["image_id"] and not one["iscrowd"]]
-        boxes = torch.tensor([one["bbox"] for one in here], dtype=torch.float64).reshape(-1, 4)
+        boxes = torch.tensor([one["bbox"] for one in here]).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         numbers = torch.tensor([number[one["category_id"]] for one in here], dtype=torch.int64)
-        reference.append({"boxes": boxes, "labels": numbers})
+        reference.append({"boxes": boxes.double(), "labels": numbers})
     return images, targets, reference
 
 
@@ -368,9 +376,14 @@ def _make(make, shapes, counts, classes, seed, **options):
     return _theirs(make, classes, seed, images, **options), images, targets
 
 
-def _theirs(make, classes, seed, images, **options):
+def _theirs(make, classes, seed, images, canonical_scale=224, hidden=1024, **options):
     torch.manual_seed(seed)
-    model = getattr(detection, make)(weights=None, weights_backbone=None, num_classes=classes + 1, **options)
+    pool = MultiScaleRoIAlign(["0", "1", "2", "3"], 7, 2, canonical_scale=canonical_scale)
+    options |= {"num_classes": classes + 1, "box_roi_pool": pool}
+    model = getattr(detection, make)(weights=None, weights_backbone=None, **options)
+    if hidden != 1024:
+        model.roi_heads.box_head = TwoMLPHead(256 * 7 * 7, hidden)
+        model.roi_heads.box_predictor = FastRCNNPredictor(hidden, classes + 1)
     return _randomise(model, images)
 
 

@@ -12,12 +12,12 @@ plan_module, picture_module = (sys.modules[f"coursekit.memory.{name}"] for name 
 
 
 @pytest.fixture
-def asked(small_plan, monkeypatch) -> list[tuple[float, str]]:
+def asked(quick_plan, monkeypatch) -> list[tuple[float, str]]:
     calls: list[tuple[float, str]] = []
 
     def make_plan(vram: float, backbone: str) -> object:
         calls.append((vram, backbone))
-        return small_plan
+        return quick_plan
 
     monkeypatch.setattr(plan_module, "make_plan", make_plan)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
