@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from coursekit.errors import CourseError
+from coursekit.errors import CourseError, SettingError
 
 if TYPE_CHECKING:
     from coursekit.data import CocoDataset
@@ -89,6 +89,12 @@ def train(
     pixels: Annotated[bool, typer.Option("--pixels", help="Keep decoded images in the cache: large, fast.")] = False,
     evaluate_every: Annotated[int, typer.Option(help="Epochs from score to score; 0 is never.")] = 1,
     checkpoint_every: Annotated[int, typer.Option(help="Steps from checkpoint to checkpoint.")] = 200,
+    detector: Annotated[
+        Path | None, typer.Option(help="Your my_detector: what passes its check there is trained.")
+    ] = None,
+    reference: Annotated[
+        list[str] | None, typer.Option(help="A part to take from the course all the same; may be repeated.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
 ) -> None:
     """Train a detector and keep it. Ctrl-C ends it cleanly, and with --resume it goes on.
@@ -104,9 +110,12 @@ def train(
         weight_decay=weight_decay, warmup_steps=warmup, clip_norm=clip, optimizer=optimizer, precision=precision,
         compile=compile_, workers=workers, seed=seed, checkpoint_every=checkpoint_every,
     )  # fmt: skip
-    detector = DetectorConfig(0, backbone=backbone, size=size, frozen_stages=frozen_stages)
+    made = DetectorConfig(0, backbone=backbone, size=size, frozen_stages=frozen_stages)
     try:
-        train_run(data, out, settings, detector, resume=resume, pixels=pixels, evaluate_every=evaluate_every)
+        train_run(
+            data, out, settings, made, resume=resume, pixels=pixels, evaluate_every=evaluate_every,
+            workbook=detector, reference_for=reference or (),
+        )  # fmt: skip
     except KeyboardInterrupt:
         if (out / "last.pt").exists():
             print(f"coursekit: stopped. Go on with the same command and --resume; {out} has all that is done.")
@@ -238,6 +247,53 @@ def lessons_copy(folder: Annotated[Path, typer.Argument(help="Where you work, su
 
     copied, kept = copy_lessons(folder)
     print(f"{folder}: {len(copied)} new, {len(kept)} already there and left alone.")
+
+
+@lessons_app.command("run")
+def lessons_run(
+    version: Annotated[str, typer.Argument(help="`solutions`, strictly, or `course`, as an intern finds it.")],
+    out: Annotated[Path, typer.Option(help="Folder for the executed notebooks.")] = Path("runs/lessons"),
+    lesson: Annotated[int | None, typer.Option(help="Only this one.")] = None,
+) -> None:
+    """Execute the lessons in order and keep them with their outputs."""
+    from coursekit.lessons.run import run_lessons
+
+    if version not in ("solutions", "course"):
+        raise SettingError(f"lessons run {version}: `solutions` or `course` is expected.")
+    table = Table("lesson", "cells", "seconds", "state", title=f"{version}, executed")
+    executed = []
+    for one in run_lessons(version, out, lesson):  # type: ignore[arg-type]
+        executed.append(one)
+        table.add_row(one.name, str(one.cells), f"{one.seconds:.0f}", one.problem or "ok")
+    Console().print(table)
+    print(f"To look at: {out}")
+    raise typer.Exit(1 if any(one.problem for one in executed) else 0)
+
+
+@lessons_app.command("status")
+def lessons_status(
+    folder: Annotated[Path, typer.Argument(help="Where your notebooks are.")] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """What is yours so far, and what is left."""
+    import os
+    from dataclasses import asdict
+
+    os.environ.setdefault("COURSEKIT_WORKBOOK", str(folder / "my_detector"))
+    from coursekit.lessons.judge import SIGNS
+    from coursekit.lessons.status import status
+
+    lessons = status()
+    if as_json:
+        print(json.dumps([asdict(one) for one in lessons]))
+        return
+    table = Table("lesson", "exercises", "minutes", "of exercises left", "hints")
+    for one in lessons:
+        states = "  ".join(f"{SIGNS[state]} {name}" for name, state in one.states.items())
+        hints = f"{one.hints}{f', seen: {one.seen}' if one.seen else ''}"
+        table.add_row(f"{one.number:02} {one.title}", states, str(one.minutes), str(one.left), hints)
+    Console().print(table)
+    print("✓ correct   ◐ borrowed   ✗ not yet   ○ not started")
 
 
 @data_app.command("list")

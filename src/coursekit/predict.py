@@ -14,8 +14,8 @@ from coursekit.errors import DataError, SettingError
 from coursekit.evaluation import run
 from coursekit.files import make_folder, new_file
 from coursekit.precision import best_device
+from coursekit.runs import load_trained
 from coursekit.show.drawn import draw_on
-from coursekit.training import load_run
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def predict(run_folder: Path, files: Sequence[Path], out: Path, *, threshold: fl
     """
     if not 0 <= threshold <= 1:
         raise SettingError(f"--threshold {threshold}: a score lies between 0 and 1.")
-    model, config = load_run(run_folder)
+    model, config = load_trained(run_folder)
     model.to(best_device())
     make_folder(out)
     classes, taken = [category.name for category in config.categories], Counter[str]()

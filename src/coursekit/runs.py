@@ -1,7 +1,9 @@
 """Training runs and their scores, folder by folder. `coursekit train` and `coursekit evaluate` call it."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from msgspec import structs
@@ -36,6 +38,8 @@ def train_run(
     resume: bool = False,
     pixels: bool = False,
     evaluate_every: int = 1,
+    workbook: Path | None = None,
+    reference_for: Sequence[str] = (),
 ) -> None:
     """Train on the train split, score on the val split, and leave the run in `out`.
 
@@ -47,8 +51,11 @@ def train_run(
         resume: go on with the run in `out`.
         pixels: decode images once and keep them.
         evaluate_every: epochs from score to score; 0 is never.
+        workbook: `my_detector`: each part that passes its check there is trained in the place of the course's.
+        reference_for: parts to take from the course all the same.
 
     Raises:
+        PartError: a part of the workbook failed on data that its check had not tried.
         SettingError: `out` already holds a run, or none to go on with, or an option can't be used.
         DataError: the data is not sound.
     """
@@ -56,9 +63,11 @@ def train_run(
     _check_folder(out, resume)
     with distributed.joined() as device:
         train_set = with_pixels(load(data, "train")) if pixels else load(data, "train")
+        parts = parts_from(workbook, reference_for) if workbook else {}
         config = _config(data, out, settings, detector, train_set, resume)
+        config = structs.replace(config, workbook=str(workbook) if workbook else None, parts=sorted(parts))
         torch.manual_seed(config.settings.seed)
-        model = config.detector.build(pretrained=not resume)
+        model = config.detector.build(pretrained=not resume, parts=parts)
         make_folder(out)
         if distributed.rank() == 0:
             save_config(out, config)
@@ -71,6 +80,43 @@ def train_run(
         if distributed.rank() == 0:
             save_run(out, model, config)
             write_curves(out, history)
+
+
+def parts_from(workbook: Path, reference_for: Sequence[str] = ()) -> dict[str, Callable[..., Any]]:
+    """The parts of a workbook that pass their checks, by name; a table says what is whose.
+
+    Raises:
+        SettingError: there is no workbook, or no part of a name in `reference_for`.
+    """
+    from coursekit.lessons import downstream  # above us; only who asks for a workbook needs it
+
+    chosen = downstream.parts_of(workbook, reference_for)
+    if distributed.rank() == 0:
+        print(downstream.table(chosen))
+    return {one.name: one.function for one in chosen if one.function is not None}
+
+
+def load_trained(folder: Path) -> tuple[nn.Module, RunConfig]:
+    """As `load_run`, with the parts of the workbook that the run was trained with.
+
+    Raises:
+        DataError: there is no run, or a file of it is damaged or does not fit.
+        SettingError: those parts no longer pass their checks.
+    """
+    return load_run(folder, _parts_of)
+
+
+def _parts_of(config: RunConfig) -> dict[str, Callable[..., Any]]:
+    from coursekit.lessons import downstream
+
+    found = {one.name: one.function for one in downstream.parts_of(Path(config.workbook or ""))}
+    lost = [name for name in config.parts if found.get(name) is None]
+    if lost:
+        raise SettingError(
+            f"this run was trained with {', '.join(lost)} of {config.workbook}, which no longer pass their checks. Put "
+            "the former versions back (they lie in its folder `former`), or train again."
+        )
+    return {name: part for name in config.parts if (part := found[name]) is not None}
 
 
 def evaluate_run(folder: Path, data: str, split: str = "val") -> dict[str, float]:
@@ -97,7 +143,7 @@ def results_of(found: Path, data: str, split: str = "val") -> tuple[list[Result]
     if found.suffix == ".json":
         dataset = truth_of(Path(data)) if data.endswith(".json") else load(data, split)
         return read_results(found, dataset), dataset
-    model, config = load_run(found)
+    model, config = load_trained(found)
     dataset = load(data, split)
     check_classes(config, dataset)
     return detect(model.to(best_device()), dataset), dataset
@@ -145,7 +191,8 @@ def _config(
             f"{name} {getattr(old, name)} there, {getattr(new, name)} here"
             for old, new in ((before.detector, config.detector), (before, config))
             for name in old.__struct_fields__
-            if name not in ("settings", "detector", "version", "overfit") and getattr(old, name) != getattr(new, name)
+            if name not in ("settings", "detector", "version", "overfit", "workbook", "parts")
+            and getattr(old, name) != getattr(new, name)
         ]
         if other:
             raise SettingError(f"{out}: a run of another kind ({'; '.join(other)[:300]}). Choose another --out.")

@@ -6,7 +6,7 @@ from coursekit.training.compiled import compile_dense
 def test_where_no_compiler_is_the_run_goes_on_without(tiny_detector, monkeypatch):
     from torch._inductor.exc import InvalidCxxCompiler
 
-    def no_compiler(_):
+    def no_compiler(_, dynamic):
         def call(_):
             raise InvalidCxxCompiler
 
@@ -26,7 +26,7 @@ def test_where_no_compiler_is_the_run_goes_on_without(tiny_detector, monkeypatch
 
 
 def test_a_lack_of_memory_is_not_taken_for_a_lack_of_compiler(tiny_detector, monkeypatch):
-    def full(_):
+    def full(_, dynamic):
         def call(_):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -47,7 +47,7 @@ def test_a_model_without_a_dense_part_is_told():
 
 def test_compiled_it_gives_the_same(tiny_detector, monkeypatch):
     compile_ = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda dense: compile_(dense, backend="eager"))
+    monkeypatch.setattr(torch, "compile", lambda dense, dynamic: compile_(dense, backend="eager", dynamic=dynamic))
     tiny_detector.eval()
     images = [torch.rand(3, 64, 48)]
     expected = tiny_detector(images)[0]

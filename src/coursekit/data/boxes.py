@@ -43,3 +43,26 @@ def flip_with_boxes(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     width = image.shape[-1]
     x1, y1, x2, y2 = boxes.unbind(-1)
     return image.flip(-1), torch.stack([width - x2, y1, width - x1, y2], dim=-1)
+
+
+def clean_boxes(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Boxes cut at the edges of their image, without those that can't be used.
+
+    A box is dropped if a coordinate is NaN or infinite, or if nothing of it is left in the image: no width, no height,
+    corners exchanged, or beside the image. One thinner than a pixel stays: small is not broken.
+
+    Args:
+        boxes: (N, 4) xyxy in pixels.
+        size: height and width of the image.
+
+    Returns:
+        The K boxes that are left, (K, 4), in their order; and (N,) bool, which those are.
+
+    >>> clean_boxes(torch.tensor([[-5., 10., 30., 40.], [50., 10., 50., 40.]]), (100, 200))
+    (tensor([[ 0., 10., 30., 40.]]), tensor([ True, False]))
+    """
+    height, width = size
+    x1, y1, x2, y2 = boxes.unbind(1)
+    x1, x2, y1, y2 = x1.clamp(0, width), x2.clamp(0, width), y1.clamp(0, height), y2.clamp(0, height)
+    keep = boxes.isfinite().all(1) & (x2 > x1) & (y2 > y1)
+    return torch.stack([x1, y1, x2, y2], dim=1)[keep], keep

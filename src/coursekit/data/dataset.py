@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from coursekit.data import recipe as recipes
-from coursekit.data.boxes import xywh_to_xyxy
+from coursekit.data.boxes import clean_boxes, xywh_to_xyxy
 from coursekit.data.images import MAX_PIXELS, read_image
 from coursekit.data.index import CocoIndex, Rows, nearest
 from coursekit.data.records import Category
@@ -101,18 +101,18 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         return int(self.index.widths[row]), int(self.index.heights[row])
 
     def target(self, index: int) -> Target:
-        """The target of a sample, without reading its image. Boxes with no extent are left out."""
+        """The target of a sample, without reading its image. Boxes with no extent in the image are left out."""
         row = int(self.rows[index])
         boxes = self.index.boxes[self.index.rows_of(row)]
         labels = np.searchsorted(self.category_ids, self.index.category_ids[self.index.rows_of(row)]) + 1
         is_crowd = self.index.is_crowd[self.index.rows_of(row)]
-        has_extent = (boxes[:, 2:] > 0).all(axis=1)
-        single = has_extent & ~is_crowd
-        xyxy = xywh_to_xyxy(torch.from_numpy(boxes.astype(np.float32)))
+        size = int(self.index.heights[row]), int(self.index.widths[row])
+        xyxy, keep = clean_boxes(xywh_to_xyxy(torch.from_numpy(boxes.astype(np.float32))), size)
+        crowd = torch.from_numpy(is_crowd)[keep]
         return {
-            "boxes": xyxy[single],
-            "labels": torch.from_numpy(labels[single]),
-            "crowd_boxes": xyxy[has_extent & is_crowd],
+            "boxes": xyxy[~crowd],
+            "labels": torch.from_numpy(labels)[keep][~crowd],
+            "crowd_boxes": xyxy[crowd],
             "image_id": int(self.index.image_ids[row]),
         }
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["check", "length"]
+__all__ = ["catch", "check", "hint", "journal", "length", "lesson_map", "reference"]
 
 
 def __getattr__(name: str) -> Any:
@@ -12,4 +12,4 @@ def __getattr__(name: str) -> Any:
     from coursekit.lessons import lengths, notebook
 
     notebook.register()
-    return {"check": notebook.check, "length": lengths.length}[name]
+    return lengths.length if name == "length" else getattr(notebook, name)

@@ -1,5 +1,6 @@
 """From one source to two notebooks: `solutions/NN_name.py` → `solutions/NN_name.ipynb` and `course/NN_name.ipynb`."""
 
+import ast
 import hashlib
 import json
 import re
@@ -13,6 +14,7 @@ from coursekit.errors import CourseError, SettingError
 from coursekit.files import new_file
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+LEAKS_FROM = 25  # characters
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 Notebook = dict[str, Any]
 
@@ -30,7 +32,7 @@ def build(root: Path | None = None, *, check: bool = False) -> list[Path]:
     Raises:
         CourseError: a source is wrong; with `check`, a notebook is stale or belongs to no source.
     """
-    root = root or _checkout()
+    root = root or checkout()
     wanted = {
         path: text
         for source in sorted((root / "solutions").glob("[0-9][0-9]_*.py"))
@@ -51,22 +53,68 @@ def build(root: Path | None = None, *, check: bool = False) -> list[Path]:
     return stale
 
 
-def _checkout() -> Path:
+def checkout() -> Path:
+    """The top of the repository.
+
+    Raises:
+        SettingError: this is no checkout.
+    """
     root = Path(__file__).parents[3]
     if not (root / "solutions").is_dir():
-        raise SettingError(
-            "lessons build works in a checkout of the repository, where solutions/ lies; here there is none."
-        )
+        raise SettingError("This works in a checkout of the repository, where solutions/ lies; here there is none.")
     return root
 
 
 def _notebooks(source: Path, root: Path) -> list[tuple[Path, str]]:
     solved = read_source(source)
+    student = without_solutions(solved, source)
+    _refuse_leaks(solved, student, source)
+    _refuse_unchecked(student, source)
     name = f"{source.stem}.ipynb"
-    return [
-        (root / "solutions" / name, as_text(solved)),
-        (root / "course" / name, as_text(without_solutions(solved, source))),
-    ]
+    return [(root / "solutions" / name, as_text(solved)), (root / "course" / name, as_text(student))]
+
+
+def _refuse_leaks(solved: Notebook, student: Notebook, source: Path) -> None:
+    """A line of a solution must not stand anywhere in the student's version; short ones may."""
+    pages = "\n".join(cell["source"] for cell in student["cells"])
+    for cell in solved["cells"]:
+        for line in _solution_lines(cell["source"]):
+            if len(line) > LEAKS_FROM and line in pages:
+                raise CourseError(f"{source}: a line of a solution stands in the student's version, too: {line!r}")
+
+
+def _solution_lines(code: str) -> list[str]:
+    regions = re.findall(rf"^\s*{BEGIN}\n(.*?)^\s*{END}", code, flags=re.DOTALL | re.MULTILINE)
+    return [line.strip() for region in regions for line in region.splitlines()]
+
+
+def _refuse_unchecked(student: Notebook, source: Path) -> None:
+    """Each exercise has a solution region, an entry with hints in coursekit.lessons.exercises, and a check after it."""
+    known = known_exercises()
+    code = [cell["source"] for cell in student["cells"] if cell["cell_type"] == "code"]
+    for place, text in enumerate(code):
+        name = exercise_of(text)
+        if name is None:
+            continue
+        if name not in known:
+            raise CourseError(f"{source}: {name} has no check and no hints. Add it to coursekit/lessons/exercises/.")
+        if f'"{name}: your code here"' not in text:
+            raise CourseError(f"{source}: {name} has no solution between {BEGIN!r} and {END!r}.")
+        if not any(f'check("{name}")' in later for later in code[place + 1 :]):
+            raise CourseError(f'{source}: no cell after {name} says check("{name}").')
+
+
+def known_exercises() -> set[str]:
+    """Names that have a check and three hints, read without importing torch: building takes a second, not five."""
+    names: set[str] = set()
+    for path in (Path(__file__).parent / "exercises").glob("lesson*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Exercise":
+                given = {one.arg: one.value for one in node.keywords}
+                hints = given.get("hints")
+                if isinstance(hints, ast.Tuple) and len(hints.elts) == 3 and "cases" in given:
+                    names.add(ast.literal_eval(node.args[0]))
+    return names
 
 
 def read_source(source: Path) -> Notebook:

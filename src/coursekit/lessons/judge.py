@@ -1,107 +1,181 @@
 """`check("xywh_to_xyxy")`: is the answer in the workbook right, and if not, where not?"""
 
+import html
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
+import msgspec
 
+from coursekit.data.index import nearest
 from coursekit.errors import SettingError
-from coursekit.lessons import workbook
-from coursekit.lessons.exercises import EXERCISES, Exercise
+from coursekit.lessons import child, progress, workbook
+from coursekit.lessons.borrowed import borrowed_from
+from coursekit.lessons.compare import Problem, given, problem
+from coursekit.lessons.exercise import Exercise
+from coursekit.lessons.exercises import EXERCISES
+from coursekit.lessons.outcome import Outcome, attempt
+from coursekit.lessons.recognise import likely_mistake
 
-State = Literal["not started", "not yet", "correct"]
+State = Literal["not started", "not yet", "borrowed", "correct"]
+SIGNS: dict[State, str] = {"not started": "○", "not yet": "✗", "borrowed": "◐", "correct": "✓"}
+COLOURS: dict[State, str] = {
+    "not started": "#777777",
+    "not yet": "#D55E00",
+    "borrowed": "#E69F00",
+    "correct": "#009E73",
+}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found."""
+    """What a check found.
+
+    Attributes:
+        exercise: its name.
+        state: the same in a word.
+        message: the same in a sentence.
+        problem: the smallest case on which the answer fails.
+        likely: which mistake that looks like.
+        printed: what the answer printed on the way.
+        whose: what the name stands for from now on.
+    """
 
     exercise: str
     state: State
     message: str
+    problem: Problem | None = None
+    likely: str = ""
+    printed: str = ""
+    whose: str = ""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What there is to say besides the message, each with its title."""
+        rows = []
+        if self.problem:
+            rows += [("tried on", self.problem.tried), ("came", self.problem.came)]
+            rows += [("expected", self.problem.expected)] if self.problem.expected else []
+        rows += [("looks like", self.likely)] if self.likely else []
+        rows += [("printed", self.printed)] if self.printed else []
+        return rows
 
     def __str__(self) -> str:
-        sign = {"not started": "○", "not yet": "✗", "correct": "✓"}[self.state]
-        return f"{sign} {self.exercise}: {self.state}. {self.message}"
+        lines = [f"{SIGNS[self.state]} {self.exercise}: {self.state}. {self.message}".rstrip()]
+        lines += [f"  {title:10} {text}" for title, text in self.rows()]
+        return "\n".join([*lines, f"  {self.whose}"] if self.whose else lines)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><th scope="row" style="text-align: left; vertical-align: top">{title}</th>'
+            f'<td style="text-align: left; white-space: pre-wrap"><code>{html.escape(text)}</code></td></tr>'
+            for title, text in self.rows()
+        )
+        return (
+            f'<div style="border-left: 4px solid {COLOURS[self.state]}; padding: 0.3em 0.8em">'
+            f"<b>{SIGNS[self.state]} {self.exercise}: {self.state}.</b> {html.escape(self.message)}"
+            f"{f'<table>{rows}</table>' if rows else ''}<div>{html.escape(self.whose)}</div></div>"
+        )
 
 
 class NotCorrectError(AssertionError):
     """Raised under COURSEKIT_STRICT=1 where an answer is anything but correct."""
 
 
+def find(name: str) -> Exercise:
+    """An exercise by its name.
+
+    Raises:
+        SettingError: there is none of that name.
+    """
+    if name not in EXERCISES:
+        raise SettingError(f"There is no exercise {name!r}; the nearest is {nearest(name, EXERCISES)!r}.")
+    return EXERCISES[name]
+
+
 def check(name: str) -> Verdict:
-    """Try an answer of the workbook on the exercise's cases.
+    """Try an answer of the workbook on the exercise's cases, in a process of its own, and remember what came of it.
 
     Raises:
         SettingError: there is no such exercise.
         NotCorrectError: under COURSEKIT_STRICT=1, where the answer is not correct.
     """
-    if name not in EXERCISES:
-        raise SettingError(f"check: no exercise {name!r}. There is {', '.join(EXERCISES)}.")
-    verdict = judge(name, EXERCISES[name])
+    verdict = judge(find(name))
     if verdict.state != "correct" and os.environ.get("COURSEKIT_STRICT") == "1":
         raise NotCorrectError(str(verdict))
     return verdict
 
 
-def chosen(name: str) -> Callable[..., Any]:
-    """The function that a name stands for from now on: the intern's where it is correct, else the reference."""
-    if judge(name, EXERCISES[name]).state == "correct":
-        answer: Callable[..., Any] = getattr(workbook.answer(name), name)
-        return answer
-    return EXERCISES[name].reference
+def judge(exercise: Exercise) -> Verdict:
+    """The verdict on what the workbook holds for an exercise, written into the progress."""
+    name, code = exercise.name, workbook.code_of(exercise.name)
+    reference = f"{name} now stands for the course's."
+    if code is None:
+        return Verdict(name, "not started", "Write yours whenever you like.", whose=reference)
+    trial = child.try_answer(name)
+    if trial.ended == "empty":
+        return Verdict(name, "not started", "Part of it is still missing: NotImplementedError.", whose=reference)
+    found = first_problem(exercise, trial)
+    if found is None:
+        lender = borrowed_from(exercise, code)
+        _remember(name, code, "borrowed" if lender else "correct", "")
+        if lender:
+            say = f"It gives the right values, and it is {lender}. It runs on, and is not counted as yours."
+            return Verdict(name, "borrowed", say, printed=trial.printed, whose=f"{name} now stands for it.")
+        return Verdict(name, "correct", "", printed=trial.printed, whose=f"From here on, {name} is yours.")
+    likely = likely_mistake(exercise, trial.outcomes) or ""
+    attempts = _remember(name, code, "not yet", likely)
+    verdict = Verdict(name, "not yet", "", found, likely, trial.printed, f"Until it is right: {reference}")
+    return verdict if attempts > 1 else replace(verdict, likely="")
 
 
-def judge(name: str, exercise: Exercise) -> Verdict:
-    """The verdict on an answer. Whatever the answer raises is part of it."""
-    try:
-        answer = getattr(workbook.answer(name), name)
-        for case in exercise.cases(torch.Generator().manual_seed(0)):
-            problem = compare(answer, exercise.reference, case)
-            if problem:
-                return Verdict(name, "not yet", f"{problem} Until it is right, {name} stands for the reference.")
-    except (FileNotFoundError, NotImplementedError):
-        return Verdict(name, "not started", f"{name} stands for the reference; write yours whenever you like.")
-    except Exception as error:
-        return Verdict(
-            name,
-            "not yet",
-            f"It raised {type(error).__name__}: {error}. Until it is right, {name} stands for the reference.",
-        )
-    return Verdict(name, "correct", f"From here on, {name} is yours.")
+def first_problem(exercise: Exercise, trial: child.Trial) -> Problem | None:
+    """The smallest case on which an answer fails, with what came and what was expected."""
+    cases, names = exercise.all_cases(), list(signature(exercise.reference).parameters)
+    if trial.problem and trial.ended == "well":
+        return Problem("running the cell", trial.problem, "")
+    problems: list[tuple[int, Problem]] = []
+    for case, outcome in zip(cases, trial.outcomes, strict=False):
+        meant = attempt(exercise, exercise.reference, case)
+        assert meant.came is not None, meant.raised
+        assert meant.given is not None
+        if found := problem(outcome, meant.came, meant.given, exercise.tolerance):
+            args = given(names, case.args)
+            tried = f"{case.words}: {args}" if len(args) < 400 else case.words
+            problems.append((len(args), Problem(tried, *found)))
+    if problems:
+        return min(problems, key=lambda one: one[0])[1]
+    if trial.ended == "well":
+        return None
+    stuck = cases[min(len(trial.outcomes), len(cases) - 1)]
+    slow = f"nothing within {child.CPU_SECONDS:g} s: does a loop never end?"
+    slow += f" {trial.problem}" if trial.problem else ""
+    came = slow if trial.ended == "too slow" else "the process that tried it died"
+    return Problem(f"{stuck.words}: {given(names, stuck.args)}"[:400], came, "an answer")
 
 
-def compare(answer: Callable[..., Any], reference: Callable[..., Any], case: tuple[Any, ...]) -> str | None:
-    """What is wrong with an answer on one case, or None: type, shape, dtype, values, inputs left as they were."""
-    expected = reference(*_copy(case))
-    given = _copy(case)
-    came = answer(*given)
-    tried = f"Tried on {_show(case[0])}:"
-    if not isinstance(came, Tensor):
-        return f"{tried} a tensor was expected, {type(came).__name__} came."
-    if came.shape != expected.shape:
-        return f"{tried} the shape {tuple(expected.shape)} was expected, {tuple(came.shape)} came."
-    if came.dtype != expected.dtype:
-        return f"{tried} {expected.dtype} was expected, {came.dtype} came."
-    if not torch.allclose(came.double(), expected.double(), rtol=1e-5, atol=1e-5):
-        return f"{tried} {_show(expected)} was expected, {_show(came)} came."
-    if any(
-        isinstance(value, Tensor) and not torch.equal(value, before) for value, before in zip(given, case, strict=True)
-    ):
-        return f"{tried} the values are right, but the input was changed on the way."
-    return None
+def _remember(name: str, code: str, state: State, mistake: str) -> int:
+    """Write it down; how many different versions were wrong so far?"""
+    record, mark = progress.record(name), workbook.mark_of(code)
+    attempts = record.attempts if state != "not yet" or mark in record.attempts else [*record.attempts, mark]
+    changed: Any = msgspec.structs.replace(record, state=state, code=mark, attempts=attempts, mistake=mistake)
+    if not child.inside:
+        progress.save(name, changed)
+    return len(attempts)
 
 
-def _copy(case: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(value.clone() if isinstance(value, Tensor) else value for value in case)
+def state_of(name: str) -> State:
+    """What is known of an exercise; where its code has changed since, it is checked now."""
+    code, record = workbook.code_of(name), progress.record(name)
+    if code is None:
+        return "not started"
+    if record.code == workbook.mark_of(code) and record.state in ("not yet", "borrowed", "correct"):
+        return record.state  # type: ignore[return-value]
+    return "not yet" if child.inside else judge(EXERCISES[name]).state
 
 
-def _show(value: Tensor) -> str:
-    if value.numel() > 12:
-        return f"a tensor of shape {tuple(value.shape)}"
-    return str([[round(x, 2) for x in row] for row in value.tolist()] if value.ndim == 2 else value.tolist())
+def outcomes_of(exercise: Exercise, answer: Any) -> list[Outcome]:
+    """What an answer gives on all cases, here and now: for answers that are trusted."""
+    return [attempt(exercise, answer, case) for case in exercise.all_cases()]

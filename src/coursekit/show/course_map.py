@@ -1,11 +1,13 @@
 """The map of the course: a drawing of the detector, each part with the number of its lesson."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+BLUE, SOLID = "#0072B2", "#CFE3F0"
 _PARTS = {  # name: (x, y, lesson, what it gives)
     "image": (0.0, 1.0, "01", "pixels and boxes"),
     "backbone": (1.0, 1.0, "02", "feature maps"),
@@ -31,11 +33,17 @@ _ARROWS = [
 ]
 
 
-def course_map() -> Figure:
-    """The detector, part by part, with the lesson in which each is written."""
+def course_map(done: Mapping[int, tuple[int, int]] | None = None, here: int | None = None) -> Figure:
+    """The detector, part by part, with the lesson in which each is written.
+
+    Args:
+        done: lesson → how many of its exercises are the reader's own, of how many. A part that is all theirs is solid
+            and signed "yours"; the others are hatched, "reference".
+        here: the lesson to point at.
+    """
     fig = Figure(figsize=(9.6, 3.3), layout="constrained")
     axes = fig.subplots()
-    boxes = {name: _box(axes, name) for name in _PARTS}
+    boxes = {name: _box(axes, name, done, here) for name in _PARTS}
     for start, end in _ARROWS:
         (x1, y1, *_), (x2, y2, *_) = _PARTS[start], _PARTS[end]
         ends: Any = {"patchA": boxes[start], "patchB": boxes[end], "shrinkA": 0, "shrinkB": 2}
@@ -47,11 +55,21 @@ def course_map() -> Figure:
     return fig
 
 
-def _box(axes: Axes, name: str) -> FancyBboxPatch:
+def _box(axes: Axes, name: str, done: Mapping[int, tuple[int, int]] | None, here: int | None) -> FancyBboxPatch:
     x, y, lesson, gives = _PARTS[name]
-    style: Any = {"boxstyle": "round,pad=0.02", "facecolor": "white", "edgecolor": "#0072B2", "linewidth": 1.6}
+    right, exercises = (done or {}).get(int(lesson), (0, 0))
+    is_yours = done is not None and exercises > 0 and right == exercises
+    style: Any = {"boxstyle": "round,pad=0.02", "facecolor": "white", "edgecolor": BLUE, "linewidth": 1.6}
+    style |= {"facecolor": SOLID} if is_yours else {}
+    style |= {"hatch": "////", "edgecolor": "#B9C7D1"} if done is not None and not is_yours else {}
     box = FancyBboxPatch((x - 0.36, y - 0.3), 0.72, 0.6, **style)
     axes.add_patch(box)
-    axes.text(x, y + 0.09, f"{lesson} · {name}", ha="center", va="center", fontsize=9, weight="bold")
-    axes.text(x, y - 0.15, gives, ha="center", va="center", fontsize=8)
+    paper: Any = {"facecolor": style["facecolor"], "edgecolor": "none", "pad": 1.5}
+    axes.text(x, y + 0.11, f"{lesson} · {name}", ha="center", va="center", fontsize=9, weight="bold", bbox=paper)
+    words = (
+        gives if done is None else "yours" if is_yours else f"{right} of {exercises} yours" if right else "reference"
+    )
+    axes.text(x, y - 0.14, words, ha="center", va="center", fontsize=8, bbox=paper)
+    if here is not None and int(lesson) == here:
+        axes.text(x, y + 0.42, "you are here ▾", ha="center", va="bottom", fontsize=8, color=BLUE, weight="bold")
     return box

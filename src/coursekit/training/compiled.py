@@ -16,7 +16,9 @@ def compile_dense(model: nn.Module) -> list[str]:
     eager: Any = getattr(model, "dense", None)
     if eager is None:
         return [f"torch.compile: {type(model).__name__} has no dense part; it runs as it is."]
-    compiled = torch.compile(eager)
+    # With shapes that vary, the symbols of "same" padding keep the compiler busy for longer than any training takes:
+    # so one compilation for each shape of a batch, and the loader makes few of them.
+    compiled = torch.compile(eager, dynamic=False)
 
     def dense(batch: Tensor) -> Any:
         try:

@@ -1,6 +1,8 @@
 """A run's folder: what was trained, on what, how, and the weights."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from safetensors import SafetensorError
@@ -20,6 +22,9 @@ from coursekit.training.settings import Settings
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
+Parts = Mapping[str, Callable[..., Any]]
+
+
 class DetectorConfig(msgspec.Struct, frozen=True):
     """What `build_detector` was called with."""
 
@@ -30,19 +35,25 @@ class DetectorConfig(msgspec.Struct, frozen=True):
     hidden: int = 256
     frozen_stages: int = 3
 
-    def build(self, *, pretrained: bool) -> nn.Module:
-        """The detector, with ImageNet weights or random ones."""
-        return build_detector(**msgspec.structs.asdict(self), pretrained=pretrained)
+    def build(self, *, pretrained: bool, parts: Parts | None = None) -> nn.Module:
+        """The detector, with ImageNet weights or random ones, and with parts of one's own."""
+        return build_detector(**msgspec.structs.asdict(self), pretrained=pretrained, parts=parts)
 
 
 class RunConfig(msgspec.Struct, frozen=True):
-    """A run's `config.json`. `overfit` is the number of images it was trained and scored on, where it was that."""
+    """A run's `config.json`.
+
+    `overfit` is the number of images it was trained and scored on, where it was that. `workbook` is the folder that
+    parts were taken from, `parts` which those are.
+    """
 
     data: str
     categories: list[Category]
     detector: DetectorConfig
     settings: Settings
     overfit: int | None = None
+    workbook: str | None = None
+    parts: list[str] = []
     version: str = __version__
 
 
@@ -76,8 +87,12 @@ def load_config(folder: Path) -> RunConfig:
         raise DataError(f"{folder / CONFIG}: damaged ({error}). Train again, or fetch the run again.") from None
 
 
-def load_run(folder: Path) -> tuple[nn.Module, RunConfig]:
+def load_run(folder: Path, parts_of: Callable[[RunConfig], Parts] | None = None) -> tuple[nn.Module, RunConfig]:
     """The trained detector of a run, in eval mode, and its configuration.
+
+    Args:
+        folder: of the run.
+        parts_of: gives the parts that are not the course's, from the run's configuration.
 
     Raises:
         DataError: there is no run, or a file of it is damaged or does not fit.
@@ -85,7 +100,7 @@ def load_run(folder: Path) -> tuple[nn.Module, RunConfig]:
     config = load_config(folder)
     if not (folder / WEIGHTS).is_file() and (folder / LAST).is_file():
         raise DataError(f"{folder}: the training has not ended. Go on with it: coursekit train … --resume")
-    model = config.detector.build(pretrained=False)
+    model = config.detector.build(pretrained=False, parts=parts_of(config) if parts_of and config.parts else None)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -1,0 +1,97 @@
+"""`catch("nms", …)`: do the reader's inputs tell wrong answers from right ones?"""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+from coursekit.errors import SettingError
+from coursekit.lessons.compare import given, problem
+from coursekit.lessons.exercise import Case, Exercise, Mistake
+from coursekit.lessons.judge import find
+from coursekit.lessons.outcome import attempt
+
+
+@dataclass(frozen=True)
+class Caught:
+    """How many wrong answers some inputs caught, and a case that the first of those that got through fails on."""
+
+    caught: list[str]
+    through: list[str]
+    look: str
+
+    def __str__(self) -> str:
+        whole = len(self.caught) + len(self.through)
+        text = f"{len(self.caught)} of {whole} caught"
+        if not self.through:
+            return f"{text}: not one got through."
+        return f"{text}; got through: {'; '.join(self.through)}.\nLook at this case: {self.look}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        marks = [("✓ caught", one) for one in self.caught] + [("✗ got through", one) for one in self.through]
+        rows = "".join(f"<tr><td>{mark}</td><td>{html.escape(words)}</td></tr>" for mark, words in marks)
+        look = f"<div>Look at this case: <code>{html.escape(self.look)}</code></div>" if self.look else ""
+        head = "<tr><th></th><th>an answer in which …</th></tr>"
+        return f"<b>{len(self.caught)} of {len(marks)} caught</b><table>{head}{rows}</table>{look}"
+
+
+def catch(name: str, *inputs: tuple[Any, ...]) -> Caught:
+    """Run inputs against the wrong answers that the lesson brings along.
+
+    Args:
+        name: of the exercise.
+        inputs: each a tuple of arguments, as in `catch("nms", (boxes, scores, 0.5), (others, scores, 0.5))`.
+
+    Raises:
+        SettingError: there is no such exercise, it brings no wrong answers, or the course's own answer can't take the
+            inputs.
+    """
+    exercise = find(name)
+    if not exercise.mistakes:
+        raise SettingError(f"catch: {name} brings no wrong answers.")
+    cases = [_case(exercise, args) for args in inputs]
+    caught: list[Mistake] = []
+    through: list[Mistake] = []
+    for mistake in exercise.mistakes:
+        (caught if any(fails(exercise, mistake, case) for case in cases) else through).append(mistake)
+    look = _telling(exercise, through[0]) if through else ""
+    return Caught([one.words for one in caught], [one.words for one in through], look)
+
+
+def fails(exercise: Exercise, mistake: Mistake, case: Case) -> bool:
+    """Whether a wrong answer gives something else than the reference, or changes its arguments."""
+    meant = attempt(exercise, exercise.reference, case)
+    assert meant.came is not None
+    assert meant.given is not None
+    return problem(attempt(exercise, mistake.answer, case), meant.came, meant.given, exercise.tolerance) is not None
+
+
+def _case(exercise: Exercise, args: Any) -> Case:
+    if not isinstance(args, tuple):
+        raise SettingError(f"catch: each input is a tuple of arguments, such as ({_names(exercise)}).")
+    case = Case("yours", args)
+    outcome = attempt(exercise, exercise.reference, case)
+    if outcome.raised:
+        raise SettingError(
+            f"catch: the course's {exercise.name} can't take ({given(_parameters(exercise), args)}): {outcome.raised}"
+        )
+    return case
+
+
+def _telling(exercise: Exercise, mistake: Mistake) -> str:
+    """The smallest of the check's cases that a wrong answer fails on."""
+    names = _parameters(exercise)
+    failed = [case for case in exercise.all_cases() if fails(exercise, mistake, case)]
+    case = min(failed, key=lambda one: len(given(names, one.args)))
+    return f"{case.words}: {given(names, case.args)}"
+
+
+def _parameters(exercise: Exercise) -> Sequence[str]:
+    return list(signature(exercise.reference).parameters)
+
+
+def _names(exercise: Exercise) -> str:
+    return ", ".join(_parameters(exercise))
