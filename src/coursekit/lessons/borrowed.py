@@ -13,8 +13,8 @@ def borrowed_from(exercise: Exercise, code: str) -> str | None:
     """
     tree = ast.parse(code)
     names = _imported(tree)
-    for node in ast.walk(tree):
-        dotted = _dotted(node, names)
+    used = [names.get(exercise.name), *(_dotted(node, names) for node in ast.walk(tree))]
+    for dotted in used:
         if dotted and _same(dotted, exercise):
             return dotted
     return None

@@ -75,7 +75,7 @@ def parts_of(folder: Path, reference_for: Collection[str] = ()) -> list[Part]:
     names = [_exercise_of(name) for name in PARTS]
     for name in reference_for:
         if name not in names:
-            raise SettingError(f"--reference {name}: no such part; the nearest is {nearest(name, names)!r}.")
+            raise SettingError(f"--reference {name}: no such part{nearest(name, names)}. They are: {', '.join(names)}.")
     return [_part(name, name in reference_for) for name in names]
 
 

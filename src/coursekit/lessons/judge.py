@@ -91,7 +91,7 @@ def find(name: str) -> Exercise:
         SettingError: there is none of that name.
     """
     if name not in EXERCISES:
-        raise SettingError(f"There is no exercise {name!r}; the nearest is {nearest(name, EXERCISES)!r}.")
+        raise SettingError(f"There is no exercise {name!r}{nearest(name, EXERCISES)}.")
     return EXERCISES[name]
 
 

@@ -1,0 +1,77 @@
+import builtins
+import sys
+
+import pytest
+import torch
+
+from coursekit.show import anchor_picture, explore, explore_anchors, explore_nms, nms_picture
+
+IMAGE = torch.zeros(3, 60, 80, dtype=torch.uint8)
+BOXES = torch.tensor([[0.0, 0, 20, 20], [2, 0, 22, 20], [40, 30, 60, 50]])
+SCORES = torch.tensor([0.9, 0.8, 0.4])
+
+
+def test_a_slider_changes_the_picture():
+    widget = explore_nms(IMAGE, BOXES, SCORES)
+    least, overlap, picture = widget.children
+    assert "3 boxes with a score of 0.3 or more: 2 kept, 1 dropped" in picture.value
+    before = picture.value
+    least.value = 0.5
+    assert "2 boxes with a score of 0.5 or more: 1 kept, 1 dropped" in picture.value
+    assert picture.value != before
+    overlap.value = 0.95
+    assert "2 kept, 0 dropped at an IoU above 0.95" in picture.value
+
+
+def test_ones_own_function_is_explored():
+    widget = explore_nms(IMAGE, BOXES, SCORES, nms=lambda boxes, scores, threshold: torch.tensor([0]))
+    assert "1 kept" in widget.children[-1].value
+
+
+def test_anchors_and_their_matches():
+    anchors = torch.tensor([[0.0, 0, 20, 20], [1, 0, 21, 20], [8, 0, 28, 20], [70, 50, 80, 60]])
+    widget = explore_anchors(IMAGE, BOXES[:1], anchors)
+    assert "1 objects: 2 anchors match, 1 are ignored, 1 are background" in widget.children[-1].value
+    widget.children[0].value = 0.95
+    assert "1 anchors match, 2 are ignored" in widget.children[-1].value
+
+
+def test_an_object_without_an_anchor_is_counted():
+    _, alt = anchor_picture(IMAGE, BOXES, BOXES[:1] + 1, 0.7, 0.3)
+    assert "2 objects have no anchor" in alt
+
+
+def test_nothing_sure_enough_is_a_picture_too():
+    assert "0 boxes" in nms_picture(IMAGE, BOXES, SCORES, 1.0, 0.5)[1]
+
+
+def test_whole_numbers_make_a_slider_of_whole_numbers():
+    seen = []
+
+    def draw(step):
+        seen.append(step)
+        return nms_picture(IMAGE, BOXES, SCORES, 0.1, 0.5)
+
+    explore(draw, step=(0, 4, 1, 2)).children[0].value = 3
+    assert seen == [2, 3]
+    assert all(isinstance(one, int) for one in seen)
+
+
+def test_without_widgets_the_picture_is_shown(monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipywidgets", raising=False)
+    real = builtins.__import__
+
+    def refuse(name, *args):
+        if name == "ipywidgets":
+            raise ImportError(name)
+        return real(name, *args)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    assert explore_nms(IMAGE, BOXES, SCORES) is None
+
+
+@pytest.mark.parametrize("kind", ["kept solid, dropped dashed"])
+def test_no_meaning_by_colour_alone(kind):
+    fig, _ = nms_picture(IMAGE, BOXES, SCORES, 0.1, 0.5)
+    assert kind in fig.axes[0].get_title()
+    assert {patch.get_linestyle() for patch in fig.axes[0].patches} == {"solid", "dashed"}
