@@ -3,7 +3,7 @@ import json
 import pytest
 from answers import IOU
 
-from coursekit.lessons import hints, journal, progress, workbook
+from coursekit.lessons import hints, journals, progress, workbook
 from coursekit.lessons.judge import check, state_of
 from coursekit.lessons.status import status
 
@@ -60,14 +60,14 @@ def test_a_check_keeps_the_hints():
 
 
 def test_the_journal_is_kept(tmp_path):
-    journal.write("03", asked="what is a stride?", kept="nothing")
-    form = journal.form("03")
+    journals.write("03", asked="what is a stride?", kept="nothing")
+    form = journals.form("03")
     fields = [one for one in form.children if hasattr(one, "placeholder") and "Textarea" in type(one).__name__]
     fields[1].value = "a step"
     form.children[-2].click()
-    assert [one.asked for one in journal.entries()] == ["what is a stride?", ""]
-    assert journal.entries()[1].answered == "a step"
+    assert [one.asked for one in journals.entries()] == ["what is a stride?", ""]
+    assert journals.entries()[1].answered == "a step"
     assert fields[1].value == ""
     assert "2 entries" in form.children[-1].value
     form.children[-2].click()  # nothing filled in
-    assert len(journal.entries()) == 2
+    assert len(journals.entries()) == 2

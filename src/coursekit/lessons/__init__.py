@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["catch", "check", "hint", "journal", "length", "lesson_map", "reference"]
+__all__ = ["catch", "check", "examine", "hint", "journal", "length", "lesson_map", "reference"]
 
 
 def __getattr__(name: str) -> Any:

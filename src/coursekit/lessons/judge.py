@@ -131,6 +131,15 @@ def judge(exercise: Exercise) -> Verdict:
     return verdict if attempts > 1 else replace(verdict, likely="")
 
 
+def examine(exercise: Exercise, answer: Any) -> Verdict:
+    """The verdict on a function that is at hand, tried here and now; nothing is remembered."""
+    trial = child.Trial(outcomes_of(exercise, answer), ended="well")
+    found = first_problem(exercise, trial)
+    if found is None:
+        return Verdict(exercise.name, "correct", "")
+    return Verdict(exercise.name, "not yet", "", found, likely_mistake(exercise, trial.outcomes) or "")
+
+
 def first_problem(exercise: Exercise, trial: child.Trial) -> Problem | None:
     """The smallest case on which an answer fails, with what came and what was expected."""
     cases, names = exercise.all_cases(), list(signature(exercise.reference).parameters)

@@ -4,8 +4,10 @@ import os
 
 LENGTHS = {  # name: (in full, short)
     "first detector, images": (240, 16),
-    "first detector, epochs": (3, 1),
+    "first detector, epochs": (5, 1),
     "first score, images": (120, 12),
+    "01 images to time": (120, 24),
+    "01 images to train on": (32, 8),
 }
 
 

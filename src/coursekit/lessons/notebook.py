@@ -5,8 +5,7 @@ from typing import Any
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from coursekit.lessons import catching, downstream, hints, workbook
-from coursekit.lessons import journal as journals
+from coursekit.lessons import catching, downstream, hints, journals, workbook
 from coursekit.lessons import judge as checks
 from coursekit.lessons.course import AI_LADDER
 from coursekit.lessons.exercises import EXERCISES
@@ -26,6 +25,11 @@ def check(name: str) -> Verdict:
         if verdict.state in ("not started", "not yet"):
             display(_hint_button(name))
     return verdict
+
+
+def examine(name: str, answer: Any) -> Verdict:
+    """What a check would say of any function, without keeping it: to try one out, or to see a mistake."""
+    return checks.examine(checks.find(name), answer)
 
 
 def hint(name: str) -> None:
