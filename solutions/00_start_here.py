@@ -138,8 +138,8 @@ show.draw_boxes(left, its_image, wrong, [f"{name}?"], title="xywh taken for xyxy
 show.draw_boxes(right, its_image, meant, [name], title="two corners")
 show.figure(
     fig,
-    alt="The same scene twice. Left, width and height were taken for a corner, and the box misses the object; "
-    "right, it encloses it.",
+    alt="The same scene twice. Left, width and height were taken for a corner, and the box misses "
+    "the object; right, it encloses it.",
 )
 
 # %% [markdown]

@@ -242,11 +242,15 @@ def lessons_build(
 
 @lessons_app.command("copy")
 def lessons_copy(folder: Annotated[Path, typer.Argument(help="Where you work, such as `work`.")]) -> None:
-    """Copy the lessons into a folder. What is there already stays as it is."""
+    """Copy the lessons into a folder. What you have worked on stays as it is; a newer version comes beside it."""
     from coursekit.lessons.copy import copy_lessons
 
-    copied, kept = copy_lessons(folder)
-    print(f"{folder}: {len(copied)} new, {len(kept)} already there and left alone.")
+    done = copy_lessons(folder)
+    print(f"{folder}: {len(done.new)} new, {len(done.kept)} already there and left alone.")
+    for path in done.replaced:
+        print(f"{path}: the newer version; you had not changed the old one.")
+    for path in done.beside:
+        print(f"{path}: the newer version, beside yours.")
 
 
 @lessons_app.command("run")

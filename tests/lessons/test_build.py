@@ -1,17 +1,20 @@
 import json
+import subprocess
+import sys
 
 import nbformat
 import pytest
 
 from coursekit.errors import CourseError
-from coursekit.lessons.build import BEGIN, END, build
+from coursekit.lessons.build import BEGIN, END, build, known_exercises
+from coursekit.lessons.exercises import EXERCISES
 
 LESSON = f'''# %% [markdown]
 # # A lesson
 
 # %%
-# %%exercise double
-def double(x):
+# %%exercise nms
+def nms(x):
     """Twice x."""
     {BEGIN}
     twice_the_value_of_x = 2 * x
@@ -20,10 +23,13 @@ def double(x):
 
 
 # %%
-print(double(2))
+check("nms")
 
 # %%
-print(double(2))
+print(nms(2))
+
+# %%
+print(nms(2))
 '''
 
 
@@ -46,10 +52,10 @@ def test_two_notebooks_from_one_source(root):
         nbformat.validate(nbformat.from_dict(notebook))
         assert all(not cell.get("outputs") for cell in notebook["cells"])
     code = "".join(open_["cells"][1]["source"])
-    assert code.startswith("%%exercise double\n")
-    assert code.endswith('    raise NotImplementedError("double: your code here")')
+    assert code.startswith("%%exercise nms\n")
+    assert code.endswith('    raise NotImplementedError("nms: your code here")')
     assert "".join(solved["cells"][1]["source"]).endswith(END)
-    assert open_["cells"][1]["id"] == "double"
+    assert open_["cells"][1]["id"] == "nms"
     assert open_["cells"][1]["metadata"]["nbgrader"]["schema_version"] == 3
 
 
@@ -91,7 +97,15 @@ def test_a_notebook_without_a_source_is_named_and_removed(root):
 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
-    [(f"    {END}\n", "", "without"), (f"    {BEGIN}\n", "", "can't stand"), ("print(double(2))\n\n", LESSON, "twice")],
+    [
+        (f"    {END}\n", "", "without"),
+        (f"    {BEGIN}\n", "", "can't stand"),
+        ("print(nms(2))\n\n", LESSON, "twice"),
+        ("# %%exercise nms", "# %%exercise nsm", "no check and no hints"),
+        ('check("nms")', "pass", "no cell after nms"),
+        ("print(nms(2))", "twice_the_value_of_x = 2 * x", "stands in the student's version"),
+        (f"    {BEGIN}\n    twice_the_value_of_x = 2 * x\n", "", "can't stand"),
+    ],
 )
 def test_a_wrong_source_is_refused(root, old, new, words):
     source = root / "solutions" / "00_a.py"
@@ -100,3 +114,13 @@ def test_a_wrong_source_is_refused(root, old, new, words):
         build(root)
     assert "00_a.py" in str(caught.value)
     assert not list((root / "course").iterdir())
+
+
+def test_known_exercises_are_those_of_the_engine():
+    assert known_exercises() == set(EXERCISES)
+
+
+def test_building_is_quick():
+    code = "import sys; from coursekit.lessons.build import build; build(check=True); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() in ("False", ""), done.stderr  # torch alone would take seconds

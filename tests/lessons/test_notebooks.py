@@ -47,14 +47,20 @@ def test_every_figure_has_an_alt_text_and_every_axis_a_label(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_an_exercise_is_followed_by_its_check_and_three_hints(path):
+def test_an_exercise_is_followed_by_its_check(path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     texts = ["".join(cell["source"]) for cell in cells]
     for position, text in enumerate(texts):
         if text.startswith("%%exercise"):
             name = text.split()[1]
-            assert f'check("{name}")' in texts[position + 1]
-            assert texts[position + 2].count("<summary>Hint") == 3
+            assert texts[position + 1] == f'check("{name}")'
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_map_opens_it_and_the_journal_is_at_hand(path):
+    codes = _cells(path, "code")
+    assert f"lesson_map({int(path.name[:2])})" in codes[0]
+    assert any(code.startswith(f'journal("{path.name[:2]}")') for code in codes)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

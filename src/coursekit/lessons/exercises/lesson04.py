@@ -20,6 +20,12 @@ def _match_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("a box just like the first anchor", ROW, xyxy((0, 0, 10, 10)))
     yield case("an anchor in the ignored band: IoU 0.5", xyxy((0, 0, 10, 10), (0, 0, 10, 5)), xyxy((0, 0, 10, 10)))
     yield case("an IoU that is exactly `high`", xyxy((0, 0, 10, 5), (0, 0, 10, 10)), xyxy((0, 0, 10, 10)), 0.5, 0.3)
+    yield case(
+        "two anchors that are good enough: IoU 1 and 0.8", xyxy((0, 0, 10, 10), (0, 0, 10, 8)), xyxy((0, 0, 10, 10))
+    )
+    yield case(
+        "an IoU that is exactly `high`, best ones not kept", xyxy((0, 0, 10, 5)), xyxy((0, 0, 10, 10)), 0.5, 0.3, False
+    )
     yield case("an IoU that is exactly `low`", xyxy((0, 0, 10, 5), (0, 0, 10, 10)), xyxy((0, 0, 10, 10)), 0.7, 0.5)
     yield case("no box in the image", ROW, torch.empty(0, 4))
     yield case("a small box, whose best anchor is far below `high`", ROW, xyxy((2, 2, 4, 4)))

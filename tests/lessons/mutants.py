@@ -1,0 +1,58 @@
+"""Small changes to a function's source, one at a time: what a check must notice, or what does not matter."""
+
+import ast
+import copy
+import inspect
+import sys
+import textwrap
+
+SWAPPED = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Lt: ast.LtE, ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+    ast.Is: ast.IsNot, ast.MatMult: ast.Mult,
+}  # fmt: skip
+NAMES = {
+    "maximum": "minimum", "minimum": "maximum", "max": "min", "min": "max", "amax": "amin", "any": "all", "all": "any",
+    "sum": "mean", "mean": "sum", "prod": "sum", "zeros": "ones", "ones": "zeros", "log": "exp", "triu": "tril",
+    "zeros_like": "ones_like",
+}  # fmt: skip
+
+
+def mutants(function):
+    """(what was changed, the changed function), for each place that can be changed."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    for place, node in enumerate(ast.walk(tree)):
+        for words, change in _changes(node):
+            changed = copy.deepcopy(tree)
+            change(list(ast.walk(changed))[place])
+            yield f"line {getattr(node, 'lineno', 0)}: {words}", _compiled(changed, function)
+
+
+def _changes(node):
+    for field in ("op",):
+        kind = type(getattr(node, field, None))
+        if kind in SWAPPED:
+            yield (
+                f"{kind.__name__} → {SWAPPED[kind].__name__}",
+                lambda one, f=field, k=kind: setattr(one, f, SWAPPED[k]()),
+            )
+    if isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPPED:
+        kind = type(node.ops[0])
+        yield f"{kind.__name__} → {SWAPPED[kind].__name__}", lambda one: one.ops.__setitem__(0, SWAPPED[kind]())
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        for value in {node.value + 1, -node.value} - {node.value}:
+            yield f"{node.value} → {value}", lambda one, v=value: setattr(one, "value", v)
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield f"{node.value} → {not node.value}", lambda one: setattr(one, "value", not one.value)
+    if isinstance(node, ast.Attribute) and node.attr in NAMES:
+        yield f"{node.attr} → {NAMES[node.attr]}", lambda one: setattr(one, "attr", NAMES[one.attr])
+    if isinstance(node, ast.UnaryOp):
+        yield "no sign", lambda one: setattr(one, "op", ast.UAdd() if isinstance(one.op, ast.USub) else ast.UAdd())
+    if isinstance(node, ast.Call) and node.keywords:
+        yield f"without {node.keywords[0].arg}=", lambda one: one.keywords.pop(0)
+
+
+def _compiled(tree, function):
+    names = dict(vars(sys.modules[function.__module__]))
+    exec(compile(ast.fix_missing_locations(tree), "<mutant>", "exec"), names)
+    return names[function.__name__]
