@@ -293,7 +293,7 @@ def lessons_status(
         return
     table = Table("lesson", "exercises", "minutes", "of exercises left", "hints")
     for one in lessons:
-        states = "  ".join(f"{SIGNS[state]} {name}" for name, state in one.states.items())
+        states = "  ".join(f"{SIGNS[state]}\u00a0{name}" for name, state in one.states.items())
         hints = f"{one.hints}{f', seen: {one.seen}' if one.seen else ''}"
         table.add_row(f"{one.number:02} {one.title}", states, str(one.minutes), str(one.left), hints)
     Console().print(table)

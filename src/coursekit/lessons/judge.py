@@ -36,7 +36,7 @@ class Verdict:
         exercise: its name.
         state: the same in a word.
         message: the same in a sentence.
-        problem: the smallest case on which the answer fails.
+        problem: the simplest case on which the answer fails.
         likely: which mistake that looks like.
         printed: what the answer printed on the way.
         whose: what the name stands for from now on.
@@ -111,7 +111,7 @@ def check(name: str) -> Verdict:
 def judge(exercise: Exercise) -> Verdict:
     """The verdict on what the workbook holds for an exercise, written into the progress."""
     name, code = exercise.name, workbook.code_of(exercise.name)
-    reference = f"{name} now stands for the course's."
+    reference = f"{name} stands for the course's."
     if code is None:
         return Verdict(name, "not started", "Write yours whenever you like.", whose=reference)
     trial = child.try_answer(name)
@@ -123,11 +123,11 @@ def judge(exercise: Exercise) -> Verdict:
         _remember(name, code, "borrowed" if lender else "correct", "")
         if lender:
             say = f"It gives the right values, and it is {lender}. It runs on, and is not counted as yours."
-            return Verdict(name, "borrowed", say, printed=trial.printed, whose=f"{name} now stands for it.")
+            return Verdict(name, "borrowed", say, printed=trial.printed, whose=f"{name} stands for it.")
         return Verdict(name, "correct", "", printed=trial.printed, whose=f"From here on, {name} is yours.")
     likely = likely_mistake(exercise, trial.outcomes) or ""
     attempts = _remember(name, code, "not yet", likely)
-    verdict = Verdict(name, "not yet", "", found, likely, trial.printed, f"Until it is right: {reference}")
+    verdict = Verdict(name, "not yet", "", found, likely, trial.printed, f"Until it is right, {reference}")
     return verdict if attempts > 1 else replace(verdict, likely="")
 
 
@@ -141,11 +141,10 @@ def examine(exercise: Exercise, answer: Any) -> Verdict:
 
 
 def first_problem(exercise: Exercise, trial: child.Trial) -> Problem | None:
-    """The smallest case on which an answer fails, with what came and what was expected."""
+    """The first case on which an answer fails (they go from simple to large), with what came and what was expected."""
     cases, names = exercise.all_cases(), list(signature(exercise.reference).parameters)
     if trial.problem and trial.ended == "well":
         return Problem("running the cell", trial.problem, "")
-    problems: list[tuple[int, Problem]] = []
     for case, outcome in zip(cases, trial.outcomes, strict=False):
         meant = attempt(exercise, exercise.reference, case)
         assert meant.came is not None, meant.raised
@@ -153,9 +152,7 @@ def first_problem(exercise: Exercise, trial: child.Trial) -> Problem | None:
         if found := problem(outcome, meant.came, meant.given, exercise.tolerance):
             args = given(names, case.args)
             tried = f"{case.words}: {args}" if len(args) < 400 else case.words
-            problems.append((len(args), Problem(tried, *found)))
-    if problems:
-        return min(problems, key=lambda one: one[0])[1]
+            return Problem(tried, *found)
     if trial.ended == "well":
         return None
     stuck = cases[min(len(trial.outcomes), len(cases) - 1)]

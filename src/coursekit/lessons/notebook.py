@@ -59,7 +59,7 @@ def lesson_map(lesson: int) -> None:
     here = lessons[lesson]
     parts = "   ".join(f"{SIGNS[state]} {name}" for name, state in here.states.items())
     print(f"Lesson {lesson:02}, about {here.minutes} minutes; {here.left} of them are exercises still to do.")
-    print(f"{parts or 'no exercises'}   ({here.hints} hints opened)")
+    print(f"{parts or 'no exercises'}   (hints opened: {here.hints})")
     print(f"AI assistants here: {AI_LADDER[lesson]}.")
 
 
