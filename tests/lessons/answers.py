@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import re
+import sys
 from pathlib import Path
 
 from coursekit.lessons import workbook
@@ -27,6 +28,7 @@ def answers(name):
         return {}
     spec = importlib.util.spec_from_file_location(f"mistakes_{name}", MISTAKES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # inspect looks a class's module up
     spec.loader.exec_module(module)
     return {key: one for key, one in vars(module).items() if key.startswith(("wrong_", "right_"))}
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 
 def xywh_to_xyxy(boxes: Tensor) -> Tensor:
@@ -43,6 +44,25 @@ def flip_with_boxes(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     width = image.shape[-1]
     x1, y1, x2, y2 = boxes.unbind(-1)
     return image.flip(-1), torch.stack([width - x2, y1, width - x1, y2], dim=-1)
+
+
+def resize_with_boxes(image: Tensor, boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Resize an image to a given size, and its boxes with it.
+
+    Args:
+        image: (C, H, W) uint8 or float, on the CPU.
+        boxes: (N, 4) xyxy in pixels of the image, float.
+        size: height and width wanted. The two directions may be scaled differently: sizes are whole numbers.
+
+    Returns:
+        The image, (C, *size) of the same dtype, bilinear with antialiasing, and the boxes in pixels of it, not rounded.
+
+    >>> resize_with_boxes(torch.zeros(3, 100, 200), torch.tensor([[20., 10., 40., 30.]]), (50, 50))[1]
+    tensor([[ 5.,  5., 10., 15.]])
+    """
+    y_scale, x_scale = size[0] / image.shape[1], size[1] / image.shape[2]
+    resized = interpolate(image[None], size, mode="bilinear", antialias=True)[0]
+    return resized, boxes * boxes.new_tensor([x_scale, y_scale, x_scale, y_scale])
 
 
 def clean_boxes(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,18 @@ LENGTHS = {  # name: (in full, short)
     "first detector, images": (240, 16),
     "first detector, epochs": (5, 1),
     "first score, images": (120, 12),
+    "02 scenes for crops": (240, 20),
+    "02 steps from scratch and not": (40, 2),
+    "02 head, epochs": (30, 3),
+    "02 steps with two crops": (80, 2),
+    "02 backbones and sizes": (3, 1),
+    "02 pixels of noise": (1024, 384),
     "01 images to time": (120, 24),
     "01 images to train on": (32, 8),
+    "03 images to train on": (240, 8),
+    "03 images to test on": (120, 8),
+    "03 epochs": (4, 1),
+    "03 seeds": (3, 2),
 }
 
 
