@@ -26,6 +26,7 @@ def answers(name):
     """The functions and classes of a file of tests/mistakes, by name."""
     if not (MISTAKES / f"{name}.py").exists():
         return {}
+    workbook.begin()  # some answers use earlier ones: `from my_detector import …`
     spec = importlib.util.spec_from_file_location(f"mistakes_{name}", MISTAKES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # inspect looks a class's module up
