@@ -570,3 +570,14 @@ journal("00")
 # 2015, section 3 · M. Everingham et al., *The PASCAL Visual Object Classes Challenge*, 2010, section 4.2, on average precision.
 #
 # *The drawings are made of emojis designed by [OpenMoji](https://openmoji.org), the open-source emoji and icon project. Licence: CC BY-SA 4.0.*
+
+# %% [markdown] tags=["instructor"]
+# ## For instructors
+#
+# **Minutes.** 60, of which 20 writing. Who is new to PyTorch needs 15 more at `box_iou`: the new axis is the hurdle, not the geometry.
+#
+# **What people get wrong.** `xywh_to_xyxy`: `boxes[:, 2]`, which a single box breaks; writing into the argument. `box_iou`: the area clamped in
+# place of each side (right on most pairs); 0 / 0; `first` and `second` compared pair by pair. The check names each from the second attempt on.
+#
+# **Questions to ask.** Why is IoU not simply the shared area over the true box? What would a detector that returns the whole image for every object
+# score? Why do we look at scenes that it was not trained on? Let two people compare their journals.

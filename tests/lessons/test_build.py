@@ -116,6 +116,14 @@ def test_a_wrong_source_is_refused(root, old, new, words):
     assert not list((root / "course").iterdir())
 
 
+def test_notes_for_instructors_are_in_their_version_only(root):
+    source = root / "solutions" / "00_a.py"
+    source.write_text(f'{source.read_text()}\n# %% [markdown] tags=["instructor"]\n# Ask them why.\n')
+    build(root)
+    assert "Ask them why." in (root / "solutions" / "00_a.ipynb").read_text()
+    assert "Ask them why." not in (root / "course" / "00_a.ipynb").read_text()
+
+
 def test_known_exercises_are_those_of_the_engine():
     assert known_exercises() == set(EXERCISES)
 

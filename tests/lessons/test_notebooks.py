@@ -42,8 +42,8 @@ def test_every_figure_has_an_alt_text_and_every_axis_a_label(path):
     for code in _cells(path, "code"):
         assert code.count("show.figure(") == code.count("alt="), code
         assert "plt.show" not in code
-        if ".plot(" in code or ".step(" in code or ".barh(" in code:
-            assert "xlabel" in code, code
+        if "Figure(" in code and re.search(r"\b(axes|left|right)\.(plot|step|barh?|hist)\(", code):
+            assert "label" in code, code
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

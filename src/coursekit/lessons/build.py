@@ -14,6 +14,7 @@ from coursekit.errors import CourseError, SettingError
 from coursekit.files import new_file
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+INSTRUCTOR = "instructor"
 LEAKS_FROM = 25  # characters
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 Notebook = dict[str, Any]
@@ -135,7 +136,7 @@ def exercise_of(code: str) -> str | None:
 
 
 def _plain_cell(cell: Notebook, seen: Counter[str]) -> Notebook:
-    text = "".join(cell["source"])
+    text = "".join(cell["source"]).strip("\n")
     exercise = exercise_of(text) if cell["cell_type"] == "code" else None
     tags = cell["metadata"].get("tags", [])
     metadata: Notebook = {"tags": tags} if tags else {}
@@ -159,10 +160,11 @@ def _cell_id(text: str, seen: Counter[str]) -> str:
 
 
 def without_solutions(notebook: Notebook, source: Path) -> Notebook:
-    """The student's version."""
+    """The student's version: without what is between the markers, and without cells that are tagged "instructor"."""
     cells = [
         cell | {"source": _strip(cell["source"], source)} if cell["cell_type"] == "code" else cell
         for cell in notebook["cells"]
+        if INSTRUCTOR not in cell["metadata"].get("tags", [])
     ]
     return notebook | {"cells": cells}
 

@@ -18,6 +18,13 @@ LENGTHS = {  # name: (in full, short)
     "03 images to test on": (120, 8),
     "03 epochs": (4, 1),
     "03 seeds": (3, 2),
+    "06 images to train on": (160, 8),
+    "06 images to test on": (80, 8),
+    "06 epochs": (8, 2),
+    "04 scenes to match": (240, 40),
+    "04 images to train on": (120, 8),
+    "04 images to test on": (60, 8),
+    "04 epochs": (6, 1),
 }
 
 
