@@ -25,6 +25,17 @@ LENGTHS = {  # name: (in full, short)
     "04 images to train on": (120, 8),
     "04 images to test on": (60, 8),
     "04 epochs": (6, 1),
+    "05 boxes to suppress, most": (4000, 500),
+    "05 images to train on": (240, 16),
+    "05 images to test on": (120, 16),
+    "05 epochs": (5, 1),
+    "07 scenes to propose in": (40, 8),
+    "07 scenes for the oracle": (120, 24),
+    "07 images to know by heart": (16, 4),
+    "07 epochs to know them by heart": (28, 1),
+    "07 images to train on": (240, 8),
+    "07 epochs": (2, 1),
+    "07 images to test on": (120, 8),
 }
 
 

@@ -1,6 +1,7 @@
 """03 · The FPN."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coursekit.detector import FPN, merge_top_down
+from coursekit.detector.roi import level_for_box
 from coursekit.lessons.exercise import Answer, Case, Exercise, Mistake, case
+from coursekit.lessons.exercises.draw import boxes, xyxy
 
 
 def _merge_cases(generator: torch.Generator) -> Iterator[Case]:
@@ -200,4 +203,127 @@ PYRAMID = Exercise(
     ),
 )
 
-EXERCISES = (MERGE, PYRAMID)
+
+def _level_cases(generator: torch.Generator) -> Iterator[Case]:
+    yield case("a box of just the canonical size", xyxy((0, 0, 64, 64)), 3, 5)
+    yield case("one of half that size", xyxy((0, 0, 32, 32)), 3, 5)
+    yield case(
+        "one a pixel short of twice that size, and one of just twice", xyxy((0, 0, 127, 127), (0, 0, 128, 128)), 3, 5
+    )
+    yield case("a small box far from the corner", xyxy((200, 150, 220, 170)), 2, 5)
+    yield case("a wide box and a tall one", xyxy((0, 0, 256, 16), (0, 0, 16, 64)), 3, 5)
+    yield case("a tiny box and a huge one", xyxy((0, 0, 2, 2), (0, 0, 900, 900)), 3, 5)
+    yield case("a box of no area", xyxy((30, 30, 30, 50)), 3, 5)
+    yield case("the paper's levels and its 224", xyxy((0, 0, 100, 100), (0, 0, 224, 224), (9, 9, 600, 600)), 2, 5, 224)
+    yield case("another level for the canonical size", xyxy((0, 0, 40, 40), (0, 0, 100, 100)), 2, 7, 40, 5)
+    yield case("one level only", xyxy((0, 0, 5, 5), (0, 0, 300, 300)), 4, 4)
+    yield case("no box at all", torch.empty(0, 4), 3, 5)
+    yield case("many boxes", boxes(generator, 40, width=400), 2, 6)
+
+
+def _leveled(size: Tensor, finest: int, coarsest: int) -> Tensor:
+    """Sizes in canonical ones → levels, by the right rule for level 4."""
+    return torch.floor(4 + torch.log2(size) + 1e-6).clamp(finest, coarsest).to(torch.int64)
+
+
+def _sides(box: Tensor) -> Tensor:
+    return box[:, 2:] - box[:, :2]
+
+
+def _area_for_size(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    return _leveled(_sides(box).prod(1) / canonical_size**2, finest, coarsest) + 0 * at_level
+
+
+def _natural_log(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    level = torch.floor(at_level + torch.log(_sides(box).prod(1).sqrt() / canonical_size))
+    return level.clamp(finest, coarsest).to(torch.int64)
+
+
+def _rounded(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    level = torch.round(at_level + torch.log2(_sides(box).prod(1).sqrt() / canonical_size))
+    return level.clamp(finest, coarsest).to(torch.int64)
+
+
+def _rounded_up(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    level = torch.ceil(at_level + torch.log2(_sides(box).prod(1).sqrt() / canonical_size))
+    return level.clamp(finest, coarsest).to(torch.int64)
+
+
+def _longer_side(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    level = torch.floor(at_level + torch.log2(_sides(box).amax(1) / canonical_size) + 1e-6) if len(box) else box[:, 0]
+    return level.clamp(finest, coarsest).to(torch.int64)
+
+
+def _mean_side(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    level = torch.floor(at_level + torch.log2(_sides(box).mean(1) / canonical_size) + 1e-6)
+    return level.clamp(finest, coarsest).to(torch.int64)
+
+
+def _far_corner(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    return level_for_box(torch.cat([0 * box[:, 2:], box[:, 2:]], 1), finest, coarsest, canonical_size, at_level)
+
+
+def _upside_down(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    level = torch.floor(at_level + torch.log2(canonical_size / _sides(box).prod(1).sqrt()))
+    return level.clamp(finest, coarsest).to(torch.int64)
+
+
+def _unclamped(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    return level_for_box(box, -99, 99, canonical_size, at_level)
+
+
+def _from_zero(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    return level_for_box(box, finest, coarsest, canonical_size, at_level) - finest
+
+
+def _always_64(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    return level_for_box(box, finest, coarsest)
+
+
+def _always_224(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    return level_for_box(box, finest, coarsest, 224, at_level)
+
+
+def _fractions(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    return level_for_box(box, finest, coarsest, canonical_size, at_level).float()
+
+
+def _by_math(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+    sizes = _sides(box).prod(1).sqrt().tolist()
+    levels = [math.floor(at_level + math.log2(size / canonical_size) + 1e-6) for size in sizes]
+    return torch.tensor([min(max(level, finest), coarsest) for level in levels], dtype=torch.int64)
+
+
+LEVEL = Exercise(
+    "level_for_box",
+    lesson=3,
+    minutes=15,
+    reference=level_for_box,
+    cases=_level_cases,
+    hints=(
+        "“Wide boxes land on another level than expected.” The size of a box is one number for both sides: the side of the "
+        "square of the same area. What is it for a box of 256 × 16?",
+        "“I am off by a level here and there.” How often does the canonical size have to be doubled to reach the size of "
+        "the box? That is a logarithm to the base 2, negative for small boxes, and it is rounded down, never to the nearest.",
+        "“Nearly there.” size = (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt(); torch.floor(at_level + torch.log2(size / …)); then "
+        "clamp(finest, coarsest), then to(torch.int64). torch.log2(0) is -inf, and clamp takes care of that.",
+    ),
+    mistakes=(
+        Mistake("the square root is missing: an area grows two levels where its side grows one", _area_for_size),
+        Mistake("the logarithm is the natural one; each level doubles, so the base is 2", _natural_log),
+        Mistake("it rounds to the nearest level, not down", _rounded),
+        Mistake("it rounds up, not down", _rounded_up),
+        Mistake("it takes the longer side for the size, not the root of the area", _longer_side),
+        Mistake("it takes the mean of both sides for the size, not the root of the area", _mean_side),
+        Mistake("the far corner is taken for width and height", _far_corner),
+        Mistake("the ratio stands upside down: large boxes go to the finest level", _upside_down),
+        Mistake("nothing keeps the level between finest and coarsest", _unclamped),
+        Mistake("levels are counted from 0, not from finest", _from_zero),
+        Mistake("canonical_size and at_level are not used", _always_64),
+        Mistake("the paper's 224 is built in", _always_224),
+        Mistake("the levels are fractions (float), not whole numbers", _fractions),
+        Mistake("a box of no area crashes it: math.log2(0) raises an error", _by_math),
+    ),
+)
+
+EXERCISES = (MERGE, PYRAMID, LEVEL)
