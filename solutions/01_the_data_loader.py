@@ -96,6 +96,11 @@ show.figure(
 crowds = sum(one.get("iscrowd", 0) for one in content["annotations"])
 print(f"{len(per_image)} images, {none} of them without annotations; {crowds} crowds")
 print(f"{len(ids)} categories, with ids from {ids[0]} to {ids[-1]}: {ids[:12]} …")
+for part in ("images", "annotations", "categories"):
+    print(
+        f"one of {part}:",
+        {key: content[part][0][key] for key in sorted(content[part][0]) if key != "segmentation"},
+    )
 
 # %% [markdown]
 # Three things to see:
@@ -164,7 +169,7 @@ check("index_annotations")
 
 # %% [markdown]
 # From here on `index_annotations` is yours if it is right, and the course's if not. Here it is on the whole file, and with it an
-# image of each special kind: one with a crowd, and one with nothing. (The pixels are read by torchvision this once; next, you do
+# image of each special kind: one with a crowd, and one with nothing of our classes. (The pixels are read by torchvision this once; next, you do
 # it.)
 
 # %%
@@ -262,7 +267,8 @@ def read_image(path: Path) -> Tensor:
         (3, H, W) uint8: red, green, blue; turned upright where EXIF asks for it.
 
     Raises:
-        DataError: the file is missing, damaged, no image, or claims to be enormous.
+        DataError: the file is missing, damaged, no image, or claims to be enormous
+        (Pillow refuses that by itself, with an exception like the others).
             The message names the file and says why.
     """
     ### BEGIN SOLUTION
@@ -339,8 +345,8 @@ from torch import Tensor
 def clean_boxes(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Boxes cut at the edges of their image, without those that can't be used.
 
-    A box is dropped if a coordinate is NaN or infinite, or if nothing of it is left
-    in the image. One thinner than a pixel stays: small is not broken.
+    A box is dropped if a coordinate is NaN or infinite, if its corners are exchanged (x2 < x1),
+    or if nothing of it is left in the image. One thinner than a pixel stays: small is not broken.
 
     Args:
         boxes: (N, 4) xyxy in pixels.
@@ -529,7 +535,8 @@ print("no boxes:", tuple(nothing.shape), "→ we want", tuple(nothing.reshape(-1
 # ### Exercise 1.6 · `CocoDataset` · ●●● · 20 min
 #
 # Four methods, each of at most 12 lines: read and index once, when it is made; then the length, a sample, and its target. Use what
-# you have: `from my_detector import …` gives your functions, or the course's where yours are not right yet.
+# you have: `from my_detector import …` gives your functions, or the course's where yours are not right yet. An image's record says its
+# `file_name`, `height` and `width`; boxes are cleaned to that size.
 
 # %%
 # %%exercise CocoDataset

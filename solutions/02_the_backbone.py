@@ -143,7 +143,7 @@ print([int(value) for value in pixels.grad[0, 0]])
 # between neighbouring cells. Before the first layer, a cell is a pixel.
 #
 # In this lesson **an assistant may explain, and you write**. If you are stuck, the button under the check opens a hint; so does
-# `hint("receptive_field")`, after `from coursekit.lessons import hint`.
+# `hint("receptive_field")`.
 
 # %%
 # %%exercise receptive_field

@@ -22,10 +22,9 @@ from coursekit.lessons import catch, check, journal, length, lesson_map
 lesson_map(3)
 
 # %% [markdown]
-# **Using an AI assistant here:** it may explain, you write. Hints open with the button under a check, or with `hint("FPN")` after
-# `from coursekit.lessons import hint`.
+# **Using an AI assistant here:** it may explain, you write. Hints open with the button under a check, or with `hint("FPN")` in a cell.
 #
-# ## 3.1 · Why one map is not enough · 10 min
+# ## 3.1 · Why one map is not enough · 5 min
 #
 # Look at a small object as the three maps of the backbone see it. Each square is one cell: one list of numbers for all that is
 # in it.
@@ -109,7 +108,7 @@ show.figure(
 #
 # From the left comes what each map knows (**lateral**), from above what the wiser ones know (**top-down**).
 #
-# ## 3.2 · One step down · 20 min
+# ## 3.2 · One step down · 15 min
 #
 # Begin with the plus sign. A coarse map with two by two cells is to be added to a fine one with four by four. So each coarse cell
 # has to be said four times. By hand:
@@ -231,7 +230,7 @@ class FPN(nn.Module):
         out_channels: of every level of the pyramid.
 
     It has a 1 × 1 convolution for each map and a 3 × 3 one (padding 1) for each level, all with
-    bias, in an `nn.ModuleList`, so that the optimizer finds them.
+    bias, in two `nn.ModuleList`s, so that the optimizer finds them.
     """
 
     def __init__(self, in_channels: list[int], out_channels: int = 96) -> None:
@@ -287,7 +286,7 @@ print(f"{sum(one.numel() for one in fpn.parameters()):,} parameters")
 # %% [markdown]
 # One cell of C5 reaches all three levels, at the same place of the picture. A cell of C3 would move P3 alone.
 #
-# ## 3.4 · Who reads which level? · 20 min
+# ## 3.4 · Who reads which level? · 15 min
 #
 # Later a box will be cut out of the pyramid (lesson 06), to ask what is in it. Out of which level? Large boxes should read a
 # coarse level, small ones a fine one, and a box twice as large should go one level up. Doubling means a logarithm to the base 2
@@ -295,7 +294,7 @@ print(f"{sum(one.numel() for one in fpn.parameters()):,} parameters")
 #
 # $$k = \left\lfloor k_0 + \log_2 \frac{\sqrt{w\,h}}{s} \right\rfloor$$
 #
-# In words: a box of size $s$, the **canonical size**, reads level $k_0$, which is 4. How many doublings lie between?
+# In words: a box of size $s$, the **canonical size**, is the smallest that reads level $k_0$, which is 4. How many doublings lie between?
 
 # %%
 for size in (16, 31, 32, 63, 64, 127, 128):
@@ -322,7 +321,7 @@ def level_for_box(
     Args:
         boxes: (R, 4) xyxy in pixels, float.
         finest, coarsest: levels at hand; level k has a stride of 2^k.
-        canonical_size: √area in pixels of the boxes that read `at_level`.
+        canonical_size: the smallest √area in pixels of a box that reads `at_level`.
 
     Returns:
         (R,) int64 in finest … coarsest, both included. A box of just a limit's size reads the
@@ -366,9 +365,7 @@ for axes, canonical in zip(fig.subplots(1, 2, sharey=True), (64, 224)):
     axes.set(title=f"canonical size {canonical}", ylim=(0, 1.1))
     axes.set_ylabel("share of the objects")
     print(f"canonical size {canonical}:", ", ".join(f"{share:.0%}" for share in shares))
-show.figure(
-    fig, alt="Shares of objects on levels 3, 4, 5: spread with 64, nearly all on 3 with 224."
-)
+show.figure(fig, alt="Shares of objects on levels 3, 4, 5: spread with 64, crowded on 3 with 224.")
 
 # %% [markdown]
 # With 224, a pyramid of three levels is used as if it had one. Nothing crashes, nothing warns. Whenever you change the size of
@@ -522,7 +519,7 @@ print(f"seeds of one design lie up to {spread:.2f} apart")
 
 # %% [markdown]
 # Was it what you had expected? On these drawings, after this training, the top-down path adds **nothing**: leave it out, and
-# small objects are found just as well, or better. Having *more levels* did it. Why? Here is a guess: an emoji is known by its
+# small objects are found just as well, or better. The finer map, or having *more levels*, did it. Why? Here is a guess: an emoji is known by its
 # colours and edges, C3 sees those for itself, and what comes down from C4 and C5 is first of all one more thing to learn to
 # ignore. How would you test that guess? (More epochs; photographs; a backbone that is trained along.)
 #

@@ -22,8 +22,7 @@ lesson_map(6)
 
 # %% [markdown]
 # **Using an AI assistant here:** it may write, and you write the test. A patch of the wrong place looks like any other list
-# of numbers, so the test is the harder part. Hints open with the button under a check, or with `hint("roi_align")` after
-# `from coursekit.lessons import hint`.
+# of numbers, so the test is the harder part. Hints open with the button under a check, or with `hint("roi_align")`.
 #
 # ## 6.1 · What the head is given · 5 min
 #

@@ -47,7 +47,7 @@ def _changes(node):
     if isinstance(node, ast.Attribute) and node.attr in NAMES:
         yield f"{node.attr} → {NAMES[node.attr]}", lambda one: setattr(one, "attr", NAMES[one.attr])
     if isinstance(node, ast.UnaryOp):
-        yield "no sign", lambda one: setattr(one, "op", ast.UAdd() if isinstance(one.op, ast.USub) else ast.UAdd())
+        yield "no sign", lambda one: setattr(one, "op", ast.UAdd())
     if isinstance(node, ast.Call) and node.keywords:
         yield f"without {node.keywords[0].arg}=", lambda one: one.keywords.pop(0)
 

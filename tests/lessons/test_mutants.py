@@ -30,8 +30,14 @@ SURVIVORS: dict[str, dict[str, str]] = {
         "only where maps and layers differ in number",
     )
     | dict.fromkeys(
-        ("line 30: without stride=", "line 30: 1 → 2", "line 30: 1 → -1", "line 30: no sign", "line 30: 2 → 3")
-        + ("line 30: 2 → -2",),
+        (
+            "line 30: without stride=",
+            "line 30: 1 → 2",
+            "line 30: 1 → -1",
+            "line 30: no sign",
+            "line 30: 2 → 3",
+            "line 30: 2 → -2",
+        ),
         "extra levels, which the exercise leaves out",
     ),
 }

@@ -23,7 +23,7 @@ def level_for_box(boxes: Tensor, finest: int, coarsest: int, canonical_size: flo
     Args:
         boxes: (R, 4) xyxy.
         finest, coarsest: levels at hand; level k has a stride of 2^k.
-        canonical_size: √area in pixels of the boxes that read `at_level`. The paper's 224 is
+        canonical_size: the smallest √area in pixels of a box that reads `at_level`. The paper's 224 is
             for images of 1,000 pixels.
 
     Returns:

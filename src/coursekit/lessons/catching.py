@@ -1,9 +1,7 @@
 """`catch("nms", …)`: do the reader's inputs tell wrong answers from right ones?"""
 
 import html
-from collections.abc import Sequence
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any
 
 from coursekit.errors import SettingError
@@ -71,27 +69,20 @@ def fails(exercise: Exercise, mistake: Mistake, case: Case) -> bool:
 
 def _case(exercise: Exercise, args: Any) -> Case:
     if not isinstance(args, tuple):
-        raise SettingError(f"catch: each input is a tuple of arguments, such as ({_names(exercise)}).")
+        raise SettingError(
+            f"catch: each input is a tuple of arguments, such as ({', '.join(exercise.argument_names())})."
+        )
     case = Case("yours", args)
     outcome = attempt(exercise, exercise.reference, case)
     if outcome.raised:
-        raise SettingError(
-            f"catch: the course's {exercise.name} can't take ({given(_parameters(exercise), args)}): {outcome.raised}"
-        )
+        args_ = given(exercise.argument_names(), args)
+        raise SettingError(f"catch: the course's {exercise.name} can't take ({args_}): {outcome.raised}")
     return case
 
 
 def _telling(exercise: Exercise, mistake: Mistake) -> str:
     """The smallest of the check's cases that a wrong answer fails on."""
-    names = _parameters(exercise)
+    names = exercise.argument_names()
     failed = [case for case in exercise.all_cases() if fails(exercise, mistake, case)]
     case = min(failed, key=lambda one: len(given(names, one.args)))
     return f"{case.words}: {given(names, case.args)}"
-
-
-def _parameters(exercise: Exercise) -> Sequence[str]:
-    return list(signature(exercise.reference).parameters)
-
-
-def _names(exercise: Exercise) -> str:
-    return ", ".join(_parameters(exercise))

@@ -46,12 +46,17 @@ def difference(came: Plain, expected: Plain, tolerance: float) -> tuple[str, str
         return _tensors(came[1], value, tolerance)
     if kind == "list":
         if len(came[1]) != len(value):
-            return f"{len(came[1])} values", f"{len(value)}"
+            few = [f": {shown(one)}" if len(one[1]) <= FEW else "" for one in (came, expected)]
+            return f"{len(came[1])} values{few[0]}", f"{len(value)}{few[1]}"
         return _first([(f"value {n}", a, b) for n, (a, b) in enumerate(zip(came[1], value, strict=True))], tolerance)
     if kind == "dict":
-        if came[1].keys() != value.keys():
-            return f"the keys {', '.join(came[1])}", ", ".join(value)
-        return _first([(repr(key), came[1][key], value[key]) for key in value], tolerance)
+        both = [(key, came[1][key], value[key]) for key in value if key in came[1]]
+        if found := _first(both, tolerance):
+            wrong = sum(difference(one, other, tolerance) is not None for _, one, other in both)
+            right = f" (right: {len(both) - wrong} of {len(both)} parts)" if wrong < len(both) else ""
+            return found[0] + right, found[1]
+        missing = came[1].keys() ^ value.keys()
+        return (f"{', '.join(came[1])}", f"{', '.join(value)}") if missing else None
     return None if came == expected else (_name(came), _name(expected))
 
 
@@ -88,9 +93,9 @@ def shown(value: Plain, few: int = FEW) -> str:
         return _numbers(content) if content.numel() <= few else _name(value)
     if kind == "list":
         parts = [shown(one, few // 2) for one in content]
-        return f"({', '.join(parts)})" if len(parts) < 5 else f"{len(parts)} values"
+        return f"[{', '.join(parts)}]" if len(parts) < 5 else f"{len(parts)} values"
     if kind == "dict":
-        return ", ".join(f"{key} {shown(one, few // 2)}" for key, one in content.items())
+        return "{" + ", ".join(f"{key}: {shown(one, few // 2)}" for key, one in content.items()) + "}"
     return repr(content) if kind == "str" else str(content)
 
 
@@ -101,6 +106,8 @@ def given(names: Sequence[str], args: tuple[Any, ...]) -> str:
 
 def _name(value: Plain) -> str:
     kind, content = value
+    if kind == "str":
+        return str(content)
     if kind in ("tensor", "array"):
         what = "a tensor" if kind == "tensor" else "a NumPy array"
         return f"{what} {tuple(content.shape)} of {str(content.dtype).removeprefix('torch.')}"
@@ -109,7 +116,7 @@ def _name(value: Plain) -> str:
         "other": f"an object of type {content}",
         "list": "a list or tuple",
     }
-    return names.get(kind, f"the {kind} {content}" if kind in ("number", "str", "bool") else f"a {kind}")
+    return names.get(kind, f"the {kind} {content}" if kind in ("number", "bool") else f"a {kind}")
 
 
 def _if_few(value: Tensor) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -59,6 +60,11 @@ class Exercise:
     call: Callable[..., Any] = lambda answer, *args: answer(*args)
     twin: Answer | None = None
     tolerance: float = 1e-5
+
+    def argument_names(self) -> list[str]:
+        """Of a case, for messages: those of `call` where it is the exercise's own, else those of the reference."""
+        names = list(signature(self.call).parameters)
+        return list(signature(self.reference).parameters) if names == ["answer", "args"] else names[1:]
 
     def all_cases(self) -> list[Case]:
         """The cases of a check, the same each time."""

@@ -3,7 +3,6 @@
 import html
 import os
 from dataclasses import dataclass, replace
-from inspect import signature
 from typing import Any, Literal
 
 import msgspec
@@ -142,7 +141,7 @@ def examine(exercise: Exercise, answer: Any) -> Verdict:
 
 def first_problem(exercise: Exercise, trial: child.Trial) -> Problem | None:
     """The first case on which an answer fails (they go from simple to large), with what came and what was expected."""
-    cases, names = exercise.all_cases(), list(signature(exercise.reference).parameters)
+    cases, names = exercise.all_cases(), exercise.argument_names()
     if trial.problem and trial.ended == "well":
         return Problem("running the cell", trial.problem, "")
     for case, outcome in zip(cases, trial.outcomes, strict=False):

@@ -32,8 +32,8 @@ LENGTHS = {  # name: (in full, short)
     "07 scenes to propose in": (40, 8),
     "07 scenes for the oracle": (120, 24),
     "07 images to know by heart": (16, 4),
-    "07 epochs to know them by heart": (26, 1),
-    "07 images to train on": (220, 8),
+    "07 epochs to know them by heart": (28, 1),
+    "07 images to train on": (240, 8),
     "07 epochs": (2, 1),
     "07 images to test on": (120, 8),
 }

@@ -102,12 +102,20 @@ def _use_fpn(answer: Answer, in_channels: Sequence[int], out_channels: int, maps
     if not isinstance(fpn, nn.Module):
         raise TypeError(f"FPN(…) should make an nn.Module, and made a {type(fpn).__name__}")
     shapes = sorted(tuple(one.shape) for one in fpn.parameters())
+    meant = [(out_channels, count, 1, 1) for count in in_channels] + [(out_channels,)] * 2 * len(in_channels)
+    if shapes != sorted([*meant, *[(out_channels, out_channels, 3, 3)] * len(in_channels)]):
+        return {"weights and biases that parameters() gives": [str(list(shape)) for shape in shapes]}
     with torch.no_grad():
         for one in fpn.parameters():
             drawn = torch.Generator().manual_seed(sum(one.shape))
             one.copy_(torch.randn(one.shape, generator=drawn) / one[0].numel() ** 0.5)
     levels = fpn(maps)
-    return {"levels": list(levels) if isinstance(levels, list | tuple) else levels, "shapes of the weights": shapes}
+    if not isinstance(levels, list | tuple):
+        raise TypeError(f"forward should give a list of levels, and gave a {type(levels).__name__}")
+    names = [f"level {place} of {len(levels)}, finest first" for place in range(len(levels))]
+    return {"weights and biases that parameters() gives": [str(list(one)) for one in shapes]} | dict(
+        zip(names, levels, strict=True)
+    )
 
 
 class _Variant(FPN):
@@ -164,10 +172,18 @@ class _Shared(_Variant):
         self.smooth = nn.ModuleList([self.smooth[0]] * len(in_channels))
 
 
+class _NoBias(_Variant):
+    def __init__(self, in_channels: list[int], out_channels: int = 96) -> None:
+        super().__init__(in_channels, out_channels)
+        for layer in (*self.lateral, *self.smooth):
+            layer.bias = None
+
+
 class _Hidden(_Variant):
     def __init__(self, in_channels: list[int], out_channels: int = 96) -> None:
         super().__init__(in_channels, out_channels)
-        self.__dict__["smooth"] = list(self._modules.pop("smooth").children())  # type: ignore[union-attr]
+        for name in ("lateral", "smooth"):
+            self.__dict__[name] = list(self._modules.pop(name).children())  # type: ignore[union-attr]
 
 
 PYRAMID = Exercise(
@@ -199,6 +215,7 @@ PYRAMID = Exercise(
         Mistake("a ReLU at the end: a pyramid is linear", _WithRelu),
         Mistake("it merges from the bottom up", _BottomUp),
         Mistake("all levels share one smoothing convolution", _Shared),
+        Mistake("the layers have no bias", _NoBias),
         Mistake("the layers stand in a plain list, where the optimizer doesn't find them", _Hidden),
     ),
 )
