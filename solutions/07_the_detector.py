@@ -1,0 +1,822 @@
+# %% [markdown]
+# # 07 · The detector
+#
+# **130 minutes · you need lessons 03 to 06 · no GPU needed**
+#
+# You have a pyramid, a network that proposes, and patches with a head that judges them. What is still missing is the glue: what
+# the head learns from, how wrong it is, and how its opinions become a short list of boxes. Write that, put everything together, and
+# it is a detector. Then let it prove itself three times: against torchvision, on 16 images, and on scenes it has never seen.
+#
+# When you are done, you can
+#
+# - say what the second stage of a detector is trained on, and why the truth is mixed in,
+# - read a loss: what it should be at the start, and what it is when something is wrong,
+# - turn thousands of opinions into a few detections,
+# - assemble a two-stage detector, and test it before you spend an hour on training it.
+
+# %%
+import coursekit.show as show
+from coursekit.lessons import catch, check, journal, length, lesson_map
+
+lesson_map(7)
+
+# %% [markdown]
+# **Using an AI assistant here:** it may write, and *you* write the test. Let it have its say, then find an input that would show it
+# wrong. `catch`, in 7.1, is your training ground. Hints open with the button under a check, or with `hint("postprocess")`.
+#
+# Here is the way you will go today. Left, what the first stage hands over (here drawn by chance around the objects); right, what shall
+# come out.
+
+# %%
+import os
+
+import torch
+from matplotlib.figure import Figure
+
+from coursekit.data import load
+
+data = os.environ.get("COURSEKIT_DATA", "mini")
+train_set, val_set = load(data, "train"), load(data, "val")
+classes = len(train_set.classes)
+
+
+def around(boxes, each, spread, generator):
+    """(len(boxes) * each, 4): every box, moved and stretched by up to about `spread` of its sides."""
+    boxes = boxes.repeat_interleave(each, 0)
+    sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+    return boxes + spread * sides * torch.randn(boxes.shape, generator=generator).clamp(-2, 2)
+
+
+image, target = train_set.first(6)[5]
+truth, labels = target["boxes"], target["labels"]
+names = [train_set.classes[label - 1] for label in labels]
+generator = torch.Generator().manual_seed(7)
+proposals = around(truth, 8, 0.15, generator)
+
+fig = Figure(figsize=(9, 3.5), layout="constrained")
+left, right = fig.subplots(1, 2)
+show.draw_boxes(left, image, proposals, [""] * len(proposals), title=f"{len(proposals)} proposals")
+show.draw_boxes(right, image, truth, names, title="what shall come out")
+show.figure(fig, alt="A scene twice: left under a heap of nameless boxes, right with one box each.")
+
+# %% [markdown]
+# ## 7.1 · What does the head learn from? · 20 min
+#
+# The head gets a patch and says a class. To learn that, it needs patches whose class is known. Patches of the true boxes? Those are
+# too good: later it will get proposals, which are a bit off, and most of which show nothing. So it learns **from proposals**, each
+# with the label of the object that it overlaps, or with label 0, **background**. A box that the second stage looks at is called an
+# **RoI**, a region of interest.
+#
+# But what does a first stage propose that has learned nothing yet? **Guess:** which share of the objects has at least one proposal
+# that overlaps it by half? And which share of the proposals fits any object?
+
+# %%
+from coursekit.detector import Options, load_backbone
+from coursekit.detector.resize import resize_boxes, resize_targets, to_batch
+from my_detector import FPN, BoxHead, RPNHead, box_iou, make_anchors, propose
+
+torch.manual_seed(0)
+backbone = load_backbone(frozen_stages=3).eval()
+fpn, rpn_head = FPN(backbone.channels, 96), RPNHead(96, 9)
+sides = tuple([1.5 * stride, 2.5 * stride, 4.0 * stride] for stride in backbone.strides)
+
+found, fitting = [], []
+with torch.no_grad():
+    for i in range(min(length("07 scenes to propose in"), len(train_set))):
+        scene, its = train_set[i]
+        batch, (size,) = to_batch([scene / 255], 320, 320, backbone.mean, backbone.std)
+        levels = fpn(backbone(batch))
+        anchors = [
+            make_anchors(tuple(one.shape[2:]), (2**k, 2**k), s, (0.5, 1.0, 2.0))
+            for k, one, s in zip((3, 4, 5), levels, sides)
+        ]
+        logits, deltas = (one[0] for one in rpn_head(levels))
+        counts = [len(one) for one in anchors]
+        proposed = propose(logits, deltas, torch.cat(anchors), counts, size, 150, 150)
+        overlap = box_iou(resize_boxes(its["boxes"], scene.shape[1:], size), proposed) >= 0.5
+        found += overlap.any(1).tolist()
+        fitting += overlap.any(0).tolist()
+print(f"{sum(found) / len(found):.0%} of {len(found)} objects have a proposal that fits")
+print(f"{sum(fitting) / len(fitting):.1%} of {len(fitting)} proposals fit an object")
+
+# %% [markdown]
+# Hardly anything to learn a class from. The way out is a small trick: **the true boxes are mixed in** with the proposals. Then every
+# object has an RoI that is right, from the first step on. Later, when the RPN has learned, they do no harm.
+#
+# And still nearly everything is background. So, as for the anchors, a sample is drawn: 64 RoIs for each image, at most a quarter of
+# them with an object. Both pieces you have written in lesson 04. Here they are on a tiny case. Two differences to the RPN: the
+# limit is **0.5 for both**, so that nothing is ignored, and an object's best box gets no privilege below it: the truth is there anyway.
+
+# %%
+from my_detector import match_anchors, sample_balanced
+
+square = torch.tensor([[0.0, 0.0, 20.0, 20.0]])
+three = torch.tensor([[0.0, 0.0, 20.0, 18.0], [0.0, 0.0, 20.0, 8.0], [60.0, 60.0, 80.0, 80.0]])
+print("overlaps", box_iou(three, square).flatten().tolist())
+print("matches", match_anchors(three, square, 0.5, 0.5, False).tolist())
+
+# %% [markdown]
+# ### Exercise 7.1 · `sample_rois` · ●●○ · 15 min
+#
+# What label and what box does a background RoI get? The label is 0. No box is asked of it, but three tensors of one length are
+# easier to handle: give it itself.
+
+# %%
+# %%exercise sample_rois
+import torch
+from torch import Tensor
+
+from my_detector import match_anchors, sample_balanced
+
+
+def sample_rois(
+    proposals: Tensor, boxes: Tensor, labels: Tensor, count: int = 64, positive_share: float = 0.25
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the second stage learns from in one image.
+
+    Args:
+        proposals: (P, 4) xyxy in pixels. The true boxes are added to them here.
+        boxes, labels: the truth, (G, 4) xyxy and (G,) int64 from 1. There may be none.
+        count: at most so many RoIs; at most `positive_share` of `count` with an object
+            (IoU of 0.5 or more), the rest background (below).
+
+    Returns:
+        rois (R, 4), their labels (R,) int64 with 0 for background, and the box (R, 4) that each
+        should become: that of its object; of background, itself. In any order, but the same in all.
+    """
+    ### BEGIN SOLUTION
+    candidates = torch.cat([proposals, boxes])
+    matches = match_anchors(candidates, boxes, 0.5, 0.5, False)
+    positives, negatives = sample_balanced(matches, count, positive_share)
+    objects, background = matches[positives], torch.zeros_like(negatives)
+    return (
+        candidates[torch.cat([positives, negatives])],
+        torch.cat([labels[objects], background]),
+        torch.cat([boxes[objects], candidates[negatives]]),
+    )
+    ### END SOLUTION
+
+
+# %%
+
+check("sample_rois")
+
+# %%
+torch.manual_seed(1)
+anywhere = around(truth[torch.randint(len(truth), (60,))], 1, 0.6, generator)
+rois, roi_labels, roi_boxes = sample_rois(torch.cat([proposals, anywhere]), truth, labels, 32)
+is_object = roi_labels > 0
+
+fig = Figure(figsize=(9, 3.5), layout="constrained")
+left, right = fig.subplots(1, 2)
+texts = [train_set.classes[label - 1] for label in roi_labels[is_object]]
+show.draw_boxes(left, image, rois[is_object], texts, title=f"{len(texts)} RoIs with an object")
+few = rois[~is_object][:14]
+title = f"{int((~is_object).sum())} of the background (14 shown)"
+show.draw_boxes(right, image, few, [""] * len(few), title=title, dashed=True)
+show.figure(fig, alt="One scene twice: RoIs with an object and its name; RoIs of the background.")
+
+# %% [markdown]
+# Look at the right picture: much "background" contains half an object. That is what makes the head careful.
+#
+# **Your turn to test.** An assistant hands you a `sample_rois`. The one input below lets several wrong versions through. Add inputs
+# until none does: think of an image without objects, of a full house, of an overlap of just 0.5.
+
+# %%
+one_object = square, torch.tensor([3])
+catch("sample_rois", (three[2:], *one_object))
+
+# %% [markdown]
+# ## 7.2 · How wrong is it? · 30 min
+#
+# The head says two things of each RoI: a **logit** for each of the K + 1 classes, the background being number 0, and four **deltas** for
+# each class. So there are two losses.
+#
+# **Class.** Cross-entropy: minus the logarithm of the probability given to the right class. **Predict:** the head knows nothing, and gives
+# all classes the same. What is its loss?
+
+# %%
+import math
+
+import torch.nn.functional as F
+
+no_idea = torch.zeros(1, classes + 1)
+right_class = torch.tensor([2])
+print("no idea          ", F.cross_entropy(no_idea, right_class).item())
+print("log of K + 1     ", math.log(classes + 1))
+sure = F.one_hot(right_class, classes + 1).float() * 8
+print("sure and right   ", F.cross_entropy(sure, right_class).item())
+print("sure and wrong   ", F.cross_entropy(sure.roll(1, 1), right_class).item())
+
+# %% [markdown]
+# That is a test you get for free in every training: **the first loss of a classifier should be near log(K + 1)**. If it is much
+# larger, it is sure of something wrong before it has seen anything.
+#
+# **Box.** Deltas are compared with those that would lead from the RoI to its object, in the sense of `encode_boxes`. Two details:
+#
+# - With weights of 1, these deltas are tiny: a proposal is already nearly right. So the second stage takes **weights of (10, 10, 5, 5)**, which
+#   spread them to about 1. Look at ours.
+# - The loss is **smooth L1**: a parabola near 0, a line beyond `beta`. One box that is far off doesn't drown all others.
+
+# %%
+from my_detector import decode_boxes, encode_boxes
+
+plain = encode_boxes(roi_boxes[is_object], rois[is_object])
+weighted = encode_boxes(roi_boxes[is_object], rois[is_object], (10.0, 10.0, 5.0, 5.0))
+print("spread of dx, dy, dw, dh       ", [round(one, 2) for one in plain.std(0).tolist()])
+print("with weights of (10, 10, 5, 5) ", [round(one, 2) for one in weighted.std(0).tolist()])
+
+fig = Figure(figsize=(5.6, 3), layout="constrained")
+axes = fig.subplots()
+off = torch.linspace(-1.2, 1.2, 200)
+zero = torch.zeros_like(off)
+squared = off.square()
+smooth = F.smooth_l1_loss(off, zero, beta=1 / 9, reduction="none")
+axes.plot(off, squared, color="#E69F00", linestyle="dashed", label="squared")
+axes.plot(off, smooth, color="#0072B2", label="smooth L1, beta 1/9")
+axes.set(xlabel="said minus meant", ylabel="loss", title="far off: a line, not a parabola")
+axes.legend()
+show.figure(fig, alt="Squared error grows ever faster; smooth L1 is round at 0, then a line.")
+
+# %% [markdown]
+# ### Exercise 7.2 · `detection_losses` · ●●○ · 25 min
+#
+# Only RoIs with an object have a box loss, and only the deltas of the **true** class are asked. Both losses are divided by the number of
+# **all** RoIs. (By the positives alone, an image with a single object would shout as loud as one with twenty.)
+
+# %%
+# %%exercise detection_losses
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from my_detector import encode_boxes
+
+
+def detection_losses(
+    logits: Tensor, deltas: Tensor, rois: Tensor, labels: Tensor, boxes: Tensor
+) -> dict[str, Tensor]:
+    """How wrong the second stage is.
+
+    Args:
+        logits, deltas: (R, K + 1) and (R, K + 1, 4) float, from `BoxHead`, of all images.
+        rois, labels, boxes: (R, 4), (R,) int64 and (R, 4), from `sample_rois`, of all images.
+
+    Returns:
+        A dict of two scalars, both divided by R (by 1 where R is 0):
+        "loss_classifier", the sum of the cross-entropies of all RoIs;
+        "loss_box_reg", the sum of the smooth L1 losses (beta 1/9) of the true class's deltas, over
+        all RoIs with an object, against the encoding with weights (10, 10, 5, 5).
+    """
+    ### BEGIN SOLUTION
+    positive = torch.where(labels > 0)[0]
+    meant = encode_boxes(boxes[positive], rois[positive], (10.0, 10.0, 5.0, 5.0))
+    said, many = deltas[positive, labels[positive]], max(1, len(labels))
+    box_loss = F.smooth_l1_loss(said, meant, beta=1 / 9, reduction="sum") / many
+    class_loss = F.cross_entropy(logits, labels, reduction="sum") / many
+    return {"loss_classifier": class_loss, "loss_box_reg": box_loss}
+    ### END SOLUTION
+
+
+# %%
+
+check("detection_losses")
+
+# %% [markdown]
+# What does each loss *feel* like when something is wrong? Here are six heads, made by hand, that look at the RoIs of the scene above. No
+# training is needed to know them again later.
+
+# %%
+weights = (10.0, 10.0, 5.0, 5.0)
+best_logits = F.one_hot(roi_labels, classes + 1).float() * 8
+best_deltas = encode_boxes(roi_boxes, rois, weights)[:, None].repeat(1, classes + 1, 1)
+nothing = torch.zeros_like(roi_labels)
+heads = {
+    "knows all": (best_logits, best_deltas),
+    "has no idea": (best_logits * 0, best_deltas * 0),
+    "says background, always": (F.one_hot(nothing, classes + 1).float() * 8, best_deltas * 0),
+    "class right, box as proposed": (best_logits, best_deltas * 0),
+    "classes off by one": (best_logits.roll(-1, 1), best_deltas),
+    "deltas without the weights": (best_logits, best_deltas / torch.tensor(weights)),
+}
+print(f"{'a head that …':30} classifier   box")
+for name, (said_logits, said_deltas) in heads.items():
+    loss = detection_losses(said_logits, said_deltas, rois, roi_labels, roi_boxes)
+    print(f"{name:30} {loss['loss_classifier']:9.2f} {loss['loss_box_reg']:7.2f}")
+
+# %% [markdown]
+# Three lines deserve a second look. **Background, always** costs far less than eight for each object, because three quarters of the sample
+# are background: in training it is the first thing that every detector learns, and a classifier loss that has stopped falling early often
+# means just this. **Classes off by one** costs most of all, and no box loss shows it. And **without the weights** costs
+# nearly as much as the boxes as proposed: such a mistake looks like slow learning.
+#
+# ## 7.3 · From opinions to detections · 35 min
+#
+# At test time each proposal has K opinions, each with a box of its own. Of 100 proposals and 16 classes that makes 1,600 boxes. Most of
+# them are nonsense, and the rest say the same thing many times. Four steps:
+#
+# 1. probabilities by softmax **over all K + 1**, then drop the background's;
+# 2. a box from each class's deltas, cut at the edges of the image;
+# 3. drop what is unsure, or has no extent;
+# 4. suppress doubles (NMS) **within each class**, and keep the best hundred.
+#
+# Why within each class? A person on a bicycle is two objects in one place. On a tiny case:
+
+# %%
+from my_detector import nms
+
+both = torch.tensor([[10.0, 10.0, 30.0, 30.0], [11.0, 10.0, 31.0, 30.0]])  # a person, a bicycle
+scores = torch.tensor([0.9, 0.8])
+print("NMS across classes keeps", nms(both, scores, 0.5).tolist())
+apart = both + 1000 * torch.tensor([[1], [2]])
+print("moved apart, it keeps   ", nms(apart, scores, 0.5).tolist())
+
+# %% [markdown]
+# That is a neat way to do it: move each class to a place of its own, where no other class is, and suppress once.
+#
+# ### Exercise 7.3 · `postprocess` · ●●● · 30 min
+#
+# Flatten scores, boxes and labels **in the same order**: all classes of the first proposal, then all of the second. Let
+# the assistant write it, if you like; but first write down two inputs on which a careless version would fail.
+
+# %%
+# %%exercise postprocess
+import torch
+from torch import Tensor
+
+from my_detector import decode_boxes, nms
+
+
+def postprocess(
+    logits: Tensor,
+    deltas: Tensor,
+    rois: Tensor,
+    size: tuple[int, int],
+    least_score: float = 0.05,
+    threshold: float = 0.5,
+    most: int = 100,
+) -> dict[str, Tensor]:
+    """The detections in one image.
+
+    Args:
+        logits, deltas, rois: (R, K + 1), (R, K + 1, 4) and (R, 4). R may be 0. Each proposal may
+            become a box of every class. The deltas were encoded with weights (10, 10, 5, 5).
+        size: height and width of the image in pixels; boxes are cut there.
+        least_score: a detection's softmax score is greater.
+        threshold: IoU above which the less sure of two boxes of one class goes.
+        most: the best so many are kept, of all classes together.
+
+    Returns:
+        "boxes" (D, 4) xyxy, with sides of at least 0.01, "labels" (D,) int64 from 1,
+        "scores" (D,); best first.
+    """
+    ### BEGIN SOLUTION
+    number = logits.shape[1] - 1
+    scores = logits.softmax(-1)[:, 1:].flatten()
+    labels = torch.arange(1, number + 1, device=logits.device).repeat(len(rois))
+    boxes = decode_boxes(deltas[:, 1:], rois[:, None], (10.0, 10.0, 5.0, 5.0)).reshape(-1, 4)
+    height, width = size
+    x, y = boxes[:, 0::2].clamp(0, width), boxes[:, 1::2].clamp(0, height)
+    boxes = torch.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], 1)
+    sound = (scores > least_score) & (boxes[:, 2:] - boxes[:, :2] >= 0.01).all(1)
+    boxes, labels, scores = boxes[sound], labels[sound], scores[sound]
+    offset = labels[:, None].to(boxes.dtype) * (max(size) + 1)  # a place for each class
+    kept = nms(boxes + offset, scores, threshold)[:most]
+    return {"boxes": boxes[kept], "labels": labels[kept], "scores": scores[kept]}
+    ### END SOLUTION
+
+
+# %%
+
+check("postprocess")
+
+# %% [markdown]
+# Let the head that knows all look at the proposals of the first picture, and do it again without any suppression (a threshold of 1).
+
+# %%
+size = tuple(image.shape[1:])
+meant = truth.repeat_interleave(8, 0)  # what each proposal should become
+opinions = F.one_hot(labels.repeat_interleave(8), classes + 1).float() * 8
+opinions += torch.randn(opinions.shape, generator=generator)  # it knows nearly all
+moves = encode_boxes(meant, proposals, weights)[:, None].repeat(1, classes + 1, 1)
+moves += 0.3 * torch.randn(moves.shape, generator=generator)
+heap = postprocess(opinions, moves, proposals, size, threshold=1.0)
+clean = postprocess(opinions, moves, proposals, size)
+
+fig = Figure(figsize=(9, 3.5), layout="constrained")
+for axes, found, title in zip(fig.subplots(1, 2), (heap, clean), ("no suppression", "with NMS")):
+    pairs = zip(found["labels"].tolist(), found["scores"].tolist())
+    texts = [f"{train_set.classes[label - 1]} {value:.2f}" for label, value in pairs]
+    if found is heap:
+        texts = [""] * len(texts)
+    title = f"{title}: {len(found['boxes'])} boxes for {len(truth)} objects"
+    show.draw_boxes(axes, image, found["boxes"], texts, title=title, dashed=True)
+show.figure(fig, alt="A scene twice: left with many boxes on each object, right with one.")
+
+# %% [markdown]
+# ## 7.4 · Everything in one place · 35 min
+#
+# Now put it together. Nothing new has to be computed; the work is in **what goes where, and in which shape**. Some things
+# are made once for the whole batch, others image by image:
+#
+#     batch ─► levels ─► logits, deltas      whole batch
+#                │          └─► propose        image by image
+#                │               └─► sample_rois   (in training only)
+#                └─────► look_at ◄┘            all RoIs in one list
+#                          ├─► detection_losses    that list
+#                          └─► postprocess     parted again, image by image
+#
+# **Predict before you write:** two images, 150 proposals for each, 16 classes. What is the shape of the logits that `look_at` gives?
+#
+# ### Exercise 7.4 · `FasterRCNN` · ●●● · 30 min
+#
+# The first methods are given. Write the three that are marked. `options` holds the numbers: print one, `Options(16, ((12.0,),))`, to see
+# them all. Pairs in it are (in training, at test time), and every module knows which it is: `self.training`.
+
+# %%
+# %%exercise FasterRCNN
+import torch
+from torch import Tensor, nn
+
+from my_detector import (
+    detection_losses,
+    make_anchors,
+    pool_levels,
+    postprocess,
+    propose,
+    rpn_losses,
+    sample_rois,
+)
+
+
+class FasterRCNN(nn.Module):
+    """A two-stage detector on padded batches.
+
+    Args:
+        backbone: (B, 3, H, W) → maps, finest first; its `strides` are theirs.
+        fpn: maps → levels; there may be more levels than maps.
+        rpn_head: levels → logits (B, N) and deltas (B, N, 4) of all anchors.
+        box_head: patches → logits (R, K + 1) and deltas (R, K + 1, 4).
+        options: the numbers, see `coursekit.detector.Options`.
+    """
+
+    def __init__(self, backbone, fpn, rpn_head, box_head, options):
+        super().__init__()
+        self.backbone, self.fpn = backbone, fpn
+        self.rpn_head, self.box_head = rpn_head, box_head
+        self.options = options
+
+    def anchors(self, batch, levels) -> list[Tensor]:
+        """(N_level, 4) anchors of each level, the same for all images of the batch."""
+        made = []
+        for level, sizes in zip(levels, self.options.anchor_sizes):
+            stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
+            grid = tuple(level.shape[2:])
+            made.append(make_anchors(grid, stride, sizes, self.options.ratios).to(batch))
+        return made
+
+    def look_at(self, levels, boxes) -> tuple[Tensor, Tensor]:
+        """The head's opinion of all boxes: (R, K + 1) and (R, K + 1, 4), image after image."""
+        strides = self.backbone.strides
+        levels = levels[: len(strides)]
+        return self.box_head(pool_levels(levels, strides, boxes, self.options.canonical_size))
+
+    def first_stage(self, batch, sizes):
+        """Levels; logits, deltas and anchors of the RPN; and (P, 4) proposals for each image.
+
+        `propose` gets proposals_before, proposals_after, proposal_nms, proposal_score of options.
+        """
+        ### BEGIN SOLUTION
+        numbers = self.options
+        mode = 0 if self.training else 1
+        levels = self.fpn(self.backbone(batch))
+        logits, deltas = self.rpn_head(levels)
+        anchors = self.anchors(batch, levels)
+        counts, every = [len(one) for one in anchors], torch.cat(anchors)
+        limits = numbers.proposals_before[mode], numbers.proposals_after[mode]
+        limits = *limits, numbers.proposal_nms, numbers.proposal_score
+        proposals = [
+            propose(logits[i], deltas[i], every, counts, size, *limits)
+            for i, size in enumerate(sizes)
+        ]
+        return levels, logits, deltas, every, proposals
+        ### END SOLUTION
+
+    def losses(self, batch, sizes, targets) -> dict[str, Tensor]:
+        """The four losses, by name: two of `rpn_losses`, two of `detection_losses`.
+
+        Args:
+            batch: (B, 3, H, W), normalised, padded to the right and below.
+            sizes: height and width of each image in it.
+            targets: for each image a dict of "boxes" (G, 4) in pixels of the batch and "labels".
+        """
+        ### BEGIN SOLUTION
+        levels, logits, deltas, every, proposals = self.first_stage(batch, sizes)
+        truth = [target["boxes"] for target in targets]
+        first = rpn_losses(logits, deltas, every, truth, self.options.anchors_sampled)
+        samples = [
+            sample_rois(one, target["boxes"], target["labels"], self.options.rois_sampled)
+            for one, target in zip(proposals, targets)
+        ]
+        rois, labels, boxes = zip(*samples)
+        opinion = self.look_at(levels, list(rois))
+        drawn = torch.cat(rois), torch.cat(labels), torch.cat(boxes)
+        return {**first, **detection_losses(*opinion, *drawn)}
+        ### END SOLUTION
+
+    def detect(self, batch, sizes) -> list[dict[str, Tensor]]:
+        """For each image what `postprocess` gives, with least_score, detection_nms and
+        most_detections of options."""
+        ### BEGIN SOLUTION
+        numbers = self.options
+        levels, *_, proposals = self.first_stage(batch, sizes)
+        counts = [len(one) for one in proposals]
+        logits, deltas = (one.split(counts) for one in self.look_at(levels, proposals))
+        limits = numbers.least_score, numbers.detection_nms, numbers.most_detections
+        return [postprocess(*one, *limits) for one in zip(logits, deltas, proposals, sizes)]
+        ### END SOLUTION
+
+
+# %%
+
+check("FasterRCNN")
+
+# %% [markdown]
+# Around it a thin coat, which is given: images of any size go in, are resized and padded to one batch, and the boxes found are led **back into the
+# pixels of each image**. Mind that last line; you will see in a moment what happens without it.
+
+
+# %%
+class Detector(FasterRCNN):
+    """Images (3, H, W) in 0 to 1 → losses in training, else detections in each image's pixels."""
+
+    def forward(self, images, targets=None):
+        limits, body = (self.options.shortest, self.options.longest), self.backbone
+        batch, sizes = to_batch(images, *limits, body.mean, body.std)
+        with torch.autocast(batch.device.type, enabled=False):  # plain float32 throughout
+            if self.training:
+                return self.losses(batch, sizes, resize_targets(targets, images, sizes))
+            found = self.detect(batch, sizes)
+        return [
+            one | {"boxes": resize_boxes(one["boxes"], size, tuple(image.shape[1:]))}
+            for one, size, image in zip(found, sizes, images)
+        ]
+
+
+# %% [markdown]
+# **First proof: torchvision.** It has a Faster R-CNN, too. Take one of theirs with random weights, put the same weights into your
+# assembly, and show both the same picture. (`from_torchvision` copies the weights into the parts; your functions do the rest.) **How far
+# apart may they be?**
+
+# %%
+from torchvision.models import detection
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+
+from coursekit.detector import from_torchvision
+
+torch.manual_seed(3)
+body = resnet_fpn_backbone(backbone_name="resnet18", weights=None)
+few = {"rpn_pre_nms_top_n_test": 60, "rpn_post_nms_top_n_test": 50, "box_score_thresh": 0.2}
+theirs = detection.FasterRCNN(body, classes + 1, min_size=160, max_size=224, **few).double().eval()
+with torch.no_grad():  # random weights hardly have opinions; make these louder
+    theirs.roi_heads.box_predictor.cls_score.weight *= 30
+    theirs.roi_heads.box_predictor.bbox_pred.weight *= 5
+copied = from_torchvision(theirs)
+parts = copied.backbone, copied.fpn, copied.rpn_head, copied.box_head
+yours = Detector(*parts, copied.options).double().eval()
+
+pictures = [train_set[0][0].double() / 255, image.double() / 255]
+with torch.no_grad():
+    for a, b in zip(yours(pictures), theirs(pictures)):
+        same = len(a["boxes"]) == len(b["boxes"]) and torch.equal(a["labels"], b["labels"])
+        apart = (a["boxes"] - b["boxes"]).abs().max().item() if same else float("nan")
+        print(f"{len(a['boxes'])} and {len(b['boxes'])} detections, labels alike: {same},", end=" ")
+        print(f"corners at most {apart:.1e} pixels apart")
+
+# %% [markdown]
+# The same boxes, to the last digits of a float64. Whatever can be wrong with your detector now, it is not the arithmetic at test
+# time.
+#
+# ## 7.5 · Second proof: can it learn 16 images by heart? · 5 min
+#
+# Before you train for an hour, train for a minute on very little. A detector that can't learn **16 images by heart** has a fault, and no
+# amount of data mends it. One that can has sound gradients, matching labels and boxes in the right frame. The score here says
+# nothing about new images. **Your guess:** its AP50 on the images that it learned?
+
+# %%
+
+from coursekit.evaluation import detect, score
+from coursekit.training import Settings, train
+
+
+def fresh():
+    """A detector made of your parts, with a pre-trained backbone."""
+    torch.manual_seed(0)
+    body = load_backbone(frozen_stages=3)
+    numbers = {"proposals_before": (150, 150), "proposals_after": (150, 100)}
+    return Detector(
+        body,
+        FPN(body.channels, 96),
+        RPNHead(96, 9),
+        BoxHead(96, classes),
+        Options(classes, sides, **numbers),
+    )
+
+
+by_heart = train_set.first(length("07 images to know by heart"))
+pupil = fresh()
+epochs = length("07 epochs to know them by heart")
+plan = Settings(epochs=epochs, batch_size=4, flip=False, precision="fp32", lr=2e-3, warmup_steps=10)
+history = train(pupil, by_heart, plan)
+
+# %%
+numbers = score(detect(pupil, by_heart), by_heart)
+print(f"{len(by_heart)} images, each seen {epochs} times: AP50 {numbers['AP50']:.2f} on these")
+fig = show.loss_curves(
+    [step.step for step in history],
+    {name: [step.losses[name] for step in history] for name in history[0].losses},
+    [step.lr for step in history],
+)
+show.figure(
+    fig,
+    alt="Four losses over the steps of the training; the classifier's falls, the boxes' first rises.",
+)
+begin = history[0].losses["loss_classifier"]
+print(f"the classifier's loss began at {begin:.2f}; log(K + 1) is {math.log(classes + 1):.2f}")
+
+# %% [markdown]
+# Read the four curves one by one. The classifier's drops at once: it learns to say "background". Then it stalls, or even rises, because the
+# RPN proposes better boxes and the question grows harder; then it falls for good. The box loss *rises* at first: it counts
+# only RoIs with an object, and the better the RPN becomes, the more there are of
+# them. A loss that rises is no fault in itself; ask what it counts.
+#
+# ## 7.6 · Third proof: the first score · 5 min
+#
+# Now scenes that it has never seen. One short training from the start, then AP50 on the validation set. **Your prediction** for the mean over
+# the classes, before the bar is full? Write it into the cell.
+
+# %%
+my_guess = 0.5  # yours
+
+learner = fresh()
+shown = train_set.head(length("07 images to train on"))
+epochs = length("07 epochs")
+plan = Settings(epochs=epochs, batch_size=4, precision="fp32", warmup_steps=20)
+history = train(learner, shown, plan)
+
+# %%
+from coursekit.evaluation import run as ask
+
+unseen = val_set.head(length("07 images to test on"))
+results = detect(learner, unseen)
+numbers = score(results, unseen)
+print(f"AP50 {numbers['AP50']:.2f} on {len(unseen)} unseen images; your guess was {my_guess:.2f}")
+print(f"AP   {numbers['AP']:.2f}, the stricter mean over overlaps from 0.5 to 0.95")
+print(f"{history[-1].images / history[-1].seconds:.1f} images a second in training")
+
+samples = [unseen[i] for i in (1, 2, 4, 6)]
+found = ask(learner, [picture for picture, _ in samples])
+pairs = [(picture, its, one) for (picture, its), one in zip(samples, found)]
+fig = show.truth_beside_prediction(pairs, val_set.classes, threshold=0.3)
+show.figure(fig, alt="Four unseen scenes, each with its true boxes and with what was found.")
+
+# %% [markdown]
+# Every box in these pictures went through code that you wrote, wherever your checks are green. It is a beginning: a short training, few images.
+# How to train longer, and faster, is lesson 08; what kinds of mistakes it makes, lesson 09. (On photographs expect far less from so
+# little: there, thousands of images are needed before anything is found in new ones.)
+
+# %%
+journal("07")
+
+# %% [markdown]
+# ## What could go wrong
+#
+# These four mistakes are in the bug trackers of every detection library. What they share: **nothing crashes**. Plant them, and see what they
+# cost. No training is needed: take an **oracle**, a head that knows all, let `postprocess` do its work, and spoil one thing at a time.
+
+# %%
+from coursekit.evaluation import to_coco_results
+
+
+def oracle(dataset, fault=""):
+    """COCO's numbers for a head that knows all, with one fault planted."""
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for i in range(len(dataset)):
+        its, (wide, high) = dataset.target(i), dataset.size(i)
+        rois = around(its["boxes"], 4, 0.1, generator)
+        corner = torch.rand(6, 2, generator=generator) * torch.tensor([wide, high]) * 0.7
+        rois = torch.cat([rois, torch.cat([corner, corner + 25], 1)])  # six of the background
+        kind = torch.cat([its["labels"].repeat_interleave(4), torch.zeros(6, dtype=torch.int64)])
+        meant = torch.cat([its["boxes"].repeat_interleave(4, 0), rois[-6:]])
+        logits = F.one_hot(kind, classes + 1).float() * 9
+        scale = (1.0,) * 4 if fault == "weights forgotten" else weights
+        deltas = encode_boxes(meant, rois, scale)[:, None].repeat(1, classes + 1, 1)
+        if fault == "background as a class":  # a silent class stands where the background was
+            logits = torch.cat([torch.full_like(logits[:, :1], -99), logits], 1)
+            deltas = torch.cat([deltas[:, :1], deltas], 1)
+        one = postprocess(logits, deltas, rois, (high, wide))
+        if fault in ("background as a class", "labels from 0"):
+            one["labels"] = one["labels"] - 1
+        if fault.startswith("wrong frame"):
+            # resized to this long side, and never led back
+            ratio = int(fault.split()[-1]) / max(high, wide)
+            one["boxes"] = one["boxes"] * ratio
+        found.append(one)
+    ids = [dataset.target(i)["image_id"] for i in range(len(dataset))]
+    return score(to_coco_results(found, ids, dataset.category_ids), dataset)
+
+
+FAULTS = (
+    "none",
+    "labels from 0",
+    "background as a class",
+    "wrong frame, 320",
+    "wrong frame, 256",
+    "weights forgotten",
+)
+some = val_set.head(length("07 scenes for the oracle"))
+costs = {fault: oracle(some, fault) for fault in FAULTS}
+
+fig = Figure(figsize=(7.4, 3.8), layout="constrained")
+axes = fig.subplots()
+styles = (("AP50", 0.2, "#0072B2", ""), ("AP", -0.2, "#E69F00", "//"))
+for name, shift, colour, hatch in styles:
+    values = [max(0, costs[fault][name]) for fault in FAULTS]
+    at = [-row + shift for row in range(len(FAULTS))]
+    bars = axes.barh(at, values, 0.38, color=colour, hatch=hatch, edgecolor="white", label=name)
+    axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=3, fontsize=8)
+axes.set_yticks([-row for row in range(len(FAULTS))], labels=FAULTS)
+axes.set(xlim=(0, 1.25), xlabel="score", title="a head that knows all, and one fault")
+axes.legend(loc="lower right", fontsize=8)
+words = [f"{fault}: AP50 {one['AP50']:.2f}, AP {one['AP']:.2f}" for fault, one in costs.items()]
+show.figure(fig, alt="Bars of AP50 and AP with one fault each. " + "; ".join(words))
+
+# %% [markdown]
+# - **Labels counted from 0.** Everything has the name of the class before, AP is as good as 0, and the boxes in the picture look perfect
+#   ([vision #2192](https://github.com/pytorch/vision/issues/2192) is of this family). In *training* it is worse hidden: class 1
+#   becomes background, and is never found.
+# - **The background as a class.** Empty places come out as sure detections, all of one class. The mean over the classes hardly
+#   notices: look at each class by itself.
+# - **Boxes in the wrong frame.** Found in the resized image, never led back. With a size that most images have anyway, the score hardly
+#   moves; with another, it breaks down. Test with an image of an odd size.
+# - **The weights forgotten.** Deltas that were encoded without (10, 10, 5, 5) are divided by them in the end: each box stays about where its
+#   proposal was. AP50 forgives that where the proposals are good. AP, which asks for exact boxes, does not.
+#
+# A last one, from lesson 06: **the scale of the feature map forgotten.** Boxes are in pixels, the map has a cell for 8 of them. A map of
+# ones should give patches of ones:
+
+# %%
+from my_detector import roi_align
+
+ones = torch.ones(1, image.shape[1] // 8, image.shape[2] // 8)
+for words, scale in (("scale 1/8", 1 / 8), ("scale forgotten", 1.0)):
+    patches = roi_align(ones, truth, scale).flatten(1).mean(1)
+    print(f"{words:16} {int((patches < 0.01).sum())} of {len(truth)} patches are empty")
+
+# %% [markdown]
+# Ask of a patch first: is anything in it?
+#
+# ## What you learned
+#
+# The second stage learns from a sample of proposals into which the truth is mixed. Its losses can be read: log(K + 1) at the start, then
+# "background", then classes; a box loss that counts positives only. Post-processing is softmax, decode, cut, suppress within each
+# class. And a detector is proved in steps that cost a minute each: the same weights give the same boxes, a few images are learned by
+# heart, and only then comes the score.
+#
+# **Three questions to think about**
+#
+# <details><summary>1. Why are the true boxes mixed in when training, and not at test time?</summary>
+#
+# At test time nobody knows them. In training they only make sure that each object is seen; the labels are known there anyway.
+#
+# </details>
+# <details><summary>2. Why softmax over the classes here, and a sigmoid for each anchor in the RPN?</summary>
+#
+# An RoI is one of K + 1 things, and they exclude each other. An anchor answers a single question, object or not, for which a sigmoid is
+# a softmax over two.
+#
+# </details>
+# <details><summary>3. It learns 16 images by heart, and AP50 on new ones is 0. What do you look at first?</summary>
+#
+# Training and evaluation differ: eval mode, resizing back, label numbers of the validation set. If training images score well through the
+# *same* evaluation, it is honest overfitting: more data, more flips, fewer steps.
+#
+# </details>
+#
+# **Next: 08 · Training.** The detector is right. Now make it fast, and make it fit.
+#
+# **To read on:** R. Girshick, *Fast R-CNN*, 2015, sections 2.1 to 2.3 with equations 1 to 3 · S. Ren et al., *Faster R-CNN*, 2015, section
+# 3 · A. Karpathy, *A Recipe for Training Neural Networks*, 2019, on learning a single batch by heart.
+
+# %% [markdown] tags=["instructor"]
+# ## For instructors
+#
+# **Minutes.** 130, of which 100 writing. The longest lesson: a good place to break is after `postprocess`.
+#
+# **What people get wrong.** `sample_rois`: the truth not mixed in, so that at first there is nothing to learn from. `detection_losses`: offsets of all
+# classes punished, not those of the true one; the mean over positives where it is over all. `postprocess`: the background kept as a class, one
+# suppression over all classes, the weights (10, 10, 5, 5) forgotten, which costs AP and hardly AP50.
+#
+# **Questions to ask.** Which planted fault would you notice in the loss, which only in the score, which in neither? Why must it overfit 16 images before
+# it sees 240? What would you show someone who does not believe that your detector equals torchvision's?
