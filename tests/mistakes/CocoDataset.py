@@ -181,14 +181,18 @@ class right_row_by_row(Dataset):
 
     def __getitem__(self, index):
         record = self.content["images"][index]
-        image = read_image(self.folder / record["file_name"])
+        return read_image(self.folder / record["file_name"]), self.target(index)
+
+    def target(self, index):
+        record = self.content["images"][index]
+        size = record["height"], record["width"]
         rows = {True: ([], []), False: ([], [])}
         for one in self.annotations[record["id"]]:
-            box, keep = clean_boxes(xywh_to_xyxy(torch.tensor([one["bbox"]]).float()), image.shape[1:])
+            box, keep = clean_boxes(xywh_to_xyxy(torch.tensor([one["bbox"]]).float()), size)
             if keep.all():
                 boxes, labels = rows[bool(one.get("iscrowd", 0))]
                 boxes.append(box[0])
                 labels.append(self.label_of[one["category_id"]])
         single, crowds = (torch.stack(rows[key][0]) if rows[key][0] else torch.zeros(0, 4) for key in (False, True))
         labels = torch.tensor(rows[False][1], dtype=torch.int64)
-        return image, {"image_id": record["id"], "boxes": single, "labels": labels, "crowd_boxes": crowds}
+        return {"image_id": record["id"], "boxes": single, "labels": labels, "crowd_boxes": crowds}

@@ -682,8 +682,12 @@ def _use_dataset(answer: Any, content: Content) -> Any:
             Image.new("RGB", size, (40 * place, 20, 90)).save(folder / record["file_name"])
         dataset = answer(folder / "boxes.json", folder)
         samples = [dataset[index] for index in range(len(dataset))]
+        for path in folder.glob("*.png"):
+            path.unlink()
+        without_images = [dataset.target(index)["image_id"] for index in range(len(dataset))]
     return {
         "len": len(dataset),
+        "target(…) where the images are gone": without_images,
         "classes": list(dataset.classes),
         "images": [image for image, _ in samples],
         "targets": [{key: target[key] for key in TARGET} for _, target in samples],
@@ -757,6 +761,12 @@ class _LabelsKept(by_hand.CocoDataset):
         return {**super().target(index), "labels": labels}
 
 
+class _ReadsForTheTarget(by_hand.CocoDataset):
+    def target(self, index: int) -> Any:
+        by_hand.read_image(self.folder / self.images[index]["file_name"])
+        return super().target(index)
+
+
 class _Position(by_hand.CocoDataset):
     def target(self, index: int) -> Any:
         return {**super().target(index), "image_id": index}
@@ -804,6 +814,7 @@ DATASET = Exercise(
         Mistake("boxes are not cleaned", _NotCleaned),
         Mistake("a box was dropped and its label was not: all that follow have a wrong class", _LabelsKept),
         Mistake("image_id is the position in the list, not COCO's id", _Position),
+        Mistake("target reads the image, which it does not need", _ReadsForTheTarget),
         Mistake("height and width are swapped", _SizeSwapped),
         Mistake("it fails where an annotation does not say iscrowd", _IscrowdNeeded),
     ),
