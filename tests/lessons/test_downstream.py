@@ -65,6 +65,16 @@ def test_the_parts_of_a_detector_and_whose_they_are(own_workbook):
     assert told["box_iou"].function is None
 
 
+def test_a_part_that_calls_another_trains_with_its_twin(own_workbook):
+    store("nms", answers("nms")["right_with_a_shrinking_list"])
+    check("nms")
+    workbook.store("box_iou", f"from my_detector import nms\n\nused = nms\n{IOU}")
+    check("box_iou")
+    found = next(one for one in parts_of(own_workbook) if one.name == "box_iou")
+    assert found.function.__wrapped__.__globals__["used"] is EXERCISES["nms"].twin
+    assert workbook.answer("box_iou").used.__module__ == "my_detector.nms"  # in the notebook it stays theirs
+
+
 def test_no_workbook_and_no_such_part(tmp_path, own_workbook):
     with pytest.raises(SettingError, match="no workbook here"):
         parts_of(tmp_path / "nothing")

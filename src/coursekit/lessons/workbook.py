@@ -117,6 +117,11 @@ def answer(name: str) -> ModuleType:
     return _loaded[key]
 
 
+def forget() -> None:
+    """Run each answer anew when it is asked for next."""
+    _loaded.clear()
+
+
 def _run(name: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"{PACKAGE}.{name}", path)
     assert spec is not None
