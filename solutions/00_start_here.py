@@ -16,6 +16,8 @@
 #
 # Here is the map. Every box is a lesson. What is hatched is the course's; a part whose exercises you have all solved turns solid
 # and says *yours*.
+#
+# Words that are new to you stand in [the glossary](GLOSSARY.md).
 
 # %%
 import coursekit.show as show

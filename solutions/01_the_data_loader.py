@@ -5,6 +5,8 @@
 #
 # A detector is trained on batches: a block of pixels, and for each image its boxes. What lies on your disk is a JSON file and a
 # folder of images, some of them broken. In this lesson you build the way from the one to the other, all by hand.
+#
+# Words that are new to you stand in [the glossary](GLOSSARY.md).
 
 # %%
 from coursekit.lessons import catch, check, journal, length, lesson_map

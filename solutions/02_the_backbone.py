@@ -12,6 +12,8 @@
 # - say what a stride of 16 means, and how much of the image one cell sees,
 # - decide what to freeze, and say what that saves and what it costs,
 # - count the memory of a training step on paper, before the graphics card does it for you.
+#
+# Words that are new to you stand in [the glossary](GLOSSARY.md).
 
 # %%
 import coursekit.show as show

@@ -14,6 +14,8 @@
 # - write an FPN that takes images of any size,
 # - tell which level of the pyramid a box reads, and choose the one number that decides it,
 # - compare two designs fairly: same data, same training, several seeds.
+#
+# Words that are new to you stand in [the glossary](GLOSSARY.md).
 
 # %%
 import coursekit.show as show

@@ -14,6 +14,8 @@
 # - decide which anchor is responsible for which object, in all the awkward cases,
 # - say a box relative to an anchor, and read it back,
 # - draw a sample that isn't drowned by background.
+#
+# Words that are new to you stand in [the glossary](GLOSSARY.md).
 
 # %%
 import coursekit.show as show

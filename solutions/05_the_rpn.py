@@ -14,6 +14,8 @@
 # - write its two losses, and tell from a number what is wrong with one,
 # - write non-maximum suppression, and say why nobody runs it in Python,
 # - turn thousands of opinions into some good boxes, train an RPN by itself, and measure how many objects it finds.
+#
+# Words that are new to you stand in [the glossary](GLOSSARY.md).
 
 # %%
 import coursekit.show as show

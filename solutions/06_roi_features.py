@@ -13,6 +13,8 @@
 # - say when that beats torchvision's C++, and when it loses badly,
 # - read every box from its level and still give the patches back in the order of the boxes,
 # - recognise the two bugs that leave the loss falling and the detector blind.
+#
+# Words that are new to you stand in [the glossary](GLOSSARY.md).
 
 # %%
 import coursekit.show as show

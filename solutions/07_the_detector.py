@@ -13,6 +13,8 @@
 # - read a loss: what it should be at the start, and what it is when something is wrong,
 # - turn thousands of opinions into a few detections,
 # - assemble a two-stage detector, and test it before you spend an hour on training it.
+#
+# Words that are new to you stand in [the glossary](GLOSSARY.md).
 
 # %%
 import coursekit.show as show
