@@ -21,7 +21,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, examine, journal, length, lesson_map
+from coursekit.lessons import catch, check, examine, hint, journal, length, lesson_map, reference
 
 lesson_map(0)
 

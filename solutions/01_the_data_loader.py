@@ -9,7 +9,7 @@
 # Words that are new to you stand in [the glossary](GLOSSARY.md).
 
 # %%
-from coursekit.lessons import catch, check, journal, length, lesson_map
+from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
 
 lesson_map(1)
 
