@@ -53,6 +53,7 @@ def test_a_slider_moves_the_picture(lab):
         page = browser.new_page()
         page.set_default_timeout(90_000)
         page.goto(lab)
+        page.wait_for_function("window.jupyterapp !== undefined")  # on a busy machine the page is there first
         page.evaluate("async () => { await window.jupyterapp.restored; }")
         page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell")
         page.evaluate(

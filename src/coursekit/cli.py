@@ -276,14 +276,17 @@ def lessons_run(
 
 @lessons_app.command("status")
 def lessons_status(
-    folder: Annotated[Path, typer.Argument(help="Where your notebooks are.")] = Path(),
+    folder: Annotated[Path | None, typer.Argument(help="Where your notebooks are: by default here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """What is yours so far, and what is left."""
     import os
     from dataclasses import asdict
 
-    os.environ.setdefault("COURSEKIT_WORKBOOK", str(folder / "my_detector"))
+    if folder is not None:
+        if not folder.is_dir():
+            raise SettingError(f"{folder}: no such folder. Name the one your notebooks are in.")
+        os.environ["COURSEKIT_WORKBOOK"] = str(folder / "my_detector")
     from coursekit.lessons.judge import SIGNS
     from coursekit.lessons.status import status
 

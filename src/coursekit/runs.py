@@ -51,21 +51,23 @@ def train_run(
         resume: go on with the run in `out`.
         pixels: decode images once and keep them.
         evaluate_every: epochs from score to score; 0 is never.
-        workbook: `my_detector`: each part that passes its check there is trained in the place of the course's.
+        workbook: `my_detector`: each part that passes its check there is trained in the place of the course's. A run
+            that goes on takes the parts it was begun with.
         reference_for: parts to take from the course all the same.
 
     Raises:
         PartError: a part of the workbook failed on data that its check had not tried.
-        SettingError: `out` already holds a run, or none to go on with, or an option can't be used.
+        SettingError: `out` already holds a run, or none to go on with, or an option can't be used, or a part that the
+            run was begun with no longer passes its check.
         DataError: the data is not sound.
     """
     check_settings(settings)
     _check_folder(out, resume)
     with distributed.joined() as device:
         train_set = with_pixels(load(data, "train")) if pixels else load(data, "train")
-        parts = parts_from(workbook, reference_for) if workbook else {}
+        parts = _parts_again(out, workbook, reference_for) if resume else parts_from(workbook, reference_for)
         config = _config(data, out, settings, detector, train_set, resume)
-        config = structs.replace(config, workbook=str(workbook) if workbook else None, parts=sorted(parts))
+        config = structs.replace(config, workbook=str(workbook) if workbook else config.workbook, parts=sorted(parts))
         torch.manual_seed(config.settings.seed)
         model = config.detector.build(pretrained=not resume, parts=parts)
         make_folder(out)
@@ -82,18 +84,28 @@ def train_run(
             write_curves(out, history)
 
 
-def parts_from(workbook: Path, reference_for: Sequence[str] = ()) -> dict[str, Callable[..., Any]]:
-    """The parts of a workbook that pass their checks, by name; a table says what is whose.
+def parts_from(workbook: Path | None, reference_for: Sequence[str] = ()) -> dict[str, Callable[..., Any]]:
+    """The parts of a workbook that pass their checks, by name; a table says what is whose. No workbook, no parts.
 
     Raises:
         SettingError: there is no workbook, or no part of a name in `reference_for`.
     """
+    if workbook is None:
+        return {}
     from coursekit.lessons import downstream  # above us; only who asks for a workbook needs it
 
     chosen = downstream.parts_of(workbook, reference_for)
     if distributed.rank() == 0:
         print(downstream.table(chosen))
     return {one.name: one.function for one in chosen if one.function is not None}
+
+
+def _parts_again(out: Path, workbook: Path | None, reference_for: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """The parts that the run in `out` was begun with, but for those the course's shall now stand for."""
+    before = load_config(out)
+    kept = [name for name in before.parts if name not in reference_for]
+    again = structs.replace(before, parts=kept, workbook=str(workbook) if workbook else before.workbook)
+    return _parts_of(again) if kept else {}
 
 
 def load_trained(folder: Path) -> tuple[nn.Module, RunConfig]:
@@ -196,6 +208,7 @@ def _config(
         ]
         if other:
             raise SettingError(f"{out}: a run of another kind ({'; '.join(other)[:300]}). Choose another --out.")
+        return structs.replace(config, workbook=before.workbook)
     return config
 
 

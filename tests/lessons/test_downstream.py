@@ -1,6 +1,7 @@
 import importlib
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -114,3 +115,21 @@ def test_an_interns_detector_trains(own_workbook, coco_folder, tmp_path, capsys)
     assert "box_iou            yours" in capsys.readouterr().out
     assert load_config(tmp_path / "run").parts == ["box_iou", "encode_boxes"]
     assert "AP" in evaluate_run(tmp_path / "run", str(coco_folder))
+
+
+def test_a_run_that_goes_on_takes_the_parts_it_was_begun_with(own_workbook, coco_folder, tmp_path, capsys):
+    from coursekit.runs import train_run
+    from coursekit.training import DetectorConfig, Settings
+    from coursekit.training.run import load_config
+
+    workbook.store("box_iou", IOU)
+    settings = Settings(epochs=2, batch_size=2, warmup_steps=1)
+    detector = DetectorConfig(0, backbone="tf_efficientnet_lite0", size=64)
+    run = partial(train_run, str(coco_folder), tmp_path, settings, detector, evaluate_every=0)
+    run(workbook=own_workbook)
+    (tmp_path / "model.safetensors").unlink()  # as if it had been stopped
+    workbook.store("box_iou", IOU.replace(".clamp(min=0)", ""))
+    with pytest.raises(SettingError, match="trained with box_iou of .* no longer pass"):
+        run(resume=True)
+    run(resume=True, reference_for=["box_iou"])
+    assert load_config(tmp_path).parts == []

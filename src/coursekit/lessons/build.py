@@ -12,6 +12,7 @@ import jupytext
 
 from coursekit.errors import CourseError, SettingError
 from coursekit.files import new_file
+from coursekit.lessons.workbook import empty_line
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 INSTRUCTOR = "instructor"
@@ -184,7 +185,7 @@ def _strip(code: str, source: Path) -> str:
         inside = marker == BEGIN
         if inside:
             indent = line[: len(line) - len(line.lstrip())]
-            lines.append(f'{indent}raise NotImplementedError("{exercise_of(code) or "this cell"}: your code here")')
+            lines.append(indent + empty_line(exercise_of(code) or "this cell"))
     if inside:
         raise CourseError(f"{source}: {BEGIN!r} without {END!r}, in the cell that begins {code.splitlines()[0]!r}.")
     return "\n".join(lines)

@@ -7,9 +7,9 @@ seconds of imports for each check.
 import atexit
 import contextlib
 import io
+import json
 import multiprocessing
 import os
-import pickle
 import secrets
 import signal
 import subprocess
@@ -117,7 +117,7 @@ def _warm() -> tuple[subprocess.Popen[bytes], Connection]:
         command = [sys.executable, "-c", "from coursekit.lessons.child import help_out; help_out()"]
         process = subprocess.Popen(command, stdin=subprocess.PIPE)
         assert process.stdin is not None
-        process.stdin.write(pickle.dumps((listener.address, key)))
+        process.stdin.write(json.dumps([listener.address, key.hex()]).encode())
         process.stdin.close()
         connection: Any = listener.accept()
     atexit.register(process.kill)
@@ -126,11 +126,11 @@ def _warm() -> tuple[subprocess.Popen[bytes], Connection]:
 
 def help_out() -> None:
     """What the helper does: answers one request after the other, until nobody asks."""
-    address, key = pickle.load(sys.stdin.buffer)
+    address, key = json.load(sys.stdin)
     torch.set_num_threads(1)
     global inside
     inside = True
-    with contextlib.suppress(EOFError), Client(address, authkey=key) as connection:
+    with contextlib.suppress(EOFError), Client(address, authkey=bytes.fromhex(key)) as connection:
         while True:
             name, os.environ["COURSEKIT_WORKBOOK"] = from_bytes(connection.recv_bytes())
             serve(name, connection)

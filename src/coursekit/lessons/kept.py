@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import box_iou
 from tqdm.auto import tqdm
 
 from coursekit.data import CocoDataset
 from coursekit.data.targets import Target
+from coursekit.detector import box_iou
 from coursekit.detector.backbone import Backbone, load_backbone
 from coursekit.detector.model import FasterRCNN, Options
 from coursekit.detector.resize import Size, resize_boxes, resize_targets, to_batch

@@ -55,9 +55,14 @@ def code_of(name: str) -> str | None:
     return None if code is None or is_empty(name, code) else code
 
 
+def empty_line(name: str) -> str:
+    """What stands in a cell of the course where the answer goes."""
+    return f'raise NotImplementedError("{name}: your code here")'
+
+
 def is_empty(name: str, code: str) -> bool:
     """Whether a cell is still as the course gives it."""
-    return f'raise NotImplementedError("{name}: your code here")' in code
+    return empty_line(name) in code
 
 
 def mark_of(code: str) -> str:

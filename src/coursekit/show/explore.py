@@ -84,9 +84,9 @@ def nms_picture(
     fig, axes = _over(image)
     for row, box in enumerate(boxes.tolist()):
         if row in kept:
-            _outline(axes, box, BLUE, "solid", f"{scores[row]:.2f}")
+            outline(axes, box, BLUE, "solid", f"{scores[row]:.2f}")
         else:
-            _outline(axes, box, VERMILION, "dashed", f"IoU {overlap[row].max():.2f}")
+            outline(axes, box, VERMILION, "dashed", f"IoU {overlap[row].max():.2f}")
     dropped = len(boxes) - len(kept)
     words = f"{len(boxes)} boxes with a score of {least_score:g} or more: {len(kept)} kept, {dropped} dropped"
     axes.set_title(f"{words}\nkept solid, dropped dashed", fontsize=9)
@@ -134,11 +134,11 @@ def anchor_picture(
     positive, ignored = anchors[matches >= 0], anchors[matches == -2]
     fig, axes = _over(image)
     for one in ignored[:most].tolist():
-        _outline(axes, one, ORANGE, "dotted", "", 0.8)
+        outline(axes, one, ORANGE, "dotted", "", 0.8)
     for one in positive.tolist():
-        _outline(axes, one, BLUE, "solid", "", 1.2)
+        outline(axes, one, BLUE, "solid", "", 1.2)
     for one in boxes.tolist():
-        _outline(axes, one, GREEN, "solid", "", 2.6)
+        outline(axes, one, GREEN, "solid", "", 2.6)
     background = len(anchors) - len(positive) - len(ignored)
     words = (
         f"{len(boxes)} objects: {len(positive)} anchors match, {len(ignored)} are ignored, {background} are background"
@@ -156,7 +156,8 @@ def _over(image: Tensor) -> tuple[Figure, Axes]:
     return fig, axes
 
 
-def _outline(axes: Axes, box: Sequence[float], colour: str, style: Any, text: str, width: float = 1.8) -> None:
+def outline(axes: Axes, box: Sequence[float], colour: str, style: Any, text: str, width: float = 1.8) -> None:
+    """Draw a box, xyxy in pixels, with a few words at its corner."""
     x1, y1, x2, y2 = box
     kind: Any = {"fill": False, "edgecolor": colour, "linestyle": style, "linewidth": width}
     axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **kind))

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from coursekit.detector.boxes import Part
 from coursekit.detector.roi import level_for_box
-from coursekit.show.explore import _outline as outline
-from coursekit.show.explore import explore
+from coursekit.show.explore import explore, outline
 from coursekit.show.pictures import VERMILION
 
 
