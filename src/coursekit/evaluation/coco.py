@@ -129,7 +129,7 @@ def precision_curve(results: list[Result], dataset: CocoDataset, label: int) -> 
 def run_engine(results: list[Result], dataset: CocoDataset, engine: str = "hotcoco") -> Evaluated:
     """Score results with one of the engines. Arguments and errors are those of `score`."""
     check_engine(engine)
-    columns = _columns(results, dataset)
+    columns = columns_in(results, dataset)
     build, start = _ENGINES[engine]
     with redirect_stdout(io.StringIO()):  # both engines print what they do
         evaluator = start(_truth(dataset, engine, build), columns, dataset)
@@ -150,7 +150,7 @@ def check_engine(engine: str) -> None:
         raise SettingError(f"engine {engine!r}: there is none of that name. Take one of {', '.join(_ENGINES)}.")
 
 
-def _columns(results: list[Result], dataset: CocoDataset) -> Columns:
+def columns_in(results: list[Result], dataset: CocoDataset) -> Columns:
     """The results as arrays, those of classes that the data set has.
 
     Raises:
