@@ -1,10 +1,12 @@
 """What happens around the steps of a run. The loop knows four moments and nothing else."""
 
 import contextlib
+import os
+import platform
 import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import msgspec
 import torch
@@ -85,23 +87,29 @@ class Bar(Hook):
 
 
 class Log(Hook):
-    """metrics.jsonl: a line for each step, and one for each evaluation. What a resumed run repeats is written anew."""
+    """metrics.jsonl: a line for each step, each evaluation, each start and end, and each event in words.
+
+    What a resumed run repeats is written anew.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / METRICS
         self.file: TextIO | None = None
+        self.said = 0
 
     def before_run(self, run: Run) -> None:
-        """Keep the lines up to the step that the run goes on from."""
+        """Keep the lines up to the step that the run goes on from; say on what it runs."""
         if distributed.rank() == 0:
             lines = [line for line in read_metrics(self.path) if line["step"] <= run.steps]
             self.file = self.path.open("w")
             for line in lines:
                 self.write(line)
+            self.write({"step": run.steps, "device": name_of(run.device)})
 
     def after_step(self, run: Run) -> None:
         """A line: step, epoch, loss, losses, lr, images, seconds, and the seconds of each phase."""
         if self.file:
+            self._tell(run)
             step = msgspec.to_builtins(run.history[-1])
             self.write(step | {"epoch": run.epoch, "micro_batch": run.micro_batch, "phases": run.clock.last})
 
@@ -112,12 +120,27 @@ class Log(Hook):
         self.file.flush()
 
     def after_run(self, run: Run) -> None:
-        """Close the file."""
+        """The images left out, the most memory that a card held (bytes), and close the file."""
         if self.file:
+            self._tell(run)
+            memory = torch.cuda.max_memory_allocated(run.device) if run.device.type == "cuda" else None
+            self.write({"step": run.steps, "left_out": run.loader.report(), "memory": memory})
             self.file.close()
 
+    def _tell(self, run: Run) -> None:
+        for event in run.events[self.said :]:
+            self.write({"step": run.steps, "event": event})
+        self.said = len(run.events)
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
+
+def name_of(device: torch.device) -> str:
+    """What a run ran on, for people."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {torch.cuda.mem_get_info(device)[1] / 2**30:.1f} GiB"
+    return f"{platform.machine()} {device.type}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl; one that a kill has cut is left out."""
     lines = path.read_text().splitlines() if path.exists() else []
     found = []
