@@ -682,6 +682,11 @@ pairs = [(picture, its, one) for (picture, its), one in zip(samples, found)]
 fig = show.truth_beside_prediction(pairs, val_set.classes, threshold=0.3)
 show.figure(fig, alt="Four unseen scenes, each with its true boxes and with what was found.")
 
+# %%
+from coursekit.lessons.first_run import keep
+
+print(f"kept in {keep(learner, train_set, plan)}: lesson 09 examines it")
+
 # %% [markdown]
 # Every box in these pictures went through code that you wrote, wherever your checks are green. It is a beginning: a short training, few images.
 # How to train longer, and faster, is lesson 08; what kinds of mistakes it makes, lesson 09. (On photographs expect far less from so

@@ -1,10 +1,19 @@
 import builtins
 import sys
 
+import numpy as np
 import pytest
 import torch
 
-from coursekit.show import anchor_picture, explore, explore_anchors, explore_nms, nms_picture
+from coursekit.show import (
+    anchor_picture,
+    curve_picture,
+    explore,
+    explore_anchors,
+    explore_curve,
+    explore_nms,
+    nms_picture,
+)
 
 IMAGE = torch.zeros(3, 60, 80, dtype=torch.uint8)
 BOXES = torch.tensor([[0.0, 0, 20, 20], [2, 0, 22, 20], [40, 30, 60, 50]])
@@ -43,6 +52,19 @@ def test_an_object_without_an_anchor_is_counted():
 
 def test_nothing_sure_enough_is_a_picture_too():
     assert "0 boxes" in nms_picture(IMAGE, BOXES, SCORES, 1.0, 0.5)[1]
+
+
+def test_precision_and_recall_follow_the_threshold():
+    scores, is_right = np.array([0.4, 0.9, 0.6]), np.array([True, True, False])
+    widget = explore_curve(scores, is_right, 4, title="dog")
+    slider, picture = widget.children
+    assert "2 believed, 1 right, 3 of 4 missed; precision 0.50, recall 0.25" in picture.value
+    slider.value = 0.0
+    assert "3 believed, 2 right, 2 of 4 missed; precision 0.67, recall 0.50" in picture.value
+
+
+def test_a_class_that_was_never_found_has_a_picture():
+    assert "0 believed" in curve_picture(np.empty(0), np.empty(0, bool), 3, 0.5)[1]
 
 
 def test_whole_numbers_make_a_slider_of_whole_numbers():

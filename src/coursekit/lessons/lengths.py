@@ -36,6 +36,12 @@ LENGTHS = {  # name: (in full, short)
     "07 images to train on": (240, 8),
     "07 epochs": (2, 1),
     "07 images to test on": (120, 8),
+    "08 steps at each rate": (25, 3),
+    "08 steps to time": (4, 1),
+    "08 plans": (2, 1),
+    "09 images to test on": (120, 12),
+    "09 images to train on further": (240, 4),
+    "09 draws": (200, 40),
 }
 
 

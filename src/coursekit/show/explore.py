@@ -3,17 +3,23 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 from torch import Tensor
 
 from coursekit.detector import box_iou, match_anchors, nms
 from coursekit.detector.boxes import Part
+from coursekit.evaluation.average_precision import precision_recall
 from coursekit.show.pictures import BLUE, GREEN, ORANGE, VERMILION, as_html, figure
 
 Control = tuple[float, float, float, float] | tuple[int, int, int, int]  # lowest, highest, step, at the start
 Draw = Callable[..., tuple[Figure, str]]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Curve = Callable[[Bools, int], tuple[Floats, Floats]]
 
 
 def explore(draw: Draw, **controls: Control) -> Any:
@@ -164,3 +170,63 @@ def outline(axes: Axes, box: Sequence[float], colour: str, style: Any, text: str
     if text:
         paper: Any = {"facecolor": "white", "edgecolor": colour, "linewidth": 0.6, "pad": 1, "alpha": 0.85}
         axes.text(x1, y1, text, fontsize=6, va="bottom", bbox=paper)
+
+
+def explore_curve(
+    scores: Floats, is_right: Bools, objects: int, *, precision_recall: Curve = precision_recall, title: str = ""
+) -> Any:
+    """Precision and recall under a slider: from which score on a detection is believed.
+
+    Args:
+        scores, is_right: (D,) of the detections of one class, in any order, and whether each has found an object.
+        objects: how many there are to find, at least one.
+        precision_recall: whose to use, such as your own.
+        title: what the picture is about, such as the class.
+    """
+
+    def draw(believed_from: float) -> tuple[Figure, str]:
+        return curve_picture(scores, is_right, objects, believed_from, precision_recall=precision_recall, title=title)
+
+    return explore(draw, believed_from=(0.0, 1.0, 0.05, 0.5))
+
+
+def curve_picture(
+    scores: Floats,
+    is_right: Bools,
+    objects: int,
+    threshold: float,
+    *,
+    precision_recall: Curve = precision_recall,
+    title: str = "",
+) -> tuple[Figure, str]:
+    """Detections by score, those right above those wrong, and the point of the curve that a threshold gives.
+
+    Arguments as in `explore_curve`.
+
+    Returns:
+        The figure and its alt text.
+    """
+    order = np.argsort(-scores, kind="stable")
+    scores, is_right = scores[order], is_right[order]
+    precision, recall = precision_recall(is_right, objects)
+    fig = Figure(figsize=(9, 3.3), layout="constrained")
+    left, right = fig.subplots(1, 2)
+    for row, (kind, colour, mark) in enumerate((("wrong", VERMILION, "x"), ("right", BLUE, "o"))):
+        chosen = scores[is_right == bool(row)]
+        height = row + 0.6 * (0.618 * np.arange(len(chosen)) % 1 - 0.5)  # apart, so that each is seen
+        left.plot(chosen, height, mark, color=colour, markersize=4, alpha=0.7, label=kind)
+    left.axvline(threshold, color="black", linestyle="dashed")
+    left.set(xlim=(-0.02, 1.02), ylim=(-0.6, 1.6), xlabel="score", title="believed: right of the line")
+    left.set_yticks([0, 1], labels=["wrong", "right"])
+    right.plot(recall, precision, color=BLUE)
+    right.set(xlim=(0, 1.02), ylim=(0, 1.05), xlabel="recall", ylabel="precision", title=title)
+    believed = int((scores >= threshold).sum())
+    hits = int(is_right[:believed].sum())
+    words = (
+        f"From a score of {threshold:.2f} on: {believed} believed, {hits} right, {objects - hits} of {objects} missed"
+    )
+    if believed:
+        right.plot(recall[believed - 1], precision[believed - 1], "o", color=ORANGE, markersize=10, markeredgecolor="k")
+        words += f"; precision {precision[believed - 1]:.2f}, recall {recall[believed - 1]:.2f}"
+    fig.suptitle(words, fontsize=9)
+    return fig, f"{words}."

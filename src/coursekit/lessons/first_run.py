@@ -1,0 +1,91 @@
+"""The detector that lesson 07 trains, kept for the lessons after it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from coursekit.data import CocoDataset, load
+from coursekit.errors import CourseError
+from coursekit.lessons import downstream, workbook
+from coursekit.lessons.lengths import length
+from coursekit.runs import load_trained
+from coursekit.training import DetectorConfig, RunConfig, Settings, save_run, train
+from coursekit.training.run import WEIGHTS, load_config
+
+FOLDER = Path("runs") / "07"  # beside the notebooks
+PROPOSALS: dict[str, Any] = {"proposals_before": (150, 150), "proposals_after": (150, 100)}  # as in lesson 07
+
+
+def first_run() -> nn.Module:
+    """The trained detector of `runs/07` in eval mode, or one trained now with the same settings, and kept there.
+
+    It is trained anew where the run there is of other data or shorter than this session's, or can't be loaded any more.
+    Which it is, is printed.
+    """
+    data = os.environ.get("COURSEKIT_DATA", "mini")
+    reason = f"There is no run in {FOLDER} yet"
+    if (FOLDER / WEIGHTS).is_file():
+        try:
+            config = load_config(FOLDER)
+            if config.data == data and config.settings.epochs >= length("07 epochs"):
+                model = _load()
+                print(f"The detector of {FOLDER}, trained on {data} for {config.settings.epochs} epochs.")
+                return model
+            reason = f"The run in {FOLDER} is of other data, or shorter"
+        except CourseError as error:
+            reason = f"The run in {FOLDER} can't be used: {error}"
+    print(f"{reason}: one is trained now, as in lesson 07, and kept there.")
+    train_set, settings = load(data, "train"), _settings()
+    torch.manual_seed(0)
+    model = _narrowed(_config(train_set, settings).detector.build(pretrained=True, parts=_parts()))
+    train(model, train_set.head(length("07 images to train on")), settings)
+    keep(model, train_set, settings)
+    return model.eval()
+
+
+def keep(model: nn.Module, train_set: CocoDataset, settings: Settings) -> Path:
+    """Save the detector of lesson 07 as a run, with which of its parts are the intern's. Returns its folder."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    save_run(FOLDER, model, _config(train_set, settings))
+    return FOLDER
+
+
+def _settings() -> Settings:
+    return Settings(epochs=length("07 epochs"), batch_size=4, precision="fp32", warmup_steps=20)
+
+
+def _load() -> nn.Module:
+    model, _ = load_trained(FOLDER)
+    return _narrowed(model)
+
+
+def _narrowed(model: Any) -> nn.Module:
+    """With as many proposals as lesson 07 takes, so that its scores come out again."""
+    model.options = type(model.options)(**vars(model.options) | PROPOSALS)
+    return model
+
+
+def _config(train_set: CocoDataset, settings: Settings) -> RunConfig:
+    config = RunConfig(train_set.name, train_set.categories, DetectorConfig(len(train_set.classes)), settings)
+    parts = sorted(_parts())
+    if not parts:
+        return config
+    return RunConfig(
+        config.data,
+        config.categories,
+        config.detector,
+        settings,
+        workbook=str(workbook.folder()),
+        parts=parts,
+    )
+
+
+def _parts() -> dict[str, Any]:
+    """The parts of the workbook that pass their checks."""
+    if not (workbook.folder() / "__init__.py").is_file():
+        return {}
+    found = downstream.parts_of(workbook.folder())
+    return {one.name: one.function for one in found if one.function is not None}
