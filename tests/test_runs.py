@@ -27,7 +27,10 @@ def test_a_run_leaves_its_files_and_its_settings(coco_folder, tmp_path):
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["detector"]["size"], config["detector"]["num_classes"], config["settings"]["epochs"]) == (64, 2, 2)
-    assert [line["step"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl")] == [1, 1, 2, 2]
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [0, 1, 1, 2, 2, 2]
+    assert "cores" in lines[0]["device"]
+    assert lines[-1] == {"step": 2, "left_out": "", "memory": None}
     assert evaluate_run(tmp_path / "run", str(coco_folder))["AP"] >= 0
 
 

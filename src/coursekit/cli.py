@@ -157,6 +157,32 @@ def evaluate(
 
 
 @app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that has ended.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the report; by default RUN/report.")] = None,
+    data: Annotated[str | None, typer.Option(help="What to score it on; by default what it was trained on.")] = None,
+    split: Annotated[str, typer.Option(help="`val` or `train`.")] = "val",
+    workbook: Annotated[
+        Path | None, typer.Option(help="Your my_detector; by default the run's, else the one beside your notebooks.")
+    ] = None,
+    questions: Annotated[
+        Path | None, typer.Option(help="Markdown with questions of your own: `## Title`, and under it what you ask.")
+    ] = None,
+) -> None:
+    """Write the experience report of a run: Markdown, and one HTML file that stands alone. Answers are kept."""
+    import os
+
+    from coursekit.report import read_questions, write_report
+    from coursekit.training.run import load_config
+
+    chosen = workbook or load_config(run).workbook
+    if chosen:
+        os.environ["COURSEKIT_WORKBOOK"] = str(chosen)
+    page = write_report(run, out or run / "report", read_questions(questions), data=data, split=split)
+    print(f"{page} stands alone: open it in a browser. Answer in {page.with_name('report.md')}, or in lesson 10.")
+
+
+@app.command()
 def compare(
     run_a: Annotated[Path, typer.Argument(help="A run's folder, or a results file.")],
     run_b: Annotated[Path, typer.Argument(help="Another one.")],

@@ -214,26 +214,30 @@ def _config(
 
 def _advice(config: RunConfig, device: torch.device) -> str:
     """The planner's, for one image at a time on this device."""
-    on_card = device.type == "cuda"
-    total = torch.cuda.get_device_properties(device).total_memory if on_card else memory_here()
-    precision = config.settings.precision
+    total = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else memory_here()
+    return advice(structs.replace(setting_of(config, device), batch=1, accumulates=True), total / GIB)
+
+
+def setting_of(config: RunConfig, device: torch.device) -> Setting:
+    """A run as the planner sees it, on a device."""
+    settings, detector = config.settings, config.detector
+    precision = settings.precision
     if precision == "auto":
         precision = "bf16" if helps_bf16(device) else "fp32"
-    detector = config.detector
-    setting = Setting(
+    batch = settings.micro_batch or settings.batch_size
+    return Setting(
         backbone=detector.backbone,
         size=(detector.size, detector.size),
-        batch=1,
+        batch=batch,
         precision=precision,
         frozen_stages=detector.frozen_stages,
-        optimizer=config.settings.optimizer,
-        accumulates=True,
+        optimizer=settings.optimizer,
+        accumulates=batch < settings.batch_size,
         num_classes=detector.num_classes,
         channels=detector.channels,
         hidden=detector.hidden,
-        device="cuda" if on_card else "cpu",
+        device="cuda" if device.type == "cuda" else "cpu",
     )
-    return advice(setting, total / GIB)
 
 
 def _scored(data: str, every: int, log: Log) -> Evaluate | None:

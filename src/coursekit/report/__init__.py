@@ -1,0 +1,6 @@
+"""The experience report: half filled in from what happened, the other half questions with room to answer."""
+
+from coursekit.report.answers import Question, answer, default_questions, form, read_questions
+from coursekit.report.write import write_report
+
+__all__ = ["Question", "answer", "default_questions", "form", "read_questions", "write_report"]

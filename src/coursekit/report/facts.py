@@ -1,0 +1,186 @@
+"""What happened, gathered from a run's folder, from the data, and from the workbook."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from coursekit.data import CocoDataset, load
+from coursekit.errors import DataError
+from coursekit.evaluation import Result, Scores, evaluate
+from coursekit.evaluation.errors import ErrorReport, best_images, split_errors, worst_images
+from coursekit.evaluation.intervals import Interval, intervals
+from coursekit.files import new_file
+from coursekit.lessons import downstream, journals
+from coursekit.lessons.status import LessonStatus, status
+from coursekit.memory.predict import predict
+from coursekit.memory.setting import GIB
+from coursekit.runs import results_of, setting_of
+from coursekit.training.clock import PHASES
+from coursekit.training.hooks import METRICS, read_metrics
+from coursekit.training.run import WEIGHTS, RunConfig, load_config
+
+DETECTIONS = "detections.json"
+DRAWS, SHOWN = 200, 4
+
+
+class Detections(msgspec.Struct):
+    """What the run found, kept so that making the report again takes seconds: of which data, by which weights."""
+
+    data: str
+    split: str
+    weights: float
+    results: list[Result]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What metrics.jsonl tells.
+
+    Attributes:
+        steps: its lines about steps; epochs: those about scores.
+        devices: what it ran on, a line for each start.
+        events: in words, such as an out-of-memory and what was done.
+        left_out: images and boxes, in words; empty where none were.
+        memory: the most bytes that a card held; None without a card.
+    """
+
+    steps: list[dict[str, Any]]
+    epochs: list[dict[str, Any]]
+    devices: list[str]
+    events: list[str]
+    left_out: str
+    memory: int | None
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """Seconds of each phase, over all steps."""
+        return {name: sum(one["phases"][name] for one in self.steps if "phases" in one) for name in PHASES}
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the run is worth on a data set; worst are (image id, reason)."""
+
+    dataset: CocoDataset
+    split: str
+    results: list[Result]
+    scores: Scores
+    intervals: dict[str, Interval]
+    errors: ErrorReport | None
+    worst: list[tuple[int, str]]
+    best: list[int]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What the workbook tells: lessons, whose each part of the detector is, the journal."""
+
+    lessons: list[LessonStatus] = field(default_factory=list)
+    parts: dict[str, str] = field(default_factory=dict)
+    journal: Sequence[journals.Entry] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that the report fills in by itself. `predicted` is in GiB, at as many images as the run began with."""
+
+    folder: Path
+    config: RunConfig
+    training: Training
+    score: Score
+    course: Course
+    predicted: float
+
+
+def gather(folder: Path, data: str | None, split: str, out: Path) -> Facts:
+    """All facts about a run.
+
+    Args:
+        folder: of the run.
+        data, split: what to score it on; by default what it was trained on.
+        out: where detections are kept.
+
+    Raises:
+        DataError: the run or the data is not sound, or they don't belong together.
+        SettingError: parts of the workbook that the run was trained with no longer pass.
+    """
+    config = load_config(folder)
+    training = read_training(folder)
+    dataset, results = _found(folder, data or config.data, split, out)
+    device = torch.device("cpu" if training.memory is None else "cuda")
+    predicted = predict(setting_of(config, device)).total / GIB
+    return Facts(folder, config, training, score_of(results, dataset, split), read_course(config), predicted)
+
+
+def read_training(folder: Path) -> Training:
+    """What a run's metrics.jsonl tells.
+
+    Raises:
+        DataError: there is nothing in it.
+    """
+    lines = read_metrics(folder / METRICS)
+    steps = [line for line in lines if "losses" in line]
+    if not steps:
+        raise DataError(f"{folder / METRICS}: no step in it. A report is about a run that has trained.")
+    memory = [line["memory"] for line in lines if line.get("memory")]
+    left_out = [line["left_out"] for line in lines if line.get("left_out")]
+    return Training(
+        steps,
+        [line for line in lines if "AP" in line],
+        list(dict.fromkeys(line["device"] for line in lines if "device" in line)),
+        [line["event"] for line in lines if "event" in line],
+        left_out[-1] if left_out else "",
+        max(memory, default=None),
+    )
+
+
+def score_of(results: list[Result], dataset: CocoDataset, split: str) -> Score:
+    """Scores, intervals and errors; a run that found nothing has no errors to split, and nothing best."""
+    scores, some = evaluate(results, dataset), bool(results)
+    return Score(
+        dataset,
+        split,
+        results,
+        scores,
+        intervals(results, dataset, draws=DRAWS),
+        split_errors(results, dataset) if some else None,
+        [(one.image_id, one.reason) for one in worst_images(results, dataset, SHOWN)] if some else [],
+        best_images(results, dataset, SHOWN) if some else [],
+    )
+
+
+def read_course(config: RunConfig) -> Course:
+    """Lessons, parts and journal of the workbook; nothing where there is none."""
+    from coursekit.lessons import workbook
+
+    if not (workbook.folder() / "__init__.py").is_file():
+        return Course()
+    parts = {one.name: _whose(one, config.parts) for one in downstream.parts_of(workbook.folder())}
+    return Course(status(), parts, journals.entries())
+
+
+def _whose(part: downstream.Part, trained: Sequence[str]) -> str:
+    """Of a part in this run: what passes now, but was not trained with, is the course's there."""
+    if part.name not in trained:
+        return "the course's"
+    return "borrowed" if part.whose == "borrowed" else "mine"
+
+
+def _found(folder: Path, data: str, split: str, out: Path) -> tuple[CocoDataset, list[Result]]:
+    """What the run finds; read from the last report where nothing has changed since."""
+    path, weights = out / DETECTIONS, folder / WEIGHTS
+    if path.exists() and weights.exists():
+        try:
+            kept = msgspec.json.decode(path.read_bytes(), type=Detections)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            kept = None
+        if kept and (kept.data, kept.split, kept.weights) == (data, split, weights.stat().st_mtime):
+            return load(data, split), kept.results
+    results, dataset = results_of(folder, data, split)
+    with new_file(path) as partial:
+        partial.write_bytes(msgspec.json.encode(Detections(data, split, weights.stat().st_mtime, results)))
+    return dataset, results
