@@ -38,16 +38,18 @@ types: .venv/installed
 	$(BIN)/mypy
 
 unit: .venv/installed
-	$(BIN)/pytest tests
+	$(BIN)/pytest -m "not long and not notebook" tests
 
 # The counts in full: two thousand mutated files, a hundred kills. Some minutes.
 test-long: .venv/installed
 	$(BIN)/pytest -m long tests
 
-# One at a time and in order: solutions strictly, with one workbook; then the lessons as an intern finds them.
+# One at a time and in order: solutions strictly, with one workbook; then the lessons as an intern finds them; then
+# some on photographs, and in a browser.
 notebooks: .venv/installed
 	COURSEKIT_FAST=1 COURSEKIT_STRICT=1 $(BIN)/pytest $(NBVAL) solutions
 	COURSEKIT_FAST=1 $(BIN)/pytest $(NBVAL) course
+	$(BIN)/pytest -m "notebook and not long" tests
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'

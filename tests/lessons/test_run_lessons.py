@@ -33,6 +33,7 @@ def test_no_such_lesson(tmp_path):
         list(run_lessons("course", tmp_path, 77))
 
 
+@pytest.mark.notebook
 @pytest.mark.parametrize("name", ["01_the_data_loader.ipynb", "07_the_detector.ipynb", "09_evaluation.ipynb"])
 def test_lessons_on_photographs(real_coco, tmp_path, monkeypatch, name):
     monkeypatch.setenv("COURSEKIT_FAST", "1")
