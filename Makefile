@@ -1,11 +1,11 @@
-# make run · make test · make lab · make lessons        (without make: the table in README.md)
+# make run · make test · make lab · make lessons · make solutions        (without make: the table in README.md)
 PYTHON ?= python3
 BIN := .venv/bin
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=120
 # Threads that spin while they wait stall every other process on a small machine.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: run test test-long lab lessons bench lint types unit notebooks clean
+.PHONY: run test test-long lab lessons solutions bench lint types unit notebooks clean
 
 run: .venv/installed
 	$(BIN)/coursekit demo
@@ -18,6 +18,10 @@ lab: .venv/installed
 
 lessons: .venv/installed
 	$(BIN)/coursekit lessons build
+
+# What an instructor runs before class: all executed, a table, notebooks to show in runs/lessons.
+solutions: .venv/installed
+	$(BIN)/coursekit lessons run solutions
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/bench_index.py
