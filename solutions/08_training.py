@@ -739,7 +739,7 @@ WAYS = {
     ),
     "Lite0, bf16, three stages frozen": Setting(accumulates=True, num_classes=classes),
 }
-for words, setting in WAYS.items() if length("08 plans") == 2 else ():
+for words, setting in list(WAYS.items())[-length("08 plans") :]:
     peaks = peaks_of(setting)
     print(f"\n{words}\ncard    " + "".join(f"{name:>12}" for name in SIZES))
     for card in (2, 4, 8, 12, 24):
@@ -754,6 +754,14 @@ for words, setting in WAYS.items() if length("08 plans") == 2 else ():
 # Read "4 × 4" as: 4 images at a time, 4 times, one step. A column is the long side in pixels. `coursekit plan` prints such a table for
 # your own card. (A tenth of what is usable is left free.)
 #
+# Now turn it yourself, for your own card. What is worth more, half the long side or half the images? Try both.
+
+# %%
+from coursekit.show.memory import explore_memory
+
+explore_memory(peaks, words)
+
+# %% [markdown]
 # A plan is a plan. One day a batch comes with larger images, or somebody else uses the card: `OutOfMemoryError`. Many programs die, or throw the
 # batch away. Better: take **the same images again, half as many at a time**. The effective batch stays, so nothing about the training
 # changes but its speed.
