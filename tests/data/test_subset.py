@@ -16,7 +16,7 @@ from PIL import Image
 import coursekit.data.fetch
 from coursekit.data import load
 from coursekit.data.manifest import MANIFEST, read_manifest, verify
-from coursekit.data.recipe import Recipe
+from coursekit.data.recipe import Recipe, read_recipe
 from coursekit.data.subset import build_subset, estimate, scaled, subset_folder
 from coursekit.errors import CourseError, DataError
 
@@ -98,6 +98,18 @@ def test_only_the_chosen_images_come_down_resized_with_their_boxes(source):
             scale = 40 / (80 if image.shape[2] > image.shape[1] else 90)
             assert target["boxes"][0].tolist() == pytest.approx([4 * scale, 6 * scale, 24 * scale, 36 * scale], abs=0.3)
     assert verify(folder) == []
+
+
+def test_what_is_built_is_loaded_by_the_recipes_file(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "mine.toml"
+    file.write_text('name = "mine"\nsource = "coco"\nseed = 1\nimages = { val = 5 }\nsplit_of = { val = "val2017" }\n')
+    with pytest.raises(DataError, match=r"not built on this machine yet.*coursekit data build .*mine\.toml"):
+        load(file, "val")
+    build_subset(read_recipe(file), annotations=str(source), images=str(source))
+    assert len(load(file, "val")) == 5
+    with pytest.raises(DataError, match=r"other\.toml: can't be read"):
+        load("other.toml", "val")
 
 
 def test_built_again_nothing_is_fetched(source):
@@ -242,7 +254,7 @@ def test_sizes_and_estimates():
 
 PROGRAM = """
 import sys, msgspec
-from coursekit.data.recipe import Recipe
+from coursekit.data.recipe import Recipe, read_recipe
 from coursekit.data.subset import build_subset
 build_subset(msgspec.json.decode(sys.argv[1], type=Recipe), annotations=sys.argv[2], images=sys.argv[3], jobs=3)
 """

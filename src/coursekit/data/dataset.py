@@ -162,7 +162,7 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
 
 
 def load(name_or_dir: str | Path, split: str) -> CocoDataset:
-    """One split of a data set: a recipe's name such as "mini", or a folder laid out as COCO is.
+    """One split of a data set: a recipe's name such as "mini" or its .toml file, or a folder laid out as COCO is.
 
     Args:
         name_or_dir: a folder holds `annotations/instances_{split}2017.json` and the images in `{split}2017/`.
@@ -193,7 +193,7 @@ def find_folder(name_or_dir: str | Path) -> Path:
         return folder
     if name == "damaged":
         return build_damaged()
-    if name not in recipes.names():
+    if name not in recipes.names() and not name.endswith(".toml"):
         hint = nearest(name, [*recipes.names(), "damaged"])
         known = ", ".join([*recipes.names(), "damaged"])
         raise DataError(f"{name}: no such folder, and no recipe of that name{hint}. Recipes: {known}.")
