@@ -105,3 +105,15 @@ def test_what_is_no_run_or_has_not_trained_is_refused(run, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SettingError, match="can't be written"):
         write_report(run, tmp_path / "file", default_questions())
+
+
+def test_notes_beside_the_run_are_its_project(run, many, tmp_path):
+    (run / "notes.md").write_text("**Question.** Why?\n\n# no heading\n\n| seed | AP |\n|---|---|\n| 0 | +0.1 |\n")
+    page = write_report(run, tmp_path / "report", default_questions(), data=str(many))
+    text, html = (tmp_path / "report" / "report.md").read_text(), page.read_text()
+    assert "## The project\n\n**Question.** Why?" in text
+    assert "<td>+0.1</td>" in html
+    assert html.count("<h1") == 1
+    (run / "notes.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match=r"notes\.md: can't be read"):
+        write_report(run, tmp_path / "report", default_questions(), data=str(many))

@@ -66,7 +66,8 @@ def read_questions(path: Path | None) -> list[Question]:
     try:
         questions = _parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: can't be read ({error}).") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path}: can't be read ({reason}).") from None
     titles = [one.title for one in questions]
     if not questions:
         raise DataError(f"{path}: no question in it. Write `## Title`, and under it what you ask.")

@@ -24,6 +24,7 @@ from coursekit.training.hooks import METRICS, read_metrics
 from coursekit.training.run import WEIGHTS, RunConfig, load_config
 
 DETECTIONS = "detections.json"
+NOTES = "notes.md"  # in a run's folder: what somebody wants said about it
 DRAWS, SHOWN = 200, 4
 
 
@@ -86,7 +87,12 @@ class Course:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that the report fills in by itself. `predicted` is in GiB, at as many images as the run began with."""
+    """Everything that the report fills in by itself.
+
+    Attributes:
+        predicted: GiB, at as many images as the run began with.
+        notes: what stands in the run's notes.md, such as the experiment of lesson 10.
+    """
 
     folder: Path
     config: RunConfig
@@ -94,6 +100,7 @@ class Facts:
     score: Score
     course: Course
     predicted: float
+    notes: str = ""
 
 
 def gather(folder: Path, data: str | None, split: str, out: Path) -> Facts:
@@ -105,7 +112,7 @@ def gather(folder: Path, data: str | None, split: str, out: Path) -> Facts:
         out: where detections are kept.
 
     Raises:
-        DataError: the run or the data is not sound, or they don't belong together.
+        DataError: the run, its notes or the data is not sound, or they don't belong together.
         SettingError: parts of the workbook that the run was trained with no longer pass.
     """
     config = load_config(folder)
@@ -113,7 +120,22 @@ def gather(folder: Path, data: str | None, split: str, out: Path) -> Facts:
     dataset, results = _found(folder, data or config.data, split, out)
     device = torch.device("cpu" if training.memory is None else "cuda")
     predicted = predict(setting_of(config, device)).total / GIB
-    return Facts(folder, config, training, score_of(results, dataset, split), read_course(config), predicted)
+    score = score_of(results, dataset, split)
+    return Facts(folder, config, training, score, read_course(config), predicted, read_notes(folder))
+
+
+def read_notes(folder: Path) -> str:
+    """What stands in a run's notes.md; nothing where there is none.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    path = folder / NOTES
+    try:
+        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path}: can't be read ({reason}).") from None
 
 
 def read_training(folder: Path) -> Training:

@@ -22,8 +22,8 @@ ABOUT_INTERVALS = (
 def sections(facts: Facts, alts: Alts) -> list[str]:
     """All of the report up to its questions."""
     return [
-        _in_short(facts), _training(facts, alts), _score(facts, alts), _errors(facts.score, alts), _parts(facts.course),
-        _settings(facts), _exercises(facts.course), _journal(facts.course),
+        _in_short(facts), *_project(facts), _training(facts, alts), _score(facts, alts), _errors(facts.score, alts),
+        _parts(facts.course), _settings(facts), _exercises(facts.course), _journal(facts.course),
     ]  # fmt: skip
 
 
@@ -62,6 +62,11 @@ def _in_short(facts: Facts) -> str:
         ("AP50", _number(score.scores.metrics["AP50"])),
     ]
     return "## In short\n\n" + table(("what", "figure"), rows)
+
+
+def _project(facts: Facts) -> list[str]:
+    lines = [_no_heading(line) for line in facts.notes.splitlines()]
+    return ["\n".join(["## The project", "", *lines])] if lines else []
 
 
 def _time(seconds: float) -> str:
