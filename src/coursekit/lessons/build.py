@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ def _refuse_unchecked(student: Notebook, source: Path) -> None:
             raise CourseError(f'{source}: no cell after {name} says check("{name}").')
 
 
+@cache
 def known_exercises() -> set[str]:
     """Names that have a check and three hints, read without importing torch: building takes a second, not five."""
     names: set[str] = set()
