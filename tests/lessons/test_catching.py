@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from coursekit.errors import SettingError
+from coursekit.lessons import notebook
 from coursekit.lessons.catching import catch
 
 CHAIN = torch.tensor([[0.0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]])
@@ -20,8 +23,30 @@ def test_a_chain_catches_the_one_shot():
     assert "<table>" in found._repr_html_()
 
 
+def test_the_smallest_case_is_shown():
+    look = str(catch("match_anchors", (CHAIN, CHAIN[:1]))).splitlines()[-1]
+    assert "anchors=[[" in look
+    assert "boxes=[[" in look
+
+
+def test_an_input_that_is_too_short_is_told_what_it_lacks():
+    with pytest.raises(SettingError, match=r"missing .* It is called with \(boxes, scores, threshold\)"):
+        catch("nms", (CHAIN,))
+
+
 def test_inputs_must_be_tuples_that_the_reference_can_take():
     with pytest.raises(SettingError, match="tuple of arguments"):
         catch("nms", CHAIN)
     with pytest.raises(SettingError, match="can't take"):
         catch("nms", (CHAIN, "no scores", 0.5))
+
+
+def test_in_a_notebook_each_call_of_a_cell_is_shown_and_an_error_is_a_line(monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(notebook, "get_ipython", lambda: SimpleNamespace(user_ns={}))
+    monkeypatch.setattr(notebook, "display", shown.append)
+    assert notebook.catch("nms", (CHAIN[:1], torch.tensor([0.5]), 0.5)) is None
+    assert notebook.examine("nms", lambda boxes, scores, threshold: scores.argsort()) is None
+    assert [type(one).__name__ for one in shown] == ["Caught", "Verdict"]
+    assert notebook.catch("nms", (CHAIN,)) is None
+    assert capsys.readouterr().out.count("\n") == 1

@@ -291,6 +291,165 @@ class wrong_default_numbers(nn.Module):
         return [postprocess(*one) for one in parts]
 
 
+class wrong_anchors_sampled_is_left_alone(nn.Module):
+    def __init__(self, backbone, fpn, rpn_head, box_head, options):
+        super().__init__()
+        self.backbone, self.fpn, self.rpn_head, self.box_head = backbone, fpn, rpn_head, box_head
+        self.options = options
+
+    def first_stage(self, batch, sizes):
+        o, mode = self.options, 0 if self.training else 1
+        levels = self.fpn(self.backbone(batch))
+        logits, deltas = self.rpn_head(levels)
+        anchors = []
+        for level, sides in zip(levels, o.anchor_sizes):
+            stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
+            anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
+        counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
+        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
+        return levels, logits, deltas, anchors, proposals
+
+    def look_at(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+
+    def losses(self, batch, sizes, targets):
+        levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
+        truth = [target["boxes"] for target in targets]
+        first = rpn_losses(logits, deltas, anchors, truth)
+        count = self.options.rois_sampled
+        samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
+        rois, labels, boxes = zip(*samples)
+        said = self.look_at(levels, list(rois))
+        return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
+
+    def detect(self, batch, sizes):
+        levels, *_, proposals = self.first_stage(batch, sizes)
+        logits, deltas = self.look_at(levels, proposals)
+        counts, o = [len(one) for one in proposals], self.options
+        parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
+        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+
+
+class wrong_rois_sampled_is_left_alone(nn.Module):
+    def __init__(self, backbone, fpn, rpn_head, box_head, options):
+        super().__init__()
+        self.backbone, self.fpn, self.rpn_head, self.box_head = backbone, fpn, rpn_head, box_head
+        self.options = options
+
+    def first_stage(self, batch, sizes):
+        o, mode = self.options, 0 if self.training else 1
+        levels = self.fpn(self.backbone(batch))
+        logits, deltas = self.rpn_head(levels)
+        anchors = []
+        for level, sides in zip(levels, o.anchor_sizes):
+            stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
+            anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
+        counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
+        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
+        return levels, logits, deltas, anchors, proposals
+
+    def look_at(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+
+    def losses(self, batch, sizes, targets):
+        levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
+        truth = [target["boxes"] for target in targets]
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
+        samples = [sample_rois(p, t["boxes"], t["labels"]) for p, t in zip(proposals, targets)]
+        rois, labels, boxes = zip(*samples)
+        said = self.look_at(levels, list(rois))
+        return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
+
+    def detect(self, batch, sizes):
+        levels, *_, proposals = self.first_stage(batch, sizes)
+        logits, deltas = self.look_at(levels, proposals)
+        counts, o = [len(one) for one in proposals], self.options
+        parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
+        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+
+
+class wrong_pairs_the_other_way_round(nn.Module):
+    def __init__(self, backbone, fpn, rpn_head, box_head, options):
+        super().__init__()
+        self.backbone, self.fpn, self.rpn_head, self.box_head = backbone, fpn, rpn_head, box_head
+        self.options = options
+
+    def first_stage(self, batch, sizes):
+        o, mode = self.options, 1 if self.training else 0
+        levels = self.fpn(self.backbone(batch))
+        logits, deltas = self.rpn_head(levels)
+        anchors = []
+        for level, sides in zip(levels, o.anchor_sizes):
+            stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
+            anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
+        counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
+        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
+        return levels, logits, deltas, anchors, proposals
+
+    def look_at(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+
+    def losses(self, batch, sizes, targets):
+        levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
+        truth = [target["boxes"] for target in targets]
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
+        count = self.options.rois_sampled
+        samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
+        rois, labels, boxes = zip(*samples)
+        said = self.look_at(levels, list(rois))
+        return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
+
+    def detect(self, batch, sizes):
+        levels, *_, proposals = self.first_stage(batch, sizes)
+        logits, deltas = self.look_at(levels, proposals)
+        counts, o = [len(one) for one in proposals], self.options
+        parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
+        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+
+
+class wrong_pairs_passed_whole(nn.Module):
+    def __init__(self, backbone, fpn, rpn_head, box_head, options):
+        super().__init__()
+        self.backbone, self.fpn, self.rpn_head, self.box_head = backbone, fpn, rpn_head, box_head
+        self.options = options
+
+    def first_stage(self, batch, sizes):
+        o = self.options
+        levels = self.fpn(self.backbone(batch))
+        logits, deltas = self.rpn_head(levels)
+        anchors = []
+        for level, sides in zip(levels, o.anchor_sizes):
+            stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
+            anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
+        counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
+        numbers = o.proposals_before, o.proposals_after, o.proposal_nms, o.proposal_score
+        proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
+        return levels, logits, deltas, anchors, proposals
+
+    def look_at(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+
+    def losses(self, batch, sizes, targets):
+        levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
+        truth = [target["boxes"] for target in targets]
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
+        count = self.options.rois_sampled
+        samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
+        rois, labels, boxes = zip(*samples)
+        said = self.look_at(levels, list(rois))
+        return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
+
+    def detect(self, batch, sizes):
+        levels, *_, proposals = self.first_stage(batch, sizes)
+        logits, deltas = self.look_at(levels, proposals)
+        counts, o = [len(one) for one in proposals], self.options
+        parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
+        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+
+
 class wrong_only_the_boxes(nn.Module):
     def __init__(self, backbone, fpn, rpn_head, box_head, options):
         super().__init__()

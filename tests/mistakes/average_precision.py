@@ -15,6 +15,10 @@ def wrong_area_by_trapezoids(precision, recall):
     return float(np.trapezoid(best, recall)) if hasattr(np, "trapezoid") else float(np.trapz(best, recall))
 
 
+def wrong_area_under_the_raw_curve(precision, recall):
+    return float(np.trapezoid(precision, recall)) if hasattr(np, "trapezoid") else float(np.trapz(precision, recall))
+
+
 def wrong_eleven_points(precision, recall):
     values = [precision[recall >= point].max(initial=0) for point in np.linspace(0, 1, 11)]
     return float(np.mean(values))

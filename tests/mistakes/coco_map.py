@@ -27,6 +27,16 @@ def wrong_nought_where_nothing_is(results, dataset):
     return {name: max(0.0, value) for name, value in meant(results, dataset).items()}
 
 
+def wrong_absent_class_counts_nought(results, dataset):
+    found = columns_of(results)
+    samples = [_samples(found, dataset, one) for one in dataset.category_ids]
+    table = np.array([[_class_numbers(one, *area) for area in AREAS] for one in samples]).clip(min=0)
+    ap, recall = table[..., 0], table[..., 1:]
+    kinds = [ap[:, 0], ap[:, 0, 0], ap[:, 0, 5], *(ap[:, area] for area in (1, 2, 3))]
+    kinds += [*(recall[:, 0, :, count] for count in range(3)), *(recall[:, area, :, 2] for area in (1, 2, 3))]
+    return {name: float(kind.mean()) for name, kind in zip(METRICS, kinds)}
+
+
 def wrong_all_classes_at_once(results, dataset):
     found = columns_of(results)
     samples = [sample for one in dataset.category_ids for sample in _samples(found, dataset, one)]

@@ -9,7 +9,7 @@ import torch
 
 
 def wrong_ratio_less_one(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
-    deltas = deltas / torch.tensor(weights, dtype=deltas.dtype)
+    deltas = deltas / deltas.new_tensor(weights)
     side = anchors[..., 2:] - anchors[..., :2]
     center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
     half = side * (1 + deltas[..., 2:]).clamp(max=1000 / 16) / 2
@@ -17,14 +17,14 @@ def wrong_ratio_less_one(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
 
 
 def wrong_corners_for_centres(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
-    deltas = deltas / torch.tensor(weights, dtype=deltas.dtype)
+    deltas = deltas / deltas.new_tensor(weights)
     side = anchors[..., 2:] - anchors[..., :2]
     corner = anchors[..., :2] + deltas[..., :2] * side
     return torch.cat([corner, corner + side * deltas[..., 2:].clamp(max=math.log(1000 / 16)).exp()], -1)
 
 
 def wrong_shift_in_pixels(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
-    deltas = deltas / torch.tensor(weights, dtype=deltas.dtype)
+    deltas = deltas / deltas.new_tensor(weights)
     side = anchors[..., 2:] - anchors[..., :2]
     center = anchors[..., :2] + side / 2 + deltas[..., :2]
     half = side * deltas[..., 2:].clamp(max=math.log(1000 / 16)).exp() / 2
@@ -32,7 +32,7 @@ def wrong_shift_in_pixels(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
 
 
 def wrong_without_the_clamp(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
-    deltas = deltas / torch.tensor(weights, dtype=deltas.dtype)
+    deltas = deltas / deltas.new_tensor(weights)
     side = anchors[..., 2:] - anchors[..., :2]
     center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
     half = side * deltas[..., 2:].exp() / 2
@@ -50,7 +50,7 @@ def wrong_clamp_before_the_weights(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)
 
 
 def wrong_exp_clamped_afterwards_too_low(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
-    deltas = deltas / torch.tensor(weights, dtype=deltas.dtype)
+    deltas = deltas / deltas.new_tensor(weights)
     side = anchors[..., 2:] - anchors[..., :2]
     center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
     half = side * deltas[..., 2:].exp().clamp(max=math.log(1000 / 16)) / 2
@@ -58,7 +58,7 @@ def wrong_exp_clamped_afterwards_too_low(deltas, anchors, weights=(1.0, 1.0, 1.0
 
 
 def wrong_gives_xywh(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
-    deltas = deltas / torch.tensor(weights, dtype=deltas.dtype)
+    deltas = deltas / deltas.new_tensor(weights)
     side = anchors[..., 2:] - anchors[..., :2]
     grown = side * deltas[..., 2:].clamp(max=math.log(1000 / 16)).exp()
     center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
@@ -66,7 +66,7 @@ def wrong_gives_xywh(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
 
 
 def wrong_cut_at_zero(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
-    deltas = deltas / torch.tensor(weights, dtype=deltas.dtype)
+    deltas = deltas / deltas.new_tensor(weights)
     side = anchors[..., 2:] - anchors[..., :2]
     center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
     half = side * deltas[..., 2:].clamp(max=math.log(1000 / 16)).exp() / 2
@@ -74,7 +74,15 @@ def wrong_cut_at_zero(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
 
 
 def wrong_changes_the_deltas(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
-    deltas /= torch.tensor(weights, dtype=deltas.dtype)
+    deltas /= deltas.new_tensor(weights)
+    side = anchors[..., 2:] - anchors[..., :2]
+    center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
+    half = side * deltas[..., 2:].clamp(max=math.log(1000 / 16)).exp() / 2
+    return torch.cat([center - half, center + half], -1)
+
+
+def wrong_weights_on_the_cpu(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    deltas = deltas / torch.tensor(weights, dtype=deltas.dtype)
     side = anchors[..., 2:] - anchors[..., :2]
     center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
     half = side * deltas[..., 2:].clamp(max=math.log(1000 / 16)).exp() / 2
@@ -91,7 +99,7 @@ def right_number_by_number(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
 
 
 def right_clamped_after_exp(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
-    deltas = deltas / torch.tensor(weights, dtype=deltas.dtype)
+    deltas = deltas / deltas.new_tensor(weights)
     side = anchors[..., 2:] - anchors[..., :2]
     center = (anchors[..., 2:] + anchors[..., :2]) / 2 + deltas[..., :2] * side
     grown = side * deltas[..., 2:].exp().clamp(max=1000 / 16)

@@ -9,31 +9,31 @@ import torch
 def wrong_ratio_without_its_logarithm(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
     side, extent = boxes[..., 2:] - boxes[..., :2], anchors[..., 2:] - anchors[..., :2]
     shift = (boxes[..., :2] + side / 2 - anchors[..., :2] - extent / 2) / extent
-    return torch.cat([shift, side / extent - 1], -1) * torch.tensor(weights, dtype=boxes.dtype)
+    return torch.cat([shift, side / extent - 1], -1) * boxes.new_tensor(weights)
 
 
 def wrong_corners_for_centres(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
     side, extent = boxes[..., 2:] - boxes[..., :2], anchors[..., 2:] - anchors[..., :2]
     shift = (boxes[..., :2] - anchors[..., :2]) / extent
-    return torch.cat([shift, (side / extent).log()], -1) * torch.tensor(weights, dtype=boxes.dtype)
+    return torch.cat([shift, (side / extent).log()], -1) * boxes.new_tensor(weights)
 
 
 def wrong_shift_in_pixels(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
     side, extent = boxes[..., 2:] - boxes[..., :2], anchors[..., 2:] - anchors[..., :2]
     shift = boxes[..., :2] + side / 2 - anchors[..., :2] - extent / 2
-    return torch.cat([shift, (side / extent).log()], -1) * torch.tensor(weights, dtype=boxes.dtype)
+    return torch.cat([shift, (side / extent).log()], -1) * boxes.new_tensor(weights)
 
 
 def wrong_growth_before_shift(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
     side, extent = boxes[..., 2:] - boxes[..., :2], anchors[..., 2:] - anchors[..., :2]
     shift = (boxes[..., :2] + side / 2 - anchors[..., :2] - extent / 2) / extent
-    return torch.cat([(side / extent).log(), shift], -1) * torch.tensor(weights, dtype=boxes.dtype)
+    return torch.cat([(side / extent).log(), shift], -1) * boxes.new_tensor(weights)
 
 
 def wrong_takes_xywh(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
     side, extent = boxes[..., 2:], anchors[..., 2:]
     shift = (boxes[..., :2] + side / 2 - anchors[..., :2] - extent / 2) / extent
-    return torch.cat([shift, (side / extent).log()], -1) * torch.tensor(weights, dtype=boxes.dtype)
+    return torch.cat([shift, (side / extent).log()], -1) * boxes.new_tensor(weights)
 
 
 def wrong_forgets_the_weights(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
@@ -45,7 +45,19 @@ def wrong_forgets_the_weights(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
 def wrong_for_lists_only(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
     side, extent = boxes[:, 2:] - boxes[:, :2], anchors[:, 2:] - anchors[:, :2]
     shift = (boxes[:, :2] + side / 2 - anchors[:, :2] - extent / 2) / extent
-    return torch.cat([shift, (side / extent).log()], 1) * torch.tensor(weights, dtype=boxes.dtype)
+    return torch.cat([shift, (side / extent).log()], 1) * boxes.new_tensor(weights)
+
+
+def wrong_weights_on_the_cpu(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    side, extent = boxes[..., 2:] - boxes[..., :2], anchors[..., 2:] - anchors[..., :2]
+    shift = (boxes[..., :2] + side / 2 - anchors[..., :2] - extent / 2) / extent
+    return torch.cat([shift, (side / extent).log()], -1) * torch.tensor(weights, dtype=boxes.dtype)
+
+
+def wrong_float32_for_float16(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    side, extent = boxes[..., 2:] - boxes[..., :2], anchors[..., 2:] - anchors[..., :2]
+    shift = (boxes[..., :2] + side / 2 - anchors[..., :2] - extent / 2) / extent
+    return torch.cat([shift, (side / extent).log()], -1) * torch.tensor(weights, device=boxes.device)
 
 
 def right_number_by_number(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):

@@ -83,6 +83,34 @@ def wrong_one_list_for_all_overlaps(boxes, scores, truth, is_crowd, ious=IOUS, i
     return matched
 
 
+def wrong_sort_that_is_not_stable(boxes, scores, truth, is_crowd, ious=IOUS, ignored=None):
+    ignored = is_crowd if ignored is None else ignored
+    overlap, matched = overlaps(boxes, truth, is_crowd), np.full((len(ious), len(boxes)), -1)
+    for row, least in enumerate(np.minimum(ious, 1 - 1e-10)):
+        free = np.ones(len(truth), bool)
+        for one in np.argsort(-scores):
+            possible = free & (overlap[one] >= least)
+            possible = possible & ~ignored if (possible & ~ignored).any() else possible
+            if possible.any():
+                best = len(truth) - 1 - np.where(possible, overlap[one], -1)[::-1].argmax()
+                matched[row, one], free[best] = best, is_crowd[best]
+    return matched
+
+
+def wrong_one_to_the_last_bit(boxes, scores, truth, is_crowd, ious=IOUS, ignored=None):
+    ignored = is_crowd if ignored is None else ignored
+    overlap, matched = overlaps(boxes, truth, is_crowd), np.full((len(ious), len(boxes)), -1)
+    for row, least in enumerate(ious):
+        free = np.ones(len(truth), bool)
+        for one in np.argsort(-scores, kind="stable"):
+            possible = free & (overlap[one] >= least)
+            possible = possible & ~ignored if (possible & ~ignored).any() else possible
+            if possible.any():
+                best = len(truth) - 1 - np.where(possible, overlap[one], -1)[::-1].argmax()
+                matched[row, one], free[best] = best, is_crowd[best]
+    return matched
+
+
 def wrong_true_or_false(boxes, scores, truth, is_crowd, ious=IOUS, ignored=None):
     from coursekit.evaluation.average_precision import match_detections as theirs
 

@@ -203,6 +203,29 @@ def wrong_offset_too_small(logits, deltas, rois, size, least_score=0.05, thresho
     return {"boxes": boxes[kept], "labels": labels[kept], "scores": scores[kept]}
 
 
+def wrong_classes_1000_pixels_apart(logits, deltas, rois, size, least_score=0.05, threshold=0.5, most=100):
+    def decode(deltas, rois, weights=(10.0, 10.0, 5.0, 5.0)):
+        deltas = deltas / deltas.new_tensor(weights)
+        extent = rois[..., 2:] - rois[..., :2]
+        center = rois[..., :2] + extent / 2 + deltas[..., :2] * extent
+        half = extent / 2 * deltas[..., 2:].clamp(max=4.1351665567423558).exp()
+        return torch.cat([center - half, center + half], -1)
+
+    def all(logits, deltas, rois, size):
+        boxes = decode(deltas[:, 1:], rois[:, None]).reshape(-1, 4)
+        labels = torch.arange(1, logits.shape[1]).repeat(len(rois))
+        return clip_boxes_to_image(boxes, size), logits.softmax(1)[:, 1:].flatten(), labels
+
+    def sound(boxes, scores, least_score):
+        return (scores > least_score) & (boxes[:, 2:] - boxes[:, :2] >= 0.01).all(1)
+
+    boxes, scores, labels = all(logits, deltas, rois, size)
+    good = sound(boxes, scores, least_score)
+    boxes, scores, labels = boxes[good], scores[good], labels[good]
+    kept = nms(boxes + 1000 * labels[:, None], scores, threshold)[:most]
+    return {"boxes": boxes[kept], "labels": labels[kept], "scores": scores[kept]}
+
+
 def right_class_by_class(logits, deltas, rois, size, least_score=0.05, threshold=0.5, most=100):
     def decode(deltas, rois, weights=(10.0, 10.0, 5.0, 5.0)):
         deltas = deltas / deltas.new_tensor(weights)

@@ -43,6 +43,18 @@ def wrong_converts_in_place(detections, image_ids, category_ids):
     return results
 
 
+def wrong_unsure_ones_left_out(detections, image_ids, category_ids):
+    results = []
+    for found, image_id in zip(detections, image_ids):
+        for (x1, y1, x2, y2), label, score in zip(
+            found["boxes"].tolist(), found["labels"].tolist(), found["scores"].tolist()
+        ):
+            record = {"image_id": image_id, "category_id": category_ids[label - 1]}
+            if score > 0.05:
+                results.append(record | {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": score})
+    return results
+
+
 def wrong_tensors_in_the_records(detections, image_ids, category_ids):
     results = []
     for found, image_id in zip(detections, image_ids):

@@ -63,7 +63,7 @@ def match_anchors(
             for the box that it overlaps most itself. A box that no anchor overlaps gets none.
 
     Returns:
-        (A,) int64: a position in `boxes`, or BACKGROUND (-1), or IGNORED (-2).
+        (A,) int64 on the anchors' device: a position in `boxes`, or BACKGROUND (-1), or IGNORED (-2).
     """
     best = anchors.new_zeros(len(anchors), dtype=torch.promote_types(anchors.dtype, torch.float32))
     match = torch.zeros_like(best, dtype=torch.int64)

@@ -38,7 +38,7 @@ def match_detections(
     Args:
         boxes, scores: (D, 4) and (D,), the detections of one class in one image, in any order.
         truth, is_crowd: (G, 4) and (G,), the objects of that class in that image.
-        ious: (T,) least overlaps, the ends included.
+        ious: (T,) least overlaps, the ends included. A least overlap of 1 is taken as 1 - 1e-10.
         ignored: (G,) objects that don't count; the crowds where not given.
 
     Returns:

@@ -8,7 +8,7 @@ from coursekit.errors import SettingError
 from coursekit.lessons.compare import given, problem
 from coursekit.lessons.exercise import Case, Exercise, Mistake
 from coursekit.lessons.judge import find
-from coursekit.lessons.outcome import attempt
+from coursekit.lessons.outcome import Plain, attempt, plain
 
 
 @dataclass(frozen=True)
@@ -68,21 +68,28 @@ def fails(exercise: Exercise, mistake: Mistake, case: Case) -> bool:
 
 
 def _case(exercise: Exercise, args: Any) -> Case:
+    names = exercise.argument_names()
     if not isinstance(args, tuple):
-        raise SettingError(
-            f"catch: each input is a tuple of arguments, such as ({', '.join(exercise.argument_names())})."
-        )
+        raise SettingError(f"catch: each input is a tuple of arguments, such as ({', '.join(names)}).")
     case = Case("yours", args)
     outcome = attempt(exercise, exercise.reference, case)
     if outcome.raised:
-        args_ = given(exercise.argument_names(), args)
-        raise SettingError(f"catch: the course's {exercise.name} can't take ({args_}): {outcome.raised}")
+        said = f"catch: the course's {exercise.name} can't take ({given(names, args)}): {outcome.raised}."
+        raise SettingError(f"{said} It is called with ({', '.join(names)}).")
     return case
 
 
 def _telling(exercise: Exercise, mistake: Mistake) -> str:
     """The smallest of the check's cases that a wrong answer fails on."""
-    names = exercise.argument_names()
     failed = [case for case in exercise.all_cases() if fails(exercise, mistake, case)]
-    case = min(failed, key=lambda one: len(given(names, one.args)))
-    return f"{case.words}: {given(names, case.args)}"
+    case = min(failed, key=lambda one: _numbers(plain(one.args)))
+    return f"{case.words}: {given(exercise.argument_names(), case.args)}"
+
+
+def _numbers(value: Plain) -> int:
+    """How many numbers there are to read in arguments."""
+    kind, content = value
+    if kind in ("tensor", "array"):
+        return int(content.numel())
+    parts = content if kind == "list" else content.values() if kind == "dict" else ()
+    return sum(map(_numbers, parts)) if kind in ("list", "dict") else 1

@@ -46,7 +46,7 @@ def difference(came: Plain, expected: Plain, tolerance: float) -> tuple[str, str
         return _tensors(came[1], value, tolerance)
     if kind == "list":
         if len(came[1]) != len(value):
-            few = [f": {shown(one)}" if len(one[1]) <= FEW else "" for one in (came, expected)]
+            few = [f": {shown(one)}" if _is_short(one[1], FEW) else "" for one in (came, expected)]
             return f"{len(came[1])} values{few[0]}", f"{len(value)}{few[1]}"
         return _first([(f"value {n}", a, b) for n, (a, b) in enumerate(zip(came[1], value, strict=True))], tolerance)
     if kind == "dict":
@@ -93,10 +93,15 @@ def shown(value: Plain, few: int = FEW) -> str:
         return _numbers(content) if content.numel() <= few else _name(value)
     if kind == "list":
         parts = [shown(one, few // 2) for one in content]
-        return f"[{', '.join(parts)}]" if len(parts) < 5 else f"{len(parts)} values"
+        return f"[{', '.join(parts)}]" if _is_short(content, few) else f"{len(parts)} values"
     if kind == "dict":
         return "{" + ", ".join(f"{key}: {shown(one, few // 2)}" for key, one in content.items()) + "}"
     return repr(content) if kind == "str" else str(content)
+
+
+def _is_short(content: Sequence[Plain], few: int) -> bool:
+    """Whether a list is shown value by value."""
+    return len(content) < 5 or (len(content) <= few and all(one[0] == "number" for one in content))
 
 
 def given(names: Sequence[str], args: tuple[Any, ...]) -> str:

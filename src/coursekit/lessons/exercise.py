@@ -62,9 +62,15 @@ class Exercise:
     tolerance: float = 1e-5
 
     def argument_names(self) -> list[str]:
-        """Of a case, for messages: those of `call` where it is the exercise's own, else those of the reference."""
+        """Of a case, for messages: those of `call` where it is the exercise's own, else those of the reference.
+
+        Without what can't be given by position: that is no part of a case.
+        """
         names = list(signature(self.call).parameters)
-        return list(signature(self.reference).parameters) if names == ["answer", "args"] else names[1:]
+        if names != ["answer", "args"]:
+            return names[1:]
+        every = signature(self.reference).parameters
+        return [name for name, one in every.items() if one.kind is not one.KEYWORD_ONLY]
 
     def all_cases(self) -> list[Case]:
         """The cases of a check, the same each time."""

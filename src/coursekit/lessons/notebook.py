@@ -1,35 +1,58 @@
 """What a notebook gets from the course: the cell magic `%%exercise`, `check`, hints, the journal, the map."""
 
-from typing import Any
+import os
+from typing import Any, TypeVar
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
+from coursekit.errors import SettingError
 from coursekit.lessons import catching, downstream, hints, journals, workbook
 from coursekit.lessons import judge as checks
+from coursekit.lessons.catching import Caught
 from coursekit.lessons.course import AI_LADDER
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.judge import SIGNS, Verdict
 from coursekit.lessons.names import cures
 from coursekit.lessons.status import status
 
-catch = catching.catch
+Shown = TypeVar("Shown", Verdict, Caught)
 
 
-def check(name: str) -> Verdict:
+def check(name: str) -> Verdict | None:
     """Check an exercise. Afterwards its name stands for your answer where that is correct, else for the reference."""
     verdict = checks.check(name)
     shell: Any = get_ipython()
     if shell is not None:
         shell.user_ns[name] = downstream.part(name)
-        if verdict.state in ("not started", "not yet"):
-            display(_hint_button(name))
-    return verdict
+    left = _shown(verdict)
+    if shell is not None and verdict.state in ("not started", "not yet"):
+        display(_hint_button(name))
+    return left
 
 
-def examine(name: str, answer: Any) -> Verdict:
+def examine(name: str, answer: Any) -> Verdict | None:
     """What a check would say of any function, without keeping it: to try one out, or to see a mistake."""
-    return checks.examine(checks.find(name), answer)
+    return _shown(checks.examine(checks.find(name), answer))
+
+
+def catch(name: str, *inputs: tuple[Any, ...]) -> Caught | None:
+    """Which wrong answers do these inputs catch? See `coursekit.lessons.catching.catch`; here an error is one line."""
+    try:
+        return _shown(catching.catch(name, *inputs))
+    except SettingError as error:
+        if get_ipython() is None or os.environ.get("COURSEKIT_STRICT") == "1":
+            raise
+        print(error)
+        return None
+
+
+def _shown(found: Shown) -> Shown | None:
+    """Shown at once in a notebook, wherever in its cell the call stands; elsewhere handed back."""
+    if get_ipython() is None:
+        return found
+    display(found)
+    return None
 
 
 def hint(name: str) -> None:

@@ -9,20 +9,23 @@ import torch
 from coursekit.lessons.compare import difference
 from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.outcome import Outcome, attempt
+from coursekit.lessons.exercises.elsewhere import is_elsewhere
+from coursekit.lessons.outcome import Outcome, attempt, meant
 
 
 def likely_mistake(exercise: Exercise, outcomes: Sequence[Outcome]) -> str | None:
     """In words, which mistake an answer's outcomes look like.
 
     A known mistake is recognised where it gives what the answer gave on every case; else values that are right but for
-    their order or their axes are.
+    their order or their axes are. Whether the answer would also fail on a GPU makes no difference.
     """
-    for words, theirs in _of_mistakes(exercise.name):
-        if len(outcomes) == len(theirs) and all(map(_alike, outcomes, theirs)):
-            return words
-    meant = [attempt(exercise, exercise.reference, case) for case in exercise.all_cases()]
-    return _rearranged(outcomes, meant)
+    cases = exercise.all_cases()
+    if len(outcomes) == len(cases):
+        here = [number for number, case in enumerate(cases) if not is_elsewhere(case.args)]
+        for words, theirs in _of_mistakes(exercise.name):
+            if all(_alike(outcomes[number], theirs[number]) for number in here):
+                return words
+    return _rearranged(outcomes, meant(exercise))
 
 
 @cache
@@ -42,20 +45,20 @@ def _alike(one: Outcome, other: Outcome) -> bool:
     return difference(one.came, other.came, 1e-4) is None
 
 
-def _rearranged(outcomes: Sequence[Outcome], meant: Sequence[Outcome]) -> str | None:
+def _rearranged(outcomes: Sequence[Outcome], expected: Sequence[Outcome]) -> str | None:
     """Where every answer that is wrong holds the right numbers in other places."""
     words: set[str] = set()
-    for one, other in zip(outcomes, meant, strict=False):
+    for one, other in zip(outcomes, expected, strict=False):
         if one.came is None or other.came is None or one.came[0] != "tensor" or other.came[0] != "tensor":
             return None
-        came, expected = one.came[1].double(), other.came[1].double()
-        if came.numel() != expected.numel():
+        came, right = one.came[1].double(), other.came[1].double()
+        if came.numel() != right.numel():
             return None
-        if came.shape == expected.shape and torch.allclose(came, expected, rtol=1e-4, atol=1e-4):
+        if came.shape == right.shape and torch.allclose(came, right, rtol=1e-4, atol=1e-4):
             continue
-        if came.ndim == 2 and came.T.shape == expected.shape and torch.allclose(came.T, expected, rtol=1e-4, atol=1e-4):
+        if came.ndim == 2 and came.T.shape == right.shape and torch.allclose(came.T, right, rtol=1e-4, atol=1e-4):
             words.add("the values are right, with rows and columns swapped")
-        elif torch.allclose(came.flatten().sort()[0], expected.flatten().sort()[0], rtol=1e-4, atol=1e-4):
+        elif torch.allclose(came.flatten().sort()[0], right.flatten().sort()[0], rtol=1e-4, atol=1e-4):
             words.add("the right numbers, in another order")
         else:
             return None

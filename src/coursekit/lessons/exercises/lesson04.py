@@ -10,6 +10,7 @@ from torch import Tensor
 from coursekit.detector import box_iou, decode_boxes, encode_boxes, make_anchors, match_anchors, sample_balanced
 from coursekit.lessons.exercise import Answer, Case, Exercise, Mistake, case
 from coursekit.lessons.exercises.draw import boxes, xyxy
+from coursekit.lessons.exercises.elsewhere import anywhere, elsewhere
 
 BACKGROUND, IGNORED = -1, -2
 ROW = xyxy(
@@ -171,6 +172,8 @@ def _match_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("many, with other limits", boxes(generator, 60), boxes(generator, 9), 0.5, 0.2)
     yield case("many, without best anchors", boxes(generator, 60), boxes(generator, 9), 0.5, 0.4, False)
     yield case("float64", boxes(generator, 40, torch.float64), boxes(generator, 5, torch.float64))
+    yield elsewhere(ROW, ROW)
+    yield elsewhere(ROW, torch.empty(0, 4))
 
 
 def _labelled(overlap: Tensor, wanted: Tensor, low: float) -> Tensor:
@@ -219,6 +222,22 @@ def _forced(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3,
     return matches
 
 
+def _argmax(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
+    """The first best anchor of each box is given to it, even where it overlaps another more, and where that best is 0."""
+    matches = match_anchors(anchors, truth, high, low, False)
+    if keep_best and len(truth):
+        matches[box_iou(truth, anchors).argmax(1)] = torch.arange(len(truth))
+    return matches
+
+
+def _argmax_above_0(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
+    matches = match_anchors(anchors, truth, high, low, False)
+    if keep_best and len(truth):
+        most, where = box_iou(truth, anchors).max(1)
+        matches[where[most > 0]] = torch.arange(len(truth))[most > 0]
+    return matches
+
+
 def _zero_is_best(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
     if not len(truth):
         return _none(anchors)
@@ -257,6 +276,7 @@ MATCH = Exercise(
     minutes=30,
     reference=match_anchors,
     cases=_match_cases,
+    call=anywhere,
     library=("torchvision.models.detection._utils.Matcher",),
     hints=(
         "“Some objects are never learned.” A small box may overlap no anchor by 0.7. Which anchor should take it all the "
@@ -272,6 +292,11 @@ MATCH = Exercise(
         Mistake("there is no ignored band: all that is not positive is background", _no_band),
         Mistake("of several anchors that overlap a box alike, only the first is kept", _one_best),
         Mistake("a best anchor is forced on the box it is best for, though it overlaps another one more", _forced),
+        Mistake(
+            "argmax forces one anchor on each box: also one that overlaps another box more, or overlaps it by 0",
+            _argmax,
+        ),
+        Mistake("argmax forces one anchor on each box: also one that overlaps another box more", _argmax_above_0),
         Mistake("a box that no anchor overlaps takes them all: their best, 0, is reached by each", _zero_is_best),
         Mistake("an IoU of exactly `high` is not taken (> for >=)", _over_high),
         Mistake("an IoU of exactly `low` is background (<= for <)", _up_to_low),
@@ -295,6 +320,8 @@ def _encode_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("none", torch.empty(0, 4), torch.empty(0, 4))
     some = boxes(generator, 12, torch.float64).reshape(3, 4, 4), boxes(generator, 12, torch.float64).reshape(3, 4, 4)
     yield case("three dimensions, float64", *some)
+    yield case("float16", xyxy((5, 0, 15, 20)).half(), anchor.half(), (10.0, 10.0, 5.0, 5.0))
+    yield elsewhere(anchor, anchor, (10.0, 10.0, 5.0, 5.0))
 
 
 def _sides(box: Tensor) -> tuple[Tensor, Tensor]:
@@ -359,6 +386,7 @@ ENCODE = Exercise(
     minutes=10,
     reference=encode_boxes,
     cases=_encode_cases,
+    call=anywhere,
     library=("torchvision.models.detection._utils.BoxCoder", "torchvision.models.detection._utils.encode_boxes"),
     hints=(
         "“My dx is ten times too large.” A shift of 5 pixels is much for a small anchor and little for a large one. By what "
@@ -405,6 +433,7 @@ def _decode_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(
         "float64", torch.randn(6, 4, generator=generator, dtype=torch.float64), boxes(generator, 6, torch.float64)
     )
+    yield elsewhere(anchor, anchor, (10.0, 10.0, 5.0, 5.0))
 
 
 CAP = math.log(1000 / 16)
@@ -496,6 +525,7 @@ DECODE = Exercise(
     minutes=15,
     reference=decode_boxes,
     cases=_decode_cases,
+    call=anywhere,
     library=("torchvision.models.detection._utils.BoxCoder",),
     hints=(
         "“With weights, my boxes are far off.” Undo what encoding did, last step first: it multiplied by the weights at the "
@@ -526,12 +556,12 @@ DECODE = Exercise(
 
 
 def _sample_cases(generator: torch.Generator) -> Iterator[Case]:
-    yield case("two positives, many negatives", _matches(2, 40, 0), 8, 0.5)
-    yield case("more positives than their share", _matches(20, 40, 0), 8, 0.5)
-    yield case("a share of a quarter", _matches(20, 40, 0), 8, 0.25)
-    yield case("ignored anchors among them", _matches(3, 12, 30), 10, 0.5)
-    yield case("an odd count: half of 7 is at most 3", _matches(20, 40, 0), 7, 0.5)
-    yield case("no positive", _matches(0, 30, 5), 8, 0.5)
+    yield case("two positives, many negatives", _matches(2, 18, 0), 8, 0.5)
+    yield case("more positives than their share", _matches(9, 14, 0), 8, 0.5)
+    yield case("a share of a quarter", _matches(9, 14, 0), 8, 0.25)
+    yield case("ignored anchors among them", _matches(3, 12, 8), 10, 0.5)
+    yield case("an odd count: half of 7 is at most 3", _matches(9, 14, 0), 7, 0.5)
+    yield case("no positive", _matches(0, 18, 5), 8, 0.5)
     yield case("no negative", _matches(12, 0, 5), 8, 0.5)
     yield case("fewer anchors than wanted", _matches(3, 4, 2), 100, 0.5)
     yield case("only ignored ones", _matches(0, 0, 6), 8, 0.5)

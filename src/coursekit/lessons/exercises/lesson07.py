@@ -1,6 +1,8 @@
 """07 · The detector."""
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -55,19 +57,19 @@ def _sample_cases(generator: torch.Generator) -> Iterator[Case]:
 
 
 def _use_sampler(
-    answer: Answer, proposals: Tensor, truth: Tensor, labels: Tensor, count: int = 64, share: float = 0.25
+    answer: Answer, proposals: Tensor, boxes: Tensor, labels: Tensor, count: int = 64, positive_share: float = 0.25
 ) -> Any:
     """What was drawn. Where all are drawn: which, in order of their corners. Else how many, and that they are right.
 
     So it makes no difference in which order an answer draws.
     """
-    rois, classes, targets = answer(proposals, truth, labels, count, share)
+    rois, classes, targets = answer(proposals, boxes, labels, count, positive_share)
     if classes.dtype != torch.int64 or rois.ndim != 2 or not len(rois) == len(classes) == len(targets):
         return {"rois": rois, "labels": classes, "boxes": targets}
-    everything = _rows(sample_rois(proposals, truth, labels, 10**6, 1.0))
+    everything = _rows(sample_rois(proposals, boxes, labels, 10**6, 1.0))
     drawn = _rows((rois, classes, targets))
     positive = int((everything[:, 4] > 0).sum())
-    if positive <= int(count * share) and len(everything) <= count:
+    if positive <= int(count * positive_share) and len(everything) <= count:
         columns = [part.contiguous() for part in drawn.split((4, 1, 4), 1)]
         return {"rois": columns[0], "labels": columns[1].flatten().long(), "boxes": columns[2]}
     known = (drawn[:, None] == everything).all(2)
@@ -354,6 +356,9 @@ def _post_cases(generator: torch.Generator) -> Iterator[Case]:
     rois = boxes(generator, 30).clamp(min=0)
     some = 2 * torch.randn(30, 5, generator=generator), torch.randn(30, 5, 4, generator=generator)
     yield case("many", *some, rois, (90, 110))
+    corners = xyxy((1010, 1010, 1050, 1050), (10, 10, 50, 50))
+    split = torch.tensor([[0.0, 3.0, -9.0], [0.0, -9.0, 4.0]])
+    yield case("a large image, a class in each corner", split, still.repeat(2, 1, 1), corners, (1200, 1200))
     yield case("many, with other numbers", *some, rois, (110, 90), 0.2, 0.3, 12)
     yield case("float64", *[one.double() for one in (*some, rois)], (90, 110))
 
@@ -394,6 +399,8 @@ def _post(
         found, labels, scores = found[best], labels[best], scores[best]
     groups = torch.zeros_like(labels) if change == "across classes" else labels
     kept = nms_by_group(found.clamp(min=0), scores, groups, threshold, ops.nms)[:most]
+    if change == "1000 apart":
+        kept = ops.nms(found + 1000 * labels[:, None], scores, threshold)[:most]
     if change == "no suppression":
         kept = scores.argsort(descending=True, stable=True)[:most]
     if change == "class by class":
@@ -434,7 +441,7 @@ POST = Exercise(
     library=("torchvision.models.detection.roi_heads.RoIHeads",),
     hints=(
         "“A dog beside a cat is gone.” Two boxes drop each other only if they are of the same class. So NMS has to be done "
-        "class by class; or move each class to a place of its own, far from the others, and do it once.",
+        "class by class; or move each class to a place of its own, farther off than the image is large, and do it once.",
         "“The boxes hardly differ from the proposals”, or “they fly apart.” Each proposal has a box for every class: decode "
         "deltas[:, 1:] against rois[:, None], with the weights (10, 10, 5, 5), then clamp x at the width and y at the height.",
         "“Nearly there.” scores = logits.softmax(-1)[:, 1:]. Flatten scores, boxes and labels in the same order: class by "
@@ -445,6 +452,7 @@ POST = Exercise(
         _changed("labels are counted from 0: every detection has the name of the class before", "from 0"),
         _changed("only the best class of each proposal counts", "argmax"),
         _changed("a box of one class drops a box of another", "across classes"),
+        _changed("classes are moved apart by 1000, and this image is larger: they meet again", "1000 apart"),
         _changed("there is no suppression at all", "no suppression"),
         _changed(
             "the background is left out before the softmax: unsure proposals become sure objects", "no background"
@@ -468,7 +476,6 @@ POST = Exercise(
 
 # FasterRCNN
 
-WORDS = ("a small one, strides 8, 16, 32", "8 channels", "2 anchors a cell", "3 classes")
 USUAL: dict[str, Any] = {
     "num_classes": 3, "ratios": (1.0, 2.0), "anchor_sizes": ((16.0,), (32.0,), (48.0,)), "anchors_sampled": 10**6,
     "rois_sampled": 10**6, "proposals_before": (30, 20), "proposals_after": (24, 16), "least_score": 0.2,
@@ -486,10 +493,12 @@ def _detector_cases(generator: torch.Generator) -> Iterator[Case]:
     yield _assembly(
         "other numbers in options", sizes[::-1], two[::-1], [torch.tensor([1, 3, 3]), torch.tensor([2])], **other
     )
+    few = {"anchors_sampled": 20, "rois_sampled": 8}
+    yield _assembly("few anchors and RoIs to sample", sizes, two, [torch.tensor([2]), torch.tensor([1, 3, 3])], **few)
 
 
 def _assembly(words: str, sizes: list[Size], truth: list[Tensor], labels: list[Tensor], **options: Any) -> Case:
-    return case(words, *WORDS, options, None, sizes, truth, labels)
+    return case(words, sizes, truth, labels, *([options] if options else []))
 
 
 class _SmallBackbone(nn.Module):
@@ -527,43 +536,84 @@ def _small_parts() -> list[nn.Module]:
 
 def _use_detector(
     answer: Answer,
-    backbone: str,
-    fpn: str,
-    rpn_head: str,
-    box_head: str,
-    options: dict[str, Any],
-    parts: None,
     sizes: list[Size],
-    truth: Sequence[Tensor],
+    boxes: Sequence[Tensor],
     labels: Sequence[Tensor],
+    options: dict[str, Any] | None = None,
 ) -> Any:
     """The losses in training mode, how far each part's weights would move, and the detections in eval mode.
 
-    All anchors and all RoIs are sampled, so nothing depends on what is drawn.
+    All anchors and all RoIs are sampled, so nothing depends on what is drawn. Where `options` has fewer, it is only
+    counted how many the losses ask.
     """
     made = _small_parts()
-    detector = answer(*made, Options(**USUAL | options))
-    if not isinstance(detector, nn.Module):
-        raise TypeError(f"FasterRCNN(…) should make an nn.Module, and made a {type(detector).__name__}")
-    height, width = (-(-max(side) // 32) * 32 for side in zip(*sizes, strict=True))
-    batch = torch.zeros(len(sizes), 3, height, width)
-    pixels = torch.Generator().manual_seed(1)
-    for image, (high, wide) in zip(batch, sizes, strict=True):
-        image[:, :high, :wide] = torch.randn(3, high, wide, generator=pixels)
-    targets = [{"boxes": box, "labels": label} for box, label in zip(truth, labels, strict=True)]
-    made_of: Any = detector
-    losses = made_of.train().losses(batch, sizes, targets)
+    options = options or {}
+    detector = _made(answer, made, Options(**USUAL | options))
+    batch, asked = _batch(sizes), _count_asked(made[2], made[3])
+    targets = [{"boxes": box, "labels": label} for box, label in zip(boxes, labels, strict=True)]
+    with _explained():
+        losses = detector.train().losses(batch, sizes, targets)
     if isinstance(losses, dict) and losses and all(one.requires_grad for one in losses.values()):
         torch.stack(list(losses.values())).sum().backward()
+    if options.keys() & {"anchors_sampled", "rois_sampled"}:
+        return asked
     moved = [sum(float(w.grad.abs().sum()) for w in part.parameters() if w.grad is not None) for part in made]
-    with torch.no_grad():
-        found = made_of.eval().detect(batch, sizes)
+    with torch.no_grad(), _explained():
+        found = detector.eval().detect(batch, sizes)
     kept = sorted(losses) if isinstance(losses, dict) else losses
     return {
         "losses": {name: losses[name] for name in kept} if isinstance(losses, dict) else losses,
         "gradients of backbone, FPN, RPN head and box head": torch.tensor(moved),
         "detections": list(found) if isinstance(found, list | tuple) else found,
     }
+
+
+def _made(answer: Answer, parts: list[nn.Module], options: Options) -> Any:
+    detector = answer(*parts, options)
+    if not isinstance(detector, nn.Module):
+        raise TypeError(f"FasterRCNN(…) should make an nn.Module, and made a {type(detector).__name__}")
+    return detector
+
+
+def _batch(sizes: list[Size]) -> Tensor:
+    """(B, 3, H, W) noise in images of these heights and widths, padded to multiples of 32."""
+    height, width = (-(-max(side) // 32) * 32 for side in zip(*sizes, strict=True))
+    batch = torch.zeros(len(sizes), 3, height, width)
+    pixels = torch.Generator().manual_seed(1)
+    for image, (high, wide) in zip(batch, sizes, strict=True):
+        image[:, :high, :wide] = torch.randn(3, high, wide, generator=pixels)
+    return batch
+
+
+def _count_asked(rpn_head: nn.Module, box_head: nn.Module) -> dict[str, int]:
+    """How many anchors and RoIs the losses ask, filled in as they are computed and go backward."""
+    asked = {"anchors sampled": 0, "RoIs sampled": 0}
+
+    def count_anchors(gradient: Tensor) -> None:
+        asked["anchors sampled"] += int((gradient != 0).sum())
+
+    def wait_for_gradient(module: nn.Module, levels: Any, said: Any) -> None:
+        if said[0].requires_grad:
+            said[0].register_hook(count_anchors)
+
+    def count_rois(module: nn.Module, patches: Any, said: Any) -> None:
+        asked["RoIs sampled"] += len(said[0])
+
+    rpn_head.register_forward_hook(wait_for_gradient)
+    box_head.register_forward_hook(count_rois)
+    return asked
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """What goes wrong where a pair of options is passed whole, in words that name it."""
+    try:
+        yield
+    except TypeError as error:
+        if "tuple" in str(error):
+            pair = "Is proposals_before or _after passed whole? It is a pair: [0] in training, [1] at test time."
+            error.args = (f"{error}. {pair}",)
+        raise
 
 
 class _NoRPN(FasterRCNN):
@@ -576,17 +626,62 @@ class _SummedUp(FasterRCNN):
         return torch.stack(list(super().losses(*args).values())).sum()
 
 
-class _OwnBatch(FasterRCNN):
-    def propose(self, logits: Tensor, deltas: Tensor, anchors: list[Tensor], sizes: list[Size]) -> list[Tensor]:
-        return super().propose(logits, deltas, anchors, [(64, 96)] * len(sizes))
+def _padded(sizes: list[Size]) -> list[Size]:
+    """The size of the batch that these images make, for each of them."""
+    high, wide = _batch(sizes).shape[2:]
+    return [(high, wide)] * len(sizes)
 
 
-class _AlwaysTraining(FasterRCNN):
-    def propose(self, logits: Tensor, deltas: Tensor, anchors: list[Tensor], sizes: list[Size]) -> list[Tensor]:
-        before, self.training = self.training, True
-        found = super().propose(logits, deltas, anchors, sizes)
-        self.training = before
+def _turned(sizes: list[Size]) -> list[Size]:
+    return [(wide, high) for high, wide in sizes]
+
+
+def _proposing(
+    sizes_for: Callable[[list[Size]], list[Size]] = lambda sizes: sizes,
+    mode_for: Callable[[bool], bool] = lambda training: training,
+    detect_too: bool = False,
+) -> type[FasterRCNN]:
+    """The reference, with the sizes or the mode changed that `propose` is given; also those of `postprocess`."""
+
+    class Changed(FasterRCNN):
+        def propose(self, logits: Tensor, deltas: Tensor, anchors: list[Tensor], sizes: list[Size]) -> list[Tensor]:
+            before, self.training = self.training, mode_for(self.training)
+            found = super().propose(logits, deltas, anchors, sizes if detect_too else sizes_for(sizes))
+            self.training = before
+            return found
+
+        def detect(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
+            return super().detect(batch, sizes_for(sizes) if detect_too else sizes)
+
+        def losses(self, batch: Tensor, sizes: list[Size], *others: Any) -> dict[str, Tensor]:
+            return super().losses(batch, sizes_for(sizes) if detect_too else sizes, *others)
+
+    return Changed
+
+
+class _PaddedAtLast(FasterRCNN):
+    """`postprocess` alone cuts at the padded batch."""
+
+    def detect(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
+        own = self.parts.postprocess
+        parts = {**vars(self.parts), "postprocess": lambda a, b, c, size, *more: own(a, b, c, _padded(sizes)[0], *more)}
+        before, self.parts = self.parts, type(self.parts)(**parts)
+        found = super().detect(batch, sizes)
+        self.parts = before
         return found
+
+
+def _with_usual(**usual: Any) -> type[FasterRCNN]:
+    """The reference, whose losses take these numbers whatever options say."""
+
+    class Changed(FasterRCNN):
+        def losses(self, *args: Any) -> dict[str, Tensor]:
+            before, self.options = self.options, replace(self.options, **usual)
+            found = super().losses(*args)
+            self.options = before
+            return found
+
+    return Changed
 
 
 class _FirstImage(FasterRCNN):
@@ -666,8 +761,29 @@ DETECTOR = Exercise(
     mistakes=(
         Mistake("the RPN's two losses are left out: it never learns to propose", _NoRPN),
         Mistake("the losses are summed up: four numbers by name tell much more", _SummedUp),
-        Mistake("proposals are cut at the padded batch, not at the image", _OwnBatch),
-        Mistake("proposals_before and _after are those of training, also in eval mode", _AlwaysTraining),
+        Mistake("proposals are cut at the padded batch, not at the image", _proposing(_padded)),
+        Mistake(
+            "proposals and detections are cut at the padded batch, not at the image",
+            _proposing(_padded, detect_too=True),
+        ),
+        Mistake("detections are cut at the padded batch, not at the image", _PaddedAtLast),
+        Mistake("height and width are swapped where proposals are cut", _proposing(_turned)),
+        Mistake(
+            "proposals_before and _after are those of training, also in eval mode", _proposing(mode_for=lambda _: True)
+        ),
+        Mistake(
+            "proposals_before and _after are those of test time, also in training", _proposing(mode_for=lambda _: False)
+        ),
+        Mistake(
+            "the pairs in options are read the wrong way round: the first is for training",
+            _proposing(mode_for=lambda now: not now),
+        ),
+        Mistake("`anchors_sampled` of options is not given to rpn_losses", _with_usual(anchors_sampled=256)),
+        Mistake("`rois_sampled` of options is not given to sample_rois", _with_usual(rois_sampled=64)),
+        Mistake(
+            "anchors_sampled and rois_sampled of options are not used",
+            _with_usual(anchors_sampled=256, rois_sampled=64),
+        ),
         Mistake("every image gets the first image's proposals", _FirstImage),
         Mistake("the levels are given to the second stage coarsest first", _CoarsestFirst),
         Mistake("no gradient reaches the backbone", _Still),

@@ -57,16 +57,17 @@ def _detections(boxes: Sequence[Row], labels: Sequence[int], sure: Row) -> Found
 
 
 def _results_cases(generator: torch.Generator) -> Iterator[Case]:
-    one = _detections([(10, 20, 40, 80)], [1], [0.5])
+    one = _detections([(10, 20, 40, 80)], [1], [0.75])
     yield case("one detection", [one], [7], [3])
-    yield case("category ids with gaps", [_detections([(0, 0, 8, 4)] * 2, [2, 3], [0.5, 0.25])], [7], [1, 18, 44])
+    yield case("category ids with gaps", [_detections([(0, 0, 8, 4)] * 2, [2, 3], [0.75, 0.625])], [7], [1, 18, 44])
     yield case("two images", [one, _detections([(1, 2, 5, 4)], [2], [0.75])], [139, 42], [1, 18])
     yield case("an image in which nothing was found", [_detections([], [], []), one], [5, 6], [1])
     yield case("no image at all", [], [], [1, 2])
-    yield case("an unsure detection between pixels", [_detections([(1.25, 2.5, 3.75, 9.5)], [1], [0.0625])], [1], [9])
+    yield case("a box between pixels", [_detections([(1.25, 2.5, 3.75, 9.5)], [1], [0.75])], [1], [9])
+    yield case("a very unsure detection", [_detections([(10, 20, 40, 80)], [1], [1 / 1024])], [7], [3])
     count = 6
     boxes, labels = draw.boxes(generator, count), torch.randint(1, 5, (count,), generator=generator)
-    many = {"boxes": boxes, "labels": labels, "scores": torch.rand(count, generator=generator)}
+    many = {"boxes": boxes, "labels": labels, "scores": 0.6 + 0.4 * torch.rand(count, generator=generator)}
     yield case("six detections", [many], [397133], [2, 17, 53, 90])
 
 
@@ -201,6 +202,10 @@ def _match_cases(generator: torch.Generator) -> Iterator[Case]:
     yield _match_case("an object in front of a crowd", [MOST, BOX], [0.9, 0.8], [crowd, BOX], (0,), half)
     ignored = np.array([True, False])
     yield _match_case("an ignored object overlapped more", [BOX], [0.9], [BOX, MOST], (), half, ignored)
+    hair = (0, 0, 10, 10 - 1e-10)  # IoU 1 - 1e-11
+    yield _match_case(
+        "a least overlap of 1, and a box that is off by a hair", [hair], [0.9], [BOX], (), np.array([1.0])
+    )
     one = np.array([True])
     yield _match_case("an ignored object is found once", [BOX, BOX], [0.9, 0.8], [BOX], (), half, one)
     for objects, each in ((3, 3), (8, 5)):
@@ -211,6 +216,10 @@ def _match_cases(generator: torch.Generator) -> Iterator[Case]:
         found, crowds = xyxy_to_xywh(boxes[order]).double().numpy(), np.arange(objects) == 0
         yield case(f"{len(boxes)} detections, COCO's ten overlaps", found, sure.double().numpy(),
                    xyxy_to_xywh(truth).double().numpy(), crowds)  # fmt: skip
+    boxes, sure = draw.clusters(generator, 2, 20)  # so many that only a stable sort leaves equal scores in order
+    tied, true = sure.double().numpy().round(1).clip(0.4, 0.6), xyxy_to_xywh(boxes[::5]).double().numpy()
+    yield case("40 detections, many of which have equal scores", xyxy_to_xywh(boxes).double().numpy(), tied, true,
+               np.zeros(len(true), bool), half)  # fmt: skip
 
 
 def _matching(
@@ -230,13 +239,15 @@ def _matching(
     again: Callable[[Bools, Bools], Bools] = lambda is_crowd, ignored: is_crowd,
     second_choice: bool = True,
     sorted_rows: bool = False,
+    by_crowd: bool = False,
+    hair: float = 1e-10,
 ) -> Any:
     """`match_detections`, with a switch for each thing that people get wrong."""
-    ignored = is_crowd if ignored is None else ignored
+    ignored = is_crowd if ignored is None or by_crowd else ignored
     overlap = overlaps(boxes, truth, is_crowd if crowds else np.zeros_like(is_crowd))
     matched, often = np.full((len(ious), len(boxes)), -1), again(is_crowd, ignored)
     is_free = np.ones(len(truth), bool)
-    for row, least in enumerate(np.minimum(ious, 1 - 1e-10)):
+    for row, least in enumerate(np.minimum(ious, 1 - hair)):
         is_free = np.ones(len(truth), bool) if anew else is_free
         for place, one in enumerate(order(sure)):
             enough = overlap[one] > least if strict else overlap[one] >= least
@@ -292,6 +303,7 @@ MATCH = Exercise(
         Mistake("detections choose in the order given, not by score", _wrong_matching(order=lambda s: range(len(s)))),
         Mistake("the least sure chooses first", _wrong_matching(order=lambda s: np.argsort(s, kind="stable"))),
         Mistake("of equal scores the last chooses first", _wrong_matching(order=lambda s: np.argsort(s)[::-1])),
+        Mistake("of equal scores any chooses first: np.argsort is stable only with kind='stable'", _wrong_matching(order=lambda s: np.argsort(-s))),
         Mistake("an object can be found several times", _wrong_matching(again=lambda c, i: np.ones_like(c))),
         Mistake("an overlap of just the least is not enough", _wrong_matching(strict=True)),
         Mistake("there is no second choice: if the best is taken, nothing is found", _wrong_matching(second_choice=False)),
@@ -299,7 +311,10 @@ MATCH = Exercise(
         Mistake("of objects overlapped alike the first is taken, where COCO takes the last", _wrong_matching(first=True)),
         Mistake("a crowd is found only once", _wrong_matching(again=lambda c, i: np.zeros_like(c))),
         Mistake("a crowd's overlap is divided by both areas, not by the detection's alone", _wrong_matching(crowds=False)),
-        Mistake("ignored objects are taken although another is left", _wrong_matching(prefer=False)),
+        Mistake("ignored objects (crowds, for one) are taken although another is left", _wrong_matching(prefer=False)),
+        Mistake("the same, and of objects overlapped alike the first is taken", _wrong_matching(prefer=False, first=True)),
+        Mistake("only crowds give way to other objects: `ignored` is not used", _wrong_matching(by_crowd=True)),
+        Mistake("a least overlap of 1 is asked to the last bit, where rounding misses it", _wrong_matching(hair=0.0)),
         Mistake("ignored objects are found several times, where only crowds are", _wrong_matching(again=lambda c, i: c | i)),
         Mistake("the answer is in order of the scores, not of the detections given", _wrong_matching(sorted_rows=True)),
         Mistake("each object takes the detection that fits it best, whatever the scores", _best_for_each_object),
@@ -432,6 +447,18 @@ def _area(precision: Floats, recall: Floats) -> float:
     return float((best * np.diff(recall, prepend=0)).sum())
 
 
+def _trapezoid(precision: Floats, recall: Floats) -> float:
+    return float((np.diff(recall) * (precision[1:] + precision[:-1]) / 2).sum())
+
+
+def _trapezoid_filled(precision: Floats, recall: Floats) -> float:
+    return _trapezoid(np.maximum.accumulate(precision[::-1])[::-1], recall)
+
+
+def _raw_steps(precision: Floats, recall: Floats) -> float:
+    return float((precision * np.diff(recall, prepend=0)).sum())
+
+
 def _right_side(precision: Floats, recall: Floats) -> float:
     best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)
     return float(best[np.searchsorted(recall, RECALLS, side="right")].mean())
@@ -478,7 +505,10 @@ AP = Exercise(
         ),
         Mistake("11 points of recall, as PASCAL had it until 2009; COCO takes 101", _eleven),
         Mistake("a recall of 0 is left out: 0.00, 0.01, … 1.00 are 101 points", _hundred),
-        Mistake("the area under the steps, not the mean at 101 points", _area),
+        Mistake("the area under the curve as it is (trapezoids): its teeth are not filled, no 101 points", _trapezoid),
+        Mistake("the area under the filled curve (trapezoids), not the mean at 101 points", _trapezoid_filled),
+        Mistake("the area under the raw steps: the teeth are not filled, no 101 points", _raw_steps),
+        Mistake("the area under the filled steps, not the mean at 101 points", _area),
         Mistake("a recall just reached counts as not reached: searchsorted to the right", _right_side),
         Mistake("the mean precision, as if recall were evenly spread", _mean),
         Mistake("recalls that are never reached are left out, where they count as 0", _reached_only),
@@ -584,6 +614,21 @@ def _minus_one_counts(results: list[Result], dataset: CocoDataset) -> Any:
 
 def _minus_one_is_zero(results: list[Result], dataset: CocoDataset) -> Any:
     return _summed_up(_table(results, dataset).clip(min=0))
+
+
+def _absent_is_zero(results: list[Result], dataset: CocoDataset) -> Any:
+    """A class without truth counts as 0; one without objects of a size is left out there."""
+    table = _table(results, dataset)
+    table[(table[:, 0, 0, 0] < 0)] = 0
+    return _summed_up(table)
+
+
+def _absent_is_zero_there(results: list[Result], dataset: CocoDataset) -> Any:
+    """A class without truth counts as 0 where another has some."""
+    table = _table(results, dataset)
+    there = (table[..., 0, 0] >= 0).any(0)  # (4,) areas of which there is an object
+    table[:, there] = table[:, there].clip(min=0)
+    return _summed_up(table)
 
 
 def _nothing_there_is_zero(results: list[Result], dataset: CocoDataset) -> Any:
@@ -696,6 +741,8 @@ MAP = Exercise(
     mistakes=(
         Mistake("the -1 of a class without truth goes into the mean", _minus_one_counts),
         Mistake("a class without truth counts 0, where it is left out", _minus_one_is_zero),
+        Mistake("a class without truth counts 0; only those without objects of a size are left out", _absent_is_zero),
+        Mistake("a class without truth counts 0, unless nothing is there at all", _absent_is_zero_there),
         Mistake("where there is nothing to find at all, 0 comes instead of -1", _nothing_there_is_zero),
         Mistake("a class of 0 is left out of the mean: that was found badly, not missing", _nought_left_out),
         Mistake("AP75 is taken at 0.70", _off_by_one_75),
