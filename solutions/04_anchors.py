@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 04 · Anchors
 #
-# **115 minutes · you need lessons 00 and 03 · no GPU needed**
+# **115 minutes, 3 of them for this opening · you need lessons 00 and 03 · no GPU needed**
 #
 # A network can't say "three boxes" for one picture and "eleven" for the next. It says a fixed number of numbers at each cell of
 # its maps. So we turn the question round. Before it has seen anything, we lay thousands of boxes over the picture, the
@@ -68,7 +68,8 @@ def sides_of(boxes):
 
 # %% [markdown]
 # Here is where you are going, made with the course's parts. Left, the nine guesses of a single cell. All cells of the three
-# levels have such guesses. Right, those few that the rules of this lesson call "an object".
+# levels have such guesses. Right, those few that the rules of this lesson call "an object". (What has no box is none of the
+# classes.)
 
 
 # %%
@@ -105,7 +106,7 @@ show.figure(
 )
 
 # %% [markdown]
-# ## 4.1 · A box at every cell · 35 min
+# ## 4.1 · A box at every cell · 30 min
 #
 # A shape is given by two numbers: its **size**, √area in pixels, and its **ratio**, height over width. A tall shape shall have
 # the same area as a flat one, or size and ratio would mix.
@@ -220,7 +221,7 @@ print(f"{len(theirs):,} anchors of theirs, {len(anchors_for(paper)):,} of yours"
 print("largest difference:", (theirs - anchors_for(paper)).abs().max().item())
 
 # %% [markdown]
-# ## 4.2 · The order, and what it does · 10 min
+# ## 4.2 · The order, and what it does · 5 min
 #
 # The network does not give a list. A convolution gives a map (A, H, W): for each *shape* a plane of cells. Somebody has to turn
 # that into a list, in just the order of your anchors. Nothing in PyTorch checks it.
@@ -261,8 +262,8 @@ show.explore(draw, order=(0, 5, 1, 0))
 # %% [markdown]
 # In five of six orders the head is sure of boxes that lie somewhere else. It was never wrong; we were. Would a check notice?
 #
-# Not every check. A university course hands out a two-stage detector to be completed, with checks. In one public solution
-# locations and labels disagreed in their order; the check let it pass, and it scored **0.60 % mAP**. With the order mended it
+# Not every check. A university course (EECS 498 at Michigan, assignment 4) hands out a two-stage detector to be completed, with
+# checks. In one public solution locations and labels disagreed in their order; the check let it pass, and it scored **0.60 % mAP**. With the order mended it
 # had **37.75 %**. Here are two lenient checks, and a strict one: a head that **says its own address**, "shape 3, row 5, column
 # 11". Then each anchor must be the one at that address.
 
@@ -337,12 +338,13 @@ for name, (ap50, *recall) in trained.items():
 print(f"you said {my_guess}")
 
 # %% [markdown]
-# No error and no warning. Small objects are gone, and AP50 falls to about a third. A convolution gives the same answer to the
+# No error and no warning. After the full length, small objects are gone, and AP50 falls to about a third. (In the short form that
+# tests take, nobody has learned anything, and all are near 0.) A convolution gives the same answer to the
 # same picture wherever it stands; a wrong order asks it for the place of *another* cell, which it can't see. And the large
 # objects? Look at the last line: a hundred large anchors, drawn blindly, without any network. Whoever looks at large objects
 # only, or at the falling loss, sees no fault.
 #
-# ## 4.3 · Who takes which object? · 35 min
+# ## 4.3 · Who takes which object? · 34 min
 #
 # To train, each anchor needs an answer: *which object are you responsible for, if any?* That is **matching**. It goes by IoU:
 #
@@ -424,7 +426,7 @@ def match_anchors(
     """Which box each anchor is responsible for.
 
     Args:
-        anchors: (A, 4) xyxy in pixels, float.
+        anchors: (A, 4) xyxy in pixels, float, on any device.
         boxes: (G, 4) xyxy likewise; there may be none.
         high: from this IoU on (>=) an anchor takes the box that it overlaps most; of equals, the first.
         low: below it (<) an anchor is background. Between the two it is ignored.
@@ -432,7 +434,7 @@ def match_anchors(
             `high`, each for the box that it overlaps most itself. A box that no anchor overlaps gets none.
 
     Returns:
-        (A,) int64: a position in `boxes`, or -1 for background, or -2 for ignored.
+        (A,) int64 on the same device: a position in `boxes`, or -1 for background, or -2 for ignored.
 
     >>> anchors = torch.tensor([[0., 0., 10., 10.], [0., 0., 10., 5.], [40., 0., 50., 10.]])
     >>> match_anchors(anchors, torch.tensor([[0., 0., 10., 10.]]))
@@ -529,7 +531,7 @@ for name, group in groups.items():
     )
 
 # %% [markdown]
-# ## 4.4 · A box, said from an anchor · 25 min
+# ## 4.4 · A box, said from an anchor · 28 min
 #
 # A match is a rough guess, and the network is to improve it. What should it say? Not the corners: it does not know where in the
 # picture it is looking. It says how the box **differs from the anchor**, in four numbers (Ren et al., equation 2):
@@ -558,6 +560,9 @@ for times in (0.5, 1, 2):
 #
 # ### Exercise 4.3 · `encode_boxes` · ●○○ · 10 min
 #
+# A tensor that you make yourself lies on the CPU, and a GPU refuses to multiply it with its own: `boxes.new_tensor(…)` makes one
+# where `boxes` are, and of their dtype. (The check asks for that, too.)
+#
 # `weights` multiply the four numbers at the end. The second stage of the detector takes (10, 10, 5, 5): its boxes are close
 # already, and without weights its targets would be tiny. Use `...` for the axes in front, as in `xywh_to_xyxy`.
 
@@ -573,13 +578,13 @@ def encode_boxes(
     """What a head must say at an anchor to get a box.
 
     Args:
-        boxes: (..., 4) xyxy in pixels, float, with some width and height.
+        boxes: (..., 4) xyxy in pixels, float, with some width and height, on any device.
         anchors: (..., 4) xyxy likewise.
         weights: of dx, dy, dw, dh.
 
     Returns:
-        (..., 4) of the same dtype: dx, dy from centre to centre in sides of the anchor; dw, dh natural
-        logarithms of how often the anchor's side fits; all times their weight.
+        (..., 4) on the same device, of the same dtype: dx, dy from centre to centre in sides of the
+        anchor; dw, dh natural logarithms of how often the anchor's side fits; all times their weight.
 
     >>> encode_boxes(torch.tensor([[5., 0., 15., 20.]]), torch.tensor([[0., 0., 10., 20.]]))
     tensor([[0.5000, 0.0000, 0.0000, 0.0000]])
@@ -630,12 +635,12 @@ def decode_boxes(
     """The box that a head means: the inverse of `encode_boxes`.
 
     Args:
-        deltas: (..., 4) float: dx, dy, dw, dh, each times its weight.
+        deltas: (..., 4) float: dx, dy, dw, dh, each times its weight, on any device.
         anchors: (..., 4) xyxy in pixels. Axes in front broadcast: (5, 3, 4) with (5, 1, 4).
         weights: of dx, dy, dw, dh.
 
     Returns:
-        (..., 4) xyxy in pixels. A side grows at most by a factor of 1000 / 16: dw and dh are
+        (..., 4) xyxy in pixels, on the same device. A side grows at most by a factor of 1000 / 16: dw and dh are
         capped there, as they are without their weights.
 
     >>> decode_boxes(torch.tensor([[0.5, 0., 0., 0.]]), torch.tensor([[0., 0., 10., 20.]]))
@@ -736,7 +741,7 @@ for name, (encode, decode) in coders.items():
 examine("encode_boxes", plain_encode)
 
 # %% [markdown]
-# ## 4.5 · Not drowned by background · 10 min
+# ## 4.5 · Not drowned by background · 12 min
 #
 # How many of all these anchors are positive? **Guess the share** before you look.
 
@@ -801,19 +806,20 @@ check("sample_balanced")
 # With and without. Is half of the sample positive now?
 
 # %%
+count = 256  # anchors that count, in each scene
 generator = torch.Generator().manual_seed(0)
 blind, balanced = [], []
 for _, _, m in pairs:
     labelled = torch.where(m != -2)[0]
-    drawn = labelled[torch.randperm(len(labelled), generator=generator)[:256]]
+    drawn = labelled[torch.randperm(len(labelled), generator=generator)[:count]]
     blind.append((m[drawn] >= 0).float().mean().item())
-    yes, no = sample_balanced(m, 256, 0.5, generator)
+    yes, no = sample_balanced(m, count, 0.5, generator)
     balanced.append(len(yes) / (len(yes) + len(no)))
 shares = [share, sum(blind) / len(blind), sum(balanced) / len(balanced)]
 
 fig = Figure(figsize=(7.4, 2.3), layout="constrained")
 axes = fig.subplots()
-names = ["all", "256 at random", "256 balanced"]
+names = ["all", f"{count} at random", f"{count} balanced"]
 bars = axes.barh(names, shares, color=["#E69F00", "#56B4E9", "#0072B2"])
 axes.bar_label(bars, [f" {value:.2%}" for value in shares])
 axes.invert_yaxis()
@@ -833,13 +839,13 @@ print(f"scenes whose balanced sample is half positive: {sum(v == 0.5 for v in ba
 # scene that has one tells the head of it. Mind that the 256 are a number for this detector, not a law: with fewer, the share
 # grows.
 #
-# **Try it:** set 256 to 32 above, and run the cell again.
+# **Try it:** set `count` to 32 above, and run the cell again.
 
 # %%
 journal("04")
 
 # %% [markdown]
-# ## What could go wrong
+# ## What could go wrong · 3 min
 #
 # - **"The loss falls, and nothing is found."** The head's map is flattened in another order than the anchors. A shape can't
 #   tell you; an address can (4.2).

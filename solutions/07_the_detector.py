@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 07 · The detector
 #
-# **130 minutes · you need lessons 03 to 06 · no GPU needed**
+# **130 minutes, 3 of them for this opening · you need lessons 03 to 06 · no GPU needed**
 #
 # You have a pyramid, a network that proposes, and patches with a head that judges them. What is still missing is the glue: what
 # the head learns from, how wrong it is, and how its opinions become a short list of boxes. Write that, put everything together, and
@@ -24,7 +24,7 @@ lesson_map(7)
 
 # %% [markdown]
 # **Using an AI assistant here:** it may write, and *you* write the test. Let it have its say, then find an input that would show it
-# wrong. `catch`, in 7.1, is your training ground. Hints open with the button under a check, or with `hint("postprocess")`.
+# wrong. `catch`, in 7.1 and 7.3, is your training ground. Hints open with the button under a check, or with `hint("postprocess")`.
 #
 # Here is the way you will go today. Left, what the first stage hands over (here drawn by chance around the objects); right, what shall
 # come out.
@@ -62,7 +62,7 @@ show.draw_boxes(right, image, truth, names, title="what shall come out")
 show.figure(fig, alt="A scene twice: left under a heap of nameless boxes, right with one box each.")
 
 # %% [markdown]
-# ## 7.1 · What does the head learn from? · 20 min
+# ## 7.1 · What does the head learn from? · 18 min
 #
 # The head gets a patch and says a class. To learn that, it needs patches whose class is known. Patches of the true boxes? Those are
 # too good: later it will get proposals, which are a bit off, and most of which show nothing. So it learns **from proposals**, each
@@ -189,10 +189,11 @@ one_object = square, torch.tensor([3])
 catch("sample_rois", (three[2:], *one_object))
 
 # %% [markdown]
-# ## 7.2 · How wrong is it? · 30 min
+# ## 7.2 · How wrong is it? · 28 min
 #
-# The head says two things of each RoI: a **logit** for each of the K + 1 classes, the background being number 0, and four **deltas** for
-# each class. So there are two losses.
+# The head says two things of each RoI. For each of the K + 1 classes, the background being number 0, a **logit**: any number, the larger the
+# surer; **softmax** (exp of each, divided by their sum) turns the logits into probabilities. And for each class four **deltas**. So there are
+# two losses.
 #
 # **Class.** Cross-entropy: minus the logarithm of the probability given to the right class. **Predict:** the head knows nothing, and gives
 # all classes the same. What is its loss?
@@ -312,7 +313,7 @@ for name, (said_logits, said_deltas) in heads.items():
 # means just this. **Classes off by one** costs most of all, and no box loss shows it. And **without the weights** costs
 # nearly as much as the boxes as proposed: such a mistake looks like slow learning.
 #
-# ## 7.3 · From opinions to detections · 35 min
+# ## 7.3 · From opinions to detections · 33 min
 #
 # At test time each proposal has K opinions, each with a box of its own. Of 100 proposals and 16 classes that makes 1,600 boxes. Most of
 # them are nonsense, and the rest say the same thing many times. Four steps:
@@ -334,12 +335,19 @@ apart = both + 1000 * torch.tensor([[1], [2]])
 print("moved apart, it keeps   ", nms(apart, scores, 0.5).tolist())
 
 # %% [markdown]
-# That is a neat way to do it: move each class to a place of its own, where no other class is, and suppress once.
+# That is a neat way to do it: move each class to a place of its own, where no other class is, and suppress once. But mind how far. Classes must
+# lie further apart than the image is large: 1000 will do here, and not in an image of 1200 pixels.
 #
 # ### Exercise 7.3 · `postprocess` · ●●● · 30 min
 #
 # Flatten scores, boxes and labels **in the same order**: all classes of the first proposal, then all of the second. Let
-# the assistant write it, if you like; but first write down two inputs on which a careless version would fail.
+# the assistant write it, if you like; but first write down two inputs on which a careless version would fail. The one below is harmless: a
+# single proposal (logits, deltas, its box, the size of the image). Add yours, and see what they catch.
+
+# %%
+one_roi, still = torch.tensor([[10.0, 10.0, 30.0, 30.0]]), torch.zeros(1, 3, 4)
+harmless = torch.tensor([[0.0, 0.0, 6.0]]), still, one_roi, (60, 80)
+catch("postprocess", harmless)
 
 # %%
 # %%exercise postprocess
@@ -413,10 +421,15 @@ for axes, found, title in zip(fig.subplots(1, 2), (heap, clean), ("no suppressio
         texts = [""] * len(texts)
     title = f"{title}: {len(found['boxes'])} boxes for {len(truth)} objects"
     show.draw_boxes(axes, image, found["boxes"], texts, title=title, dashed=True)
-show.figure(fig, alt="A scene twice: left with many boxes on each object, right with one.")
+words = f"left {len(heap['boxes'])} boxes, right {len(clean['boxes'])} for {len(truth)} objects"
+show.figure(fig, alt=f"A scene twice: {words}.")
 
 # %% [markdown]
-# ## 7.4 · Everything in one place · 35 min
+# Is there a box more than there are objects? Look at its class and its score. The head knows only *nearly* all: here and there it gives a second
+# class a little more than `least_score`, and a box of another class drops nobody. AP hardly minds, for such a box stands far down the list.
+
+# %% [markdown]
+# ## 7.4 · Everything in one place · 34 min
 #
 # Now put it together. Nothing new has to be computed; the work is in **what goes where, and in which shape**. Some things
 # are made once for the whole batch, others image by image:
@@ -434,6 +447,9 @@ show.figure(fig, alt="A scene twice: left with many boxes on each object, right 
 #
 # The first methods are given. Write the three that are marked. `options` holds the numbers: print one, `Options(16, ((12.0,),))`, to see
 # them all. Pairs in it are (in training, at test time), and every module knows which it is: `self.training`.
+#
+# `help(propose)` shows what it takes, and in which order; the same for `rpn_losses`, `sample_rois`, `pool_levels`. Mind the anchors: `self.anchors`
+# gives a list, a tensor for each level. `propose` and `rpn_losses` want one tensor (`torch.cat`), and `propose` also how many are of each level.
 
 # %%
 # %%exercise FasterRCNN
@@ -506,6 +522,8 @@ class FasterRCNN(nn.Module):
 
     def losses(self, batch, sizes, targets) -> dict[str, Tensor]:
         """The four losses, by name: two of `rpn_losses`, two of `detection_losses`.
+
+        `rpn_losses` gets anchors_sampled of options, `sample_rois` rois_sampled.
 
         Args:
             batch: (B, 3, H, W), normalised, padded to the right and below.
@@ -599,7 +617,7 @@ with torch.no_grad():
 # The same boxes, to the last digits of a float64. Whatever can be wrong with your detector now, it is not the arithmetic at test
 # time.
 #
-# ## 7.5 · Second proof: can it learn 16 images by heart? · 5 min
+# ## 7.5 · Second proof: can it learn 16 images by heart? · 4 min
 #
 # Before you train for an hour, train for a minute on very little. A detector that can't learn **16 images by heart** has a fault, and no
 # amount of data mends it. One that can has sound gradients, matching labels and boxes in the right frame. The score here says
@@ -633,7 +651,8 @@ history = train(pupil, by_heart, plan)
 
 # %%
 numbers = score(detect(pupil, by_heart), by_heart)
-print(f"{len(by_heart)} images, each seen {epochs} times: AP50 {numbers['AP50']:.2f} on these")
+times = "once" if epochs == 1 else f"{epochs} times"
+print(f"{len(by_heart)} images, each seen {times}: AP50 {numbers['AP50']:.2f} on these")
 fig = show.loss_curves(
     [step.step for step in history],
     {name: [step.losses[name] for step in history] for name in history[0].losses},
@@ -652,7 +671,7 @@ print(f"the classifier's loss began at {begin:.2f}; log(K + 1) is {math.log(clas
 # only RoIs with an object, and the better the RPN becomes, the more there are of
 # them. A loss that rises is no fault in itself; ask what it counts.
 #
-# ## 7.6 · Third proof: the first score · 5 min
+# ## 7.6 · Third proof: the first score · 4 min
 #
 # Now scenes that it has never seen. One short training from the start, then AP50 on the validation set. **Your prediction** for the mean over
 # the classes, before the bar is full? Write it into the cell.
@@ -696,7 +715,7 @@ print(f"kept in {keep(learner, train_set, plan)}: lesson 09 examines it")
 journal("07")
 
 # %% [markdown]
-# ## What could go wrong
+# ## What could go wrong · 4 min
 #
 # These four mistakes are in the bug trackers of every detection library. What they share: **nothing crashes**. Plant them, and see what they
 # cost. No training is needed: take an **oracle**, a head that knows all, let `postprocess` do its work, and spoil one thing at a time.
@@ -784,7 +803,7 @@ for words, scale in (("scale 1/8", 1 / 8), ("scale forgotten", 1.0)):
 # %% [markdown]
 # Ask of a patch first: is anything in it?
 #
-# ## What you learned
+# ## What you learned · 2 min
 #
 # The second stage learns from a sample of proposals into which the truth is mixed. Its losses can be read: log(K + 1) at the start, then
 # "background", then classes; a box loss that counts positives only. Post-processing is softmax, decode, cut, suppress within each

@@ -15,7 +15,7 @@ _PARTS = {  # name: (x, y, lesson, what it gives)
     "anchors": (3.0, 2.0, "04", "guesses"),
     "RPN": (4.0, 2.0, "05", "proposals"),
     "RoIAlign": (3.0, 0.0, "06", "7 × 7 patches"),
-    "box head": (4.0, 0.0, "07", "classes, boxes"),
+    "detector": (4.0, 0.0, "07", "classes, boxes"),
     "training": (5.0, 1.5, "08", "weights"),
     "evaluation": (5.0, 0.5, "09", "a score"),
 }
@@ -26,10 +26,10 @@ _ARROWS = [
     ("anchors", "RPN"),
     ("FPN", "RoIAlign"),
     ("RPN", "RoIAlign"),
-    ("RoIAlign", "box head"),
+    ("RoIAlign", "detector"),
     ("RPN", "training"),
-    ("box head", "training"),
-    ("box head", "evaluation"),
+    ("detector", "training"),
+    ("detector", "evaluation"),
 ]
 
 
