@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
@@ -138,10 +138,15 @@ def help_out() -> None:
 
 def serve(name: str, connection: Connection) -> None:
     """Try an answer here, and send what comes of it: outcome by outcome, then how it ended."""
+    try_here(EXERCISES[name], lambda message: connection.send_bytes(as_bytes(message)))
+
+
+def try_here(exercise: Exercise, send: Callable[[dict[str, Any]], None]) -> None:
+    """The same for an exercise at hand, with whatever way there is to send."""
     text = _Bounded()
     with _limited(), contextlib.redirect_stdout(text), contextlib.redirect_stderr(text), _no_input():
-        end = _try(EXERCISES[name], lambda outcome: connection.send_bytes(as_bytes(asdict(outcome))))
-    connection.send_bytes(as_bytes(end | {"printed": text.getvalue()[:PRINTED].strip()}))
+        end = _try(exercise, lambda outcome: send(asdict(outcome)))
+    send(end | {"printed": text.getvalue()[:PRINTED].strip()})
 
 
 def _try(exercise: Exercise, send: Any) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""`coursekit submit`: an intern's work in one file, and what is in it and what is missing."""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from coursekit.errors import SettingError
+from coursekit.files import make_folder, new_file, shipped
+from coursekit.grading.submission import FILE_BYTES, read
+from coursekit.lessons import journals, progress
+from coursekit.lessons.exercises import EXERCISES
+from coursekit.lessons.workbook import PACKAGE
+from coursekit.report import answers
+
+LONG_AGO = (2020, 1, 1, 0, 0, 0)  # the same work gives the same file
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The file, what is in it, and what is not, a sentence each."""
+
+    file: Path
+    contents: list[str]
+    missing: list[str]
+
+
+def pack(folder: Path, file: Path, *, journal: bool = False) -> Packed:
+    """Pack the work that lies in a folder.
+
+    Args:
+        folder: where the notebooks are, and `my_detector` beside them.
+        file: the zip to write. Its stem is the intern's name.
+        journal: whether the journal goes along.
+
+    Raises:
+        SettingError: there is no such folder or nothing in it, or the file can't be written.
+    """
+    if not folder.is_dir():
+        raise SettingError(f"{folder}: no such folder. Name the one your notebooks are in.")
+    paths = dict(_chosen(folder, journal))
+    if not paths:
+        raise SettingError(
+            f"{folder}: neither notebooks nor {PACKAGE} are here. Name the folder your notebooks are in."
+        )
+    large = [path for path in paths.values() if path.stat().st_size > FILE_BYTES]
+    make_folder(file.parent)
+    with new_file(file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        for inner, path in sorted(paths.items()):
+            if path not in large:
+                member = zipfile.ZipInfo(inner, LONG_AGO)
+                member.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(member, path.read_bytes())
+    return Packed(file, _contents(paths), [*_missing(folder, file, journal), *map(_too_large, large)])
+
+
+def _chosen(folder: Path, journal: bool) -> Iterator[tuple[str, Path]]:
+    """Place in the zip → file."""
+    names = [progress.FILE, answers.FILE, *([journals.FILE] if journal else [])]
+    found = [*folder.glob("*.ipynb"), *(folder / PACKAGE).glob("*.py"), *(folder / name for name in names)]
+    for path in found:
+        if path.is_file() and not path.is_symlink():
+            yield path.relative_to(folder).as_posix(), path
+    if report := _report(folder):
+        yield "report/report.html", report
+
+
+def _report(folder: Path) -> Path | None:
+    """The newest report below the folder."""
+    found = [*folder.glob("report/report.html"), *folder.glob("runs/*/report/report.html")]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _contents(paths: dict[str, Path]) -> list[str]:
+    parts = [inner for inner in paths if inner.startswith(f"{PACKAGE}/") and Path(inner).stem in EXERCISES]
+    notebooks = [inner for inner in paths if inner.endswith(".ipynb")]
+    others = [inner for inner in sorted(paths) if not inner.endswith((".ipynb", ".py"))]
+    counts = [f"{len(parts)} answers in {PACKAGE}" if parts else "", f"{len(notebooks)} notebooks" if notebooks else ""]
+    return [one for one in [*counts, *others] if one]
+
+
+def _missing(folder: Path, file: Path, journal: bool) -> list[str]:
+    found = read(file, file.stem)
+    lacking = [name for name in EXERCISES if name not in found.answers]
+    said = [f"exercises without an answer ({len(lacking)}): {', '.join(lacking)}"] if lacking else []
+    lessons = sorted(path.name for path in shipped("course").glob("*.ipynb") if not (folder / path.name).is_file())
+    said += [f"notebooks: {', '.join(lessons)}"] if lessons else []
+    for name, path in ((progress.FILE, folder / progress.FILE), ("the report", _report(folder))):
+        said += [] if path and path.is_file() else [name]
+    if (folder / journals.FILE).is_file() and not journal:
+        said.append(f"{journals.FILE}: it stays with you. It goes along with --journal")
+    return said
+
+
+def _too_large(path: Path) -> str:
+    return f"{path.name}: over {FILE_BYTES >> 20} MB. Clear its outputs, and pack again"
+
+
+def file_name(name: str) -> str:
+    """The name of the file for somebody's name.
+
+    Raises:
+        SettingError: it has a character that no file name should have.
+    """
+    if not re.fullmatch(r"\w[\w .'-]{0,60}", name):
+        raise SettingError(
+            f"--name {name!r}: letters, digits, spaces, dots and hyphens, please, as in --name anna-berg."
+        )
+    return f"{name}.zip"

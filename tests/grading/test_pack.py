@@ -1,0 +1,49 @@
+import zipfile
+
+import pytest
+from classroom import notebooks, solutions, workbook
+
+from coursekit.errors import SettingError
+from coursekit.grading.pack import file_name, pack
+from coursekit.grading.submission import read
+
+
+def test_all_that_was_written_goes_along_but_the_journal_only_if_told(tmp_path):
+    folder = workbook(tmp_path / "work", {"box_iou": solutions()["box_iou"]}, hints=1)
+    notebooks(folder / "n").rename(folder / "m")
+    for path in (folder / "m").iterdir():
+        path.rename(folder / path.name)
+    (folder / "journal.json").write_text("[]")
+    (folder / "my_detector" / "former").mkdir()
+    (folder / "my_detector" / "former" / "box_iou-001.py").write_text("old")
+    packed = pack(folder, tmp_path / "anna.zip")
+    names = zipfile.ZipFile(tmp_path / "anna.zip").namelist()
+    assert "my_detector/box_iou.py" in names
+    assert "progress.json" in names
+    assert "00_start_here.ipynb" in names
+    assert not [name for name in names if "journal" in name or "former" in name]
+    said = "\n".join(packed.missing)
+    assert "stays with you" in said
+    assert "the report" in said
+    assert read(tmp_path / "anna.zip", "anna").answers["box_iou"] == solutions()["box_iou"]
+    first = (tmp_path / "anna.zip").read_bytes()
+    pack(folder, tmp_path / "anna.zip", journal=True)
+    assert "journal.json" in zipfile.ZipFile(tmp_path / "anna.zip").namelist()
+    pack(folder, tmp_path / "anna.zip")
+    assert (tmp_path / "anna.zip").read_bytes() == first
+
+
+def test_what_is_missing_is_named(tmp_path):
+    packed = pack(workbook(tmp_path / "work", {"box_iou": "x = 1"}), tmp_path / "anna.zip")
+    assert packed.contents[0] == "1 answers in my_detector" or packed.contents[0] == "1 answer in my_detector"
+    assert any("nms" in one for one in packed.missing)
+    assert any("00_start_here.ipynb" in one for one in packed.missing)
+
+
+def test_nothing_to_pack(tmp_path):
+    with pytest.raises(SettingError, match="neither notebooks nor my_detector"):
+        pack(tmp_path, tmp_path / "anna.zip")
+    with pytest.raises(SettingError, match="no such folder"):
+        pack(tmp_path / "none", tmp_path / "anna.zip")
+    with pytest.raises(SettingError, match="letters, digits"):
+        file_name("../anna")
