@@ -62,7 +62,7 @@ if found is not looked:
     print(
         f"It finds next to nothing yet (AP50 {its_ap50:.2f}). So that there is something to see, a"
     )
-    print("stand-in is examined up to 9.7: the truth, shaken, with some faults planted.")
+    print("stand-in is examined up to 9.7: the truth, shaken, with errors of every kind.")
 one_file = written(found, unseen.image_ids, unseen.category_ids)
 other_file = written(found, unseen.image_ids, range(1, len(unseen.classes) + 1))
 

@@ -49,8 +49,8 @@ def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1
         weights: of dx, dy, dw, dh: the second stage takes (10, 10, 5, 5), so that its targets have a spread of about 1.
 
     Returns:
-        (..., 4) on the same device, of the same dtype: dx, dy in sides of the anchor; dw, dh logarithms of how often the
-        anchor's side fits.
+        (..., 4) on the same device, of the same dtype: dx, dy in sides of the anchor; dw, dh logarithms of how often
+        the anchor's side fits.
     """
     center, side = _center_and_side(boxes)
     anchor_center, anchor_side = _center_and_side(anchors)

@@ -338,6 +338,11 @@ def _no_log(box: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -
     return _joined((center - anchor) / extent, side / extent, weights)
 
 
+def _ratio_less_1(box: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    (center, side), (anchor, extent) = _sides(box), _sides(anchors)
+    return _joined((center - anchor) / extent, side / extent - 1, weights)
+
+
 def _in_pixels(box: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
     (center, side), (anchor, extent) = _sides(box), _sides(anchors)
     return _joined(center - anchor, (side / extent).log(), weights)
@@ -394,10 +399,12 @@ ENCODE = Exercise(
         "“A box moved by nothing, and dx is not 0.” Centres are compared, not corners: a box that grew about its centre has "
         "not moved.",
         "“Nearly there.” side = boxes[..., 2:] - boxes[..., :2]; center = boxes[..., :2] + side / 2, and the same for the "
-        "anchors. torch.cat([(center - anchor_center) / anchor_side, (side / anchor_side).log()], -1), times the weights.",
+        "anchors. torch.cat([(center - anchor_center) / anchor_side, (side / anchor_side).log()], -1), times "
+        "boxes.new_tensor(weights).",
     ),
     mistakes=(
         Mistake("the growth is the plain ratio, not its logarithm", _no_log),
+        Mistake("the growth is the ratio less 1, not its logarithm", _ratio_less_1),
         Mistake("the shift is in pixels, not in sides of the anchor", _in_pixels),
         Mistake("the shift is divided by the side of the box, not of the anchor", _by_box),
         Mistake("corners are compared, not centres", _from_corner),
