@@ -157,6 +157,9 @@ def test_whose_submission_is_whose(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     assert list(submissions(tmp_path)) == ["Bea", "anna", "anna-2"]
     assert list(submissions(tmp_path / "anna")) == ["anna"]
+    (tmp_path / "cem").mkdir()
+    (tmp_path / "cem" / "04_anchors.ipynb").write_text("{}")
+    assert list(submissions(tmp_path / "cem")) == ["cem"]
     (tmp_path / "none").mkdir()
     with pytest.raises(SettingError, match="nothing to grade"):
         submissions(tmp_path / "none")

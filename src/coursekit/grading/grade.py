@@ -18,12 +18,13 @@ from tqdm import tqdm
 
 import coursekit
 from coursekit.errors import SettingError
-from coursekit.files import make_folder, new_file
+from coursekit.files import make_folder, new_file, shipped
 from coursekit.grading.hidden import Hidden, load_hidden
 from coursekit.grading.marks import Mark, hidden_exercise, marked
 from coursekit.grading.sandbox import Sandbox, require
 from coursekit.grading.submission import Submission, read
 from coursekit.lessons.exercises import EXERCISES
+from coursekit.lessons.workbook import PACKAGE
 
 SECONDS = 180.0  # for all of a submission: one that sleeps in every exercise holds nobody up for long
 KEPT = "kept"  # folder of what was found before
@@ -122,7 +123,8 @@ def submissions(folder: Path) -> dict[str, Path]:
     """
     if not folder.exists():
         raise SettingError(f"{folder}: no such file or folder.")
-    is_one = not folder.is_dir() or (folder / "my_detector").is_dir()
+    lessons = {path.name for path in shipped("course").glob("*.ipynb")}
+    is_one = not folder.is_dir() or any((folder / name).exists() for name in (PACKAGE, *lessons))
     places = [folder] if is_one else [path for path in sorted(folder.iterdir()) if _is_submission(path)]
     if not places:
         raise SettingError(f"{folder}: nothing to grade. A submission is a .zip, a folder or an .ipynb.")

@@ -76,8 +76,12 @@ def _contents(paths: dict[str, Path]) -> list[str]:
     parts = [inner for inner in paths if inner.startswith(f"{PACKAGE}/") and Path(inner).stem in EXERCISES]
     notebooks = [inner for inner in paths if inner.endswith(".ipynb")]
     others = [inner for inner in sorted(paths) if not inner.endswith((".ipynb", ".py"))]
-    counts = [f"{len(parts)} answers in {PACKAGE}" if parts else "", f"{len(notebooks)} notebooks" if notebooks else ""]
+    counts = [_some(len(parts), "answer", f" in {PACKAGE}"), _some(len(notebooks), "notebook")]
     return [one for one in [*counts, *others] if one]
+
+
+def _some(count: int, what: str, where: str = "") -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}{where}" if count else ""
 
 
 def _missing(folder: Path, file: Path, journal: bool) -> list[str]:

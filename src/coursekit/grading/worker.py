@@ -145,7 +145,7 @@ def kill_all(process: int) -> None:
 
 def is_alone() -> bool:
     """Whether this is a process namespace of our own, and no root: only there may all processes be killed."""
-    return os.getpid() < 5 and os.getuid() != 0
+    return sys.argv[1:2] == ["sealed"] and os.getpid() < 5 and os.getuid() != 0
 
 
 def others() -> list[str]:
