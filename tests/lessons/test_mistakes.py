@@ -3,10 +3,11 @@
 import pytest
 from answers import MISTAKES, answers, store
 
-from coursekit.lessons.catching import fails
 from coursekit.lessons.child import Trial
+from coursekit.lessons.compare import problem
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.judge import check, first_problem, outcomes_of
+from coursekit.lessons.outcome import attempt, meant
 from coursekit.lessons.recognise import likely_mistake
 
 ALL = [(name, key) for name in EXERCISES for key in answers(name)]
@@ -25,13 +26,15 @@ def test_each_exercise_has_at_least_five_wrong_answers_and_a_right_one():
 
 @pytest.mark.parametrize(("name", "key"), ALL)
 def test_wrong_answers_are_rejected_and_right_ones_accepted(name, key):
-    exercise = EXERCISES[name]
-    try:
-        trial = Trial(outcomes_of(exercise, answers(name)[key]), ended="well")
-    except NotImplementedError:
-        trial = Trial(problem="nothing there", ended="well")
-    problem = first_problem(exercise, trial)
-    assert (problem is None) == key.startswith("right_"), problem
+    exercise, answer, found = EXERCISES[name], answers(name)[key], None
+    for case, right in zip(exercise.all_cases(), meant(exercise), strict=True):  # up to the first that fails
+        try:
+            found = problem(attempt(exercise, answer, case), right.came, right.given, exercise.tolerance)
+        except NotImplementedError:
+            found = "nothing there"
+        if found:
+            break
+    assert (found is None) == key.startswith("right_"), found
 
 
 @pytest.mark.parametrize("name", EXERCISES)
@@ -52,5 +55,6 @@ def test_the_reference_is_accepted(name):
 def test_a_known_mistake_fails_and_is_recognised(name, number):
     exercise = EXERCISES[name]
     mistake = exercise.mistakes[number]
-    assert any(fails(exercise, mistake, case) for case in exercise.all_cases())
-    assert likely_mistake(exercise, outcomes_of(exercise, mistake.answer)) == mistake.words
+    outcomes = outcomes_of(exercise, mistake.answer)
+    assert first_problem(exercise, Trial(outcomes, ended="well")) is not None
+    assert likely_mistake(exercise, outcomes) == mistake.words

@@ -14,7 +14,7 @@ from coursekit.lessons.borrowed import borrowed_from
 from coursekit.lessons.compare import Problem, given, problem
 from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.outcome import Outcome, attempt
+from coursekit.lessons.outcome import Outcome, attempt, meant
 from coursekit.lessons.recognise import likely_mistake
 
 State = Literal["not started", "not yet", "borrowed", "correct"]
@@ -144,11 +144,10 @@ def first_problem(exercise: Exercise, trial: child.Trial) -> Problem | None:
     cases, names = exercise.all_cases(), exercise.argument_names()
     if trial.problem and trial.ended == "well":
         return Problem("running the cell", trial.problem, "")
-    for case, outcome in zip(cases, trial.outcomes, strict=False):
-        meant = attempt(exercise, exercise.reference, case)
-        assert meant.came is not None, meant.raised
-        assert meant.given is not None
-        if found := problem(outcome, meant.came, meant.given, exercise.tolerance):
+    for case, outcome, right in zip(cases, trial.outcomes, meant(exercise), strict=False):
+        assert right.came is not None, right.raised
+        assert right.given is not None
+        if found := problem(outcome, right.came, right.given, exercise.tolerance):
             args = given(names, case.args)
             tried = f"{case.words}: {args}" if len(args) < 400 else case.words
             return Problem(tried, *found)
