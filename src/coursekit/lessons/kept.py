@@ -186,7 +186,8 @@ def look(detector: FasterRCNN, kept: Kept, batch: int = 8) -> tuple[list[Tensor]
             pixels = _lay_ready(detector, kept, rows)
             levels, logits, deltas = detector.dense(pixels)
             proposed = detector.propose(logits, deltas, detector.anchors(pixels, levels), sizes)
-            opinions = [one.split([len(boxes) for boxes in proposed]) for one in detector.look_at(levels, proposed)]
+            counts = [len(boxes) for boxes in proposed]
+            opinions = [one.float().split(counts) for one in detector.look_at(levels, proposed)]  # as boxes are
         proposals += proposed
         found += [detector.parts.postprocess(*one, *numbers) for one in zip(*opinions, proposed, sizes, strict=True)]
     for i, one in enumerate(found):

@@ -42,6 +42,13 @@ LENGTHS = {  # name: (in full, short)
     "09 images to test on": (120, 12),
     "09 images to train on further": (240, 4),
     "09 draws": (200, 40),
+    "10 images to train on": (0, 12),  # 0: all that there are
+    "10 images to test on": (0, 12),
+    "10 plans": (1, 0),
+    "10 epochs": (3, 1),
+    "10 draws": (200, 40),
+    "10 images to train on further": (120, 8),
+    "10 seeds": (3, 2),
 }
 
 
