@@ -60,7 +60,7 @@ def test_a_report_of_a_real_run(run, many, tmp_path):
     for number in ("AP_small", "AR_100"):
         assert re.search(rf"\| {number} \| (no truth|[01]\.\d{{3}}) \|", text)
     assert "| nms | the course's |" in text  # it passes now, but this run was trained without it
-    assert "◐ nms" in text
+    assert "◐\u00a0nms" in text
 
 
 def test_made_again_it_keeps_what_was_answered_and_does_not_detect_again(run, many, tmp_path, monkeypatch):
@@ -85,6 +85,13 @@ def test_out_of_memory_and_what_was_left_out_are_told(run, many, tmp_path):
     assert "- step 1: out of memory" in text
     assert "1 of 3 images could not be read" in text
     assert "held 3.00" in text
+
+
+def test_that_a_run_went_on_is_told(run):
+    assert read_training(run).events == []
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 5, "device": "the same"}) + "\n")
+    assert read_training(run).events == ["step 5: gone on from here after a stop"]
 
 
 def test_a_run_that_found_nothing_has_a_report(run, many, tmp_path):

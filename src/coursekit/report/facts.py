@@ -44,7 +44,7 @@ class Training:
     Attributes:
         steps: its lines about steps; epochs: those about scores.
         devices: what it ran on, a line for each start.
-        events: in words, such as an out-of-memory and what was done.
+        events: in words, such as an out-of-memory and what was done, or that it went on after a stop.
         left_out: images and boxes, in words; empty where none were.
         memory: the most bytes that a card held; None without a card.
     """
@@ -124,6 +124,18 @@ def gather(folder: Path, data: str | None, split: str, out: Path) -> Facts:
     return Facts(folder, config, training, score, read_course(config), predicted, read_notes(folder))
 
 
+def _events(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """In their order; each start but the first is one."""
+    first = next((line for line in lines if "device" in line), None)
+    events = []
+    for line in lines:
+        if "event" in line:
+            events.append(line["event"])
+        elif "device" in line and line is not first:
+            events.append(f"step {line['step']}: gone on from here after a stop")
+    return events
+
+
 def read_notes(folder: Path) -> str:
     """What stands in a run's notes.md; nothing where there is none.
 
@@ -154,7 +166,7 @@ def read_training(folder: Path) -> Training:
         steps,
         [line for line in lines if "AP" in line],
         list(dict.fromkeys(line["device"] for line in lines if "device" in line)),
-        [line["event"] for line in lines if "event" in line],
+        _events(lines),
         left_out[-1] if left_out else "",
         max(memory, default=None),
     )

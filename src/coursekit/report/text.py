@@ -134,7 +134,7 @@ def _exercises(course: Course) -> str:
     rows = [
         (
             f"{one.number:02} {one.title}",
-            ", ".join(f"{SIGNS[state]} {name}" for name, state in one.states.items()) or "no exercises",
+            ", ".join(f"{SIGNS[state]}\u00a0{name}" for name, state in one.states.items()) or "no exercises",
             one.hints,
             ", ".join(one.seen) or "–",
         )
