@@ -75,7 +75,7 @@ class Sandbox:
             reply = _receive(process, worker.WALL_SECONDS + 15)
         except BrokenPipeError:
             reply = None
-        if reply is None or process.poll() is not None:
+        if reply is None or reply.get("is_last"):
             self.close()
         return Tried(Trial(ended="died")) if reply is None else _trial(reply)
 

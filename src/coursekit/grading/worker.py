@@ -54,20 +54,15 @@ def main() -> None:
     before = set(Path(tempfile.gettempdir()).iterdir())
     reply(replies, "ready", b"")
     while request := receive(sys.stdin.buffer):
-        serve = ready_to_serve(*pickle.loads(request))
-        if not (child.can_fork() and hasattr(os, "pidfd_open")):
-            return reply(replies, "done", tried_here(serve))  # and a new process for the next
-        ended, came = tried(serve, processes)
-        is_clean = not is_sealed or swept(before)
-        reply(replies, ended, came)
-        if not is_clean:
-            return None  # something is left over that the next answer must not meet: a new sandbox will be made
-    return None
+        serve, can_fork = ready_to_serve(*pickle.loads(request)), child.can_fork() and hasattr(os, "pidfd_open")
+        ended, came = tried(serve, processes) if can_fork else ("done", tried_here(serve))
+        is_last = not can_fork or (is_sealed and not swept(before))  # what is left over, the next answer must not meet
+        reply(replies, ended, came, is_last)
 
 
-def reply(stream: Any, ended: str, came: bytes) -> None:
-    """Send how it went and what the answer's process sent."""
-    stream.write(framed(msgspec.msgpack.encode({"ended": ended, "came": came})))
+def reply(stream: Any, ended: str, came: bytes, is_last: bool = False) -> None:
+    """Send how it went, what the answer's process sent, and whether the next one wants a new sandbox."""
+    stream.write(framed(msgspec.msgpack.encode({"ended": ended, "came": came, "is_last": is_last})))
     stream.flush()
 
 
@@ -162,10 +157,8 @@ def confine(into: int, processes: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for one in (0, 1, 2):
         os.dup2(nothing, one)
-    for one in range(3, 64):
-        if one != into:
-            with contextlib.suppress(OSError):
-                os.close(one)
+    os.closerange(3, into)
+    os.closerange(into + 1, 1024)
     limits = [
         (resource.RLIMIT_AS, mapped() + MEMORY),
         (resource.RLIMIT_FSIZE, FILE),
