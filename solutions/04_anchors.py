@@ -434,7 +434,7 @@ def match_anchors(
             `high`, each for the box that it overlaps most itself. A box that no anchor overlaps gets none.
 
     Returns:
-        (A,) int64 on the same device: a position in `boxes`, or -1 for background, or -2 for ignored.
+        (A,) int64 on the same device: a position in `boxes`, or -1, background, or -2, ignored.
 
     >>> anchors = torch.tensor([[0., 0., 10., 10.], [0., 0., 10., 5.], [40., 0., 50., 10.]])
     >>> match_anchors(anchors, torch.tensor([[0., 0., 10., 10.]]))
@@ -560,11 +560,11 @@ for times in (0.5, 1, 2):
 #
 # ### Exercise 4.3 · `encode_boxes` · ●○○ · 10 min
 #
-# A tensor that you make yourself lies on the CPU, and a GPU refuses to multiply it with its own: `boxes.new_tensor(…)` makes one
-# where `boxes` are, and of their dtype. (The check asks for that, too.)
-#
 # `weights` multiply the four numbers at the end. The second stage of the detector takes (10, 10, 5, 5): its boxes are close
 # already, and without weights its targets would be tiny. Use `...` for the axes in front, as in `xywh_to_xyxy`.
+#
+# A tensor that you make yourself lies on the CPU, and a GPU refuses to multiply it with its own: `boxes.new_tensor(…)` makes one
+# where `boxes` are, and of their dtype. (The check asks for that, too.)
 
 # %%
 # %%exercise encode_boxes
@@ -584,7 +584,8 @@ def encode_boxes(
 
     Returns:
         (..., 4) on the same device, of the same dtype: dx, dy from centre to centre in sides of the
-        anchor; dw, dh natural logarithms of how often the anchor's side fits; all times their weight.
+        anchor; dw, dh natural logarithms of how often the anchor's side fits; all times their
+        weight.
 
     >>> encode_boxes(torch.tensor([[5., 0., 15., 20.]]), torch.tensor([[0., 0., 10., 20.]]))
     tensor([[0.5000, 0.0000, 0.0000, 0.0000]])
@@ -640,8 +641,8 @@ def decode_boxes(
         weights: of dx, dy, dw, dh.
 
     Returns:
-        (..., 4) xyxy in pixels, on the same device. A side grows at most by a factor of 1000 / 16: dw and dh are
-        capped there, as they are without their weights.
+        (..., 4) xyxy in pixels, on the same device. A side grows at most by a factor of 1000 / 16:
+        dw and dh are capped there, as they are without their weights.
 
     >>> decode_boxes(torch.tensor([[0.5, 0., 0., 0.]]), torch.tensor([[0., 0., 10., 20.]]))
     tensor([[ 5.,  0., 15., 20.]])

@@ -4,9 +4,9 @@ import torch
 from answers import answers, store
 
 from coursekit.data import load
-from coursekit.evaluation import run
+from coursekit.evaluation import run, score, split_errors, to_coco_results
 from coursekit.lessons import first_run as module
-from coursekit.lessons.first_run import FOLDER, first_run, keep
+from coursekit.lessons.first_run import FOLDER, first_run, keep, stand_in
 from coursekit.lessons.judge import check
 from coursekit.training.run import CONFIG, load_config
 
@@ -57,3 +57,13 @@ def test_the_parts_of_the_workbook_are_those_of_the_run():
     keep(model, train_set, module._settings())
     assert load_config(FOLDER).parts == ["level_for_box"]
     assert not first_run().training
+
+
+def test_a_stand_in_makes_errors_of_every_kind_that_a_detector_makes():
+    dataset = load("mini", "val").head(30)
+    found = stand_in(dataset)
+    results = to_coco_results(found, dataset.image_ids, dataset.category_ids)
+    assert 0.4 < score(results, dataset)["AP50"] < 0.9
+    kinds = split_errors(results, dataset).kinds
+    assert all(kinds[name].cost > 0 for name in ("class", "background", "missed"))
+    assert all(torch.equal(a["boxes"], b["boxes"]) for a, b in zip(found, stand_in(dataset), strict=True))

@@ -30,9 +30,10 @@ class Caught:
 
     def _repr_html_(self) -> str:
         marks = [("✓ caught", one) for one in self.caught] + [("✗ got through", one) for one in self.through]
-        rows = "".join(f"<tr><td>{mark}</td><td>{html.escape(words)}</td></tr>" for mark, words in marks)
+        left = '<td style="text-align: left">'
+        rows = "".join(f"<tr>{left}{mark}</td>{left}{html.escape(words)}</td></tr>" for mark, words in marks)
         look = f"<div>Look at this case: <code>{html.escape(self.look)}</code></div>" if self.look else ""
-        head = "<tr><th></th><th>an answer in which …</th></tr>"
+        head = '<tr><th></th><th scope="col" style="text-align: left">an answer in which …</th></tr>'
         return f"<b>{len(self.caught)} of {len(marks)} caught</b><table>{head}{rows}</table>{look}"
 
 

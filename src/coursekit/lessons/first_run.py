@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from coursekit.data import CocoDataset, load
+from coursekit.detector.boxes import clip_boxes
 from coursekit.errors import CourseError
 from coursekit.lessons import downstream, workbook
 from coursekit.lessons.lengths import length
@@ -54,19 +55,22 @@ def stand_in(dataset: CocoDataset) -> list[dict[str, Tensor]]:
     generator, most = torch.Generator().manual_seed(0), len(dataset.classes)
     found = []
     for place in range(len(dataset)):
-        target, frame = dataset.target(place), torch.tensor(dataset.size(place)).repeat(2)
+        target, (width, height) = dataset.target(place), dataset.size(place)
+        frame = torch.tensor([width, height])
         boxes, labels = target["boxes"], target["labels"]
         chance = torch.rand(len(boxes), 4, generator=generator)
         rows = torch.cat([torch.where(chance[:, 0] > 1 / 6)[0], torch.where(chance[:, 1] > 0.9)[0]])
         sides = (boxes[rows, 2:] - boxes[rows, :2]).repeat(1, 2)
         shaken = boxes[rows] + 0.07 * sides * torch.randn(len(rows), 4, generator=generator)
         named = torch.where(chance[:, 2] > 0.9, labels % most + 1, labels)[rows]
-        false = 0.7 * torch.rand(3, 2, generator=generator) * frame[:2]
+        false = 0.7 * torch.rand(3, 2, generator=generator) * frame
         anything = torch.randint(1, most + 1, (3,), generator=generator)
         scores = torch.rand(len(rows) + 3, generator=generator)
         scores = torch.cat([0.4 + 0.6 * scores[:-3], 0.1 + 0.6 * scores[-3:]])
-        every = torch.cat([shaken, torch.cat([false, false + 0.2 * frame[:2]], 1)])
-        found.append({"boxes": every, "labels": torch.cat([named, anything]), "scores": scores})
+        every = torch.cat([shaken, torch.cat([false, false + 0.2 * frame], 1)])
+        found.append(
+            {"boxes": clip_boxes(every, (height, width)), "labels": torch.cat([named, anything]), "scores": scores}
+        )
     return found
 
 
