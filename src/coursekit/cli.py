@@ -223,7 +223,10 @@ def grade(
     graded = grade_class(folder, out, jobs=jobs, hidden=hidden, lessons=lesson or (), is_sealed=not unsafe)
     write_pages(out, graded, Terms(borrowed, hint_penalty))
     tried = sum(one.tried for one in graded)
-    print(f"{len(graded)} submissions, {tried} answers tried; what had not changed was not run again.")
+    counts = [
+        f"{count} {what}{'' if count == 1 else 's'}" for count, what in ((len(graded), "submission"), (tried, "answer"))
+    ]
+    print(f"{', '.join(counts)} tried; what had not changed was not run again.")
     print(f"{out / 'class.html'}, {out / 'grades.csv'}, and a page for each intern in {out / 'feedback'}")
 
 

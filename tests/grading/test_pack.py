@@ -35,7 +35,7 @@ def test_all_that_was_written_goes_along_but_the_journal_only_if_told(tmp_path):
 
 def test_what_is_missing_is_named(tmp_path):
     packed = pack(workbook(tmp_path / "work", {"box_iou": "x = 1"}), tmp_path / "anna.zip")
-    assert packed.contents == ["1 answer in my_detector", "progress.json"]
+    assert packed.contents == ["1 answer", "progress.json"]
     assert any("nms" in one for one in packed.missing)
     assert any("00_start_here.ipynb" in one for one in packed.missing)
 

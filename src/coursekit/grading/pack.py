@@ -8,7 +8,7 @@ from pathlib import Path
 
 from coursekit.errors import SettingError
 from coursekit.files import make_folder, new_file, shipped
-from coursekit.grading.submission import FILE_BYTES, read
+from coursekit.grading.submission import FILE_BYTES, Submission, read
 from coursekit.lessons import journals, progress
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import PACKAGE
@@ -52,7 +52,9 @@ def pack(folder: Path, file: Path, *, journal: bool = False) -> Packed:
                 member = zipfile.ZipInfo(inner, LONG_AGO)
                 member.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(member, path.read_bytes())
-    return Packed(file, _contents(paths), [*_missing(folder, file, journal), *map(_too_large, large)])
+    found = read(file, file.stem)
+    missing = [*_missing(folder, found, journal), *map(_too_large, large)]
+    return Packed(file, _contents(paths, found), missing)
 
 
 def _chosen(folder: Path, journal: bool) -> Iterator[tuple[str, Path]]:
@@ -72,20 +74,18 @@ def _report(folder: Path) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _contents(paths: dict[str, Path]) -> list[str]:
-    parts = [inner for inner in paths if inner.startswith(f"{PACKAGE}/") and Path(inner).stem in EXERCISES]
+def _contents(paths: dict[str, Path], found: Submission) -> list[str]:
     notebooks = [inner for inner in paths if inner.endswith(".ipynb")]
     others = [inner for inner in sorted(paths) if not inner.endswith((".ipynb", ".py"))]
-    counts = [_some(len(parts), "answer", f" in {PACKAGE}"), _some(len(notebooks), "notebook")]
+    counts = [_some(len(found.answers), "answer"), _some(len(notebooks), "notebook")]
     return [one for one in [*counts, *others] if one]
 
 
-def _some(count: int, what: str, where: str = "") -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}{where}" if count else ""
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}" if count else ""
 
 
-def _missing(folder: Path, file: Path, journal: bool) -> list[str]:
-    found = read(file, file.stem)
+def _missing(folder: Path, found: Submission, journal: bool) -> list[str]:
     lacking = [name for name in EXERCISES if name not in found.answers]
     said = [f"exercises without an answer ({len(lacking)}): {', '.join(lacking)}"] if lacking else []
     lessons = sorted(path.name for path in shipped("course").glob("*.ipynb") if not (folder / path.name).is_file())
