@@ -171,19 +171,19 @@ if torch.cuda.is_available():
     my_card = torch.cuda.get_device_properties(0).total_memory / 2**30
 
 # %%
-from coursekit.memory.fits import BATCHES, SIZES, make_plan
+from coursekit.memory.fits import BATCHES, LONG_SIDES, SIZES, make_plan
 from coursekit.memory.setting import GIB
 
-if length("10 plans"):  # some seconds for each; the short form does without
+fits = []
+if length("10 plans"):  # some seconds; the short form does without
     plan = make_plan(my_card, num_classes=len(my_classes))
-    chosen = plan.card.recommended
+    fits, chosen = plan.card.fits, plan.card.recommended
     print(f"GiB for a step, of {plan.card.usable:.1f} that are usable; * is tight or too much\n")
     print("long side   " + "".join(f"{batch:>2} images " for batch in BATCHES))
     for size in SIZES:
-        row = [one for one in plan.card.fits if one.size == size]
-        cells = [
-            f"{one.peak.total / GIB:.2f}{'*' if one.verdict != 'fits' else ' '}" for one in row
-        ]
+        row = [one for one in fits if one.size == size]
+        marks = ["" if one.verdict == "fits" else "*" for one in row]
+        cells = [f"{one.peak.total / GIB:.2f}{mark:1}" for one, mark in zip(row, marks)]
         print(f"{size:12}" + "".join(f"{cell:>9} " for cell in cells))
     if chosen:
         print(f"\nto begin with: long side {chosen.size}, {chosen.batch} images at a time")
@@ -545,7 +545,7 @@ Markdown(text[text.index("## In short") : text.index("## The project")].replace(
 # ## 10.9 · The way to real COCO · 15 min
 #
 # What changes with photographs? The recipe's `source` is COCO itself, the data comes over your line, and an epoch takes longer. Here is the bill for this
-# machine: what there is to fetch, hours for it on your line, and an epoch at the speed measured above, more pixels taken to cost in proportion.
+# machine: what there is to fetch, hours for it on your line, hours for an epoch at the speed measured above, more pixels taken to cost in proportion.
 
 # %%
 # my choice: how fast my line is, in megabits a second
@@ -555,17 +555,27 @@ my_line = 6
 from coursekit.data.recipe import find_recipe, names
 from coursekit.data.subset import COCO_IMAGES, estimate
 
-print(f"{'recipe':13} {'images':>8} {'to fetch':>9} {'on disk':>9} {'hours':>6}  an epoch here")
+
+def most_at_a_time(long_side):
+    """Images of this size that the card takes at once, by the plan; of the next larger size there."""
+    larger = [size for size in LONG_SIDES if int(size) >= long_side][:1]
+    return max(
+        (one.batch for one in fits if one.size in larger and one.verdict == "fits"), default=0
+    )
+
+
+print(f"recipe         images   to fetch   on disk   hours   epoch here   fit on {my_card:.0f} GB")
 for name in names():
     one = find_recipe(name)
     if one.source == "coco":
         cost = estimate(one)
         count = one.images["train"] or COCO_IMAGES[one.split_of["train"]]
-        seconds = count / speed * (one.long_side / my_size) ** 2
+        hours = count / speed * (one.long_side / my_size) ** 2 / 3600
         fetch, disk = cost["download_bytes"], cost["disk_bytes"]
         print(
-            f"{name:13} {count:8,} {fetch / 1e9:6.2f} GB {disk / 1e9:6.2f} GB "
-            f"{fetch * 8 / my_line / 1e6 / 3600:6.1f}  {seconds / 3600:.1f} h at {one.long_side} px"
+            f"{name:12} {count:8,} {fetch / 1e9:7.2f} GB {disk / 1e9:6.2f} GB "
+            f"{fetch * 8 / my_line / 1e6 / 3600:7.1f} {hours:10.1f} h   "
+            f"{most_at_a_time(one.long_side) or '?':>3} of {one.long_side} px"
         )
 
 # %% [markdown]
