@@ -60,7 +60,7 @@ def draw_boxes(
     Args:
         axes: where to draw.
         image: (3, H, W) uint8.
-        boxes: (N, 4) xyxy in pixels.
+        boxes: (N, 4) xyxy in pixels; the first comes to lie on top, so give the surest first.
         labels: N texts; boxes of the same first word share a colour.
         title: above the image.
         hatched: (M, 4) xyxy regions to mark as crowds.
@@ -71,7 +71,7 @@ def draw_boxes(
     axes.set_title(title, fontsize=9)
     for x1, y1, x2, y2 in [] if hatched is None else hatched.tolist():
         axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, hatch="//", edgecolor="white", linewidth=0.8))
-    for (x1, y1, x2, y2), text in zip(boxes.tolist(), labels, strict=True):
+    for (x1, y1, x2, y2), text in reversed(list(zip(boxes.tolist(), labels, strict=True))):
         colour = colour_of(text)
         style: Any = (0, (3, 1.5)) if dashed else "solid"
         box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=1.6, linestyle=style)
