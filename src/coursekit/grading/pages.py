@@ -111,26 +111,31 @@ def _failing(graded: Sequence[Graded]) -> list[list[str]]:
 
 
 def _commonest(marks: Sequence[Mark]) -> str:
-    """The mistake that most made, in words; else what most often came."""
+    """What most often went wrong: the mistake, where it is a known one; else the simplest case that fails."""
     failed = [mark for mark in marks if mark.state == "not yet"]
-    said = Counter(mark.likely or _line(mark.came) for mark in failed).most_common(1)
+    said = Counter(mark.likely or _fault(mark) for mark in failed).most_common(1)
     return f"{text(said[0][0])} ({said[0][1]})" if said else ""
+
+
+def _fault(mark: Mark) -> str:
+    has_stopped = mark.expected in ("", "an answer")
+    return _line(mark.came) if has_stopped else f"wrong on: {_line(mark.tried.split(':')[0])}"
 
 
 def _known(graded: Sequence[Graded], terms: Terms) -> str:
     """Who opened hints, saw references or borrowed, and what could not be read. None of it costs points unless told."""
-    rows = []
+    rows, problems = [], []
     for one in graded:
-        sums = total(one, terms)
+        sums, name = total(one, terms), text(one.submission.name)
         borrowed = [f"{mark.exercise} ({mark.lender})" for mark in one.marks if mark.state == "borrowed"]
-        problems = "; ".join(_line(problem) for problem in one.submission.problems)
-        if sums.hints or sums.seen or borrowed or problems:
-            parts = [", ".join(sums.seen), ", ".join(borrowed), problems]
-            rows.append([text(one.submission.name), str(sums.hints or ""), *map(text, parts)])
-    if not rows:
-        return "Nobody opened a hint or borrowed an answer, and all could be read."
-    head = ("intern", "hints", "references shown", "borrowed from", "could not be read, or is odd")
-    return "Hints and references are what an intern's own progress file says.\n\n" + table(head, rows)
+        if sums.hints or sums.seen or borrowed:
+            rows.append([name, str(sums.hints or ""), text(", ".join(sums.seen)), text(", ".join(borrowed))])
+        problems += [f"- **{name}** {text(_line(problem))}" for problem in one.submission.problems]
+    head = ("intern", "hints", "references shown", "borrowed from")
+    said = f"Hints and references are what an intern's own progress file says.\n\n{table(head, rows)}"
+    parts = [said if rows else "Nobody opened a hint or borrowed an answer."]
+    parts += ["What could not be read, or is odd:", "\n".join(problems)] if problems else []
+    return "\n\n".join(parts)
 
 
 def feedback_page(one: Graded, terms: Terms) -> str:

@@ -12,7 +12,7 @@ body { font: 16px/1.55 system-ui, sans-serif; color: #1a1a1a; background: #fff; 
        padding: 0 1rem }
 h1, h2 { line-height: 1.2 } h2 { border-bottom: 2px solid #0072B2; padding-bottom: .2rem; margin-top: 2.5rem }
 img { max-width: min(100%, 44rem); height: auto } code { background: #f2f2f2; padding: 0 .2em;
-       overflow-wrap: anywhere } pre { white-space: pre-wrap }
+       overflow-wrap: break-word } pre { white-space: pre-wrap }
 table { border-collapse: collapse; font-size: .92em; display: block; overflow-x: auto }
 th, td { text-align: left; padding: .25rem .7rem; border-bottom: 1px solid #ddd; vertical-align: top }
 th { background: #f2f6fa } blockquote { margin: .3rem 0; padding: .1rem 1rem; border-left: 4px solid #56B4E9 }
