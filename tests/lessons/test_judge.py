@@ -5,8 +5,9 @@ from answers import IOU, answers, store
 
 from coursekit.errors import SettingError
 from coursekit.lessons import progress, workbook
+from coursekit.lessons.child import Trial
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.judge import NotCorrectError, check, state_of
+from coursekit.lessons.judge import NotCorrectError, check, first_problem, outcomes_of, state_of
 
 
 def _verdict(body, name="box_iou"):
@@ -94,6 +95,7 @@ def test_what_it_prints_is_shown_in_part():
         "    return o.nms(boxes, scores, threshold)\n",
         "from coursekit.detector import nms as theirs\n\ndef nms(boxes, scores, threshold):\n"
         "    return theirs(boxes, scores, threshold)\n",
+        "from my_detector import nms as course\n\ndef nms(*args):\n    return course(*args)\n",
     ],
 )
 def test_borrowed(code):
@@ -140,3 +142,9 @@ def test_a_state_follows_the_code(own_workbook):
 def test_cases_are_drawn_alike_each_time():
     for exercise in EXERCISES.values():
         assert [case.words for case in exercise.all_cases()] == [case.words for case in exercise.all_cases()]
+
+
+def test_an_end_before_the_last_case_is_no_answer():
+    exercise = EXERCISES["box_iou"]
+    some = outcomes_of(exercise, exercise.reference)[:2]
+    assert first_problem(exercise, Trial(some, ended="well")) is not None

@@ -20,6 +20,9 @@ def test_the_log_has_a_line_for_each_step_and_each_score(coco_folder, tiny_detec
     hooks = [log, Evaluate(_scores([0.1, 0.2]), log)]
     train(tiny_detector, load(coco_folder, "train"), Settings(epochs=2, batch_size=2), hooks=hooks)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    start, *lines, end = lines
+    assert (start["step"], end["step"], end["left_out"]) == (0, 4, "")
+    assert "cores" in start["device"]
     assert [line["step"] for line in lines] == [1, 2, 2, 3, 4, 4]
     assert [line.get("AP") for line in lines] == [None, None, 0.1, None, None, 0.2]
     assert lines[0]["losses"].keys() >= {"loss_classifier", "loss_objectness"}
@@ -34,7 +37,19 @@ def test_a_resumed_log_keeps_the_lines_up_to_its_step(coco_folder, tiny_detector
     log = Log(tmp_path)
     log.before_run(run)
     log.after_run(run)
-    assert read_metrics(path) == [{"step": 1, "loss": 9}]
+    kept, start, end = read_metrics(path)
+    assert kept == {"step": 1, "loss": 9}
+    assert (start.keys(), end.keys()) == ({"step", "device"}, {"step", "left_out", "memory"})
+
+
+def test_an_event_is_logged_once_in_words(coco_folder, tiny_detector, tmp_path):
+    run = begin(tiny_detector, load(coco_folder, "train"), Settings(), torch.device("cpu"), lambda: "")
+    log = Log(tmp_path)
+    log.before_run(run)
+    run.events.append("out of memory. From now on 2 images at a time")
+    log.after_run(run)
+    told = [line["event"] for line in read_metrics(tmp_path / "metrics.jsonl") if "event" in line]
+    assert told == ["out of memory. From now on 2 images at a time"]
 
 
 def test_the_best_checkpoint_is_that_of_the_best_score(coco_folder, tiny_detector, tmp_path):

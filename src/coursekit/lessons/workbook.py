@@ -28,6 +28,7 @@ from coursekit.lessons.downstream import serve
 serve(__name__)
 '''
 _loaded: dict[tuple[Path, str], ModuleType] = {}
+running: set[str] = set()  # answers that are being run just now
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,11 @@ def _run(name: str, path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     source = path.read_text(encoding="utf-8")  # not the loader: it takes a file of the same size and second for the old
-    exec(compile(source, path, "exec"), vars(module))
+    running.add(name)
+    try:
+        exec(compile(source, path, "exec"), vars(module))
+    finally:
+        running.discard(name)
     return module
 
 
