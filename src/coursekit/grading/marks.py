@@ -16,14 +16,14 @@ from coursekit.lessons.child import Trial
 from coursekit.lessons.compare import Problem, given, problem
 from coursekit.lessons.exercise import Case, Exercise
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.judge import first_problem, outcomes_of
+from coursekit.lessons.judge import first_wrong, outcomes_of
 from coursekit.lessons.outcome import Outcome
 from coursekit.lessons.recognise import likely_mistake
 
 State = Literal["correct", "borrowed", "not yet", "not started", "missing"]
 SIGNS: dict[State, str] = {"correct": "✓", "borrowed": "◐", "not yet": "✗", "not started": "○", "missing": "–"}
 PARTIAL = (
-    0.5  # of the points, where all cases but some are right: a detector with one part that is nearly right is wrong
+    0.5  # of the points, at most, for an answer that is right on some cases: one nearly right part spoils a detector
 )
 comparing = Lock()  # checks seed and patch torch while they run the reference: one at a time
 
@@ -112,12 +112,11 @@ def _right(exercise: Exercise, outcomes: Sequence[Outcome], meant: Sequence[Outc
 
 def _not_yet(exercise: Exercise, trial: Trial, cases: list[Case], right: list[bool]) -> Mark:
     ours = len(exercise.all_cases())
-    found = first_problem(exercise, Trial(trial.outcomes, trial.problem, "well"))
+    told = Problem("running the cell", trial.problem, "") if trial.problem else None
+    found = told or first_wrong(exercise, trial.outcomes[:ours])
     if found is None and len(trial.outcomes) < ours:
         found = _stopped(exercise, trial)
-    if (
-        found is None
-    ):  # only hidden cases: an answer could write into its errors what it was given, so nothing is quoted
+    if found is None:  # hidden cases only. Nothing is quoted: an answer could write what it was given into its errors
         place = next((n for n, one in enumerate(right[ours:], ours) if not one), min(len(right), len(cases) - 1))
         found = Problem(f"a case that is not in your notebook: {cases[place].words}", "something else", "")
     likely = likely_mistake(exercise, trial.outcomes[:ours]) or "" if sum(right[:ours]) < ours else ""

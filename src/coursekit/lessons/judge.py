@@ -2,6 +2,7 @@
 
 import html
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -141,23 +142,29 @@ def examine(exercise: Exercise, answer: Any) -> Verdict:
 
 def first_problem(exercise: Exercise, trial: child.Trial) -> Problem | None:
     """The first case on which an answer fails (they go from simple to large), with what came and what was expected."""
-    cases, names = exercise.all_cases(), exercise.argument_names()
     if trial.problem and trial.ended == "well":
         return Problem("running the cell", trial.problem, "")
-    for case, outcome, right in zip(cases, trial.outcomes, meant(exercise), strict=False):
-        assert right.came is not None, right.raised
-        assert right.given is not None
-        if found := problem(outcome, right.came, right.given, exercise.tolerance):
-            args = given(names, case.args)
-            tried = f"{case.words}: {args}" if len(args) < 400 else case.words
-            return Problem(tried, *found)
-    if trial.ended == "well" and len(trial.outcomes) == len(cases):
-        return None
+    cases = exercise.all_cases()
+    if (found := first_wrong(exercise, trial.outcomes)) or (
+        trial.ended == "well" and len(trial.outcomes) == len(cases)
+    ):
+        return found
     stuck = cases[min(len(trial.outcomes), len(cases) - 1)]
     slow = f"nothing within {child.CPU_SECONDS:g} s: does a loop never end?"
     slow += f" {trial.problem}" if trial.problem else ""
     came = slow if trial.ended == "too slow" else "the process that tried it died"
-    return Problem(f"{stuck.words}: {given(names, stuck.args)}"[:400], came, "an answer")
+    return Problem(f"{stuck.words}: {given(exercise.argument_names(), stuck.args)}"[:400], came, "an answer")
+
+
+def first_wrong(exercise: Exercise, outcomes: Sequence[Outcome]) -> Problem | None:
+    """The first outcome that is not what the reference gives, of as many as there are."""
+    for case, outcome, right in zip(exercise.all_cases(), outcomes, meant(exercise), strict=False):
+        assert right.came is not None, right.raised
+        assert right.given is not None
+        if found := problem(outcome, right.came, right.given, exercise.tolerance):
+            args = given(exercise.argument_names(), case.args)
+            return Problem(f"{case.words}: {args}" if len(args) < 400 else case.words, *found)
+    return None
 
 
 def _remember(name: str, code: str, state: State, mistake: str) -> int:
