@@ -41,8 +41,9 @@ lint: .venv/installed
 types: .venv/installed
 	$(BIN)/mypy
 
+# Two at a time with a thread each: most of the time goes into starting processes, which no second thread helps.
 unit: .venv/installed
-	$(BIN)/pytest -m "not long and not notebook" tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not long and not notebook" tests
 
 # The counts in full: two thousand mutated files, a hundred kills. Some minutes.
 test-long: .venv/installed
