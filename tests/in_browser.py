@@ -16,12 +16,15 @@ from typing import Any
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-RUN_ALL = """async () => {
+RUN = """
     const panel = window.jupyterapp.shell.currentWidget;
     await panel.context.ready;
     await panel.sessionContext.ready;
     await panel.sessionContext.session.kernel.info;
     await window.jupyterapp.commands.execute('notebook:run-all-cells');
+"""
+RUN_AND_REPORT = f"""async () => {{
+    {RUN}
     await window.jupyterapp.commands.execute('docmanager:save');
     const cells = Array.from(panel.content.model.cells);
     const outputs = cells.flatMap(cell => cell.type === 'code' ? cell.outputs.toJSON() : []);
@@ -29,7 +32,7 @@ RUN_ALL = """async () => {
     const left = cells.filter(cell => cell.type === 'code' && cell.executionCount === null).length;
     await panel.sessionContext.shutdown();
     return [errors, left];
-}"""
+}}"""
 
 
 def needs_jupyterlab() -> None:
@@ -80,7 +83,7 @@ def opened(address: str) -> Iterator[Any]:
 def run_all(address: str) -> tuple[list[str], int]:
     """Open a notebook, run it, save it, end its kernel. Returns its errors, and how many code cells did not run."""
     with opened(address) as page:
-        errors, left = page.evaluate(RUN_ALL)
+        errors, left = page.evaluate(RUN_AND_REPORT)
     return errors, left
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from in_browser import jupyterlab, needs_jupyterlab, opened, run_all
+from in_browser import RUN, jupyterlab, needs_jupyterlab, opened, run_all
 
 from coursekit.lessons.copy import copy_lessons
 from coursekit.lessons.course import TITLES
@@ -22,15 +22,7 @@ def test_a_slider_moves_the_picture(tmp_path):
     notebook = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     (tmp_path / "one.ipynb").write_text(json.dumps(notebook))
     with jupyterlab(tmp_path, tmp_path) as (start, end), opened(f"{start}one.ipynb{end}") as page:
-        page.evaluate(
-            """async () => {
-                const panel = window.jupyterapp.shell.currentWidget;
-                await panel.context.ready;
-                await panel.sessionContext.ready;
-                await panel.sessionContext.session.kernel.info;
-                await window.jupyterapp.commands.execute('notebook:run-all-cells');
-            }"""
-        )
+        page.evaluate(f"async () => {{ {RUN} }}")
         picture = page.locator(".widget-html-content img, .jupyter-widgets img").first
         picture.wait_for()
         before = picture.get_attribute("alt")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from threading import Lock
 from typing import Literal
 
@@ -17,7 +16,7 @@ from coursekit.lessons.compare import Problem, given, problem
 from coursekit.lessons.exercise import Case, Exercise
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.judge import first_wrong, outcomes_of
-from coursekit.lessons.outcome import Outcome
+from coursekit.lessons.outcome import Outcome, meant
 from coursekit.lessons.recognise import likely_mistake
 
 State = Literal["correct", "borrowed", "not yet", "not started", "missing"]
@@ -80,8 +79,10 @@ def marked(name: str, code: str, tried: Tried, secret: Tried | None, hidden: Hid
         return Mark(name, "not started", cases=len(cases))
     with comparing:
         try:
-            right = _right(exercise, tried.trial.outcomes, _meant(name))
-            right += _right(hidden_exercise(exercise, hidden), secret.trial.outcomes) if hidden and secret else []
+            right = _right(exercise, tried.trial.outcomes, meant(exercise))
+            if hidden and secret:
+                theirs = hidden_exercise(exercise, hidden)
+                right += _right(theirs, secret.trial.outcomes, outcomes_of(theirs, theirs.reference))
             if sum(right) < len(cases):
                 return _not_yet(exercise, tried.trial, cases, right)
         except Exception as error:  # what came was made to upset us
@@ -95,17 +96,11 @@ def hidden_exercise(exercise: Exercise, hidden: Hidden) -> Exercise:
     return replace(exercise, cases=lambda _: iter(hidden.cases))
 
 
-@cache
-def _meant(name: str) -> list[Outcome]:
-    return outcomes_of(EXERCISES[name], EXERCISES[name].reference)
-
-
-def _right(exercise: Exercise, outcomes: Sequence[Outcome], meant: Sequence[Outcome] | None = None) -> list[bool]:
+def _right(exercise: Exercise, outcomes: Sequence[Outcome], expected: Sequence[Outcome]) -> list[bool]:
     """Whether each case was right; fewer where the answer got no further."""
-    meant = outcomes_of(exercise, exercise.reference) if meant is None else meant
     return [
         problem(one, other.came, other.given, exercise.tolerance) is None
-        for one, other in zip(outcomes, meant, strict=False)
+        for one, other in zip(outcomes, expected, strict=False)
         if other.came is not None and other.given is not None
     ]
 

@@ -115,16 +115,16 @@ def peaks_of(setting: Setting) -> dict[tuple[str, int], Peak]:
     first, last = _area(names[0]), _area(names[1])
     found = {}
     for name, batch in product(SIZES, BATCHES):
-        shares = (_area(name) - first) / (last - first), (batch - batches[0]) / (batches[1] - batches[0])
-        found[name, batch] = _between(list(corners.values()), *shares)
+        more = (batch - batches[0]) / (batches[1] - batches[0])
+        small, large = (between(corners[end, batches[0]], corners[end, batches[1]], more) for end in names)
+        found[name, batch] = between(small, large, (_area(name) - first) / (last - first))
     return found
 
 
-def _between(corners: list[Peak], larger: float, more: float) -> Peak:
-    """Between (small, few), (small, many), (large, few) and (large, many), by the shares of the large and the many."""
-    shares = (1 - larger) * (1 - more), (1 - larger) * more, larger * (1 - more), larger * more
-    rows = zip(*map(msgspec.structs.astuple, corners), strict=True)
-    return Peak(*(round(sum(share * one for share, one in zip(shares, row, strict=True))) for row in rows))
+def between(first: Peak, last: Peak, share: float) -> Peak:
+    """On the line from one peak to another, kind by kind."""
+    ends = zip(msgspec.structs.astuple(first), msgspec.structs.astuple(last), strict=True)
+    return Peak(*(round((1 - share) * one + share * other) for one, other in ends))
 
 
 def _area(name: str) -> int:

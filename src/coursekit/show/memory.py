@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from coursekit.memory.budget import Constants, usable, verdict
-from coursekit.memory.fits import BATCHES, EFFECTIVE
+from coursekit.memory.fits import BATCHES, EFFECTIVE, between
 from coursekit.memory.picture import STYLES
 from coursekit.memory.setting import GIB, KINDS, Peak
 from coursekit.show.explore import explore
@@ -62,6 +62,5 @@ def memory_picture(peaks: Peaks, card: float, long_side: int, images: int, title
 
 def _peak(peaks: Peaks, size: str, images: int) -> Peak:
     """On the line between one image and many: what is held grows with the batch in a line."""
-    few, many = peaks[size, BATCHES[0]], peaks[size, BATCHES[-1]]
     share = (images - BATCHES[0]) / (BATCHES[-1] - BATCHES[0])
-    return Peak(*(round((1 - share) * getattr(few, kind) + share * getattr(many, kind)) for kind in KINDS))
+    return between(peaks[size, BATCHES[0]], peaks[size, BATCHES[-1]], share)
