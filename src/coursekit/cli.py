@@ -217,16 +217,15 @@ def grade(
     from coursekit.grading.grade import grade as grade_class
     from coursekit.grading.marks import Terms
     from coursekit.grading.pages import write_pages
+    from coursekit.report.text import counted
 
     if unsafe:
         print("coursekit: --unsafe: answers run as you, with your files and your network.", file=sys.stderr)
     graded = grade_class(folder, out, jobs=jobs, hidden=hidden, lessons=lesson or (), is_sealed=not unsafe)
     write_pages(out, graded, Terms(borrowed, hint_penalty))
     tried = sum(one.tried for one in graded)
-    counts = [
-        f"{count} {what}{'' if count == 1 else 's'}" for count, what in ((len(graded), "submission"), (tried, "answer"))
-    ]
-    print(f"{', '.join(counts)} tried; what had not changed was not run again.")
+    told = f"{counted(len(graded), 'submission')}, {counted(tried, 'answer')} tried"
+    print(f"{told}; what had not changed was not run again.")
     print(f"{out / 'class.html'}, {out / 'grades.csv'}, and a page for each intern in {out / 'feedback'}")
 
 

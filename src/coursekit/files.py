@@ -56,6 +56,12 @@ def new_file(target: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def write_text(target: Path, text: str) -> None:
+    """A text file in UTF-8, whole or not at all. Half characters, which a notebook can hold, become question marks."""
+    with new_file(target) as partial:
+        partial.write_text(text, encoding="utf-8", errors="replace")
+
+
 def make_folder(folder: Path) -> Path:
     """Make `folder` and those above it.
 

@@ -16,7 +16,7 @@ NOTHING, IN_A_CROWD = -1, -2  # what a detection is on that is on no object
 
 _RECALLS = np.linspace(0, 1, 101)
 _MOST_BOXES = 100  # of one class in one image: COCO looks at the surest only
-_LEAST_DRAWS, _LEAST_IMAGES = 40, 10
+LEAST_DRAWS, _LEAST_IMAGES = 40, 10
 _CELLS = 2_000_000  # draws × detections at a time: 16 MB an array, small enough for the caches to help
 
 Floats = NDArray[np.float64]
@@ -129,8 +129,8 @@ def compare(
         SettingError: too few draws or images.
         DataError: nothing to find in the images, or a record is no detection in them of one of their classes.
     """
-    if draws < _LEAST_DRAWS:
-        raise SettingError(f"draws={draws}: a 95 % interval needs at least {_LEAST_DRAWS}; 200 is usual.")
+    if draws < LEAST_DRAWS:
+        raise SettingError(f"draws={draws}: a 95 % interval needs at least {LEAST_DRAWS}; 200 is usual.")
     if len(dataset) < _LEAST_IMAGES:
         raise SettingError(
             f"{dataset.annotation_file}: {len(dataset)} images can't tell two runs apart: at least {_LEAST_IMAGES}."

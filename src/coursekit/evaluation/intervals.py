@@ -11,11 +11,10 @@ from tqdm.auto import tqdm
 from coursekit.data.dataset import CocoDataset
 from coursekit.errors import SettingError
 from coursekit.evaluation.coco import METRICS, columns_in
-from coursekit.evaluation.compare import draw_images
+from coursekit.evaluation.compare import LEAST_DRAWS, draw_images
 from coursekit.evaluation.results import Result
 
 Interval = tuple[float, float]
-LEAST_DRAWS = 40
 Rows = NDArray[np.intp]
 
 

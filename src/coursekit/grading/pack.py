@@ -13,6 +13,7 @@ from coursekit.lessons import journals, progress
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import PACKAGE
 from coursekit.report import answers
+from coursekit.report.text import counted
 
 LONG_AGO = (2020, 1, 1, 0, 0, 0)  # the same work gives the same file
 
@@ -77,12 +78,8 @@ def _report(folder: Path) -> Path | None:
 def _contents(paths: dict[str, Path], found: Submission) -> list[str]:
     notebooks = [inner for inner in paths if inner.endswith(".ipynb")]
     others = [inner for inner in sorted(paths) if not inner.endswith((".ipynb", ".py"))]
-    counts = [_some(len(found.answers), "answer"), _some(len(notebooks), "notebook")]
-    return [one for one in [*counts, *others] if one]
-
-
-def _some(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}" if count else ""
+    counts = ((len(found.answers), "answer"), (len(notebooks), "notebook"))
+    return [*(counted(count, what) for count, what in counts if count), *others]
 
 
 def _missing(folder: Path, found: Submission, journal: bool) -> list[str]:

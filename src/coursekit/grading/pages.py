@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from coursekit.files import make_folder, new_file
+from coursekit.files import make_folder, new_file, write_text
 from coursekit.grading.grade import Graded
 from coursekit.grading.marks import SIGNS, Mark, Terms, points
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.progress import Record
 from coursekit.report.page import page
-from coursekit.report.text import table
+from coursekit.report.text import counted, table
 
 LEGEND = "  ".join(f"{sign} {state}" for state, sign in SIGNS.items())
 
@@ -43,14 +43,14 @@ def write_pages(out: Path, graded: Sequence[Graded], terms: Terms) -> None:
     """
     make_folder(out / "feedback")
     _write_csv(out / "grades.csv", graded, terms)
-    _write(out / "class.html", page("The class", class_page(graded, terms), out))
+    write_text(out / "class.html", page("The class", class_page(graded, terms), out))
     wanted = {f"{one.submission.name}.html" for one in graded}
     for path in (out / "feedback").glob("*.html"):
         if path.name not in wanted:
             path.unlink()  # of somebody who is no longer there
     for one in graded:
         name = one.submission.name
-        _write(out / "feedback" / f"{name}.html", page(f"Feedback: {name}", feedback_page(one, terms), out))
+        write_text(out / "feedback" / f"{name}.html", page(f"Feedback: {name}", feedback_page(one, terms), out))
 
 
 def total(one: Graded, terms: Terms) -> Total:
@@ -74,7 +74,7 @@ def class_page(graded: Sequence[Graded], terms: Terms) -> str:
     return "\n\n".join(
         [
             "# The class",
-            f"{_some(len(graded), 'submission')}, {_some(len(graded[0].marks), 'exercise')}. On average "
+            f"{counted(len(graded), 'submission')}, {counted(len(graded[0].marks), 'exercise')}. On average "
             f"{mean:.0f} % of {total(graded[0], terms).whole:g} points. {_terms(terms)}",
             "## Who",
             "Of each lesson: exercises that are right, of all. A name leads to the feedback.",
@@ -145,7 +145,7 @@ def feedback_page(one: Graded, terms: Terms) -> str:
     failed = [_failed(mark) for mark in one.marks if mark.state == "not yet"]
     parts = [
         f"# Feedback for {text(one.submission.name)}",
-        f"**{sums.points:g} of {sums.whole:g} points.** Of {_some(len(one.marks), 'exercise')}: {states}. "
+        f"**{sums.points:g} of {sums.whole:g} points.** Of {counted(len(one.marks), 'exercise')}: {states}. "
         f"{_terms(terms)}",
     ]
     if one.submission.problems:
@@ -160,7 +160,7 @@ def feedback_page(one: Graded, terms: Terms) -> str:
     ]
     if sums.hints or sums.seen:
         shown = f"; the course's answer was shown for {', '.join(sums.seen)}" if sums.seen else ""
-        parts.append(f"You opened {_some(sums.hints, 'hint')}{shown}.")
+        parts.append(f"You opened {counted(sums.hints, 'hint')}{shown}.")
     return "\n\n".join(parts)
 
 
@@ -244,12 +244,3 @@ def _line(said: str) -> str:
 def _plain(name: str) -> str:
     """No formula for whoever opens the table in a spreadsheet."""
     return f"'{name}" if name[:1] in "=+-@\t\r" else name
-
-
-def _some(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _write(path: Path, content: str) -> None:
-    with new_file(path) as partial:
-        partial.write_text(content, encoding="utf-8", errors="replace")

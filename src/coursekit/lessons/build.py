@@ -12,7 +12,7 @@ from typing import Any
 import jupytext
 
 from coursekit.errors import CourseError, SettingError
-from coursekit.files import new_file
+from coursekit.files import write_text
 from coursekit.lessons.workbook import empty_line
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -49,8 +49,7 @@ def build(root: Path | None = None, *, check: bool = False) -> list[Path]:
         names = ", ".join(str(path.relative_to(root)) for path in [*stale, *orphans])
         raise CourseError(f"Not what the sources in solutions/ give: {names}. Run: coursekit lessons build")
     for path in [] if check else stale:
-        with new_file(path) as partial:
-            partial.write_text(wanted[path], encoding="utf-8")
+        write_text(path, wanted[path])
     for path in [] if check else orphans:
         path.unlink()
     return stale

@@ -8,7 +8,7 @@ from coursekit.errors import SettingError
 from coursekit.lessons.compare import given, problem
 from coursekit.lessons.exercise import Case, Exercise, Mistake
 from coursekit.lessons.judge import find
-from coursekit.lessons.outcome import Plain, attempt, plain
+from coursekit.lessons.outcome import Outcome, Plain, attempt, meant, plain
 
 
 @dataclass(frozen=True)
@@ -55,20 +55,20 @@ def catch(name: str, *inputs: tuple[Any, ...]) -> Caught:
     caught: list[Mistake] = []
     through: list[Mistake] = []
     for mistake in exercise.mistakes:
-        (caught if any(fails(exercise, mistake, case) for case in cases) else through).append(mistake)
+        (caught if any(fails(exercise, mistake, *one) for one in cases) else through).append(mistake)
     look = _telling(exercise, through[0]) if through else ""
     return Caught([one.words for one in caught], [one.words for one in through], look)
 
 
-def fails(exercise: Exercise, mistake: Mistake, case: Case) -> bool:
+def fails(exercise: Exercise, mistake: Mistake, case: Case, right: Outcome) -> bool:
     """Whether a wrong answer gives something else than the reference, or changes its arguments."""
-    meant = attempt(exercise, exercise.reference, case)
-    assert meant.came is not None
-    assert meant.given is not None
-    return problem(attempt(exercise, mistake.answer, case), meant.came, meant.given, exercise.tolerance) is not None
+    assert right.came is not None
+    assert right.given is not None
+    return problem(attempt(exercise, mistake.answer, case), right.came, right.given, exercise.tolerance) is not None
 
 
-def _case(exercise: Exercise, args: Any) -> Case:
+def _case(exercise: Exercise, args: Any) -> tuple[Case, Outcome]:
+    """A reader's input as a case, and what the reference gives on it."""
     names = exercise.argument_names()
     if not isinstance(args, tuple):
         raise SettingError(f"catch: each input is a tuple of arguments, such as ({', '.join(names)}).")
@@ -77,12 +77,13 @@ def _case(exercise: Exercise, args: Any) -> Case:
     if outcome.raised:
         said = f"catch: the course's {exercise.name} can't take ({given(names, args)}): {outcome.raised}."
         raise SettingError(f"{said} It is called with ({', '.join(names)}).")
-    return case
+    return case, outcome
 
 
 def _telling(exercise: Exercise, mistake: Mistake) -> str:
     """The smallest of the check's cases that a wrong answer fails on."""
-    failed = [case for case in exercise.all_cases() if fails(exercise, mistake, case)]
+    cases = zip(exercise.all_cases(), meant(exercise), strict=True)
+    failed = [case for case, right in cases if fails(exercise, mistake, case, right)]
     case = min(failed, key=lambda one: _numbers(plain(one.args)))
     return f"{case.words}: {given(exercise.argument_names(), case.args)}"
 

@@ -97,18 +97,9 @@ def _narrowed(model: Any) -> nn.Module:
 
 
 def _config(train_set: CocoDataset, settings: Settings) -> RunConfig:
-    config = RunConfig(train_set.name, train_set.categories, DetectorConfig(len(train_set.classes)), settings)
-    parts = sorted(_parts())
-    if not parts:
-        return config
-    return RunConfig(
-        config.data,
-        config.categories,
-        config.detector,
-        settings,
-        workbook=str(workbook.folder()),
-        parts=parts,
-    )
+    parts, detector = sorted(_parts()), DetectorConfig(len(train_set.classes))
+    mine = str(workbook.folder()) if parts else None
+    return RunConfig(train_set.name, train_set.categories, detector, settings, workbook=mine, parts=parts)
 
 
 def _parts() -> dict[str, Any]:

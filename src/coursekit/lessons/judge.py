@@ -145,9 +145,8 @@ def first_problem(exercise: Exercise, trial: child.Trial) -> Problem | None:
     if trial.problem and trial.ended == "well":
         return Problem("running the cell", trial.problem, "")
     cases = exercise.all_cases()
-    if (found := first_wrong(exercise, trial.outcomes)) or (
-        trial.ended == "well" and len(trial.outcomes) == len(cases)
-    ):
+    found = first_wrong(exercise, trial.outcomes)
+    if found or (trial.ended == "well" and len(trial.outcomes) == len(cases)):
         return found
     stuck = cases[min(len(trial.outcomes), len(cases) - 1)]
     slow = f"nothing within {child.CPU_SECONDS:g} s: does a loop never end?"

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from coursekit.errors import SettingError
-from coursekit.files import make_folder, new_file
+from coursekit.files import make_folder, write_text
 
 PACKAGE, FORMER = "my_detector", "former"
 ABOUT = '''"""My detector: what I have written so far, a module for each part.
@@ -88,8 +88,7 @@ def store(name: str, code: str) -> Stored:
         return Stored(answer(name), older_kept=True)
     if before is not None and before != code:
         _keep(name, before)
-    with new_file(path) as partial:
-        partial.write_text(code, encoding="utf-8")
+    write_text(path, code)
     return Stored(answer(name), older_kept=False)
 
 
@@ -97,16 +96,14 @@ def begin() -> None:
     """Make the workbook, where there is none, and let Python find it."""
     if not (folder() / "__init__.py").exists():
         make_folder(folder())
-        with new_file(folder() / "__init__.py") as partial:
-            partial.write_text(ABOUT, encoding="utf-8")
+        write_text(folder() / "__init__.py", ABOUT)
     make_importable()
 
 
 def _keep(name: str, code: str) -> None:
     versions = make_folder(folder() / FORMER)
     number = 1 + max((int(path.stem.split("-")[-1]) for path in versions.glob(f"{name}-*.py")), default=0)
-    with new_file(versions / f"{name}-{number:03d}.py") as partial:
-        partial.write_text(code, encoding="utf-8")
+    write_text(versions / f"{name}-{number:03d}.py", code)
 
 
 def answer(name: str) -> ModuleType:

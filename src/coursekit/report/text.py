@@ -33,6 +33,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(_cell(one) for one in line)} |" for line in lines)
 
 
+def counted(count: int, what: str) -> str:
+    """Such as "1 hint" or "3 hints"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def _cell(value: Any) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 

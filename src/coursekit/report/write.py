@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from coursekit.files import make_folder, new_file
+from coursekit.files import make_folder, write_text
 from coursekit.report.answers import Question, as_markdown, take_in, without_marks
 from coursekit.report.facts import Facts, gather
 from coursekit.report.page import page
@@ -34,8 +34,8 @@ def write_report(
     make_folder(out / "pictures")
     facts = gather(run, data, split, out)
     text = _markdown(facts, questions, out)
-    _write(out / "report.md", text)
-    _write(out / "report.html", page(TITLE, without_marks(text), out))
+    write_text(out / "report.md", text)
+    write_text(out / "report.html", page(TITLE, without_marks(text), out))
     return out / "report.html"
 
 
@@ -48,8 +48,3 @@ def _markdown(facts: Facts, questions: list[Question], out: Path) -> str:
     asked = [as_markdown(one, answers[one.title]) for one in questions]
     parts = [f"# {TITLE}", *sections(facts, alts), "## Looking back", *asked]
     return "\n\n".join(parts) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    with new_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
