@@ -1,6 +1,10 @@
-"""What several tests need: real records where there are any, a small COCO folder, a tiny detector."""
+"""What several tests need: real records where there are any, a small COCO folder, a tiny detector, the command line."""
 
 import json
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from coursekit.cli import main
 from coursekit.data.recipe import find_recipe
 from coursekit.data.subset import subset_folder
 from coursekit.detector import build_detector
@@ -61,3 +66,27 @@ def _annotation(id_: int, image_id: int, category_id: int, bbox: list[float]) ->
 def tiny_detector() -> torch.nn.Module:
     torch.manual_seed(0)
     return build_detector(num_classes=2, size=64, channels=16, hidden=16, pretrained=False)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its exit code, and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def coursekit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """The command line, as its user types it, but in this process: importing torch takes seconds."""
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # `main` sets its own; put back afterwards
+
+    def run(*words: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["coursekit", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Done(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run

@@ -1,19 +1,11 @@
 """The command line, as its user types it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 FILES = {"config.json", "curves.png", "metrics.json", "model.safetensors", "predictions.png"}
-
-
-def coursekit(*words: object) -> subprocess.CompletedProcess[str]:
-    program = "from coursekit.cli import main; main()"
-    command = [sys.executable, "-c", program, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture
@@ -42,7 +34,7 @@ def test_overfit_then_evaluate(quick, coco_folder, tmp_path):
     assert set(evaluate_run(tmp_path / "out", str(coco_folder))) < set(metrics)
 
 
-def test_train_then_evaluate_by_command(coco_folder, tmp_path):
+def test_train_then_evaluate_by_command(coursekit, coco_folder, tmp_path):
     run = tmp_path / "run"
     trained = coursekit("train", "--data", coco_folder, "--out", run, "--epochs", 1, "--batch", 2, "--size", 64)
     assert trained.returncode == 0, trained.stderr
@@ -84,7 +76,7 @@ def _no_classes(folder: Path) -> None:
         (None, ["--out", "/dev/null/out"], "/dev/null/out: can't be written"),
     ],
 )
-def test_bad_input_gives_one_line_and_exit_code_2(coco_folder, tmp_path, damage, options, words):
+def test_bad_input_gives_one_line_and_exit_code_2(coursekit, coco_folder, tmp_path, damage, options, words):
     if damage:
         damage(coco_folder)
     out = tmp_path / "out"
@@ -95,7 +87,7 @@ def test_bad_input_gives_one_line_and_exit_code_2(coco_folder, tmp_path, damage,
     assert not out.exists()
 
 
-def test_an_unknown_backbone_is_named(coco_folder, tmp_path):
+def test_an_unknown_backbone_is_named(coursekit, coco_folder, tmp_path):
     done = coursekit("train", "--data", coco_folder, "--out", tmp_path / "run", "--backbone", "effnet")
     assert done.returncode == 2
     assert "tf_efficientnet_lite0" in done.stderr

@@ -1,16 +1,8 @@
 """`coursekit evaluate` and `coursekit compare`, as their user types them."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-
-
-def _coursekit(*words):
-    program = "from coursekit.cli import main; main()"
-    command = [sys.executable, "-c", program, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture
@@ -24,9 +16,9 @@ def found(coco_folder, tmp_path):
     return path, truth, results
 
 
-def test_a_results_file_is_scored_against_an_annotation_file(found, tmp_path):
+def test_a_results_file_is_scored_against_an_annotation_file(coursekit, found, tmp_path):
     path, truth, _ = found
-    done = _coursekit("evaluate", path, "--data", truth, "--json", "--gallery", tmp_path / "pictures")
+    done = coursekit("evaluate", path, "--data", truth, "--json", "--gallery", tmp_path / "pictures")
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)
     assert (scores["AP"], scores["AP50"]) == (1.0, 1.0)
@@ -34,17 +26,17 @@ def test_a_results_file_is_scored_against_an_annotation_file(found, tmp_path):
     assert {"errors.png", "confusion.png", "curves.png"} <= {one.name for one in (tmp_path / "pictures").iterdir()}
 
 
-def test_a_faulty_results_file_ends_with_the_records_position(found):
+def test_a_faulty_results_file_ends_with_the_records_position(coursekit, found):
     path, truth, results = found
     path.write_text(json.dumps([*results, results[0] | {"score": 1.5}]))
-    done = _coursekit("evaluate", path, "--data", truth)
+    done = coursekit("evaluate", path, "--data", truth)
     assert done.returncode == 2
     assert "found.json" in done.stderr
     assert "3" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_file_against_itself_shows_no_difference(coco_folder, tmp_path):
+def test_a_file_against_itself_shows_no_difference(coursekit, coco_folder, tmp_path):
     from coursekit.data import load
 
     dataset = load("mini", "val")
@@ -52,7 +44,7 @@ def test_a_file_against_itself_shows_no_difference(coco_folder, tmp_path):
     results = [{name: one[name] for name in ("image_id", "category_id", "bbox")} | {"score": 0.9} for one in records]
     path = tmp_path / "half.json"
     path.write_text(json.dumps(results))
-    done = _coursekit("compare", path, path, "--data", "mini", "--json")
+    done = coursekit("compare", path, path, "--data", "mini", "--json")
     assert done.returncode == 0, done.stderr
     comparison = json.loads(done.stdout)
     assert comparison["ap"]["a"] == comparison["ap"]["b"] > 0.3

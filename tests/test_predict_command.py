@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 import torch
 from PIL import Image
@@ -75,10 +72,8 @@ def test_no_run_is_named(tmp_path, pictures):
         list(predict(tmp_path / "nowhere", pictures, tmp_path))
 
 
-def test_the_command_ends_with_2_where_a_file_was_no_picture(run_folder, pictures, tmp_path):
-    program = "from coursekit.cli import main; main()"
-    words = [program, "predict", run_folder, pictures[0], tmp_path / "none.jpg", "--out", tmp_path / "out"]
-    done = subprocess.run([sys.executable, "-c", *map(str, words)], capture_output=True, text=True, check=False)
+def test_the_command_ends_with_2_where_a_file_was_no_picture(coursekit, run_folder, pictures, tmp_path):
+    done = coursekit("predict", run_folder, pictures[0], tmp_path / "none.jpg", "--out", tmp_path / "out")
     assert done.returncode == 2
     assert f"{pictures[0]}: " in done.stdout
     assert "1 of 2 files could not be read" in done.stderr

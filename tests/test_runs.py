@@ -1,8 +1,6 @@
 """Training by command: what it leaves, how it goes on, what it refuses."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -14,12 +12,6 @@ from coursekit.training.hooks import read_metrics
 FILES = {"best.pt", "config.json", "curves.png", "last.pt", "metrics.jsonl", "model.safetensors"}
 SMALL = DetectorConfig(0, size=64, channels=16, hidden=16)
 QUICK = Settings(epochs=2, batch_size=3)
-
-
-def _coursekit(*words):
-    program = "from coursekit.cli import main; main()"
-    command = [sys.executable, "-c", program, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_a_run_leaves_its_files_and_its_settings(coco_folder, tmp_path):
@@ -58,15 +50,15 @@ def test_a_run_goes_on_only_as_what_it_was(coco_folder, tmp_path):
         train_run(str(coco_folder), tmp_path, Settings(epochs=5, batch_size=3), SMALL, resume=True)
 
 
-def test_bad_numbers_end_with_one_message_and_exit_code_2(coco_folder, tmp_path):
-    done = _coursekit("train", "--data", coco_folder, "--out", tmp_path / "run", "--batch", 0)
+def test_bad_numbers_end_with_one_message_and_exit_code_2(coursekit, coco_folder, tmp_path):
+    done = coursekit("train", "--data", coco_folder, "--out", tmp_path / "run", "--batch", 0)
     assert (done.returncode, done.stderr.strip()) == (2, "coursekit: batch_size is 0: it must be greater than 0.")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_rate_that_diverges_names_losses_and_images_and_keeps_the_last_good_state(coco_folder, tmp_path):
+def test_a_rate_that_diverges_names_losses_and_images_and_keeps_the_last_good_state(coursekit, coco_folder, tmp_path):
     words = ["--epochs", 9, "--batch", 3, "--size", 64, "--lr", 1e18, "--warmup", 0, "--evaluate-every", 0]
-    done = _coursekit("train", "--data", coco_folder, "--out", tmp_path / "run", *words)
+    done = coursekit("train", "--data", coco_folder, "--out", tmp_path / "run", *words)
     assert done.returncode == 2
     assert "The loss is no longer a number (loss_" in done.stderr
     assert "Try a tenth of the learning rate" in done.stderr
