@@ -337,13 +337,13 @@ def lessons_run(
 
     if version not in ("solutions", "course"):
         raise SettingError(f"lessons run {version}: `solutions` or `course` is expected.")
-    table = Table("lesson", "cells", "seconds", "state", title=f"{version}, executed")
+    table = Table("lesson", "cells", "seconds", "slowest cell", "state", title=f"{version}, executed")
     executed = []
     for one in run_lessons(version, out, lesson):  # type: ignore[arg-type]
         executed.append(one)
-        table.add_row(one.name, str(one.cells), f"{one.seconds:.0f}", one.problem or "ok")
+        table.add_row(one.name, str(one.cells), f"{one.seconds:.0f}", f"{one.slowest:.0f}", one.problem or "ok")
     Console().print(table)
-    print(f"To look at: {out}")
+    print(f"{sum(one.seconds for one in executed) / 60:.1f} minutes. To look at: {out}")
     raise typer.Exit(1 if any(one.problem for one in executed) else 0)
 
 

@@ -20,6 +20,12 @@ def test_a_notebook_is_executed_and_kept_with_its_outputs(tmp_path):
     assert "hello" in (tmp_path / "out.ipynb").read_text()
 
 
+def test_the_slowest_cell_is_known(tmp_path):
+    path = _notebook(tmp_path, "1", "import time; time.sleep(1.5)", "2")
+    done = execute(path, tmp_path / "out.ipynb", tmp_path)
+    assert 1.5 <= done.slowest < done.seconds
+
+
 def test_an_error_stops_it_and_what_was_shown_until_then_is_kept(tmp_path):
     path = _notebook(tmp_path, "print('hello')", "1 / 0", "print('never')")
     done = execute(path, tmp_path / "out.ipynb", tmp_path)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ class Executed:
         name: of the notebook.
         cells: code cells that were run.
         seconds: of all.
+        slowest: seconds of the cell that took longest.
         problem: the error that stopped it, in a line; None where there was none.
         file: the executed notebook.
     """
@@ -33,6 +35,7 @@ class Executed:
     name: str
     cells: int
     seconds: float
+    slowest: float
     problem: str | None
     file: Path
 
@@ -65,19 +68,20 @@ def execute(notebook: Path, target: Path, work: Path) -> Executed:
 
     content: Any = nbformat.read(notebook, as_version=4)
     count = sum(cell.cell_type == "code" for cell in content.cells)
-    start = time.perf_counter()
+    moments = [time.perf_counter()]
     with tqdm(total=count, desc=notebook.stem, unit="cell") as bar:
-        client = NotebookClient(
-            content,
-            timeout=CELL_SECONDS,
-            resources={"metadata": {"path": str(work)}},
-            on_cell_executed=lambda **_: bar.update() and None,
-        )
+
+        def after_cell(**_: Any) -> None:
+            moments.append(time.perf_counter())
+            bar.update()
+
+        place = {"metadata": {"path": str(work)}}
+        client = NotebookClient(content, timeout=CELL_SECONDS, resources=place, on_cell_executed=after_cell)
         problem = _problem(client)
-        cells = int(bar.n)
     with new_file(target) as partial:
         nbformat.write(content, partial)
-    return Executed(notebook.name, cells, time.perf_counter() - start, problem, target)
+    seconds = [end - start for start, end in pairwise(moments)]
+    return Executed(notebook.name, len(seconds), sum(seconds), max(seconds, default=0), problem, target)
 
 
 def _problem(client: Any) -> str | None:
