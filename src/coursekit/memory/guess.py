@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten: Any = torch.ops.aten
-# oneDNN's backward of a depthwise 5×5 convolution in float32 takes 256 times its weights (measured with torch.profiler,
-# channels last, oneDNN of torch 2.14); of other convolutions not much more than the output.
+# With AVX-512, oneDNN's backward of a depthwise 5×5 convolution in float32 takes 256 times its weights (measured with
+# torch.profiler, channels last, oneDNN of torch 2.14). Other convolutions, and AVX2, take little more than the output.
 WORKSPACE, FROM_KERNEL = 256, 5
 
 
@@ -52,8 +52,9 @@ def _positions(index: Tensor | None) -> Tensor | None:
 
 
 def _workspace(weight: Tensor) -> Tensor | None:
-    """(C_out, C_in / groups, k, k) → what its backward takes."""
-    if weight.shape[1] > 1 or weight.shape[2] < FROM_KERNEL or weight.dtype != torch.float32:
+    """(C_out, C_in / groups, k, k) → what its backward takes on this CPU."""
+    has_avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    if not has_avx512 or weight.shape[1] > 1 or weight.shape[2] < FROM_KERNEL or weight.dtype != torch.float32:
         return None
     return weight.new_empty(WORKSPACE, weight.numel())
 
