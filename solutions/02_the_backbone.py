@@ -322,7 +322,7 @@ show.figure(fig, alt=f"Nine cut-out objects, each with its class: {words}.")
 # second time with the backbone left alone: its features need to be **computed only once and kept**, and what remains to be
 # trained is one matrix.
 #
-# **Predict:** of 16 classes, guessing gets 6 % right. After 40 steps of 32 crops, what will the pre-trained one get? And the
+# **Predict:** of 16 classes, guessing gets 6 % right. After 30 steps of 32 crops, what will the pre-trained one get? And the
 # other?
 
 # %%
@@ -416,11 +416,11 @@ show.figure(fig, alt=f"Accuracy over steps: at the end {ends}; dashed lines for 
 # %% [markdown]
 # Three things to see here. The pre-trained one is far ahead, on drawings that it has never met: edges and textures are the same
 # everywhere. Frozen, it does as well as trained, in less time; with its features kept, the matrix goes over all objects many
-# times while the other takes its 40 steps. And the third is odd: a *random* backbone, frozen, is far better than guessing, and
+# times while the other takes its 30 steps. And the third is odd: a *random* backbone, frozen, is far better than guessing, and
 # better than the random one that was trained for a longer time! Random filters keep colours and shapes apart well enough for a
-# matrix to use, and 40 steps are too few to find better ones.
+# matrix to use, and 30 steps are too few to find better ones.
 #
-# Be fair to the random start: these were 40 steps. With enough data and time it catches up on COCO (He et al., *Rethinking
+# Be fair to the random start: these were 30 steps. With enough data and time it catches up on COCO (He et al., *Rethinking
 # ImageNet Pre-training*, 2019, section 4). You have neither the time nor the card.
 #
 # ## 2.4 · Freezing · 20 min
@@ -528,7 +528,7 @@ for count, one in nets.items():
 
 # %% [markdown]
 # Look at three stages. Hardly a weight is frozen by that, yet half of the memory is gone, and a good part of the time: the
-# first maps are the largest ones, and the first weights the fewest. And what does it cost? The same 40 steps as before:
+# first maps are the largest ones, and the first weights the fewest. And what does it cost? The same 30 steps as before:
 
 # %%
 costs = {0: curves["pre-trained"][-1][1]}
@@ -538,7 +538,7 @@ for count in (3, 5):
     costs[count] = learn(one, steps)[-1][1]
 costs[8] = kept["pre-trained"]
 for count, share in costs.items():
-    kind = "kept features, 30 rounds of the matrix" if count == 8 else "40 steps"
+    kind = "kept features, 30 rounds of the matrix" if count == 8 else f"{steps} steps"
     print(f"{count} stages frozen: {share:.0%} right   ({kind})")
 
 # %% [markdown]
@@ -576,6 +576,7 @@ print(f"the stem's running means have moved by {moved:.0%} on average")
 # in either mode, batches of two:
 
 # %%
+torch.set_num_threads(1)  # with maps so small, threads wait for each other longer than they work
 results = {}
 for lr in (2e-4, 1e-3):
     for norm_frozen in (False, True):
