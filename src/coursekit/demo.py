@@ -14,7 +14,7 @@ from coursekit.runs import write_curves
 from coursekit.show import save, truth_beside_prediction
 from coursekit.training import DetectorConfig, RunConfig, Settings, save_run, train
 
-IMAGES_TO_SEE = 2640  # 11 epochs of mini: some two and a half minutes on two cores
+IMAGES_TO_SEE = 2640  # 11 epochs of mini: two to five minutes on two cores
 OVERFIT_STEPS = 160
 MOST_VAL_IMAGES = 500
 
