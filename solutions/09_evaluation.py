@@ -824,7 +824,7 @@ print(f"the quarter alone: AP50 {score(cases['a quarter of the images'], part)['
 # images from yours **with repetition**, as many as there are, score both runs on the draw, and do that 200 times: the middle 95
 # % of the differences is an **interval**. If it holds 0, these images can't tell. (It is called a *bootstrap*.)
 #
-# Five comparisons. Two new runs are the detector, trained on for an epoch, alike in all but the seed: in what is mirrored,
+# Five comparisons. Two new runs are the detector, trained on a little further, alike in all but the seed: in what is mirrored,
 # sampled, shown first. Two others aren't trained at all: another NMS, or only the sure detections kept. **Which intervals will
 # hold 0?**
 
