@@ -1,10 +1,10 @@
 """The ladder: what each measure adds to the speed of training, and what it does to memory, on the CPU.
 
 From a plain loop on full-size photographs to the trainer as it is, one rung at a time: images resized beforehand,
-channels last, bf16, frozen stages, torch.compile. Every rung is measured twice: with all those below it, and alone on
-top of the lowest, on photographs of one shape (640 × 480). Each measurement has a process of its own. Images a second
-come from the trainer's own history, after the first steps; memory is the peak growth of the process's resident set over
-what it held before.
+channels last, bf16 (left out where the processor only emulates it), frozen stages, torch.compile. Every rung is
+measured twice: with all those below it, and alone on top of the lowest, on photographs of one shape (640 × 480). Each
+measurement has a process of its own. Images a second come from the trainer's own history, after the first steps; memory
+is the peak growth of the process's resident set over what it held before.
 
 The last line is the share of its time that the trainer waits for data on `mini` with two workers.
 
@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 from tqdm.auto import tqdm
+
+from coursekit.precision import helps_bf16
 
 RUNGS = ("resized", "channels_last", "bf16", "frozen", "compile")
 WARM_UP = 3
@@ -51,8 +53,9 @@ def climb(coco: Path, steps: int) -> None:
     print(f"{'':16} {'together':>9} {'times':>6} {'peak MB':>8}   {'alone':>7} {'times':>6} {'peak MB':>8}")
     base = apart(coco, [], steps)
     print(f"{'plain, full size':16} {base['rate']:7.2f}/s {1:6.2f} {base['peak']:8.0f}")
-    for count, rung in enumerate(RUNGS, 1):
-        together, alone = apart(coco, list(RUNGS[:count]), steps), apart(coco, [rung], steps)
+    rungs = [rung for rung in RUNGS if rung != "bf16" or helps_bf16(torch.device("cpu"))]
+    for count, rung in enumerate(rungs, 1):
+        together, alone = apart(coco, rungs[:count], steps), apart(coco, [rung], steps)
         row = [
             f"{one['rate']:7.2f}/s {one['rate'] / base['rate']:6.2f} {one['peak']:8.0f}" for one in (together, alone)
         ]
