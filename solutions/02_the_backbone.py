@@ -576,13 +576,16 @@ print(f"the stem's running means have moved by {moved:.0%} on average")
 # in either mode, batches of two:
 
 # %%
-torch.set_num_threads(1)  # with maps so small, threads wait for each other longer than they work
+from coursekit.lessons.kept import one_thread
+
 results = {}
-for lr in (2e-4, 1e-3):
-    for norm_frozen in (False, True):
-        one = new_body(pretrained=True)
-        many = length("02 steps with two crops")
-        results[lr, norm_frozen] = learn(one, many, lr, batch=2, norm_frozen=norm_frozen)[-1][1]
+with one_thread():  # with maps so small, threads wait for each other longer than they work
+    for lr in (2e-4, 1e-3):
+        for norm_frozen in (False, True):
+            one = new_body(pretrained=True)
+            many = length("02 steps with two crops")
+            found = learn(one, many, lr, batch=2, norm_frozen=norm_frozen)
+            results[lr, norm_frozen] = found[-1][1]
 print("learning rate   by the batch   frozen")
 for lr in (2e-4, 1e-3):
     print(f"{lr:13}   {results[lr, False]:12.0%}   {results[lr, True]:6.0%}")

@@ -143,7 +143,7 @@ def train_on(
         batch: images a step.
         lr: the highest learning rate.
     """
-    with _one_thread():
+    with one_thread():
         _train(detector, kept, epochs, seed, batch, lr)
 
 
@@ -216,7 +216,7 @@ def recall_by_size(proposals: Sequence[Tensor], targets: Sequence[Target], edges
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """With maps so small, threads wait for each other longer than they work: one alone took a third of the time."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -4,7 +4,7 @@ import os
 
 LENGTHS = {  # name: (in full, short)
     "first detector, images": (225, 16),
-    "first detector, epochs": (4, 1),
+    "first detector, epochs": (4, 1),  # 300 steps of 3 images
     "first score, images": (120, 12),
     "02 scenes for crops": (240, 20),
     "02 steps from scratch and not": (30, 2),
