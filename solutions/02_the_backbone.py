@@ -348,16 +348,20 @@ def accuracy(body, head):
     return (answers == val_classes).float().mean().item()
 
 
-def learn(body, steps, lr=1e-3, batch=32, norm_frozen=False, look_every=None):
-    """Train a body and a linear layer; accuracy on objects it has not seen: [(step, share), …]."""
+def new_head():
     torch.manual_seed(0)
-    head, found = nn.Linear(320, 16), []
+    return nn.Linear(320, 16)
+
+
+def learn(body, head, steps, lr=1e-3, batch=32, norm_frozen=False, look_every=None):
+    """Train a body and a linear layer; accuracy on objects it has not seen: [(step, share), …]."""
+    generator, found = torch.Generator().manual_seed(0), []
     trained = [one for one in body.parameters() if one.requires_grad]
     groups = [{"params": trained, "lr": lr}, {"params": head.parameters(), "lr": 10 * lr}]
     optimizer = torch.optim.AdamW([one for one in groups if one["params"]], fused=True)
     for step in tqdm(range(1, steps + 1), leave=False):
         body.train(not norm_frozen)  # in eval mode batch norm keeps its statistics
-        chosen = torch.randint(len(crops), (batch,))
+        chosen = torch.randint(len(crops), (batch,), generator=generator)
         loss = F.cross_entropy(head(body(crops[chosen])[-1].mean((2, 3))), classes[chosen])
         optimizer.zero_grad()
         loss.backward()
@@ -372,7 +376,8 @@ steps = length("02 steps from scratch and not")
 curves = {}
 for name, pretrained in (("pre-trained", True), ("random", False)):
     start = time.perf_counter()
-    curves[name] = learn(new_body(pretrained), steps, look_every=max(1, steps // 4))
+    body, head = new_body(pretrained), new_head()
+    curves[name] = learn(body, head, steps, look_every=max(1, steps // 4))
     seconds = time.perf_counter() - start
     print(f"{name:12} all of it trained: {curves[name][-1][1]:.0%} right after {seconds:.0f} s")
 
@@ -380,8 +385,7 @@ for name, pretrained in (("pre-trained", True), ("random", False)):
 # %%
 def train_head(features, epochs):
     """A linear layer on features that were kept. They are brought to mean 0 and spread 1 first."""
-    torch.manual_seed(0)
-    head, middle, spread = nn.Linear(320, 16), features.mean(0), features.std(0) + 1e-6
+    head, middle, spread = new_head(), features.mean(0), features.std(0) + 1e-6
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2)
     for _ in range(epochs):
         for chosen in torch.randperm(len(features)).split(32):
@@ -532,10 +536,9 @@ for count, one in nets.items():
 
 # %%
 costs = {0: curves["pre-trained"][-1][1]}
-for count in (3, 5):
-    one = new_body(pretrained=True)
-    freeze_stages(one, count)
-    costs[count] = learn(one, steps)[-1][1]
+one = new_body(pretrained=True)
+freeze_stages(one, 3)
+costs[3] = learn(one, new_head(), steps)[-1][1]
 costs[8] = kept["pre-trained"]
 for count, share in costs.items():
     kind = "kept features, 30 rounds of the matrix" if count == 8 else f"{steps} steps"
@@ -576,16 +579,20 @@ print(f"the stem's running means have moved by {moved:.0%} on average")
 # in either mode, batches of two:
 
 # %%
-from coursekit.lessons.kept import one_thread
+from itertools import product
 
-results = {}
-with one_thread():  # with maps so small, threads wait for each other longer than they work
-    for lr in (2e-4, 1e-3):
-        for norm_frozen in (False, True):
-            one = new_body(pretrained=True)
-            many = length("02 steps with two crops")
-            found = learn(one, many, lr, batch=2, norm_frozen=norm_frozen)
-            results[lr, norm_frozen] = found[-1][1]
+from coursekit.lessons.cores import side_by_side
+
+
+def with_two_crops(job):
+    (lr, norm_frozen), body, head = job
+    many = length("02 steps with two crops")
+    return learn(body, head, many, lr, batch=2, norm_frozen=norm_frozen)[-1][1]
+
+
+pairs = list(product((2e-4, 1e-3), (False, True)))
+jobs = [(pair, new_body(pretrained=True), new_head()) for pair in pairs]
+results = dict(zip(pairs, side_by_side(with_two_crops, jobs)))  # small work: a core for each run
 print("learning rate   by the batch   frozen")
 for lr in (2e-4, 1e-3):
     print(f"{lr:13}   {results[lr, False]:12.0%}   {results[lr, True]:6.0%}")
@@ -735,7 +742,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from coursekit.memory import Constants, Setting, predict, usable
 
-SIZES = [(800, 1333), (640, 640), (320, 320)][: length("02 backbones and sizes")]
+SIZES = [(800, 1333), (320, 320)][: length("02 backbones and sizes")]
 NAMES = {
     "tf_efficientnet_lite0": "Lite0",
     "efficientnet_b0": "B0",
@@ -743,7 +750,7 @@ NAMES = {
 }
 as_built = {"folds_norm": False, "channels": 256, "hidden": 1024, "frozen_stages": 0}
 rows = []
-for backbone in tqdm(list(NAMES)[-len(SIZES) :], leave=False):
+for backbone in tqdm(list(NAMES)[-length("02 backbones and sizes") :], leave=False):
     with torch.device("meta"):
         empty = timm_features(backbone, pretrained=False).eval()
     weights = sum(one.numel() for one in empty.parameters())

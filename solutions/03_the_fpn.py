@@ -399,21 +399,24 @@ for level, features in zip((3, 4, 5), train_kept.maps):
 # **Your prediction** for small objects: which of the three has the best AP50? And for large ones?
 
 # %%
-from tqdm.auto import tqdm
-
 from coursekit.evaluation.coco import run_engine
+from coursekit.lessons.cores import side_by_side
 from coursekit.lessons.kept import detector_on, look, recall_by_size, train_on
 
 SIZES = ("small", "medium", "large")
 
 
-def one_run(make_neck, levels, anchors, seed):
-    """Train one detector on kept features. Returns recall and AP50, three numbers each."""
+def new_detector(make_neck, levels, anchors, seed):
     torch.manual_seed(seed)
-    seen, unseen = train_kept.levels(*levels), val_kept.levels(*levels)
-    parts = {"level_for_box": level_for_box}
-    detector = detector_on(seen, make_neck(seen.channels, 32), 32, anchors, parts=parts)
-    train_on(detector, seen, length("03 epochs"), seed=seed)
+    seen, parts = train_kept.levels(*levels), {"level_for_box": level_for_box}
+    return detector_on(seen, make_neck(seen.channels, 32), 32, anchors, parts=parts)
+
+
+def one_run(job):
+    """Train one detector on kept features. Returns recall and AP50, three numbers each."""
+    detector, levels, seed = job
+    train_on(detector, train_kept.levels(*levels), length("03 epochs"), seed=seed)
+    unseen = val_kept.levels(*levels)
     proposals, results = look(detector, unseen)
     recall = recall_by_size(proposals, unseen.targets, (0, 32, 96, 1000))
     precision = run_engine(results, unseen.dataset).precision[0, :, :, 1:, -1]  # (101, classes, 3)
@@ -421,18 +424,22 @@ def one_run(make_neck, levels, anchors, seed):
     return recall, ap50
 
 
-def several_runs(title, *design):
+def several_runs(designs):
+    """Each design with several seeds. Shape of each: (seeds, 2, 3)."""
     seeds = range(length("03 seeds"))
-    runs = [one_run(*design, seed) for seed in tqdm(seeds, title, unit="run")]
-    return torch.tensor(runs)  # (seeds, 2, 3)
+    jobs = [(new_detector(*one, seed), one[1], seed) for one in designs.values() for seed in seeds]
+    runs = torch.tensor(side_by_side(one_run, jobs))
+    return dict(zip(designs, runs.split(len(seeds))))
 
 
 on_one, on_three = [[14, 24, 36, 60, 90, 140]], [[14, 24], [36, 60], [90, 140]]
-found = {
-    "C5 alone": several_runs("C5 alone", FPN, (5,), on_one),
-    "C4 alone": several_runs("C4 alone", FPN, (4,), on_one),
-    "your pyramid": several_runs("pyramid", FPN, (3, 4, 5), on_three),
-}
+found = several_runs(
+    {
+        "C5 alone": (FPN, (5,), on_one),
+        "C4 alone": (FPN, (4,), on_one),
+        "your pyramid": (FPN, (3, 4, 5), on_three),
+    }
+)
 
 # %%
 MARKS = (("#E69F00", "s"), ("#56B4E9", "^"), ("#0072B2", "o"), ("#D55E00", "D"))
@@ -499,7 +506,7 @@ class WithoutTopDown(nn.Module):
         return [fpn([one])[0] for fpn, one in zip(self.each, maps)]
 
 
-found["no top-down path"] = several_runs("no top-down", WithoutTopDown, (3, 4, 5), on_three)
+found |= several_runs({"no top-down path": (WithoutTopDown, (3, 4, 5), on_three)})
 
 # %%
 fig = draw(found)

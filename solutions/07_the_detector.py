@@ -77,8 +77,9 @@ from coursekit.detector import Options, load_backbone
 from coursekit.detector.resize import resize_boxes, resize_targets, to_batch
 from my_detector import FPN, BoxHead, RPNHead, box_iou, make_anchors, propose
 
+long_side = 256  # pixels: images are brought to this size, which saves time
 torch.manual_seed(0)
-backbone = load_backbone(frozen_stages=3).eval()
+backbone = load_backbone().eval()
 fpn, rpn_head = FPN(backbone.channels, 96), RPNHead(96, 9)
 sides = tuple([1.5 * stride, 2.5 * stride, 4.0 * stride] for stride in backbone.strides)
 
@@ -86,7 +87,8 @@ found, fitting = [], []
 with torch.no_grad():
     for i in range(min(length("07 scenes to propose in"), len(train_set))):
         scene, its = train_set[i]
-        batch, (size,) = to_batch([scene / 255], 320, 320, backbone.mean, backbone.std)
+        numbers = long_side, long_side, backbone.mean, backbone.std
+        batch, (size,) = to_batch([scene / 255], *numbers)
         levels = fpn(backbone(batch))
         anchors = [
             make_anchors(tuple(one.shape[2:]), (2**k, 2**k), s, (0.5, 1.0, 2.0))
@@ -630,16 +632,16 @@ from coursekit.training import Settings, train
 
 
 def fresh():
-    """A detector made of your parts, with a pre-trained backbone."""
+    """A detector made of your parts; all eight stages of its backbone stay as pre-trained."""
     torch.manual_seed(0)
-    body = load_backbone(frozen_stages=3)
+    body = load_backbone(frozen_stages=8)
     numbers = {"proposals_before": (150, 150), "proposals_after": (150, 100)}
     return Detector(
         body,
         FPN(body.channels, 96),
         RPNHead(96, 9),
         BoxHead(96, classes),
-        Options(classes, sides, **numbers),
+        Options(classes, sides, shortest=long_side, longest=long_side, **numbers),
     )
 
 

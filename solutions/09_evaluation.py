@@ -839,7 +839,7 @@ from coursekit.training import Settings, train
 def trained_on(seed):
     """The detector, trained a little further."""
     pupil = copy.deepcopy(detector)
-    plan = Settings(epochs=1, batch_size=4, precision="fp32", warmup_steps=5, seed=seed)
+    plan = Settings(epochs=1, batch_size=4, lr=3e-4, precision="fp32", warmup_steps=5, seed=seed)
     train(pupil, train_set.head(length("09 images to train on further")), plan)
     return detect(pupil, unseen)
 

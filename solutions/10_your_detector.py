@@ -189,12 +189,14 @@ if length("10 plans"):  # some seconds; the short form does without
         print(f"\nto begin with: long side {chosen.size}, {chosen.batch} images at a time")
 
 # %% [markdown]
-# The data here is small, and so is your time today. So: 320 pixels, 4 images a step. On a card, take what the plan says.
+# The data here is small, and so is your time today. So: 256 pixels, 4 images a step, and the whole backbone stays as it was pre-trained, as in
+# lesson 07. On a card, take what the plan says.
 
 # %%
 # my choice: the settings of the run
 my_epochs = length("10 epochs")
-my_batch, my_size = 4, 320
+my_batch, my_size = 4, 256
+my_frozen = 8  # stages of the backbone that aren't trained: all of them
 my_run = "mine"  # its folder in `runs/`; another run, or other data, wants another name
 
 # %%
@@ -203,9 +205,8 @@ from coursekit.training import Settings, train
 
 train_set, unseen = load(folder, "train"), load(folder, "val")
 short = Settings(epochs=1, batch_size=my_batch, warmup_steps=5)
-history = train(
-    build_detector(num_classes=len(my_classes), size=my_size), train_set.head(5 * my_batch), short
-)
+pupil = build_detector(num_classes=len(my_classes), size=my_size, frozen_stages=my_frozen)
+history = train(pupil, train_set.head(5 * my_batch), short)
 first, last = history[0], history[-1]  # the first step warms up
 speed = (last.images - first.images) / (last.seconds - first.seconds)
 
@@ -237,6 +238,7 @@ options = {
     "--epochs": my_epochs,
     "--batch": my_batch,
     "--size": my_size,
+    "--frozen-stages": my_frozen,
     "--warmup": 20,
     "--checkpoint-every": every,
 }
@@ -296,7 +298,7 @@ settings = Settings(epochs=my_epochs, batch_size=my_batch, warmup_steps=20, chec
 if (run_folder / "model.safetensors").exists():
     print(f"{run_folder} has ended already; another `my_run` begins another")
 else:
-    config = DetectorConfig(len(my_classes), size=my_size)
+    config = DetectorConfig(len(my_classes), size=my_size, frozen_stages=my_frozen)
     train_run(str(recipe_file), run_folder, settings, config, resume=True)
 
 # %%
@@ -425,7 +427,8 @@ from coursekit.runs import load_trained
 
 mine, _ = load_trained(run_folder)
 some = train_set.head(length("10 images to train on further"))
-kept, kept_unseen = keep_features(some, mine.backbone), keep_features(unseen, mine.backbone)
+kept = keep_features(some, mine.backbone, my_size)
+kept_unseen = keep_features(unseen, mine.backbone, my_size)
 
 
 def went_on(seed, epochs=1, lr=5e-4, **numbers_of):

@@ -17,7 +17,8 @@ from coursekit.training import DetectorConfig, RunConfig, Settings, save_run, tr
 from coursekit.training.run import WEIGHTS, load_config
 
 FOLDER = Path("runs") / "07"  # beside the notebooks
-PROPOSALS: dict[str, Any] = {"proposals_before": (150, 150), "proposals_after": (150, 100)}  # as in lesson 07
+SIZE, FROZEN_STAGES = 256, 8  # as in lesson 07: small images, and all of the backbone as pre-trained
+PROPOSALS: dict[str, Any] = {"proposals_before": (150, 150), "proposals_after": (150, 100)}
 
 
 def first_run() -> nn.Module:
@@ -97,7 +98,7 @@ def _narrowed(model: Any) -> nn.Module:
 
 
 def _config(train_set: CocoDataset, settings: Settings) -> RunConfig:
-    parts, detector = sorted(_parts()), DetectorConfig(len(train_set.classes))
+    parts, detector = sorted(_parts()), DetectorConfig(len(train_set.classes), size=SIZE, frozen_stages=FROZEN_STAGES)
     mine = str(workbook.folder()) if parts else None
     return RunConfig(train_set.name, train_set.categories, detector, settings, workbook=mine, parts=parts)
 

@@ -1,8 +1,7 @@
 """Kept features: what a frozen backbone says of a data set, computed once; what comes after it trains in seconds."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -143,11 +142,6 @@ def train_on(
         batch: images a step.
         lr: the highest learning rate.
     """
-    with one_thread():
-        _train(detector, kept, epochs, seed, batch, lr)
-
-
-def _train(detector: FasterRCNN, kept: Kept, epochs: int, seed: int, batch: int, lr: float) -> None:
     detector.train()
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(detector.parameters(), lr=lr, weight_decay=1e-4, fused=True)
@@ -213,17 +207,6 @@ def recall_by_size(proposals: Sequence[Tensor], targets: Sequence[Target], edges
     place = torch.bucketize(torch.cat(sides), torch.tensor(edges), right=True) - 1
     hit = torch.cat(hits).float()
     return [hit[place == i].mean().item() for i in range(len(edges) - 1)]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """With maps so small, threads wait for each other longer than they work: one alone took a third of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _lay_ready(detector: FasterRCNN, kept: Kept, rows: Tensor) -> Tensor:

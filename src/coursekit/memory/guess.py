@@ -31,6 +31,8 @@ class Guess(TorchDispatchMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Answer, or let the operation run."""
+        if func is torch.ops.prim.device.default:  # asked twice for each operation: a third of the time
+            return args[0].fake_device
         if func is aten._local_scalar_dense.default:
             return True
         if func is aten.nonzero.default:
