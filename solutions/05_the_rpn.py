@@ -374,11 +374,11 @@ for name, row in zip("ABC", box_iou(chain, chain).tolist()):
 
 # %% [markdown]
 # It depends on who is surest. If A is, then A drops B; and B, **which is gone, drops nobody**: A and C stay. If B is surest, it
-# drops both, and stays alone. A shortcut that compares all pairs at once gets the first of these wrong.
+# drops both, and stays alone. A shortcut that lets every surer box drop others, gone or not, gets the first of these wrong.
 #
 # ### Exercise 5.3 · `nms` · ●●○ · 20 min
 #
-# Write it. Use your `box_iou` of lesson 00 on the best box and the rest; don't reach for torchvision's function yet.
+# Write it, with your `box_iou` of lesson 00; don't reach for torchvision's function yet.
 
 # %%
 # %%exercise nms
@@ -405,12 +405,14 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     """
     ### BEGIN SOLUTION
     order = scores.argsort(descending=True, stable=True)
+    too_much = box_iou(boxes[order], boxes[order]) > threshold  # (N, N), all pairs at once
+    dropped = torch.zeros(len(order), dtype=torch.bool)
     kept = []
-    while len(order):
-        best, rest = order[:1], order[1:]
-        kept.append(best)
-        order = rest[box_iou(boxes[best], boxes[rest])[0] <= threshold]
-    return torch.cat(kept) if kept else order
+    for i in range(len(order)):
+        if not dropped[i]:
+            kept.append(i)
+            dropped |= too_much[i]
+    return order[kept]
     ### END SOLUTION
 
 

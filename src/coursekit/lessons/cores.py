@@ -7,7 +7,8 @@ from typing import TypeVar
 import torch
 from tqdm.auto import tqdm
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], title: str = "runs") -> list[Result]:
