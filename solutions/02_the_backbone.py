@@ -377,7 +377,7 @@ curves = {}
 for name, pretrained in (("pre-trained", True), ("random", False)):
     start = time.perf_counter()
     body, head = new_body(pretrained), new_head()
-    curves[name] = learn(body, head, steps, look_every=max(1, steps // 4))
+    curves[name] = learn(body, head, steps, look_every=max(1, steps // 3))
     seconds = time.perf_counter() - start
     print(f"{name:12} all of it trained: {curves[name][-1][1]:.0%} right after {seconds:.0f} s")
 

@@ -26,8 +26,8 @@ LENGTHS = {  # name: (in full, short)
     "04 images to test on": (48, 8),
     "04 epochs": (6, 1),
     "05 boxes to suppress, most": (4000, 500),
-    "05 images to train on": (240, 16),
-    "05 images to test on": (120, 16),
+    "05 images to train on": (200, 16),
+    "05 images to test on": (100, 16),
     "05 epochs": (5, 1),
     "07 scenes to propose in": (40, 8),
     "07 scenes for the oracle": (120, 24),
@@ -36,7 +36,7 @@ LENGTHS = {  # name: (in full, short)
     "07 images to train on": (240, 8),
     "07 epochs": (3, 1),
     "07 images to test on": (120, 8),
-    "08 steps at each rate": (15, 3),
+    "08 steps at each rate": (12, 3),
     "08 steps to time": (2, 1),
     "08 plans": (2, 1),
     "09 images to test on": (120, 12),
@@ -47,7 +47,7 @@ LENGTHS = {  # name: (in full, short)
     "10 plans": (1, 0),
     "10 epochs": (3, 1),
     "10 draws": (200, 40),
-    "10 images to train on further": (80, 8),
+    "10 images to train on further": (64, 8),
     "10 seeds": (3, 2),
 }
 
