@@ -848,4 +848,4 @@ for words, scale in (("scale 1/8", 1 / 8), ("scale forgotten", 1.0)):
 # suppression over all classes, the weights (10, 10, 5, 5) forgotten, which costs AP and hardly AP50.
 #
 # **Questions to ask.** Which planted fault would you notice in the loss, which only in the score, which in neither? Why must it overfit 16 images before
-# it sees 240? What would you show someone who does not believe that your detector equals torchvision's?
+# it sees more? What would you show someone who does not believe that your detector equals torchvision's?
