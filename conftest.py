@@ -1,4 +1,4 @@
-"""Notebooks under pytest: each stops at its first failure, has a time budget, and leaves nothing behind."""
+"""Notebooks under pytest: each stops at its first failure, has a time budget, and keeps its workbook elsewhere."""
 
 import os
 import shutil
