@@ -271,7 +271,7 @@ def is_half_way():
 if (run_folder / "config.json").exists():
     print(f"{run_folder} has been begun already; another `my_run` begins another")
 else:
-    log = Path(f"{my_run}.log")
+    log = run_folder.parent / f"{my_run}.log"
     with log.open("w") as file, tqdm(total=steps // 2, desc="elsewhere", unit="step") as bar:
         process = subprocess.Popen(
             [sys.executable, "-m", "coursekit", *command], stdout=file, stderr=subprocess.STDOUT

@@ -30,11 +30,10 @@ def test_it_stops_at_the_first_failure(tmp_path):
     assert "failed before" in out
 
 
-@pytest.mark.parametrize(("budget", "outcome"), [(60, "3 passed"), (1, "1 error")])
+@pytest.mark.parametrize(("budget", "outcome"), [(60, "3 passed"), (8, "2 passed, 1 error")])
 def test_a_notebook_has_a_time_budget(tmp_path, budget, outcome):
-    out = _run(
-        tmp_path, "import time", "time.sleep(2)", "pass", budget=budget
-    )  # on a busy machine an earlier cell may be late
+    # On a busy machine the kernel alone takes seconds to start: the budget leaves it some.
+    out = _run(tmp_path, "import time", "time.sleep(9)", "pass", budget=budget)
     assert outcome in out, out
 
 

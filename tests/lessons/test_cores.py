@@ -6,6 +6,15 @@ import torch
 from coursekit.lessons.cores import side_by_side
 
 
+@pytest.fixture(autouse=True)
+def two_threads():
+    """Also where the suite itself runs with one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 def test_results_come_in_the_order_of_the_items():
     later = threading.Event()
 
@@ -16,16 +25,14 @@ def test_results_come_in_the_order_of_the_items():
             later.set()
         return item * 10
 
-    if torch.get_num_threads() > 1:
-        assert side_by_side(work, [0, 1, 2]) == [0, 10, 20]
+    assert side_by_side(work, [0, 1, 2]) == [0, 10, 20]
     assert side_by_side(abs, [-1]) == [1]
     assert side_by_side(abs, []) == []
 
 
 def test_each_call_has_one_thread_and_afterwards_all_is_as_before():
-    before = torch.get_num_threads()
     assert side_by_side(lambda _: torch.get_num_threads(), range(4)) == [1] * 4
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == 2
 
 
 def test_the_same_numbers_each_time():
@@ -47,11 +54,9 @@ def test_the_same_numbers_each_time():
 
 
 def test_an_error_comes_out_and_the_threads_come_back():
-    before = torch.get_num_threads()
-
     def work(item):
         raise ValueError(f"run {item}")
 
     with pytest.raises(ValueError, match="run 0"):
         side_by_side(work, range(3))
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == 2
