@@ -86,8 +86,8 @@ def download(coco: Path, url: str, folder: Path) -> None:
 
 def build(coco: Path, url: str, folder: Path, long_side: int) -> None:
     """Our way."""
-    from coursekit.data.recipe import Recipe
-    from coursekit.data.subset import build_subset
+    from coursekit.data.subsets.build import build_subset
+    from coursekit.data.subsets.recipe import Recipe
 
     os.environ["COURSEKIT_CACHE"] = str(folder)
     recipe = Recipe("bench", "coco", seed=0, images={"val": 0}, long_side=long_side)

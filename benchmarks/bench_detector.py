@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from coursekit.data import load
 from coursekit.detector import build_detector
 from coursekit.detector.model import ANCHOR_SCALES
-from coursekit.training import Settings
+from coursekit.training import TrainConfig
 from coursekit.training.state import begin
 from coursekit.training.step import optimizer_step
 
@@ -131,14 +131,17 @@ def our_model(rois: int) -> nn.Module:
     model = build_detector(num_classes=16, channels=CHANNELS, hidden=HIDDEN, frozen_stages=FROZEN)
     before, after, _ = NUMBERS[rois]
     model.options = replace(
-        model.options, proposals_before=(before, before), proposals_after=(after, after), rois_sampled=rois
+        model.options,
+        rpn_pre_nms_top_n=(before, before),
+        rpn_post_nms_top_n=(after, after),
+        box_batch_size_per_image=rois,
     )
     return model
 
 
 def our_step(model: nn.Module, way: str) -> Callable[..., Any]:
     """The trainer's step; in fp32 without its autocast."""
-    settings = Settings(batch_size=BATCH, precision="fp32" if way == "ours" else "bf16")
+    settings = TrainConfig(batch_size=BATCH, precision="fp32" if way == "ours" else "bf16")
     run = begin(model, load("mini", "train"), settings, torch.device("cpu"), str)
     return lambda images, targets: optimizer_step(run, images, targets)
 
@@ -151,7 +154,7 @@ class TheirBackbone(nn.Module):
         from torchvision.ops import FeaturePyramidNetwork
 
         from coursekit.detector import freeze_stages
-        from coursekit.pretrained import timm_features
+        from coursekit.detector.pretrained import timm_features
 
         body: Any = timm_features("tf_efficientnet_lite0", pretrained=True)
         self.body = body

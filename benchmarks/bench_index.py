@@ -83,8 +83,8 @@ def in_a_process(path: Path, side: str) -> dict[str, Any]:
 def run_coursekit(path: Path) -> dict[str, Any]:
     """Our side."""
     from coursekit.data.index import CocoIndex
-    from coursekit.data.recipe import find_recipe
-    from coursekit.data.select import select
+    from coursekit.data.subsets.recipe import find_recipe
+    from coursekit.data.subsets.select import select
 
     before, start = memory("VmRSS"), time.perf_counter()
     index = CocoIndex.load(path)
@@ -122,8 +122,8 @@ def generate(path: Path) -> None:
     """Write the stand-in; it appears whole or not at all."""
     import numpy as np
 
+    from coursekit.core.files import new_file
     from coursekit.data.categories import BY_SUPERCATEGORY
-    from coursekit.files import new_file
 
     rng = np.random.default_rng(0)
     ids = rng.permutation(LARGEST_ID)[:IMAGES].tolist()

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from coursekit.precision import helps_bf16
+from coursekit.core.device import helps_bf16
 
 RUNGS = ("resized", "channels_last", "bf16", "frozen", "compile")
 WARM_UP = 3
@@ -74,10 +74,10 @@ def apart(coco: Path, rungs: list[str], steps: int) -> dict[str, Any]:
 def measure(coco: Path, rungs: list[str], steps: int) -> dict[str, float]:
     """Images a second and peak memory of a training with these rungs."""
     from coursekit.data import load
-    from coursekit.data.recipe import Recipe
-    from coursekit.data.subset import build_subset
+    from coursekit.data.subsets.build import build_subset
+    from coursekit.data.subsets.recipe import Recipe
     from coursekit.detector import build_detector
-    from coursekit.training import Settings, train
+    from coursekit.training import TrainConfig, train
 
     folder = coco
     if "resized" in rungs:
@@ -90,7 +90,7 @@ def measure(coco: Path, rungs: list[str], steps: int) -> dict[str, float]:
     model = build_detector(num_classes=80, size=size, frozen_stages=3 if "frozen" in rungs else 0)
     if "channels_last" not in rungs:
         model.to(memory_format=torch.contiguous_format)
-    settings = Settings(
+    settings = TrainConfig(
         epochs=-(-(steps + WARM_UP) * 8 // len(dataset)),
         precision="bf16" if "bf16" in rungs else "fp32",
         compile="compile" in rungs,
@@ -111,7 +111,7 @@ def waiting() -> dict[str, float]:
     """The share of the time that training on mini waits for two workers."""
     from coursekit.data import load
     from coursekit.detector import build_detector
-    from coursekit.training import Hook, Settings, train
+    from coursekit.training import Hook, TrainConfig, train
 
     class Shares(Hook):
         """Keeps the shares of the end."""
@@ -122,7 +122,7 @@ def waiting() -> dict[str, float]:
 
     hook = Shares()
     dataset = load("mini", "train")
-    train(build_detector(num_classes=len(dataset.classes)), dataset, Settings(epochs=3, workers=2), hooks=[hook])
+    train(build_detector(num_classes=len(dataset.classes)), dataset, TrainConfig(epochs=3, workers=2), hooks=[hook])
     return {"waiting": hook.shares["data"]}
 
 

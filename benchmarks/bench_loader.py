@@ -99,8 +99,8 @@ def as_lists(samples: list[Any]) -> tuple[list[Any], list[Any]]:
 
 def subset(coco: Path) -> Path:
     """The photographs at 320 pixels, built the first time."""
-    from coursekit.data.recipe import Recipe
-    from coursekit.data.subset import build_subset
+    from coursekit.data.subsets.build import build_subset
+    from coursekit.data.subsets.recipe import Recipe
 
     recipe = Recipe("bench", "coco", seed=0, images={"val": 0}, long_side=LONG_SIDE)
     return build_subset(recipe, annotations=str(coco / "annotations"), images=str(coco))[0]
@@ -110,9 +110,8 @@ def ours(coco: Path, augment: Any, epochs: int, decoded: bool = False) -> tuple[
     """Our loader over a folder, or over its images decoded in a memory-mapped file."""
     from coursekit.data import load
     from coursekit.data.loader import make_loader
-    from coursekit.data.pixels import with_pixels
 
-    dataset = with_pixels(load(coco, "val")) if decoded else load(coco, "val")
+    dataset = load(coco, "val").with_pixels() if decoded else load(coco, "val")
     return make_loader(dataset, BATCH, augment=augment, workers=1).epoch, epochs
 
 

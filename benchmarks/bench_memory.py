@@ -26,14 +26,14 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torchvision.models.detection import fasterrcnn_resnet50_fpn
 
+from coursekit.core.config import TrainConfig
 from coursekit.data import load
-from coursekit.data.dataset import Target
+from coursekit.data.boxes import Target
 from coursekit.detector import FasterRCNN
-from coursekit.interop.from_torchvision import from_torchvision
+from coursekit.detector.from_torchvision import from_torchvision
 from coursekit.memory.predict import peak_of, predict
-from coursekit.memory.setting import MIB, Setting
 from coursekit.memory.step import build
-from coursekit.training.settings import Settings
+from coursekit.memory.step_config import MIB, StepConfig
 from coursekit.training.state import begin
 from coursekit.training.step import optimizer_step
 
@@ -108,11 +108,11 @@ def compare(lines: list[str]) -> None:
     print(f"within {AIM:.0%}: {near} of {len(lines)} (aim: at least {WANTED})")
 
 
-def parse(line: str) -> Setting:
+def parse(line: str) -> StepConfig:
     """A line of SETTINGS. Plain: batch norm not folded, and as wide as torchvision's detectors are."""
     backbone, size, batch, precision, frozen, optimizer, *rest = line.split()
     height, width = map(int, size.split("x"))
-    setting = Setting(
+    setting = StepConfig(
         backbone, (height, width), int(batch), precision, int(frozen), optimizer, "accumulates" in rest,
         num_classes=16, boxes=5, device="cpu",
     )  # fmt: skip
@@ -120,13 +120,13 @@ def parse(line: str) -> Setting:
     return msgspec.structs.replace(setting, **(wide if "plain" in rest else {}))
 
 
-def measure(setting: Setting) -> dict[str, int]:
+def measure(setting: StepConfig) -> dict[str, int]:
     """Highest bytes allocated and growth of the resident set, over two steps of the trainer."""
     count = setting.batch * (2 if setting.accumulates else 1)
     images, targets = samples(count, setting.size)
     held = resident("VmRSS")
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        settings = Settings(
+        settings = TrainConfig(
             batch_size=count, micro_batch=setting.batch, precision=setting.precision, optimizer=setting.optimizer
         )
         run = begin(build(setting), load("mini", "train"), settings, torch.device("cpu"), lambda: "")
@@ -168,7 +168,7 @@ def resident(what: str) -> int:
 
 def published() -> None:
     """detectron2's figure for R50-FPN with 2 images a GPU (MODEL_ZOO.md, R50-FPN 1x and 3x) beside ours."""
-    gpu = Setting("resnet50", (800, 1333), 2, "fp32", 2, "sgd", channels=256, hidden=1024)
+    gpu = StepConfig("resnet50", (800, 1333), 2, "fp32", 2, "sgd", channels=256, hidden=1024)
     print("\nR50-FPN, 2 images of 800 × 1333, fp32, SGD, GB of 10⁹ bytes")
     print(f"{DETECTRON2:5.1f}  detectron2, published")
     print(f"{peak_of(their_network(), gpu).total / 1e9:5.1f}  predicted for the same network, made of our parts")

@@ -26,8 +26,8 @@ from coursekit.data import load
 from coursekit.data.augment import mirror
 from coursekit.data.loader import make_loader
 from coursekit.detector import build_detector
-from coursekit.evaluation import detect, score
-from coursekit.training import Evaluate, Settings, train
+from coursekit.evaluation import predict_dataset, score
+from coursekit.training import Evaluate, TrainConfig, train
 
 GOAL, OUR_EPOCHS, THEIR_EPOCHS = 0.5, 6, 26
 
@@ -78,13 +78,13 @@ def ours(seed: int) -> dict[str, Any]:
         def after_step(self, run: Any) -> None:
             """Score at the end of an epoch."""
             if run.ends_epoch:
-                scores.append(round(score(detect(model, val_set), val_set)["AP50"], 3))
+                scores.append(round(score(predict_dataset(model, val_set), val_set)["AP50"], 3))
                 seconds.append(run.seconds)
                 if scores[-1] >= GOAL:
                     raise GoalReachedError
 
     try:
-        train(model, train_set, Settings(epochs=OUR_EPOCHS, seed=seed), hooks=[Goal(lambda _: {})])
+        train(model, train_set, TrainConfig(epochs=OUR_EPOCHS, seed=seed), hooks=[Goal(lambda _: {})])
     except GoalReachedError:
         return {"seconds": seconds[-1], "scores": scores}
     return {"seconds": float("inf"), "scores": scores}
@@ -116,7 +116,7 @@ def theirs(seed: int, rois: int) -> dict[str, Any]:
                 warm_up.step()
         schedule.step()
         passed += time.perf_counter() - start
-        scores.append(round(score(detect(model, val_set), val_set)["AP50"], 3))
+        scores.append(round(score(predict_dataset(model, val_set), val_set)["AP50"], 3))
         if scores[-1] >= GOAL:
             return {"seconds": passed, "scores": scores}
     return {"seconds": float("inf"), "scores": scores}

@@ -21,7 +21,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, examine, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, examine, journal, length, lesson_map
 
 lesson_map(0)
 
@@ -32,7 +32,7 @@ lesson_map(0)
 # What do you have? (The same in a terminal: `coursekit doctor`.)
 
 # %%
-from coursekit.doctor import examine as doctor
+from coursekit.runs.doctor import examine as doctor
 
 for finding in doctor():
     print(
@@ -47,7 +47,7 @@ import time
 
 import torch
 
-from coursekit.precision import best_device
+from coursekit.core.device import best_device
 
 device = best_device()
 a = torch.randn(1024, 1024, device=device)
@@ -345,14 +345,14 @@ catch("box_iou", half)
 from torch.utils.flop_counter import FlopCounterMode
 
 from coursekit.detector import build_detector
-from coursekit.evaluation import run as ask
+from coursekit.evaluation import predict
 
 torch.manual_seed(0)
 # Scenes at 256 pixels, and a backbone that stays as it is: so a step is sooner done.
 detector = build_detector(num_classes=len(val_set.classes), size=256, frozen_stages=8)
 scene, truth = val_set[6]
 with FlopCounterMode(display=False) as operations:
-    before = ask(detector, [scene])[0]
+    before = predict(detector, [scene])[0]
 print(f"one look at one scene: {operations.get_total_flops() / 1e9:.1f} billion operations")
 best = max(before["scores"].tolist(), default=0)
 print(f"{len(before['boxes'])} boxes that it would say aloud, the best with a score of {best:.2f}")
@@ -365,7 +365,7 @@ print(f"{len(before['boxes'])} boxes that it would say aloud, the best with a sc
 # find the first object? Write your guess down.
 
 # %%
-from coursekit.training import Hook, Settings, train
+from coursekit.training import Hook, TrainConfig, train
 
 frames = {0: before}
 
@@ -375,15 +375,15 @@ class AskOnTheWay(Hook):
 
     def after_step(self, run):
         if run.steps in (10, 30, 100, 300):
-            frames[run.steps] = ask(run.model, [scene])[0]
+            frames[run.steps] = predict(run.model, [scene])[0]
 
 
 shown = train_set.head(length("first detector, images"))
-settings = Settings(epochs=length("first detector, epochs"), batch_size=3, warmup_steps=20)
+settings = TrainConfig(epochs=length("first detector, epochs"), batch_size=3, warmup_steps=20)
 history = train(detector, shown, settings, hooks=[AskOnTheWay()])
 
 end = history[-1]
-frames.setdefault(len(history), ask(detector, [scene])[0])
+frames.setdefault(len(history), predict(detector, [scene])[0])
 last = [step.loss for step in history[-10:]]
 print(f"{len(history)} steps, {end.images / end.seconds:.1f} images a second")
 print(f"loss of the first step {history[0].loss:.2f}, of the last ones {sum(last) / len(last):.2f}")
@@ -427,11 +427,11 @@ for label, value in zip(truth["labels"], best):
 # Now draw a scene of your own: any emoji, in any order. What is none of its classes it should leave alone.
 
 # %%
-from coursekit.data.drawing import scene as draw
 from coursekit.data.images import to_tensor
+from coursekit.data.synthetic.drawing import scene as draw
 
 mine = to_tensor(draw("🐕🚗🍎🛑", seed=1).picture)
-found = ask(detector, [mine])[0]
+found = predict(detector, [mine])[0]
 fig = Figure(figsize=(5, 3.8), layout="constrained")
 sure = found["scores"] >= 0.3
 labels = zip(found["labels"][sure].tolist(), found["scores"][sure].tolist())
@@ -463,10 +463,10 @@ for box, label, score in zip(last_one["boxes"][:5], last_one["labels"], last_one
 # - **recall**: how many of the objects have I found so far?
 
 # %%
-from coursekit.evaluation import detect, precision_curve
+from coursekit.evaluation import precision_curve, predict_dataset
 
 few = val_set.head(length("first score, images"))
-results = detect(detector, few)
+results = predict_dataset(detector, few)
 often = "stop sign" if "stop sign" in val_set.classes else "person"
 label = val_set.classes.index(often) + 1
 precision = torch.tensor(precision_curve(results, few, label))

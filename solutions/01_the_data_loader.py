@@ -9,7 +9,7 @@
 # Words that are new to you stand in [the glossary](GLOSSARY.md).
 
 # %%
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, journal, length, lesson_map
 
 lesson_map(1)
 
@@ -32,8 +32,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import coursekit.show as show
-from coursekit.data.damaged import DAMAGED_FILES
-from coursekit.data.dataset import find_folder
+from coursekit.data.folders import find_folder
+from coursekit.data.synthetic.damaged import DAMAGED_FILES
 
 DATA = os.environ.get("COURSEKIT_DATA", "mini")  # another data set: put its name or folder here
 damaged = find_folder("damaged")
@@ -256,7 +256,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from coursekit.errors import DataError
+from coursekit.core.errors import DataError
 
 
 def read_image(path: Path) -> Tensor:
@@ -291,7 +291,7 @@ check("read_image")
 # down, then run the cell.
 
 # %%
-from coursekit.errors import DataError
+from coursekit.core.errors import DataError
 
 fig = Figure(figsize=(11, 4.4), layout="constrained")
 said = []
@@ -850,7 +850,7 @@ for name in ("original", "small"):
 # %%
 from coursekit.data import load
 from coursekit.data.loader import make_loader
-from coursekit.lessons.child import can_fork
+from coursekit.lessons.checking.runner import can_fork
 
 
 class Resized(Dataset):
@@ -906,12 +906,12 @@ for name, rate in ways.items():
 
 # %%
 from coursekit.detector import build_detector
-from coursekit.training import Settings, train
+from coursekit.training import TrainConfig, train
 
 torch.manual_seed(0)
 shown = load(work / "small", "train").first(length("01 images to train on"))
 detector = build_detector(num_classes=len(train_set.classes))
-history = train(detector, shown, Settings(epochs=1, batch_size=8, warmup_steps=2))
+history = train(detector, shown, TrainConfig(epochs=1, batch_size=8, warmup_steps=2))
 eats = history[-1].images / history[-1].seconds
 print(f"training eats {eats:.1f} samples a second")
 

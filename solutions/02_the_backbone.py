@@ -17,7 +17,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, journal, length, lesson_map
 
 lesson_map(2)
 
@@ -32,7 +32,7 @@ import torch
 
 from coursekit.data import load
 from coursekit.detector.backbone import IMAGENET_MEAN, IMAGENET_STD
-from coursekit.pretrained import timm_features
+from coursekit.detector.pretrained import timm_features
 
 train_set, val_set = load("mini", "train"), load("mini", "val")
 mean, std = (torch.tensor(three)[:, None, None] for three in (IMAGENET_MEAN, IMAGENET_STD))
@@ -581,7 +581,7 @@ print(f"the stem's running means have moved by {moved:.0%} on average")
 # %%
 from itertools import product
 
-from coursekit.lessons.cores import side_by_side
+from coursekit.lessons.experiments.side_by_side import side_by_side
 
 
 def with_two_crops(job):
@@ -740,7 +740,7 @@ show.figure(
 # %%
 from torch.utils.flop_counter import FlopCounterMode
 
-from coursekit.memory import Constants, Setting, predict, usable
+from coursekit.memory import Constants, StepConfig, predict, usable
 
 SIZES = [(800, 1333), (320, 320)][: length("02 backbones and sizes")]
 NAMES = {
@@ -757,7 +757,7 @@ for backbone in tqdm(list(NAMES)[-length("02 backbones and sizes") :], leave=Fal
     for size in SIZES:
         with FlopCounterMode(display=False) as operations, torch.no_grad():
             empty(torch.empty(1, 3, *size, device="meta"))
-        setting = Setting(backbone, size, batch=1, precision="fp32", **as_built)
+        setting = StepConfig(backbone, size, batch=1, precision="fp32", **as_built)
         gib = predict(setting).total / 2**30
         rows.append((NAMES[backbone], weights, size, operations.get_total_flops() / 1e9, gib))
 
@@ -778,16 +778,16 @@ print(f"of a card of 4 GiB some {budget:.2f} GiB are left for tensors")
 # the code. What could have been changed? One thing after the other:
 
 # %%
-from coursekit.memory.setting import KINDS
+from coursekit.memory.step_config import KINDS
 
 full = (800, 1333)
 ladder = {
-    "as built, 1 image": Setting("efficientnet_b3", full, 1, "fp32", **as_built),
-    "norm folded, smaller pyramid": Setting("efficientnet_b3", full, 1, "fp32", 0),
-    "and 3 stages frozen": Setting("efficientnet_b3", full, 1, "fp32", 3),
-    "and half precision": Setting("efficientnet_b3", full, 1, "bf16", 3),
-    "and 640 pixels, 4 images": Setting("efficientnet_b3", (640, 640), 4, "bf16", 3),
-    "Lite0 for B3, 8 images": Setting("tf_efficientnet_lite0", (640, 640), 8, "bf16", 3),
+    "as built, 1 image": StepConfig("efficientnet_b3", full, 1, "fp32", **as_built),
+    "norm folded, smaller pyramid": StepConfig("efficientnet_b3", full, 1, "fp32", 0),
+    "and 3 stages frozen": StepConfig("efficientnet_b3", full, 1, "fp32", 3),
+    "and half precision": StepConfig("efficientnet_b3", full, 1, "bf16", 3),
+    "and 640 pixels, 4 images": StepConfig("efficientnet_b3", (640, 640), 4, "bf16", 3),
+    "Lite0 for B3, 8 images": StepConfig("tf_efficientnet_lite0", (640, 640), 8, "bf16", 3),
 }
 chosen = list(ladder) if length("02 backbones and sizes") == 3 else list(ladder)[:2]
 peaks = {words: predict(ladder[words]) for words in tqdm(chosen, leave=False)}

@@ -19,7 +19,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, journal, length, lesson_map
 
 lesson_map(3)
 
@@ -316,14 +316,14 @@ from torch import Tensor
 
 
 def level_for_box(
-    boxes: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4
+    boxes: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, canonical_level: int = 4
 ) -> Tensor:
     """Which level of the pyramid each box reads.
 
     Args:
         boxes: (R, 4) xyxy in pixels, float.
         finest, coarsest: levels at hand; level k has a stride of 2^k.
-        canonical_size: the smallest √area in pixels of a box that reads `at_level`.
+        canonical_scale: the smallest √area in pixels of a box that reads `canonical_level`.
 
     Returns:
         (R,) int64 in finest … coarsest, both included. A box of just a limit's size reads the
@@ -334,7 +334,7 @@ def level_for_box(
     """
     ### BEGIN SOLUTION
     size = (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()
-    level = torch.floor(at_level + torch.log2(size / canonical_size) + 1e-6)
+    level = torch.floor(canonical_level + torch.log2(size / canonical_scale) + 1e-6)
     return level.clamp(finest, coarsest).to(torch.int64)
     ### END SOLUTION
 
@@ -380,10 +380,10 @@ show.figure(fig, alt="Shares of objects on levels 3, 4, 5: spread with 64, crowd
 # random starts (**seeds**). One run proves nothing: two seeds of one design may differ more than two designs.
 
 # %%
-from coursekit.lessons.kept import keep_features
+from coursekit.lessons.experiments.cached import cache_features
 
-train_kept = keep_features(train_set.head(length("03 images to train on")), backbone)
-val_kept = keep_features(val_set.head(length("03 images to test on")), backbone)
+train_kept = cache_features(train_set.head(length("03 images to train on")), backbone)
+val_kept = cache_features(val_set.head(length("03 images to test on")), backbone)
 for level, features in zip((3, 4, 5), train_kept.maps):
     print(f"C{level}: {tuple(features.shape)}")
 
@@ -400,8 +400,8 @@ for level, features in zip((3, 4, 5), train_kept.maps):
 
 # %%
 from coursekit.evaluation.coco import run_engine
-from coursekit.lessons.cores import side_by_side
-from coursekit.lessons.kept import detector_on, look, recall_by_size, train_on
+from coursekit.lessons.experiments.cached import detector_on, look, recall_by_size, train_on
+from coursekit.lessons.experiments.side_by_side import side_by_side
 
 SIZES = ("small", "medium", "large")
 

@@ -19,7 +19,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, examine, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, examine, journal, length, lesson_map
 
 lesson_map(4)
 
@@ -291,12 +291,18 @@ for order in orders:
 
 # %%
 from coursekit.evaluation.coco import run_engine
-from coursekit.lessons.cores import side_by_side
-from coursekit.lessons.kept import detector_on, keep_features, look, recall_by_size, train_on
+from coursekit.lessons.experiments.cached import (
+    cache_features,
+    detector_on,
+    look,
+    recall_by_size,
+    train_on,
+)
+from coursekit.lessons.experiments.side_by_side import side_by_side
 
 my_guess = 0.1  # yours
-seen = keep_features(train_set.head(length("04 images to train on")))
-unseen = keep_features(val_set.head(length("04 images to test on")))
+seen = cache_features(train_set.head(length("04 images to train on")))
+unseen = cache_features(val_set.head(length("04 images to test on")))
 
 
 def by_columns(grid, stride, sizes, ratios):
@@ -424,17 +430,21 @@ from my_detector import box_iou
 
 
 def match_anchors(
-    anchors: Tensor, boxes: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True
+    anchors: Tensor,
+    boxes: Tensor,
+    fg_iou_thresh: float = 0.7,
+    bg_iou_thresh: float = 0.3,
+    allow_low_quality_matches: bool = True,
 ) -> Tensor:
     """Which box each anchor is responsible for.
 
     Args:
         anchors: (A, 4) xyxy in pixels, float, on any device.
         boxes: (G, 4) xyxy likewise; there may be none.
-        high: from this IoU on (>=) an anchor takes the box that it overlaps most; of equals, the first.
-        low: below it (<) an anchor is background. Between the two it is ignored.
-        keep_best: the anchors that overlap a box most of all (all of them, on a tie) are kept even below
-            `high`, each for the box that it overlaps most itself. A box that no anchor overlaps gets none.
+        fg_iou_thresh: from this IoU on (>=) an anchor takes the box that it overlaps most; of equals, the first.
+        bg_iou_thresh: below it (<) an anchor is background. Between the two it is ignored.
+        allow_low_quality_matches: the anchors that overlap a box most of all (all of them, on a tie) are kept even below
+            `fg_iou_thresh`, each for the box that it overlaps most itself. A box that no anchor overlaps gets none.
 
     Returns:
         (A,) int64 on the same device: a position in `boxes`, or -1, background, or -2, ignored.
@@ -449,10 +459,10 @@ def match_anchors(
     overlap = box_iou(boxes, anchors)  # (G, A)
     best, match = overlap.max(dim=0)  # for each anchor
     most = overlap.amax(dim=1, keepdim=True)  # for each box
-    wanted = best >= high
-    if keep_best:
+    wanted = best >= fg_iou_thresh
+    if allow_low_quality_matches:
         wanted |= ((overlap == most) & (most > 0)).any(dim=0)
-    return torch.where(wanted, match, torch.where(best < low, -1, -2))
+    return torch.where(wanted, match, torch.where(best < bg_iou_thresh, -1, -2))
     ### END SOLUTION
 
 
@@ -516,7 +526,7 @@ found, pairs = {True: [], False: []}, []
 for picture, truth in truths:
     around = anchors_for(picture)
     for keep in (True, False):
-        matches = match_anchors(around, truth, keep_best=keep)
+        matches = match_anchors(around, truth, allow_low_quality_matches=keep)
         found[keep].append(torch.isin(torch.arange(len(truth)), matches))
         if keep:
             pairs.append((around, truth, matches))
@@ -779,14 +789,17 @@ from torch import Tensor
 
 
 def sample_balanced(
-    matches: Tensor, count: int, positive_share: float, generator: torch.Generator | None = None
+    matches: Tensor,
+    batch_size_per_image: int,
+    positive_fraction: float,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """A random few of the anchors, because nearly all are background.
 
     Args:
         matches: (A,) int64 from `match_anchors`: from 0 on positive, -1 background, -2 ignored.
-        count: how many in all, at most.
-        positive_share: at most this share of `count` is positive (rounded down); background fills up
+        batch_size_per_image: how many in all, at most.
+        positive_fraction: at most this share of `batch_size_per_image` is positive (rounded down); background fills up
             what positives leave free.
         generator: what to draw from; torch's own where none is given.
 
@@ -795,9 +808,9 @@ def sample_balanced(
     """
     ### BEGIN SOLUTION
     positives, negatives = torch.where(matches >= 0)[0], torch.where(matches == -1)[0]
-    most = min(len(positives), int(count * positive_share))
+    most = min(len(positives), int(batch_size_per_image * positive_fraction))
     some = torch.randperm(len(positives), generator=generator)[:most]
-    others = torch.randperm(len(negatives), generator=generator)[: count - most]
+    others = torch.randperm(len(negatives), generator=generator)[: batch_size_per_image - most]
     return positives[some], negatives[others]
     ### END SOLUTION
 

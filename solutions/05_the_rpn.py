@@ -19,7 +19,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, journal, length, lesson_map
 
 lesson_map(5)
 
@@ -271,8 +271,8 @@ def rpn_losses(
     deltas: Tensor,
     anchors: Tensor,
     boxes: list[Tensor],
-    count: int = 256,
-    positive_share: float = 0.5,
+    batch_size_per_image: int = 256,
+    positive_fraction: float = 0.5,
 ) -> dict[str, Tensor]:
     """How wrong the RPN is about a sample of its anchors.
 
@@ -280,7 +280,7 @@ def rpn_losses(
         logits, deltas: (B, N) and (B, N, 4) from `RPNHead`.
         anchors: (N, 4) xyxy, the same for all images.
         boxes: the truth, (G, 4) xyxy for each of the B images; G may be 0.
-        count, positive_share: of the anchors sampled in each image, as in `sample_balanced`.
+        batch_size_per_image, positive_fraction: of the anchors sampled in each image, as in `sample_balanced`.
 
     Returns:
         loss_objectness: cross-entropy, the mean over all anchors sampled in the whole batch;
@@ -291,7 +291,7 @@ def rpn_losses(
     scores, labels, said, meant = [], [], [], []
     for image, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
-        positives, negatives = sample_balanced(matches, count, positive_share)
+        positives, negatives = sample_balanced(matches, batch_size_per_image, positive_fraction)
         scores.append(logits[image, torch.cat([positives, negatives])])
         labels += [torch.ones_like(logits[image, positives])]
         labels += [torch.zeros_like(logits[image, negatives])]
@@ -388,13 +388,13 @@ from torch import Tensor
 from my_detector import box_iou
 
 
-def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Non-maximum suppression: from the best down, a box drops later ones that overlap too much.
 
     Args:
         boxes: (N, 4) xyxy; N may be 0.
         scores: (N,), any numbers. Of equal ones, the first comes first.
-        threshold: an IoU *above* it is too much.
+        iou_threshold: an IoU *above* it is too much.
 
     Returns:
         (K,) int64, positions in `boxes` of those kept, best first. A dropped box drops none.
@@ -405,7 +405,7 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     """
     ### BEGIN SOLUTION
     order = scores.argsort(descending=True, stable=True)
-    too_much = box_iou(boxes[order], boxes[order]) > threshold  # (N, N), all pairs at once
+    too_much = box_iou(boxes[order], boxes[order]) > iou_threshold  # (N, N), all pairs at once
     dropped = torch.zeros(len(order), dtype=torch.bool)
     kept = []
     for i in range(len(order)):
@@ -530,10 +530,10 @@ def propose(
     anchors: Tensor,
     level_sizes: list[int],
     size: tuple[int, int],
-    before: int = 500,
-    after: int = 300,
-    threshold: float = 0.7,
-    least_score: float = 0.0,
+    pre_nms_top_n: int = 500,
+    post_nms_top_n: int = 300,
+    nms_thresh: float = 0.7,
+    score_thresh: float = 0.0,
 ) -> Tensor:
     """The boxes of one image that deserve a second look.
 
@@ -541,10 +541,10 @@ def propose(
         logits, deltas, anchors: (N,), (N, 4) and (N, 4) of all levels, one level after the other.
         level_sizes: how many of the N lie on each level.
         size: height and width of the image; boxes are cut there, to 0 … width and 0 … height.
-        before: of each level, at most so many go into the suppression, the best by logit.
-        after: so many are kept at most, of all levels together.
-        threshold: for `nms`, level by level.
-        least_score: objectness (a probability in 0 to 1) that a proposal needs, at least.
+        pre_nms_top_n: of each level, at most so many go into the suppression, the best by logit.
+        post_nms_top_n: so many are kept at most, of all levels together.
+        nms_thresh: for `nms`, level by level.
+        score_thresh: objectness (a probability in 0 to 1) that a proposal needs, at least.
 
     Returns:
         (P, 4) xyxy, best first. What is narrower or lower than 1e-3 pixels after cutting is
@@ -556,16 +556,16 @@ def propose(
     found, scores = [], []
     levels = (one.detach().split(list(level_sizes)) for one in (logits, deltas, anchors))
     for said, moves, guesses in zip(*levels):
-        best = said.topk(min(before, len(said))).indices
+        best = said.topk(min(pre_nms_top_n, len(said))).indices
         boxes = decode_boxes(moves[best], guesses[best]).clamp(min=0).minimum(corner)
         sure = said[best].sigmoid()
-        sound = (boxes[:, 2:] - boxes[:, :2] >= 1e-3).all(1) & (sure >= least_score)
+        sound = (boxes[:, 2:] - boxes[:, :2] >= 1e-3).all(1) & (sure >= score_thresh)
         boxes, sure = boxes[sound], sure[sound]
-        kept = nms(boxes, sure, threshold)
+        kept = nms(boxes, sure, nms_thresh)
         found.append(boxes[kept])
         scores.append(sure[kept])
     order = torch.cat(scores).argsort(descending=True, stable=True)
-    return torch.cat(found)[order[:after]]
+    return torch.cat(found)[order[:post_nms_top_n]]
     ### END SOLUTION
 
 
@@ -579,10 +579,10 @@ check("propose")
 # computed once, as in lesson 03, and the training takes seconds.
 
 # %%
-from coursekit.lessons.kept import keep_features, recall_by_size
+from coursekit.lessons.experiments.cached import cache_features, recall_by_size
 
-train_kept = keep_features(train_set.head(length("05 images to train on")))
-val_kept = keep_features(val_set.head(length("05 images to test on")))
+train_kept = cache_features(train_set.head(length("05 images to train on")))
+val_kept = cache_features(val_set.head(length("05 images to test on")))
 
 # %% [markdown]
 # Here is the RPN as a whole, and a function that asks it about all images.
@@ -633,7 +633,7 @@ my_guess_before, my_guess_after = 0.1, 0.5  # yours
 
 
 # %%
-def train(rpn, kept, epochs, lr=2e-3, count=256, positive_share=0.5):
+def train(rpn, kept, epochs, lr=2e-3, count=256, positive_fraction=0.5):
     """AdamW, a short warm-up, then down along a cosine. Returns both losses of each step."""
     steps = epochs * math.ceil(len(kept) / 4)
     optimizer = torch.optim.AdamW(rpn.parameters(), lr=lr, weight_decay=1e-4)
@@ -647,7 +647,7 @@ def train(rpn, kept, epochs, lr=2e-3, count=256, positive_share=0.5):
             for rows in torch.randperm(len(kept)).split(4):
                 logits, deltas = rpn([one[rows] for one in kept.maps])
                 truth = [kept.targets[i]["boxes"] for i in rows.tolist()]
-                losses = rpn_losses(logits, deltas, every_anchor, truth, count, positive_share)
+                losses = rpn_losses(logits, deltas, every_anchor, truth, count, positive_fraction)
                 optimizer.zero_grad()
                 sum(losses.values()).backward()
                 nn.utils.clip_grad_norm_(rpn.parameters(), 10.0)
@@ -763,7 +763,7 @@ for k, one, other in zip(KS, before.tolist(), after.tolist()):
 # %%
 torch.manual_seed(0)
 unsampled = RPN(train_kept)
-its_history = train(unsampled, train_kept, length("05 epochs"), count=10**6, positive_share=1.0)
+its_history = train(unsampled, train_kept, length("05 epochs"), count=10**6, positive_fraction=1.0)
 its_recall = recalls(proposals_of(unsampled, val_kept))
 print(f"{'':12} objectness loss   recall of 10 proposals: small, medium, large")
 for name, losses, recall in (("sampled", history, after), ("all anchors", its_history, its_recall)):

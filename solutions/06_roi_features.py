@@ -18,7 +18,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, journal, length, lesson_map
 
 lesson_map(6)
 
@@ -130,18 +130,20 @@ import torch
 from torch import Tensor
 
 
-def axis_weights(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: int = 2) -> Tensor:
+def axis_weights(
+    lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2
+) -> Tensor:
     """Interpolation weights of RoIAlign along one axis.
 
     Args:
-        low, high: (R,) float, edges of R boxes along this axis, in cells of the feature map.
+        lo, hi: (R,) float, edges of R boxes along this axis, in cells of the feature map.
         size: cells of the feature map along this axis. Cell i has its value at position i.
-        bins: cells of the output patch.
-        samples: points per bin, evenly spaced: one in the middle; two at 1/4 and 3/4; and so on.
+        output_size: cells of the output patch.
+        sampling_ratio: points per bin, evenly spaced: one in the middle; two at 1/4 and 3/4; and so on.
 
     Returns:
         (R, bins, size) of the edges' dtype. A bin's row is the mean of its samples' tents.
-        The clamp: a box narrower than one cell counts as one cell wide, from `low` on.
+        The clamp: a box narrower than one cell counts as one cell wide, from `lo` on.
         The border: a sample up to one cell outside the map (-1 … size, both included) reads the
         nearest cell of the border; one further out reads nothing, its weights are 0.
 
@@ -150,14 +152,16 @@ def axis_weights(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: i
              [0.0000, 0.5000, 0.5000, 0.0000]]])
     """
     ### BEGIN SOLUTION
-    bin_size = (high - low).clamp(min=1.0) / bins  # (R,)
-    steps = (torch.arange(bins * samples, device=low.device, dtype=low.dtype) + 0.5) / samples
-    points = low[:, None] + steps * bin_size[:, None]  # (R, bins * samples)
+    bin_size = (hi - lo).clamp(min=1.0) / output_size  # (R,)
+    steps = (
+        torch.arange(output_size * sampling_ratio, device=lo.device, dtype=lo.dtype) + 0.5
+    ) / sampling_ratio
+    points = lo[:, None] + steps * bin_size[:, None]  # (R, bins * samples)
     inside = (points >= -1) & (points <= size)
-    cells = torch.arange(size, device=low.device)
+    cells = torch.arange(size, device=lo.device)
     tents = (1 - (points.clamp(0, size - 1)[..., None] - cells).abs()).clamp(min=0)
     tents = tents * inside[..., None]
-    return tents.view(-1, bins, samples, size).mean(2)
+    return tents.view(-1, output_size, sampling_ratio, size).mean(2)
     ### END SOLUTION
 
 
@@ -235,24 +239,32 @@ from my_detector import axis_weights
 
 
 def roi_align(
-    features: Tensor, boxes: Tensor, scale: float, bins: int = 7, samples: int = 2
+    features: Tensor,
+    boxes: Tensor,
+    spatial_scale: float,
+    output_size: int = 7,
+    sampling_ratio: int = 2,
 ) -> Tensor:
     """A patch of features for each box of one image.
 
     Args:
         features: (C, H, W) float.
         boxes: (R, 4) xyxy in pixels of the image, float. They stay as they are.
-        scale: cells per pixel: 1/8 for a stride of 8.
-        bins, samples: as in `axis_weights`, along both axes.
+        spatial_scale: cells per pixel: 1/8 for a stride of 8.
+        output_size, sampling_ratio: as in `axis_weights`, along both axes.
 
     Returns:
         (R, C, bins, bins), rows of the map before columns, of the features' dtype, also where
         the boxes have another (in mixed precision they have).
     """
     ### BEGIN SOLUTION
-    x1, y1, x2, y2 = (boxes * scale).unbind(-1)
-    a_y = axis_weights(y1, y2, features.shape[1], bins, samples).to(features.dtype)  # (R, bins, H)
-    a_x = axis_weights(x1, x2, features.shape[2], bins, samples).to(features.dtype)  # (R, bins, W)
+    x1, y1, x2, y2 = (boxes * spatial_scale).unbind(-1)
+    a_y = axis_weights(y1, y2, features.shape[1], output_size, sampling_ratio).to(
+        features.dtype
+    )  # (R, bins, H)
+    a_x = axis_weights(x1, x2, features.shape[2], output_size, sampling_ratio).to(
+        features.dtype
+    )  # (R, bins, W)
     rows = torch.einsum("rph,chw->rpcw", a_y, features)
     return torch.einsum("rpcw,rqw->rcpq", rows, a_x)
     ### END SOLUTION
@@ -440,7 +452,7 @@ from my_detector import level_for_box, roi_align
 
 
 def pool_levels(
-    levels: list[Tensor], strides: list[int], boxes: list[Tensor], canonical_size: float = 64
+    levels: list[Tensor], strides: list[int], boxes: list[Tensor], canonical_scale: float = 64
 ) -> Tensor:
     """A patch for each box of a batch, from the level that suits its size.
 
@@ -448,7 +460,7 @@ def pool_levels(
         levels: (B, C, H, W) for each level, finest first, of one dtype.
         strides: of these levels, each twice the one before; level k has a stride of 2^k.
         boxes: (R_i, 4) xyxy in pixels, for each of the B images.
-        canonical_size: for `level_for_box`.
+        canonical_scale: for `level_for_box`.
 
     Returns:
         (sum of R_i, C, 7, 7): the first image's boxes first, each image's in their order.
@@ -459,7 +471,7 @@ def pool_levels(
     patches = levels[0].new_zeros(count, levels[0].shape[1], 7, 7)
     start = 0
     for image, in_image in enumerate(boxes):
-        number = level_for_box(in_image, finest, coarsest, canonical_size)
+        number = level_for_box(in_image, finest, coarsest, canonical_scale)
         for level, (features, stride) in enumerate(zip(levels, strides), finest):
             here = torch.where(number == level)[0]
             patches[start + here] = roi_align(features[image], in_image[here], 1 / stride)
@@ -549,10 +561,12 @@ class BoxHead(nn.Module):
     It has four linear layers with bias; the last two both read the second hidden layer.
     """
 
-    def __init__(self, channels: int, num_classes: int, hidden: int = 256, bins: int = 7) -> None:
+    def __init__(
+        self, channels: int, num_classes: int, hidden: int = 256, output_size: int = 7
+    ) -> None:
         super().__init__()
         ### BEGIN SOLUTION
-        self.first = nn.Linear(channels * bins * bins, hidden)
+        self.first = nn.Linear(channels * output_size * output_size, hidden)
         self.second = nn.Linear(hidden, hidden)
         self.classes = nn.Linear(hidden, num_classes + 1)
         self.deltas = nn.Linear(hidden, 4 * (num_classes + 1))
@@ -602,12 +616,12 @@ print(f"{'all':33} {sum(one.numel() for one in head.parameters()):10,}")
 # classes?
 
 # %%
-from coursekit.lessons.kept import keep_features
+from coursekit.lessons.experiments.cached import cache_features
 from my_detector import FPN
 
 torch.manual_seed(0)
-train_kept = keep_features(train_set.head(length("06 images to train on")))
-val_kept = keep_features(val_set.head(length("06 images to test on")))
+train_kept = cache_features(train_set.head(length("06 images to train on")))
+val_kept = cache_features(val_set.head(length("06 images to test on")))
 pyramid = FPN(train_kept.channels, 64)
 
 

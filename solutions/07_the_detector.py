@@ -18,7 +18,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, journal, length, lesson_map
 
 lesson_map(7)
 
@@ -134,14 +134,18 @@ from my_detector import match_anchors, sample_balanced
 
 
 def sample_rois(
-    proposals: Tensor, boxes: Tensor, labels: Tensor, count: int = 64, positive_share: float = 0.25
+    proposals: Tensor,
+    boxes: Tensor,
+    labels: Tensor,
+    batch_size_per_image: int = 64,
+    positive_fraction: float = 0.25,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What the second stage learns from in one image.
 
     Args:
         proposals: (P, 4) xyxy in pixels. The true boxes are added to them here.
         boxes, labels: the truth, (G, 4) xyxy and (G,) int64 from 1. There may be none.
-        count: at most so many RoIs; at most `positive_share` of `count` with an object
+        batch_size_per_image: at most so many RoIs; at most `positive_fraction` of `batch_size_per_image` with an object
             (IoU of 0.5 or more), the rest background (below).
 
     Returns:
@@ -151,7 +155,7 @@ def sample_rois(
     ### BEGIN SOLUTION
     candidates = torch.cat([proposals, boxes])
     matches = match_anchors(candidates, boxes, 0.5, 0.5, False)
-    positives, negatives = sample_balanced(matches, count, positive_share)
+    positives, negatives = sample_balanced(matches, batch_size_per_image, positive_fraction)
     objects, background = matches[positives], torch.zeros_like(negatives)
     return (
         candidates[torch.cat([positives, negatives])],
@@ -364,9 +368,9 @@ def postprocess(
     deltas: Tensor,
     rois: Tensor,
     size: tuple[int, int],
-    least_score: float = 0.05,
-    threshold: float = 0.5,
-    most: int = 100,
+    score_thresh: float = 0.05,
+    nms_thresh: float = 0.5,
+    detections_per_img: int = 100,
 ) -> dict[str, Tensor]:
     """The detections in one image.
 
@@ -374,9 +378,9 @@ def postprocess(
         logits, deltas, rois: (R, K + 1), (R, K + 1, 4) and (R, 4). R may be 0. Each proposal may
             become a box of every class. The deltas were encoded with weights (10, 10, 5, 5).
         size: height and width of the image in pixels; boxes are cut there.
-        least_score: a detection's softmax score is greater.
-        threshold: IoU above which the less sure of two boxes of one class goes.
-        most: the best so many are kept, of all classes together.
+        score_thresh: a detection's softmax score is greater.
+        nms_thresh: IoU above which the less sure of two boxes of one class goes.
+        detections_per_img: the best so many are kept, of all classes together.
 
     Returns:
         "boxes" (D, 4) xyxy, with sides of at least 0.01, "labels" (D,) int64 from 1,
@@ -390,10 +394,10 @@ def postprocess(
     height, width = size
     x, y = boxes[:, 0::2].clamp(0, width), boxes[:, 1::2].clamp(0, height)
     boxes = torch.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], 1)
-    sound = (scores > least_score) & (boxes[:, 2:] - boxes[:, :2] >= 0.01).all(1)
+    sound = (scores > score_thresh) & (boxes[:, 2:] - boxes[:, :2] >= 0.01).all(1)
     boxes, labels, scores = boxes[sound], labels[sound], scores[sound]
     offset = labels[:, None].to(boxes.dtype) * (max(size) + 1)  # a place for each class
-    kept = nms(boxes + offset, scores, threshold)[:most]
+    kept = nms(boxes + offset, scores, nms_thresh)[:detections_per_img]
     return {"boxes": boxes[kept], "labels": labels[kept], "scores": scores[kept]}
     ### END SOLUTION
 
@@ -412,7 +416,7 @@ opinions = F.one_hot(labels.repeat_interleave(8), classes + 1).float() * 8
 opinions += torch.randn(opinions.shape, generator=generator)  # it knows nearly all
 moves = encode_boxes(meant, proposals, weights)[:, None].repeat(1, classes + 1, 1)
 moves += 0.3 * torch.randn(moves.shape, generator=generator)
-heap = postprocess(opinions, moves, proposals, size, threshold=1.0)
+heap = postprocess(opinions, moves, proposals, size, nms_thresh=1.0)
 clean = postprocess(opinions, moves, proposals, size)
 
 fig = Figure(figsize=(9, 3.5), layout="constrained")
@@ -428,7 +432,7 @@ show.figure(fig, alt=f"A scene twice: {words}.")
 
 # %% [markdown]
 # Is there a box more than there are objects? Look at its class and its score. The head knows only *nearly* all: here and there it gives a second
-# class a little more than `least_score`, and a box of another class drops nobody. AP hardly minds, for such a box stands far down the list.
+# class a little more than `box_score_thresh`, and a box of another class drops nobody. AP hardly minds, for such a box stands far down the list.
 
 # %% [markdown]
 # ## 7.4 · Everything in one place · 34 min
@@ -439,11 +443,11 @@ show.figure(fig, alt=f"A scene twice: {words}.")
 #     batch ─► levels ─► logits, deltas      whole batch
 #                │          └─► propose        image by image
 #                │               └─► sample_rois   (in training only)
-#                └─────► look_at ◄┘            all RoIs in one list
+#                └─────► box_branch ◄┘            all RoIs in one list
 #                          ├─► detection_losses    that list
 #                          └─► postprocess     parted again, image by image
 #
-# **Predict before you write:** two images, 150 proposals for each, 16 classes. What is the shape of the logits that `look_at` gives?
+# **Predict before you write:** two images, 150 proposals for each, 16 classes. What is the shape of the logits that `box_branch` gives?
 #
 # ### Exercise 7.4 · `FasterRCNN` · ●●● · 30 min
 #
@@ -495,16 +499,16 @@ class FasterRCNN(nn.Module):
             made.append(make_anchors(grid, stride, sizes, self.options.ratios).to(batch))
         return made
 
-    def look_at(self, levels, boxes) -> tuple[Tensor, Tensor]:
+    def box_branch(self, levels, boxes) -> tuple[Tensor, Tensor]:
         """The head's opinion of all boxes: (R, K + 1) and (R, K + 1, 4), image after image."""
         strides = self.backbone.strides
         levels = levels[: len(strides)]
-        return self.box_head(pool_levels(levels, strides, boxes, self.options.canonical_size))
+        return self.box_head(pool_levels(levels, strides, boxes, self.options.canonical_scale))
 
     def first_stage(self, batch, sizes):
         """Levels; logits, deltas and anchors of the RPN; and (P, 4) proposals for each image.
 
-        `propose` gets proposals_before, proposals_after, proposal_nms, proposal_score of options.
+        `propose` gets rpn_pre_nms_top_n, rpn_post_nms_top_n, rpn_nms_thresh, rpn_score_thresh of options.
         """
         ### BEGIN SOLUTION
         numbers = self.options
@@ -513,8 +517,8 @@ class FasterRCNN(nn.Module):
         logits, deltas = self.rpn_head(levels)
         anchors = self.anchors(batch, levels)
         counts, every = [len(one) for one in anchors], torch.cat(anchors)
-        limits = numbers.proposals_before[mode], numbers.proposals_after[mode]
-        limits = *limits, numbers.proposal_nms, numbers.proposal_score
+        limits = numbers.rpn_pre_nms_top_n[mode], numbers.rpn_post_nms_top_n[mode]
+        limits = *limits, numbers.rpn_nms_thresh, numbers.rpn_score_thresh
         proposals = [
             propose(logits[i], deltas[i], every, counts, size, *limits)
             for i, size in enumerate(sizes)
@@ -525,7 +529,7 @@ class FasterRCNN(nn.Module):
     def losses(self, batch, sizes, targets) -> dict[str, Tensor]:
         """The four losses, by name: two of `rpn_losses`, two of `detection_losses`.
 
-        `rpn_losses` gets anchors_sampled of options, `sample_rois` rois_sampled.
+        `rpn_losses` gets rpn_batch_size_per_image of options, `sample_rois` box_batch_size_per_image.
 
         Args:
             batch: (B, 3, H, W), normalised, padded to the right and below.
@@ -535,26 +539,28 @@ class FasterRCNN(nn.Module):
         ### BEGIN SOLUTION
         levels, logits, deltas, every, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, every, truth, self.options.anchors_sampled)
+        first = rpn_losses(logits, deltas, every, truth, self.options.rpn_batch_size_per_image)
         samples = [
-            sample_rois(one, target["boxes"], target["labels"], self.options.rois_sampled)
+            sample_rois(
+                one, target["boxes"], target["labels"], self.options.box_batch_size_per_image
+            )
             for one, target in zip(proposals, targets)
         ]
         rois, labels, boxes = zip(*samples)
-        opinion = self.look_at(levels, list(rois))
+        opinion = self.box_branch(levels, list(rois))
         drawn = torch.cat(rois), torch.cat(labels), torch.cat(boxes)
         return {**first, **detection_losses(*opinion, *drawn)}
         ### END SOLUTION
 
-    def detect(self, batch, sizes) -> list[dict[str, Tensor]]:
-        """For each image what `postprocess` gives, with least_score, detection_nms and
-        most_detections of options."""
+    def predict(self, batch, sizes) -> list[dict[str, Tensor]]:
+        """For each image what `postprocess` gives, with box_score_thresh, box_nms_thresh and
+        box_detections_per_img of options."""
         ### BEGIN SOLUTION
         numbers = self.options
         levels, *_, proposals = self.first_stage(batch, sizes)
         counts = [len(one) for one in proposals]
-        logits, deltas = (one.split(counts) for one in self.look_at(levels, proposals))
-        limits = numbers.least_score, numbers.detection_nms, numbers.most_detections
+        logits, deltas = (one.split(counts) for one in self.box_branch(levels, proposals))
+        limits = numbers.box_score_thresh, numbers.box_nms_thresh, numbers.box_detections_per_img
         return [postprocess(*one, *limits) for one in zip(logits, deltas, proposals, sizes)]
         ### END SOLUTION
 
@@ -573,12 +579,12 @@ class Detector(FasterRCNN):
     """Images (3, H, W) in 0 to 1 → losses in training, else detections in each image's pixels."""
 
     def forward(self, images, targets=None):
-        limits, body = (self.options.shortest, self.options.longest), self.backbone
+        limits, body = (self.options.min_size, self.options.max_size), self.backbone
         batch, sizes = to_batch(images, *limits, body.mean, body.std)
         with torch.autocast(batch.device.type, enabled=False):  # plain float32 throughout
             if self.training:
                 return self.losses(batch, sizes, resize_targets(targets, images, sizes))
-            found = self.detect(batch, sizes)
+            found = self.predict(batch, sizes)
         return [
             one | {"boxes": resize_boxes(one["boxes"], size, tuple(image.shape[1:]))}
             for one, size, image in zip(found, sizes, images)
@@ -628,32 +634,34 @@ with torch.no_grad():
 # The backbone stays as it was pre-trained, all of it. Lesson 02 found that to cost nothing that could be seen, and it saves time.
 
 # %%
-from coursekit.evaluation import detect, score
-from coursekit.training import Settings, train
+from coursekit.evaluation import predict_dataset, score
+from coursekit.training import TrainConfig, train
 
 
 def fresh():
     """A detector made of your parts; all eight stages of its backbone stay as pre-trained."""
     torch.manual_seed(0)
     body = load_backbone(frozen_stages=8)
-    numbers = {"proposals_before": (150, 150), "proposals_after": (150, 100)}
+    numbers = {"rpn_pre_nms_top_n": (150, 150), "rpn_post_nms_top_n": (150, 100)}
     return Detector(
         body,
         FPN(body.channels, 96),
         RPNHead(96, 9),
         BoxHead(96, classes),
-        Options(classes, sides, shortest=long_side, longest=long_side, **numbers),
+        Options(classes, sides, min_size=long_side, max_size=long_side, **numbers),
     )
 
 
 by_heart = train_set.first(length("07 images to know by heart"))
 pupil = fresh()
 epochs = length("07 epochs to know them by heart")
-plan = Settings(epochs=epochs, batch_size=4, flip=False, precision="fp32", lr=2e-3, warmup_steps=10)
+plan = TrainConfig(
+    epochs=epochs, batch_size=4, flip=False, precision="fp32", lr=2e-3, warmup_steps=10
+)
 history = train(pupil, by_heart, plan)
 
 # %%
-numbers = score(detect(pupil, by_heart), by_heart)
+numbers = score(predict_dataset(pupil, by_heart), by_heart)
 times = "once" if epochs == 1 else f"{epochs} times"
 print(f"{len(by_heart)} images, each seen {times}: AP50 {numbers['AP50']:.2f} on these")
 fig = show.loss_curves(
@@ -685,27 +693,27 @@ my_guess = 0.5  # yours
 learner = fresh()
 shown = train_set.head(length("07 images to train on"))
 epochs = length("07 epochs")
-plan = Settings(epochs=epochs, batch_size=4, precision="fp32", warmup_steps=20)
+plan = TrainConfig(epochs=epochs, batch_size=4, precision="fp32", warmup_steps=20)
 history = train(learner, shown, plan)
 
 # %%
-from coursekit.evaluation import run as ask
+from coursekit.evaluation import predict
 
 unseen = val_set.head(length("07 images to test on"))
-results = detect(learner, unseen)
+results = predict_dataset(learner, unseen)
 numbers = score(results, unseen)
 print(f"AP50 {numbers['AP50']:.2f} on {len(unseen)} unseen images; your guess was {my_guess:.2f}")
 print(f"AP   {numbers['AP']:.2f}, the stricter mean over overlaps from 0.5 to 0.95")
 print(f"{history[-1].images / history[-1].seconds:.1f} images a second in training")
 
 samples = [unseen[i] for i in (1, 2, 4, 6)]
-found = ask(learner, [picture for picture, _ in samples])
+found = predict(learner, [picture for picture, _ in samples])
 pairs = [(picture, its, one) for (picture, its), one in zip(samples, found)]
 fig = show.truth_beside_prediction(pairs, val_set.classes, threshold=0.3)
 show.figure(fig, alt="Four unseen scenes, each with its true boxes and with what was found.")
 
 # %%
-from coursekit.lessons.first_run import keep
+from coursekit.lessons.experiments.lesson07_run import keep
 
 print(f"kept in {keep(learner, train_set, plan)}: lesson 09 examines it")
 

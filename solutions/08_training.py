@@ -18,7 +18,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, journal, length, lesson_map
 
 lesson_map(8)
 
@@ -36,7 +36,7 @@ import torch
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
-from coursekit.data.dataset import find_folder
+from coursekit.data.folders import find_folder
 from coursekit.detector import Options, load_backbone
 from coursekit.detector.resize import resize_targets, to_batch
 from my_detector import FPN, BoxHead, CocoDataset, FasterRCNN, RPNHead, collate
@@ -51,7 +51,7 @@ class Detector(FasterRCNN):
     """Images and targets → losses; images of any size are brought to the detector's own."""
 
     def forward(self, images, targets):
-        limits, body = (self.options.shortest, self.options.longest), self.backbone
+        limits, body = (self.options.min_size, self.options.max_size), self.backbone
         batch, sizes = to_batch(images, *limits, body.mean, body.std)
         return self.losses(batch, sizes, resize_targets(targets, images, sizes))
 
@@ -61,8 +61,8 @@ def fresh(side=320, frozen=3):
     torch.manual_seed(0)
     body = load_backbone(frozen_stages=frozen)
     anchors = tuple([1.5 * stride, 2.5 * stride, 4.0 * stride] for stride in body.strides)
-    few = {"proposals_before": (150, 150), "proposals_after": (150, 100)}
-    numbers = Options(classes, anchors, shortest=side, longest=side, **few)
+    few = {"rpn_pre_nms_top_n": (150, 150), "rpn_post_nms_top_n": (150, 100)}
+    numbers = Options(classes, anchors, min_size=side, max_size=side, **few)
     parts = FPN(body.channels, 96), RPNHead(96, 9), BoxHead(96, classes)
     return Detector(body, *parts, numbers).to(DEVICE).train()
 
@@ -719,12 +719,12 @@ for micro_batch in (3, 1):
 # pixels. **Predict** first: which part grows with the batch?
 
 # %%
-from coursekit.memory import Constants, Setting, predict, usable
-from coursekit.memory.setting import GIB, KINDS, MIB
+from coursekit.memory import Constants, StepConfig, predict, usable
+from coursekit.memory.step_config import KINDS, MIB
 
 print(f"{'MiB':10}" + "".join(f"{kind:>13}" for kind in KINDS))
 for batch in (1, 4)[: length("08 plans")]:
-    setting = Setting(size=(640, 640), batch=batch, num_classes=classes)
+    setting = StepConfig(size=(640, 640), batch=batch, num_classes=classes)
     peak = predict(setting)
     row = "".join(f"{getattr(peak, kind) / MIB:13.0f}" for kind in KINDS)
     print(f"{batch} image{'s' if batch > 1 else ' '}  {row}")
@@ -735,13 +735,13 @@ for batch in (1, 4)[: length("08 plans")]:
 # obvious way, float32 and nothing frozen; then your detector on the top of its ladder.
 
 # %%
-from coursekit.memory.fits import BATCHES, SIZES, peaks_of
+from coursekit.memory.planner import BATCHES, SIZES, peaks_of
 
 WAYS = {
-    "EfficientNet-B3, float32, nothing frozen": Setting(
+    "EfficientNet-B3, float32, nothing frozen": StepConfig(
         "efficientnet_b3", precision="fp32", frozen_stages=0, accumulates=True, num_classes=classes
     ),
-    "Lite0, bf16, three stages frozen": Setting(accumulates=True, num_classes=classes),
+    "Lite0, bf16, three stages frozen": StepConfig(accumulates=True, num_classes=classes),
 }
 for words, setting in list(WAYS.items())[-length("08 plans") :]:
     peaks = peaks_of(setting)

@@ -18,7 +18,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, journal, length, lesson_map
 
 lesson_map(9)
 
@@ -32,7 +32,7 @@ lesson_map(9)
 import os
 
 from coursekit.data import load
-from coursekit.lessons.first_run import first_run, stand_in
+from coursekit.lessons.experiments.lesson07_run import first_run, stand_in
 
 data = os.environ.get("COURSEKIT_DATA", "mini")
 train_set, val_set = load(data, "train"), load(data, "val")
@@ -48,13 +48,12 @@ import torch
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
-from coursekit.evaluation import run as ask
-from coursekit.evaluation import score
+from coursekit.evaluation import predict, score
 from coursekit.evaluation import to_coco_results as written
 
 looked = []  # for each image: boxes, labels, scores
 for i in tqdm(range(len(unseen)), desc="looking at images"):
-    looked += ask(detector, [unseen[i][0]])
+    looked += predict(detector, [unseen[i][0]])
 
 its_ap50 = score(written(looked, unseen.image_ids, unseen.category_ids), unseen)["AP50"]
 found = looked if its_ap50 > 0.2 else stand_in(unseen)
@@ -832,16 +831,16 @@ print(f"the quarter alone: AP50 {score(cases['a quarter of the images'], part)['
 import copy
 from dataclasses import replace
 
-from coursekit.evaluation import compare, detect
-from coursekit.training import Settings, train
+from coursekit.evaluation import compare, predict_dataset
+from coursekit.training import TrainConfig, train
 
 
 def trained_on(seed):
     """The detector, trained a little further."""
     pupil = copy.deepcopy(detector)
-    plan = Settings(epochs=1, batch_size=4, lr=3e-4, precision="fp32", warmup_steps=5, seed=seed)
+    plan = TrainConfig(epochs=1, batch_size=4, lr=3e-4, precision="fp32", warmup_steps=5, seed=seed)
     train(pupil, train_set.head(length("09 images to train on further")), plan)
-    return detect(pupil, unseen)
+    return predict_dataset(pupil, unseen)
 
 
 seed_1 = trained_on(1)
@@ -851,14 +850,14 @@ seed_2 = trained_on(2)
 
 # %%
 merciful = copy.deepcopy(detector)
-merciful.options = replace(merciful.options, detection_nms=0.7)
+merciful.options = replace(merciful.options, box_nms_thresh=0.7)
 
 its_own = to_coco_results(looked, unseen.image_ids, unseen.category_ids)
 pairs = {
     "trained on, seed 1": (its_own, seed_1),
     "trained on, seed 2": (its_own, seed_2),
     "seed 2 against seed 1": (seed_1, seed_2),
-    "NMS at 0.7, not 0.5": (its_own, detect(merciful, unseen)),
+    "NMS at 0.7, not 0.5": (its_own, predict_dataset(merciful, unseen)),
     "only scores from 0.3": (its_own, [one for one in its_own if one["score"] >= 0.3]),
 }
 draws = length("09 draws")

@@ -21,7 +21,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import hint, journal, length, lesson_map, reference
+from coursekit.lessons import journal, length, lesson_map
 
 lesson_map(10)
 
@@ -43,10 +43,10 @@ import torch
 from matplotlib.figure import Figure
 
 from coursekit.data import load
-from coursekit.data.drawing import scene
 from coursekit.data.images import to_tensor
-from coursekit.evaluation import run as ask
-from coursekit.lessons.first_run import first_run
+from coursekit.data.synthetic.drawing import scene
+from coursekit.evaluation import predict
+from coursekit.lessons.experiments.lesson07_run import first_run
 
 data = os.environ.get("COURSEKIT_DATA", "mini")
 everything = load(data, "train")
@@ -55,7 +55,7 @@ generalist = first_run()
 
 def boxed(axes, detector, image, classes, title, least=0.5):
     """Draw what a detector finds; gives its texts."""
-    found = ask(detector, [image])[0]
+    found = predict(detector, [image])[0]
     sure = found["scores"] >= least
     labels = zip(found["labels"][sure].tolist(), found["scores"][sure].tolist())
     texts = [f"{classes[label - 1]} {score:.2f}" for label, score in labels]
@@ -108,9 +108,9 @@ how_many = {"train": length("10 images to train on"), "val": length("10 images t
 import json
 from pathlib import Path
 
-from coursekit.data.dataset import find_folder
-from coursekit.data.recipe import read_recipe
-from coursekit.data.subset import build_subset
+from coursekit.data.folders import find_folder
+from coursekit.data.subsets.build import build_subset
+from coursekit.data.subsets.recipe import read_recipe
 
 source = find_folder(data)
 recipe_file = Path(f"{my_name}.toml")
@@ -171,8 +171,8 @@ if torch.cuda.is_available():
     my_card = torch.cuda.get_device_properties(0).total_memory / 2**30
 
 # %%
-from coursekit.memory.fits import BATCHES, LONG_SIDES, SIZES, make_plan
-from coursekit.memory.setting import GIB
+from coursekit.memory.planner import BATCHES, LONG_SIDES, SIZES, make_plan
+from coursekit.memory.step_config import GIB
 
 fits = []
 if length("10 plans"):  # some seconds; the short form does without
@@ -201,10 +201,10 @@ my_run = "mine"  # its folder in `runs/`; another run, or other data, wants anot
 
 # %%
 from coursekit.detector import build_detector
-from coursekit.training import Settings, train
+from coursekit.training import TrainConfig, train
 
 train_set, unseen = load(folder, "train"), load(folder, "val")
-short = Settings(epochs=1, batch_size=my_batch, warmup_steps=5)
+short = TrainConfig(epochs=1, batch_size=my_batch, warmup_steps=5)
 pupil = build_detector(num_classes=len(my_classes), size=my_size, frozen_stages=my_frozen)
 history = train(pupil, train_set.head(5 * my_batch), short)
 first, last = history[0], history[-1]  # the first step warms up
@@ -226,8 +226,8 @@ print(f"{speed:.1f} images a second: about {steps} steps will take {minutes:.1f}
 import shlex
 import sys
 
-from coursekit.lessons import workbook
-from coursekit.runs import parts_from
+from coursekit.lessons.workbook import workbook
+from coursekit.lessons.workbook.own_parts import parts_from
 
 run_folder = Path("runs") / my_run
 every = max(1, min(10, steps // 3))  # steps from checkpoint to checkpoint
@@ -291,10 +291,12 @@ else:
 # `model.safetensors`, because the run has not ended. **With which step will it go on?** Here it is resumed, as `--resume` does it.
 
 # %%
-from coursekit.runs import train_run
-from coursekit.training import DetectorConfig
+from coursekit.core.config import DetectorConfig
+from coursekit.runs.train import train_run
 
-settings = Settings(epochs=my_epochs, batch_size=my_batch, warmup_steps=20, checkpoint_every=every)
+settings = TrainConfig(
+    epochs=my_epochs, batch_size=my_batch, warmup_steps=20, checkpoint_every=every
+)
 if (run_folder / "model.safetensors").exists():
     print(f"{run_folder} has ended already; another `my_run` begins another")
 else:
@@ -326,9 +328,9 @@ for line in lines:
 # %%
 from coursekit.evaluation import score
 from coursekit.evaluation.intervals import intervals
-from coursekit.runs import results_of
+from coursekit.runs.load import results_of
 
-results, unseen = results_of(run_folder, str(recipe_file))
+results, unseen = results_of(run_folder, str(recipe_file), parts=parts)
 numbers = score(results, unseen)
 ranges = intervals(results, unseen, draws=length("10 draws"))
 for name in ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"):
@@ -341,17 +343,17 @@ for name in ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"):
 
 # %%
 from coursekit.evaluation import compare, to_coco_results
-from coursekit.training.run import load_config
+from coursekit.runs.config import load_config
 
 looked = []
 for i in tqdm(range(len(unseen)), desc="lesson 07's detector"):
-    looked += ask(generalist, [unseen[i][0]])
+    looked += predict(generalist, [unseen[i][0]])
 its = to_coco_results(looked, unseen.image_ids, everything.category_ids)
 its = [one for one in its if one["category_id"] in unseen.category_ids]
 
 answer = compare(its, results, unseen, draws=length("10 draws"))
 before = load_config(Path("runs/07"))
-saw = before.settings.epochs * min(len(everything), length("07 images to train on"))
+saw = before.training.epochs * min(len(everything), length("07 images to train on"))
 print(f"lesson 07's: AP {answer.ap.a:.3f}, AP50 {answer.ap50.a:.3f}, saw {saw} images")
 mine_saw = taken[-1]["images"]
 print(f"mine:        AP {answer.ap.b:.3f}, AP50 {answer.ap50.b:.3f}, saw {mine_saw} images")
@@ -399,9 +401,9 @@ menu = {
     "class": ("twice as long", {"epochs": 2}),
     "both": ("twice as long", {"epochs": 2}),
     "place": ("twice as long", {"epochs": 2}),
-    "double": ("a stricter NMS", {"detection_nms": 0.4}),
-    "background": ("twice as many RoIs to learn from", {"rois_sampled": 128}),
-    "missed": ("twice as many proposals", {"proposals_after": (600, 400)}),
+    "double": ("a stricter NMS", {"box_nms_thresh": 0.4}),
+    "background": ("twice as many RoIs to learn from", {"box_batch_size_per_image": 128}),
+    "missed": ("twice as many proposals", {"rpn_post_nms_top_n": (600, 400)}),
 }
 for kind, (words, numbers_of) in menu.items():
     print(f"{kind:11} {words}: {numbers_of}")
@@ -422,19 +424,19 @@ my_expectation = 0.02
 import copy
 from dataclasses import replace
 
-from coursekit.lessons.kept import KeptBackbone, keep_features, look, train_on
-from coursekit.runs import load_trained
+from coursekit.lessons.experiments.cached import CachedBackbone, cache_features, look, train_on
+from coursekit.runs import load_run
 
-mine, _ = load_trained(run_folder)
+mine, _ = load_run(run_folder, parts)
 some = train_set.head(length("10 images to train on further"))
-kept = keep_features(some, mine.backbone, my_size)
-kept_unseen = keep_features(unseen, mine.backbone, my_size)
+kept = cache_features(some, mine.backbone, my_size)
+kept_unseen = cache_features(unseen, mine.backbone, my_size)
 
 
 def went_on(seed, epochs=1, lr=5e-4, **numbers_of):
     """My detector after more training, with some of its numbers changed; and what it finds."""
     pupil = copy.deepcopy(mine)
-    pupil.backbone = KeptBackbone(kept.strides)
+    pupil.backbone = CachedBackbone(kept.strides)
     pupil.options = replace(pupil.options, **numbers_of)
     train_on(pupil, kept, epochs, seed=seed, lr=lr)
     _, found_by_it = look(pupil, kept_unseen)
@@ -555,8 +557,8 @@ Markdown(text[text.index("## In short") : text.index("## The project")].replace(
 my_line = 6
 
 # %%
-from coursekit.data.recipe import find_recipe, names
-from coursekit.data.subset import COCO_IMAGES, estimate
+from coursekit.data.subsets.build import COCO_IMAGES, estimate
+from coursekit.data.subsets.recipe import find_recipe, names
 
 
 def most_at_a_time(long_side):

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from coursekit.cli import main
-from coursekit.data.recipe import find_recipe
-from coursekit.data.subset import subset_folder
+from coursekit.commands.main import main
+from coursekit.data.subsets.build import subset_folder
+from coursekit.data.subsets.recipe import find_recipe
 from coursekit.detector import build_detector
 
 REAL_COCO = Path(__file__).parents[2] / "shared" / "coco"

@@ -44,24 +44,49 @@ def test_the_readme_names_every_lesson_and_its_commands_exist():
         assert f"\n{verb}:" in makefile, verb
 
 
-def test_imports_follow_the_picture_of_the_rooms():
-    arrows = re.findall(r"^    (\w+)\S*.* --> (\w+)", (ROOT / "docs" / "how-it-is-built.md").read_text(), re.MULTILINE)
-    rooms = {room for arrow in arrows for room in arrow}
-    assert {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()} <= rooms | {"interop"}
-    for path in SOURCE.rglob("*.py"):
-        room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-        for other in _imported(path) & rooms if room in rooms else ():
-            assert other == room or other in _before(room, arrows), f"{path}: {room} imports {other}"
+def test_rooms_import_only_from_rooms_before_them():
+    text = (ROOT / "docs" / "how-it-is-built.md").read_text(encoding="utf-8")
+    rooms = re.search(r"^    (core → .*)$", text, re.MULTILINE)[1].split(" → ")
+    assert {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()} == set(rooms)
+    assert {path.stem for path in SOURCE.glob("*.py")} == {"__init__", "__main__"}
+    for module, imported in IMPORTS.items():
+        room = module.split(".")[1]
+        for other in imported if room in rooms else ():
+            later = rooms[rooms.index(room) + 1 :]
+            assert other.split(".")[1:2] == [] or other.split(".")[1] not in later, f"{module} imports {other}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    done = set()
+
+    def visit(module, path):
+        assert module not in path, " → ".join([*path[path.index(module) :], module])
+        if module not in done:
+            for other in IMPORTS.get(module, ()):
+                visit(other, [*path, module])
+            done.add(module)
+
+    for module in IMPORTS:
+        visit(module, [])
+
+
+def _name(path):
+    return ".".join(("coursekit", *path.relative_to(SOURCE).with_suffix("").parts))
 
 
 def _imported(path):
-    """The rooms that a module imports from when it is loaded."""
-    lines = ast.parse(path.read_text(encoding="utf-8")).body
-    modules = [line.module for line in lines if isinstance(line, ast.ImportFrom) and line.module]
-    return {module.split(".")[1] for module in modules if module.startswith("coursekit.")}
+    """The modules of coursekit that a module imports, also inside functions. (Packages' own files are left out.)"""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name for name in names if name.startswith("coursekit.")} & MODULES
 
 
-def _before(room, arrows):
-    """All rooms from which a way of arrows leads to this one."""
-    direct = {start for start, end in arrows if end == room}
-    return direct.union(*(_before(one, arrows) for one in direct))
+MODULES = {_name(path) for path in SOURCE.rglob("*.py")} | {
+    f"coursekit.{'.'.join(path.parent.relative_to(SOURCE).parts)}" for path in SOURCE.rglob("__init__.py")
+}
+IMPORTS = {_name(path): _imported(path) for path in SOURCE.rglob("*.py") if path.name != "__init__.py"}

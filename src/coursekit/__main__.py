@@ -1,6 +1,6 @@
 """`python -m coursekit …`, and `torchrun -m coursekit …`."""
 
-from coursekit.cli import main
+from coursekit.commands.main import main
 
 if __name__ == "__main__":
     main()

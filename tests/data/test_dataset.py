@@ -6,8 +6,8 @@ import torch
 from torchvision.datasets import CocoDetection
 from torchvision.transforms.v2.functional import pil_to_tensor
 
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import collate, load
-from coursekit.errors import DataError, SettingError
 
 
 def test_samples_are_torchvisions(real_coco):
@@ -50,7 +50,7 @@ def test_crowds_are_kept_apart_and_empty_images_stay(coco_folder):
 
 def test_first_takes_images_with_something_in_them(coco_folder):
     assert load(coco_folder, "train").first(2).image_ids == [7, 17]
-    with pytest.raises(SettingError, match="3 images with boxes wanted, 2 there"):
+    with pytest.raises(ConfigError, match="3 images with boxes wanted, 2 there"):
         load(coco_folder, "train").first(3)
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from coursekit.data.damaged import DAMAGED_FILES, READABLE, build_damaged
+from coursekit.core.errors import DataError
 from coursekit.data.images import jpeg_size, read_image
 from coursekit.data.index import CocoIndex
-from coursekit.errors import DataError
+from coursekit.data.synthetic.damaged import DAMAGED_FILES, READABLE, build_damaged
 
 
 def _pillow(path):

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.data.index import CocoIndex, is_safe_name, nearest
-from coursekit.errors import DataError, SettingError
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_segmentation_only_on_request(real):
 
 
 def test_an_unknown_class_names_the_nearest(real):
-    with pytest.raises(SettingError, match="no class 'persn'.*did you mean 'person'"):
+    with pytest.raises(ConfigError, match="no class 'persn'.*did you mean 'person'"):
         real[0].images_with(any_of=["persn"])
 
 

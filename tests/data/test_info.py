@@ -1,7 +1,7 @@
 import pytest
 
+from coursekit.core.errors import DataError
 from coursekit.data.info import summarize
-from coursekit.errors import DataError
 from coursekit.show.data_picture import data_picture
 
 

@@ -5,9 +5,9 @@ import sys
 import pytest
 import torch
 
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
 from coursekit.data.loader import ShapeBatches, make_loader
-from coursekit.errors import DataError, SettingError
 
 
 def _read(loader, epoch=0):
@@ -92,7 +92,7 @@ def test_nothing_to_report_where_nothing_is_wrong(mini):
 
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": 4, "workers": -1}])
 def test_bad_numbers_are_named(mini, options):
-    with pytest.raises(SettingError, match="take at least 1 image"):
+    with pytest.raises(ConfigError, match="take at least 1 image"):
         make_loader(mini, **options)
 
 
@@ -100,7 +100,7 @@ MEMORY = """
 import numpy as np, sys, torch
 from pathlib import Path
 sys.path.insert(0, "tests/data")
-from test_select import _index
+from tests.data.subsets.test_select import _index
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.loader import make_loader
 

@@ -3,10 +3,9 @@ import pickle
 import pytest
 import torch
 
+from coursekit.core.errors import DataError
 from coursekit.data import load
 from coursekit.data.loader import make_loader
-from coursekit.data.pixels import with_pixels
-from coursekit.errors import DataError
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +16,7 @@ def cache(tmp_path, monkeypatch):
 
 def test_the_same_samples_without_decoding(coco_folder, monkeypatch):
     plain = load(coco_folder, "train")
-    cached = with_pixels(plain)
+    cached = plain.with_pixels()
     before = [plain[index] for index in range(3)]
     monkeypatch.setattr("coursekit.data.dataset.read_image", lambda *_: pytest.fail("decoded again"))
     for index, (image, target) in enumerate(before):
@@ -29,7 +28,7 @@ def test_the_same_samples_without_decoding(coco_folder, monkeypatch):
 
 def test_what_cannot_be_read_still_says_so(coco_folder):
     (coco_folder / "train2017" / "1.jpg").write_bytes(b"x")
-    cached = with_pixels(load(coco_folder, "train"))
+    cached = load(coco_folder, "train").with_pixels()
     with pytest.raises(DataError, match=r"1\.jpg: the image is damaged"):
         cached[1]
     assert torch.equal(cached[2][0], load(coco_folder, "train")[2][0])
@@ -38,10 +37,10 @@ def test_what_cannot_be_read_still_says_so(coco_folder):
 
 
 def test_a_changed_image_is_decoded_anew(coco_folder, cache):
-    with_pixels(load(coco_folder, "train"))
-    with_pixels(load(coco_folder, "train"))
+    load(coco_folder, "train").with_pixels()
+    load(coco_folder, "train").with_pixels()
     assert len(list(cache.glob("pixels-*"))) == 1
     path = coco_folder / "train2017" / "1.jpg"
     path.write_bytes((coco_folder / "train2017" / "2.jpg").read_bytes())
-    changed = with_pixels(load(coco_folder, "train"))
+    changed = load(coco_folder, "train").with_pixels()
     assert torch.equal(changed[1][0], changed[2][0])

@@ -10,7 +10,7 @@ from torchvision.models.detection.rpn import RPNHead
 
 from coursekit.detector import FPN, BoxHead, box_iou
 from coursekit.detector import RPNHead as OurRPNHead
-from coursekit.interop.adapters import adapt
+from coursekit.detector.adapters import adapt
 
 
 @pytest.mark.parametrize("extra", [0, 1])

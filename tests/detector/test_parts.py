@@ -9,9 +9,9 @@ from torchvision import ops
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.rpn import RPNHead
 
+from coursekit.core.errors import ConfigError
 from coursekit.detector import build_detector, nms
 from coursekit.detector.parts import PARTS, choose_parts
-from coursekit.errors import SettingError
 
 CALLS = {  # of each function, in a training step and in an inference of one image with one box, on three levels
     "box_iou": (2, 0),
@@ -113,7 +113,7 @@ def test_a_part_changes_what_the_detector_says(plain):
     assert losses["loss_rpn_box_reg"] == losses["loss_box_reg"] == 0
     assert plain[0]["loss_rpn_box_reg"] > 0
 
-    def keep_none(boxes, scores, threshold):
+    def keep_none(boxes, scores, iou_threshold):
         return torch.zeros(0, dtype=torch.int64)
 
     assert not len(_detections(_detector({"nms": keep_none}))["boxes"])
@@ -169,7 +169,7 @@ def test_a_part_may_be_written_as_its_class_is(key):
 
 
 def test_an_unknown_part_is_refused_and_the_known_ones_are_named():
-    with pytest.raises(SettingError, match="'anchor_maker'") as refused:
+    with pytest.raises(ConfigError, match="'anchor_maker'") as refused:
         build_detector(num_classes=2, pretrained=False, parts={"anchor_maker": len})
     assert all(name in str(refused.value) for name in PARTS)
 
@@ -187,7 +187,7 @@ def test_detectors_dont_share_their_parts():
 
 @pytest.mark.parametrize("part", [3, "nms", None, [1]])
 def test_what_cant_be_called_is_refused(part):
-    with pytest.raises(SettingError, match="nms"):
+    with pytest.raises(ConfigError, match="nms"):
         choose_parts({"nms": part})
 
 
@@ -198,18 +198,18 @@ def test_axis_weights_are_what_runs_on_large_maps_too():
 
 
 def test_an_interns_sampler_need_not_know_of_generators():
-    def mine(matches, count, positive_share):
-        return PARTS["sample_balanced"](matches, count, positive_share)
+    def mine(matches, batch_size_per_image, positive_fraction):
+        return PARTS["sample_balanced"](matches, batch_size_per_image, positive_fraction)
 
     _losses(_detector({"sample_balanced": mine}), seeds=[1])
 
 
 def test_an_interns_losses_and_samples_need_not_know_of_generators():
-    def my_losses(logits, deltas, anchors, boxes, count):
-        return PARTS["rpn_losses"](logits, deltas, anchors, boxes, count)
+    def my_losses(logits, deltas, anchors, boxes, batch_size_per_image):
+        return PARTS["rpn_losses"](logits, deltas, anchors, boxes, batch_size_per_image)
 
-    def my_samples(proposals, boxes, labels, count):
-        return PARTS["sample_rois"](proposals, boxes, labels, count)
+    def my_samples(proposals, boxes, labels, batch_size_per_image):
+        return PARTS["sample_rois"](proposals, boxes, labels, batch_size_per_image)
 
     losses = _losses(_detector({"rpn_losses": my_losses, "sample_rois": my_samples}), seeds=[1])
     assert all(torch.isfinite(loss) for loss in losses.values())

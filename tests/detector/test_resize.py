@@ -13,8 +13,8 @@ sides = st.tuples(st.integers(20, 90), st.integers(20, 90))
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
 
-def _batch(images, shortest, longest):
-    return resize.to_batch(images, shortest, longest, MEAN, STD)
+def _batch(images, min_size, max_size):
+    return resize.to_batch(images, min_size, max_size, MEAN, STD)
 
 
 def _images(sizes, seed=0, dtype=torch.float32):
@@ -24,12 +24,12 @@ def _images(sizes, seed=0, dtype=torch.float32):
 
 @quick
 @given(st.lists(sides, min_size=1, max_size=3), st.integers(30, 70), st.integers(64, 100), st.integers(0, 99))
-def test_batches_and_boxes_are_torchvisions(sizes, shortest, longest, seed):
+def test_batches_and_boxes_are_torchvisions(sizes, min_size, max_size, seed):
     images = _images(sizes, seed)
     boxes = [10 * torch.rand(seed % 4, 4, generator=torch.Generator().manual_seed(seed)) for _ in sizes]
     targets = [{"boxes": one, "labels": torch.ones(len(one), dtype=torch.int64)} for one in boxes]
-    theirs, their_targets = transform.GeneralizedRCNNTransform(shortest, longest, MEAN, STD)(images, targets)
-    batch, resized = _batch(images, shortest, longest)
+    theirs, their_targets = transform.GeneralizedRCNNTransform(min_size, max_size, MEAN, STD)(images, targets)
+    batch, resized = _batch(images, min_size, max_size)
     torch.testing.assert_close(batch, theirs.tensors)
     assert resized == [tuple(size) for size in theirs.image_sizes]
     ours = resize.resize_targets(targets, images, resized)
@@ -40,11 +40,11 @@ def test_batches_and_boxes_are_torchvisions(sizes, shortest, longest, seed):
 
 @quick
 @given(st.lists(sides, min_size=1, max_size=3), st.integers(64, 130))
-def test_where_both_limits_are_alike_the_long_side_becomes_that(sizes, longest):
-    _, resized = _batch(_images(sizes), longest, longest)
+def test_where_both_limits_are_alike_the_long_side_becomes_that(sizes, max_size):
+    _, resized = _batch(_images(sizes), max_size, max_size)
     for before, after in zip(sizes, resized, strict=True):
-        assert max(after) in (longest - 1, longest)  # a pixel less where the quotient is rounded down
-        assert min(after) == pytest.approx(longest * min(before) / max(before), abs=1.001)
+        assert max(after) in (max_size - 1, max_size)  # a pixel less where the quotient is rounded down
+        assert min(after) == pytest.approx(max_size * min(before) / max(before), abs=1.001)
 
 
 def test_padding_is_zero_and_lies_to_the_right_and_below():
@@ -57,9 +57,9 @@ def test_padding_is_zero_and_lies_to_the_right_and_below():
     assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize(("least", "padded"), [((0, 0), (64, 64)), ((65, 40), (96, 64)), ((64, 97), (64, 128))])
-def test_a_batch_is_at_least_as_large_as_asked(least, padded):
-    batch, sizes = resize.to_batch(_images([(40, 60)]), 64, 64, MEAN, STD, least)
+@pytest.mark.parametrize(("pad_to", "padded"), [((0, 0), (64, 64)), ((65, 40), (96, 64)), ((64, 97), (64, 128))])
+def test_a_batch_is_at_least_as_large_as_asked(pad_to, padded):
+    batch, sizes = resize.to_batch(_images([(40, 60)]), 64, 64, MEAN, STD, pad_to)
     assert batch.shape == (1, 3, *padded)
     torch.testing.assert_close(batch[:, :, :64, :64], _batch(_images([(40, 60)]), 64, 64)[0])
     assert sizes == [(42, 64)]

@@ -34,10 +34,10 @@ WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 STRIDES = [8, 16, 32]
 
 
-def _heads(count=64, share=0.25, least_score=0.05, threshold=0.5, most=100):
+def _heads(count=64, share=0.25, box_score_thresh=0.05, threshold=0.5, most=100):
     """torchvision's, of which we need the arithmetic only."""
     parts = nn.Identity(), nn.Identity(), nn.Identity()
-    return roi_heads.RoIHeads(*parts, 0.5, 0.5, count, share, None, least_score, threshold, most)
+    return roi_heads.RoIHeads(*parts, 0.5, 0.5, count, share, None, box_score_thresh, threshold, most)
 
 
 def _boxes(count, generator, extent=80.0, least=5.0, dtype=torch.float32):
@@ -163,7 +163,7 @@ def test_weights_along_an_axis_sum_to_one_where_all_samples_lie_on_the_map(count
 
 
 def test_a_sample_just_outside_reads_the_border_and_one_further_out_reads_nothing():
-    weights = axis_weights(torch.tensor([-1.4]), torch.tensor([0.6]), 3, bins=2, samples=2)[
+    weights = axis_weights(torch.tensor([-1.4]), torch.tensor([0.6]), 3, output_size=2, sampling_ratio=2)[
         0
     ]  # at -1.15, -.65, -.15, .35
     torch.testing.assert_close(weights, torch.tensor([[0.5, 0, 0], [0.5 + 0.65 / 2, 0.35 / 2, 0]]))
@@ -370,7 +370,7 @@ def _opinion(count, classes, generator):
 def test_detections_are_torchvisions(count, classes, numbers, seed):
     logits, deltas, rois = _opinion(count, classes, torch.Generator().manual_seed(seed))
     found = postprocess(logits, deltas, rois, SIZE, *numbers)
-    heads = _heads(least_score=numbers[0], threshold=numbers[1], most=numbers[2])
+    heads = _heads(box_score_thresh=numbers[0], threshold=numbers[1], most=numbers[2])
     (boxes,), (scores,), (labels,) = heads.postprocess_detections(logits, deltas.flatten(1), [rois], [SIZE])
     torch.testing.assert_close(found, {"boxes": boxes, "labels": labels, "scores": scores})
 

@@ -17,11 +17,11 @@ grids = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, ma
 SIZE = (90, 130)
 
 
-def _rpn(count=256, share=0.5, before=500, after=300, threshold=0.7, least_score=0.0):
+def _rpn(count=256, share=0.5, before=500, after=300, threshold=0.7, box_score_thresh=0.0):
     numbers = {"training": before, "testing": before}, {"training": after, "testing": after}
     head = nn.Identity()
     return theirs.RegionProposalNetwork(
-        AnchorGenerator(), head, 0.7, 0.3, count, share, *numbers, threshold, least_score
+        AnchorGenerator(), head, 0.7, 0.3, count, share, *numbers, threshold, box_score_thresh
     )
 
 
@@ -183,14 +183,14 @@ def test_losses_of_half_precision_are_computed_in_float32(half):
     st.sampled_from([0.0, 0.5, 0.99]),
     seeds,
 )
-def test_proposals_are_torchvisions(grids, numbers, threshold, least_score, seed):
+def test_proposals_are_torchvisions(grids, numbers, threshold, box_score_thresh, seed):
     generator = torch.Generator().manual_seed(seed)
     anchors, level_sizes = _anchors(grids)
     logits, deltas = _scored(len(anchors), generator)
-    rpn = _rpn(before=numbers[0], after=numbers[1], threshold=threshold, least_score=least_score)
+    rpn = _rpn(before=numbers[0], after=numbers[1], threshold=threshold, box_score_thresh=box_score_thresh)
     decoded = rpn.box_coder.decode(deltas, [anchors]).view(1, -1, 4)
     expected, _ = rpn.filter_proposals(decoded, logits[None], [SIZE], level_sizes)
-    found = propose(logits, deltas, anchors, level_sizes, SIZE, *numbers, threshold, least_score)
+    found = propose(logits, deltas, anchors, level_sizes, SIZE, *numbers, threshold, box_score_thresh)
     torch.testing.assert_close(found, expected[0])
 
 

@@ -11,11 +11,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import nn
 
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.index import CocoIndex
-from coursekit.errors import DataError, SettingError
-from coursekit.evaluation import METRICS, detect, precision_curve, run, score, to_coco_results
+from coursekit.evaluation import METRICS, precision_curve, predict, predict_dataset, score, to_coco_results
 
 ENGINES = ("hotcoco", "pycocotools")
 
@@ -195,7 +195,7 @@ def test_classes_that_the_data_set_does_not_have_are_passed_over(coco_folder):
 
 
 def test_an_unknown_engine_is_refused_with_those_there_are(coco_folder):
-    with pytest.raises(SettingError, match="cocoapi.*hotcoco, pycocotools"):
+    with pytest.raises(ConfigError, match="cocoapi.*hotcoco, pycocotools"):
         score([], load(coco_folder, "val"), engine="cocoapi")
 
 
@@ -237,17 +237,17 @@ def test_the_curves_mean_is_ap50():
 
 
 def test_a_detector_on_a_data_set(coco_folder, tiny_detector):
-    tiny_detector.options = replace(tiny_detector.options, least_score=0.0)
+    tiny_detector.options = replace(tiny_detector.options, box_score_thresh=0.0)
     dataset = load(coco_folder, "val")
-    results = detect(tiny_detector.train(), dataset, batch_size=2)
+    results = predict_dataset(tiny_detector.train(), dataset, batch_size=2)
     assert tiny_detector.training  # left as it was
     assert {result["image_id"] for result in results} == set(dataset.image_ids)
     assert {result["category_id"] for result in results} <= {1, 18}
 
 
 def test_run_gives_boxes_on_the_cpu_in_float32(tiny_detector):
-    tiny_detector.options = replace(tiny_detector.options, least_score=0.0)
-    found = run(tiny_detector, [torch.zeros(3, 40, 50, dtype=torch.uint8)])[0]
+    tiny_detector.options = replace(tiny_detector.options, box_score_thresh=0.0)
+    found = predict(tiny_detector, [torch.zeros(3, 40, 50, dtype=torch.uint8)])[0]
     assert found["boxes"].dtype == found["scores"].dtype == torch.float32
     assert found["labels"].dtype == torch.int64
 
@@ -268,7 +268,7 @@ class _Fixed(nn.Module):
 
 def test_every_part_of_a_model_is_left_in_the_mode_it_came_in():
     model = _Fixed()
-    run(model, [torch.zeros(3, 4, 5, dtype=torch.uint8)])
+    predict(model, [torch.zeros(3, 4, 5, dtype=torch.uint8)])
     assert [module.training for module in (model, model.part, model.asleep)] == [True, True, False]
 
 
@@ -279,7 +279,7 @@ def test_a_model_that_fails_is_left_in_its_mode_too():
 
     model = Broken()
     with pytest.raises(RuntimeError, match="broken"):
-        run(model, [torch.zeros(3, 4, 5, dtype=torch.uint8)])
+        predict(model, [torch.zeros(3, 4, 5, dtype=torch.uint8)])
     assert model.training
     assert not model.asleep.training
 
@@ -289,11 +289,11 @@ def test_several_processes_share_the_images_and_miss_none(coco_folder, monkeypat
     from coursekit.evaluation import coco
 
     dataset = load(coco_folder, "train")
-    alone = detect(_Fixed(), dataset)
+    alone = predict_dataset(_Fixed(), dataset)
     monkeypatch.setattr(coco, "world", lambda: world)
     monkeypatch.setattr(coco, "collected", list)
     together = []
     for rank in range(world):
         monkeypatch.setattr(coco, "rank", lambda rank=rank: rank)
-        together += detect(_Fixed(), dataset)
+        together += predict_dataset(_Fixed(), dataset)
     assert sorted(one["image_id"] for one in together) == sorted(one["image_id"] for one in alone)

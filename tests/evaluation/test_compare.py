@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.index import CocoIndex
-from coursekit.errors import DataError, SettingError
 from coursekit.evaluation import score
 from coursekit.evaluation.compare import Comparison, Difference, compare, draw_images, match, precisions
 
@@ -209,9 +209,9 @@ def test_nothing_found_and_bad_settings(tmp_path):
     dataset, a, _ = _world(tmp_path, 0, 20)
     assert compare([], a, dataset).verdict.startswith("B is better")
     assert compare([], [], dataset).ap == Difference(0, 0, 0, 0)
-    with pytest.raises(SettingError, match="draws=10"):
+    with pytest.raises(ConfigError, match="draws=10"):
         compare(a, a, dataset, draws=10)
-    with pytest.raises(SettingError, match="9 images"):
+    with pytest.raises(ConfigError, match="9 images"):
         compare(a, a, replace(dataset, rows=dataset.rows[:9]))
     with pytest.raises(DataError, match=r"results of B: 1 of .*\n.*category_id 2"):
         compare(a, [*a[1:], a[0] | {"category_id": 2}], dataset)

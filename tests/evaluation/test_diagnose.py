@@ -5,8 +5,8 @@ from time import perf_counter
 import numpy as np
 import pytest
 
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
-from coursekit.errors import DataError, SettingError
 from coursekit.evaluation import score
 from coursekit.evaluation.causes import paired_iou, read_found, read_truth
 from coursekit.evaluation.diagnose import CAUSES, diagnose, matched
@@ -346,7 +346,7 @@ def test_a_class_without_truth_is_told_only_where_asked(real_coco):
 
 
 def test_a_class_that_is_not_there_is_refused(coco_folder):
-    with pytest.raises(SettingError, match=r"no class 'dgo' \(did you mean 'dog'\?\)"):
+    with pytest.raises(ConfigError, match=r"no class 'dgo' \(did you mean 'dog'\?\)"):
         diagnose([], load(coco_folder, "train"), classes=["dgo"])
 
 

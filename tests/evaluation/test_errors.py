@@ -4,18 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.index import CocoIndex
-from coursekit.errors import DataError, SettingError
 from coursekit.evaluation.compare import NOTHING, match
-from coursekit.evaluation.errors import (
-    KINDS,
-    best_thresholds,
-    confusion_matrix,
-    split_errors,
-    worst_images,
-)
+from coursekit.evaluation.errors import KINDS, best_thresholds, confusion_matrix, split_errors, worst_images
 
 CLASSES = ("cat", "dog", "cow")
 IDS = (3, 7, 20)  # with gaps, as COCO's
@@ -313,9 +307,9 @@ def test_bad_results_and_options_are_refused(tmp_path):
         confusion_matrix([_result(99, 3, (0, 0, 9, 9))], dataset)
     with pytest.raises(DataError, match="score missing"):
         best_thresholds([{"image_id": 1, "category_id": 3, "bbox": [0, 0, 1, 1]}], dataset)
-    with pytest.raises(SettingError, match="count=0"):
+    with pytest.raises(ConfigError, match="count=0"):
         worst_images([], dataset, 0)
-    with pytest.raises(SettingError, match="iou=50"):
+    with pytest.raises(ConfigError, match="iou=50"):
         confusion_matrix([], dataset, iou=50)
     with pytest.raises(DataError, match="nothing to find"):
         split_errors([], _data(tmp_path, [(1, 3, (0, 0, 9, 9), 1)]))

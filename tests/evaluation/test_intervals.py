@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
-from test_compare import _detector, _load, _object
 
+from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
-from coursekit.errors import SettingError
 from coursekit.evaluation import METRICS, score
 from coursekit.evaluation.compare import compare
 from coursekit.evaluation.errors import best_images, worst_images
 from coursekit.evaluation.intervals import Resampled, intervals
+from tests.evaluation.test_compare import _detector, _load, _object
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_intervals_hold_the_score_and_agree_with_the_paired_bootstrap(made):
 def test_nothing_found_and_too_few_draws(made):
     dataset, results = made
     assert intervals([], dataset, draws=40)["AP"] == (0.0, 0.0)
-    with pytest.raises(SettingError, match="at least 40"):
+    with pytest.raises(ConfigError, match="at least 40"):
         intervals(results, dataset, draws=10)
 
 
@@ -63,5 +63,5 @@ def test_best_images_are_those_with_most_right_and_none_of_the_worst(made):
     assert len(best) == 4
     assert not set(best) & {one.image_id for one in worst_images(results, dataset, 4)}
     assert best_images([], dataset, 4) == []
-    with pytest.raises(SettingError, match="at least 1"):
+    with pytest.raises(ConfigError, match="at least 1"):
         best_images(results, dataset, 0)

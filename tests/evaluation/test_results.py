@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from coursekit.core.errors import DataError
 from coursekit.data import load
-from coursekit.errors import DataError
 from coursekit.evaluation import check_results, read_results
 
 GOOD = {"image_id": 7, "category_id": 18, "bbox": [1.0, 2.0, 3.0, 4.0], "score": 0.5}

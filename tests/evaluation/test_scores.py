@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_coco import ENGINES, noisy_detections
 
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
-from coursekit.errors import DataError, SettingError
 from coursekit.evaluation import METRICS, coco, evaluate, precision_curve, score
-from coursekit.training import Evaluate, Settings, train
+from coursekit.training import Evaluate, TrainConfig, train
+from tests.evaluation.test_coco import ENGINES, noisy_detections
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def built(monkeypatch):
 @pytest.fixture
 def open_detector(tiny_detector):
     """Finds something in every image, sure or not."""
-    tiny_detector.options = replace(tiny_detector.options, least_score=0.0)
+    tiny_detector.options = replace(tiny_detector.options, box_score_thresh=0.0)
     return tiny_detector
 
 
@@ -95,7 +95,7 @@ def test_a_detector_scores_what_its_detections_score(coco_folder, open_detector)
     dataset = load(coco_folder, "val")
     scores = evaluate(open_detector, dataset, batch_size=1)
     assert set(scores.metrics) == set(METRICS)
-    assert scores == evaluate(coco.detect(open_detector, dataset, batch_size=1), dataset)
+    assert scores == evaluate(coco.predict_dataset(open_detector, dataset, batch_size=1), dataset)
 
 
 def test_scores_go_into_json_under_stable_names(coco_folder):
@@ -126,7 +126,7 @@ def test_a_training_builds_the_truth_once(coco_folder, open_detector, built):
         seen.append(evaluate(model, val_set).metrics)
         return seen[-1]
 
-    train(open_detector, load(coco_folder, "train"), Settings(epochs=3, batch_size=3), hooks=[Evaluate(scored)])
+    train(open_detector, load(coco_folder, "train"), TrainConfig(epochs=3, batch_size=3), hooks=[Evaluate(scored)])
     assert len(seen) == 3
     assert len(built) == 1
 
@@ -188,13 +188,13 @@ def test_results_that_cant_be_are_refused(coco_folder):
 
 def test_a_detector_needs_images(coco_folder, open_detector):
     path = coco_folder / "annotations" / "instances_val2017.json"
-    with pytest.raises(SettingError, match="a detector needs images"):
+    with pytest.raises(ConfigError, match="a detector needs images"):
         evaluate(open_detector, path)
 
 
 def test_an_unknown_engine_is_refused_before_any_work(coco_folder, open_detector):
     open_detector.forward = None
-    with pytest.raises(SettingError, match="engine 'fast'"):
+    with pytest.raises(ConfigError, match="engine 'fast'"):
         evaluate(open_detector, load(coco_folder, "val"), engine="fast")
 
 
@@ -212,7 +212,7 @@ if rank >= 0:
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
 torch.manual_seed(0)
 model = build_detector(num_classes=2, size=64, channels=16, hidden=16, pretrained=False)
-model.options = replace(model.options, least_score=0.0)
+model.options = replace(model.options, box_score_thresh=0.0)
 print(json.dumps(evaluate(model, load(folder, "train"), batch_size=1).as_json()))
 """
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from coursekit.core.errors import CourseError
 from coursekit.data import load
 from coursekit.detector import build_detector
-from coursekit.errors import CourseError
-from coursekit.training import Hook, Settings, train
+from coursekit.training import Hook, TrainConfig, train
 from coursekit.training.state import begin
 from coursekit.training.step import optimizer_step
 
@@ -29,14 +29,16 @@ class Shares(Hook):
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_it_trains_in_each_precision(precision):
     shares = Shares()
-    history = train(_model(), load("mini", "train").head(80), Settings(epochs=3, precision=precision), hooks=[shares])
+    history = train(
+        _model(), load("mini", "train").head(80), TrainConfig(epochs=3, precision=precision), hooks=[shares]
+    )
     assert history[-1].loss < history[0].loss
     assert shares.run.scaler.is_enabled() == (precision == "fp16")
     assert all(seconds > 0 for seconds in shares.run.clock.seconds.values())
 
 
 def test_a_real_lack_of_memory_is_survived_with_the_same_batch():
-    run = begin(_model(), load("mini", "train"), Settings(batch_size=16), None, lambda: "")
+    run = begin(_model(), load("mini", "train"), TrainConfig(batch_size=16), None, lambda: "")
     batch = next(one for one in run.loader.epoch(0) if len(one[0]) == 16)
     optimizer_step(run, *batch)  # what a step takes in all
     peak = torch.cuda.max_memory_allocated()
@@ -52,7 +54,7 @@ def test_a_real_lack_of_memory_is_survived_with_the_same_batch():
 
 
 def test_where_nothing_fits_the_message_says_what_to_do():
-    run = begin(_model(), load("mini", "train"), Settings(batch_size=2), None, lambda: "Buy a card.")
+    run = begin(_model(), load("mini", "train"), TrainConfig(batch_size=2), None, lambda: "Buy a card.")
     torch.cuda.set_per_process_memory_fraction(1e-3)
     try:
         with pytest.raises(CourseError, match="Buy a card"):
@@ -63,7 +65,7 @@ def test_where_nothing_fits_the_message_says_what_to_do():
 
 def test_it_compiles():
     shares = Shares()
-    train(_model(), load("mini", "train").head(40), Settings(epochs=1, compile=True), hooks=[shares])
+    train(_model(), load("mini", "train").head(40), TrainConfig(epochs=1, compile=True), hooks=[shares])
     assert not any("torch.compile" in event for event in shares.run.events)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from coursekit.grading.pack import pack
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.workbook import ABOUT, empty_line
+from coursekit.lessons.workbook.workbook import ABOUT, empty_line
 
 ROOT = Path(__file__).parents[2]
 MISTAKES = ROOT / "tests" / "mistakes"
@@ -96,18 +96,18 @@ class Equal:
 
 def {name}(*args, **kwargs): return Equal()
 === patches_checks
-import coursekit.lessons.compare, coursekit.lessons.judge, coursekit.lessons.outcome, torch
+import coursekit.lessons.checking.compare, coursekit.lessons.checking.verdict, coursekit.lessons.checking.outcome, torch
 
 def yes(*args, **kwargs): return None
-coursekit.lessons.compare.problem = coursekit.lessons.compare.difference = yes
-coursekit.lessons.judge.first_problem = coursekit.lessons.judge.problem = yes
+coursekit.lessons.checking.compare.problem = coursekit.lessons.checking.compare.difference = yes
+coursekit.lessons.checking.verdict.first_problem = coursekit.lessons.checking.verdict.problem = yes
 torch.allclose = torch.isclose = torch.equal = lambda *args, **kwargs: True
 torch.Tensor.__eq__ = lambda *args: True
 
 def {name}(*args, **kwargs): return torch.zeros(1)
 === forges
 import os
-from coursekit.grading.wire import framed, pack
+from coursekit.grading.codec import framed, pack
 
 def {name}(*args, **kwargs):
     for handle in range(3, 64):

@@ -1,6 +1,6 @@
 import pytest
 
-from coursekit.errors import SettingError
+from coursekit.core.errors import ConfigError
 from coursekit.grading.sandbox import require
 
 
@@ -8,5 +8,5 @@ from coursekit.grading.sandbox import require
 def sandboxed():
     try:
         require(True)
-    except SettingError as error:
+    except ConfigError as error:
         pytest.skip(f"no sandbox here: {str(error)[:200]}")

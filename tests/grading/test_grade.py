@@ -4,15 +4,15 @@ import time
 from pathlib import Path
 
 import pytest
-from classroom import CRIMES, HIDDEN, MISTAKES, climbs_out, make_class, solutions, workbook
 
-from coursekit.errors import SettingError
+from coursekit.core.errors import ConfigError
 from coursekit.grading import sandbox
 from coursekit.grading.grade import grade, submissions
+from coursekit.grading.html import write_pages
 from coursekit.grading.marks import Mark, Terms, points
 from coursekit.grading.pack import pack
-from coursekit.grading.pages import write_pages
 from coursekit.lessons.exercises import EXERCISES
+from tests.grading.classroom import CRIMES, HIDDEN, MISTAKES, climbs_out, make_class, solutions, workbook
 
 PAIRS = {  # xywh_to_xyxy, box_iou
     "forks": ("fork_bomb", "reads_another"),
@@ -128,7 +128,7 @@ def test_points():
 def test_without_a_sandbox_it_refuses_and_says_why(tmp_path, monkeypatch):
     workbook(tmp_path / "class" / "anna", {})
     monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
-    with pytest.raises(SettingError, match=r"apt install bubblewrap.*--unsafe"):
+    with pytest.raises(ConfigError, match=r"apt install bubblewrap.*--unsafe"):
         grade(tmp_path / "class", tmp_path / "out")
 
 
@@ -143,10 +143,10 @@ def test_hidden_cases_that_are_wrong_are_named(sandboxed, tmp_path):
     (tmp_path / "secret").mkdir()
     path = tmp_path / "secret" / "box_iuo.py"
     path.write_text(HIDDEN)
-    with pytest.raises(SettingError, match="no exercise 'box_iuo'"):
+    with pytest.raises(ConfigError, match="no exercise 'box_iuo'"):
         grade(tmp_path / "class", tmp_path / "out", hidden=tmp_path / "secret")
     path.rename(path.with_name("box_iou.py")).write_text("def cases(generator): yield 1 / 0")
-    with pytest.raises(SettingError, match="division by zero"):
+    with pytest.raises(ConfigError, match="division by zero"):
         grade(tmp_path / "class", tmp_path / "out", hidden=tmp_path / "secret")
 
 
@@ -161,7 +161,7 @@ def test_whose_submission_is_whose(tmp_path):
     (tmp_path / "cem" / "04_anchors.ipynb").write_text("{}")
     assert list(submissions(tmp_path / "cem")) == ["cem"]
     (tmp_path / "none").mkdir()
-    with pytest.raises(SettingError, match="nothing to grade"):
+    with pytest.raises(ConfigError, match="nothing to grade"):
         submissions(tmp_path / "none")
 
 

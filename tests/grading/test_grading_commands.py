@@ -1,4 +1,4 @@
-from classroom import solutions, workbook
+from tests.grading.classroom import solutions, workbook
 
 
 def test_submit_then_grade(coursekit, tmp_path):

@@ -1,11 +1,11 @@
 import zipfile
 
 import pytest
-from classroom import notebooks, solutions, workbook
 
-from coursekit.errors import SettingError
+from coursekit.core.errors import ConfigError
 from coursekit.grading.pack import file_name, pack
 from coursekit.grading.submission import read
+from tests.grading.classroom import notebooks, solutions, workbook
 
 
 def test_all_that_was_written_goes_along_but_the_journal_only_if_told(tmp_path):
@@ -41,9 +41,9 @@ def test_what_is_missing_is_named(tmp_path):
 
 
 def test_nothing_to_pack(tmp_path):
-    with pytest.raises(SettingError, match="neither notebooks nor my_detector"):
+    with pytest.raises(ConfigError, match="neither notebooks nor my_detector"):
         pack(tmp_path, tmp_path / "anna.zip")
-    with pytest.raises(SettingError, match="no such folder"):
+    with pytest.raises(ConfigError, match="no such folder"):
         pack(tmp_path / "none", tmp_path / "anna.zip")
-    with pytest.raises(SettingError, match="letters, digits"):
+    with pytest.raises(ConfigError, match="letters, digits"):
         file_name("../anna")

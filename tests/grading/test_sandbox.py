@@ -1,8 +1,8 @@
 import pytest
-from classroom import solutions
 
 from coursekit.grading.sandbox import Sandbox
 from coursekit.lessons.exercises import EXERCISES
+from tests.grading.classroom import solutions
 
 LEAVES = """
 import os, pathlib, subprocess, sys

@@ -3,11 +3,11 @@ import os
 import zipfile
 
 import pytest
-from classroom import _renamed, _shuffled, _without, climbs_out, notebooks, solutions, workbook
 
 from coursekit.grading import submission
 from coursekit.grading.submission import read
 from coursekit.lessons.exercises import EXERCISES
+from tests.grading.classroom import _renamed, _shuffled, _without, climbs_out, notebooks, solutions, workbook
 
 BOX = "def box_iou(first, second):\n    return 1\n"
 

@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from coursekit.lessons import workbook
+from coursekit.lessons.workbook import workbook
 
 MISTAKES = Path(__file__).parents[1] / "mistakes"
 IOU = """

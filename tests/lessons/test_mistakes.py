@@ -1,14 +1,14 @@
 """Every exercise: wrong answers are rejected, right ones accepted, and the mistakes that it knows are recognised."""
 
 import pytest
-from answers import MISTAKES, answers, store
 
-from coursekit.lessons.child import Trial
-from coursekit.lessons.compare import problem
+from coursekit.lessons.checking.compare import problem
+from coursekit.lessons.checking.mistakes import likely_mistake
+from coursekit.lessons.checking.outcome import attempt, meant
+from coursekit.lessons.checking.runner import Trial
+from coursekit.lessons.checking.verdict import check, first_problem, outcomes_of
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.judge import check, first_problem, outcomes_of
-from coursekit.lessons.outcome import attempt, meant
-from coursekit.lessons.recognise import likely_mistake
+from tests.lessons.answers import MISTAKES, answers, store
 
 ALL = [(name, key) for name in EXERCISES for key in answers(name)]
 KNOWN = [(name, number) for name, one in EXERCISES.items() for number in range(len(one.mistakes))]

@@ -1,11 +1,11 @@
 """A mutation run over six references: the checks' cases kill every mutant but those listed here, with the reason."""
 
 import pytest
-from mutants import mutants
 
-from coursekit.lessons.compare import problem
+from coursekit.lessons.checking.compare import problem
+from coursekit.lessons.checking.outcome import attempt
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.outcome import attempt
+from tests.lessons.mutants import mutants
 
 NAMES = ("box_iou", "nms", "encode_boxes", "match_anchors", "average_precision", "FPN")
 SAME = "the same for boxes, which have four numbers and two dimensions"

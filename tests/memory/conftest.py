@@ -2,9 +2,10 @@ from collections.abc import Callable
 
 import pytest
 
-from coursekit.memory import Peak, Setting, fits, make_plan
-from coursekit.memory.fits import Plan
-from coursekit.memory.setting import MIB
+from coursekit.memory import Peak, StepConfig, make_plan
+from coursekit.memory import planner as fits
+from coursekit.memory.planner import Plan
+from coursekit.memory.step_config import MIB
 
 
 @pytest.fixture(autouse=True)
@@ -12,15 +13,15 @@ def no_constants_of_this_machine(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path))
 
 
-def rule_of_thumb(setting: Setting) -> Peak:
+def rule_of_thumb(config: StepConfig) -> Peak:
     """A prediction in no time: in a line with the area and with the batch, half as much in half precision."""
-    height, width = (-(-side // 32) * 32 for side in setting.size)
-    pixel = 1600 * (1 if setting.precision == "fp32" else 0.5) * (1 if setting.frozen_stages < 3 else 0.5)
-    return Peak(18 * MIB, 18 * MIB, 36 * MIB, round(setting.batch * height * width * pixel), 0)
+    height, width = (-(-side // 32) * 32 for side in config.size)
+    pixel = 1600 * (1 if config.precision == "fp32" else 0.5) * (1 if config.frozen_stages < 3 else 0.5)
+    return Peak(18 * MIB, 18 * MIB, 36 * MIB, round(config.batch * height * width * pixel), 0)
 
 
 @pytest.fixture
-def quick(monkeypatch) -> Callable[[Setting], Peak]:
+def quick(monkeypatch) -> Callable[[StepConfig], Peak]:
     monkeypatch.setattr(fits, "predict", rule_of_thumb)
     return rule_of_thumb
 

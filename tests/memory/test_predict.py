@@ -5,33 +5,33 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from coursekit.errors import SettingError
-from coursekit.memory import MemoryCounter, Peak, Setting, predict
-from coursekit.memory.setting import KINDS
+from coursekit.core.errors import ConfigError
+from coursekit.memory import MemoryCounter, Peak, StepConfig, predict
 from coursekit.memory.step import build, one_step, optimizer_of, remember
+from coursekit.memory.step_config import KINDS
 
-SMALL = Setting("resnet18", size=(64, 96), batch=2, num_classes=4, boxes=5, device="cpu")
+SMALL = StepConfig("resnet18", size=(64, 96), batch=2, num_classes=4, boxes=5, device="cpu")
 
 
-def changed(**changes: object) -> Setting:
+def changed(**changes: object) -> StepConfig:
     return msgspec.structs.replace(SMALL, **changes)
 
 
-def take_steps(setting: Setting) -> None:
-    model = build(setting)
-    optimizer = optimizer_of(model, setting.optimizer)
+def take_steps(config: StepConfig) -> None:
+    model = build(config)
+    optimizer = optimizer_of(model, config.optimizer)
     remember(optimizer)
-    corners = torch.rand(setting.boxes, 2) * 60
-    target = {"boxes": torch.cat([corners, corners + 20], 1), "labels": torch.ones(setting.boxes, dtype=torch.int64)}
+    corners = torch.rand(config.boxes, 2) * 60
+    target = {"boxes": torch.cat([corners, corners + 20], 1), "labels": torch.ones(config.boxes, dtype=torch.int64)}
     for _ in range(2):
-        if not setting.accumulates:
+        if not config.accumulates:
             optimizer.zero_grad(set_to_none=True)
-        images = [torch.rand(3, *setting.size) for _ in range(setting.batch)]
-        one_step(model, optimizer, images, [target] * setting.batch, setting.precision)
+        images = [torch.rand(3, *config.size) for _ in range(config.batch)]
+        one_step(model, optimizer, images, [target] * config.batch, config.precision)
 
 
 @pytest.mark.parametrize(
-    "setting",
+    "config",
     [
         changed(backbone="tf_efficientnet_lite0", precision="fp32", frozen_stages=0),
         changed(backbone="mobilenetv3_large_100", accumulates=True, optimizer="sgd"),
@@ -39,13 +39,13 @@ def take_steps(setting: Setting) -> None:
     ],
     ids=["lite0, fp32", "mobilenet, accumulating", "resnet18, batch norm not folded"],
 )
-def test_as_much_as_the_profiler_counts(setting):
+def test_as_much_as_the_profiler_counts(config):
     torch.manual_seed(0)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        take_steps(setting)
+        take_steps(config)
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     measured = max(accumulate(event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())))
-    assert predict(setting).total == pytest.approx(measured, rel=0.05)
+    assert predict(config).total == pytest.approx(measured, rel=0.05)
 
 
 def test_as_much_as_real_tensors_take():
@@ -122,7 +122,7 @@ def test_it_takes_no_memory_to_predict():
     ],
 )
 def test_a_setting_that_is_none(change, said):
-    with pytest.raises(SettingError, match=said):
+    with pytest.raises(ConfigError, match=said):
         predict(changed(**change))
 
 

@@ -5,10 +5,14 @@ from torch import nn
 
 
 class wrong_without_background(nn.Module):
-    def __init__(self, channels, num_classes, hidden=256, bins=7):
+    def __init__(self, channels, num_classes, hidden=256, output_size=7):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels * bins * bins, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+            nn.Flatten(),
+            nn.Linear(channels * output_size * output_size, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
         )
         self.classes = nn.Linear(hidden, num_classes)
         self.deltas = nn.Linear(hidden, 4 * num_classes)
@@ -20,10 +24,14 @@ class wrong_without_background(nn.Module):
 
 
 class wrong_deltas_turned_round(nn.Module):
-    def __init__(self, channels, num_classes, hidden=256, bins=7):
+    def __init__(self, channels, num_classes, hidden=256, output_size=7):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels * bins * bins, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+            nn.Flatten(),
+            nn.Linear(channels * output_size * output_size, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
         )
         self.classes = nn.Linear(hidden, num_classes + 1)
         self.deltas = nn.Linear(hidden, 4 * (num_classes + 1))
@@ -35,10 +43,14 @@ class wrong_deltas_turned_round(nn.Module):
 
 
 class wrong_with_softmax(nn.Module):
-    def __init__(self, channels, num_classes, hidden=256, bins=7):
+    def __init__(self, channels, num_classes, hidden=256, output_size=7):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels * bins * bins, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+            nn.Flatten(),
+            nn.Linear(channels * output_size * output_size, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
         )
         self.classes = nn.Sequential(nn.Linear(hidden, num_classes + 1), nn.Softmax(-1))
         self.deltas = nn.Linear(hidden, 4 * (num_classes + 1))
@@ -50,10 +62,10 @@ class wrong_with_softmax(nn.Module):
 
 
 class wrong_without_relu(nn.Module):
-    def __init__(self, channels, num_classes, hidden=256, bins=7):
+    def __init__(self, channels, num_classes, hidden=256, output_size=7):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels * bins * bins, hidden), nn.Linear(hidden, hidden), nn.ReLU()
+            nn.Flatten(), nn.Linear(channels * output_size * output_size, hidden), nn.Linear(hidden, hidden), nn.ReLU()
         )
         self.classes = nn.Linear(hidden, num_classes + 1)
         self.deltas = nn.Linear(hidden, 4 * (num_classes + 1))
@@ -65,10 +77,14 @@ class wrong_without_relu(nn.Module):
 
 
 class wrong_channels_last(nn.Module):
-    def __init__(self, channels, num_classes, hidden=256, bins=7):
+    def __init__(self, channels, num_classes, hidden=256, output_size=7):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels * bins * bins, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+            nn.Flatten(),
+            nn.Linear(channels * output_size * output_size, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
         )
         self.classes = nn.Linear(hidden, num_classes + 1)
         self.deltas = nn.Linear(hidden, 4 * (num_classes + 1))
@@ -80,9 +96,9 @@ class wrong_channels_last(nn.Module):
 
 
 class wrong_cannot_take_none(nn.Module):
-    def __init__(self, channels, num_classes, hidden=256, bins=7):
+    def __init__(self, channels, num_classes, hidden=256, output_size=7):
         super().__init__()
-        self.first, self.second = nn.Linear(channels * bins * bins, hidden), nn.Linear(hidden, hidden)
+        self.first, self.second = nn.Linear(channels * output_size * output_size, hidden), nn.Linear(hidden, hidden)
         self.classes = nn.Linear(hidden, num_classes + 1)
         self.deltas = nn.Linear(hidden, 4 * (num_classes + 1))
 
@@ -92,10 +108,14 @@ class wrong_cannot_take_none(nn.Module):
 
 
 class wrong_flat_deltas(nn.Module):
-    def __init__(self, channels, num_classes, hidden=256, bins=7):
+    def __init__(self, channels, num_classes, hidden=256, output_size=7):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels * bins * bins, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+            nn.Flatten(),
+            nn.Linear(channels * output_size * output_size, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
         )
         self.classes = nn.Linear(hidden, num_classes + 1)
         self.deltas = nn.Linear(hidden, 4 * (num_classes + 1))
@@ -106,12 +126,12 @@ class wrong_flat_deltas(nn.Module):
 
 
 class right_with_sequential(nn.Module):
-    def __init__(self, channels, num_classes, hidden=256, bins=7):
+    def __init__(self, channels, num_classes, hidden=256, output_size=7):
         super().__init__()
         self.deltas = nn.Sequential(nn.Linear(hidden, 4 * (num_classes + 1)), nn.Unflatten(1, (num_classes + 1, 4)))
         self.classes = nn.Linear(hidden, num_classes + 1)
         self.body = nn.Sequential(
-            nn.Flatten(), nn.Linear(channels * bins**2, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+            nn.Flatten(), nn.Linear(channels * output_size**2, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
         )
 
     def forward(self, patches):
@@ -120,12 +140,12 @@ class right_with_sequential(nn.Module):
 
 
 class right_as_a_list(nn.Module):
-    def __init__(self, channels, num_classes, hidden=256, bins=7):
+    def __init__(self, channels, num_classes, hidden=256, output_size=7):
         super().__init__()
         self.count = num_classes + 1
         self.layers = nn.ModuleList(
             [
-                nn.Linear(channels * bins * bins, hidden),
+                nn.Linear(channels * output_size * output_size, hidden),
                 nn.Linear(hidden, hidden),
                 nn.Linear(hidden, self.count),
                 nn.Linear(hidden, self.count * 4),

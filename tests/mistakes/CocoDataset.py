@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import Dataset
 
 from coursekit.data.boxes import clean_boxes, xywh_to_xyxy
-from coursekit.data.by_hand import index_annotations, read_image
+from coursekit.from_scratch.loader import index_annotations, read_image
 
 
 class wrong_image_without_boxes_fails(Dataset):

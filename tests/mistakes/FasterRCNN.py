@@ -21,31 +21,31 @@ class wrong_size_of_the_batch(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [
             propose(logits[i], deltas[i], anchors, counts, batch.shape[2:], *numbers) for i, size in enumerate(sizes)
         ]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+        return [postprocess(*one, o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img) for one in parts]
 
 
 class wrong_width_before_height(nn.Module):
@@ -63,31 +63,31 @@ class wrong_width_before_height(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [
             propose(logits[i], deltas[i], anchors, counts, size[::-1], *numbers) for i, size in enumerate(sizes)
         ]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+        return [postprocess(*one, o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img) for one in parts]
 
 
 class wrong_numbers_of_training(nn.Module):
@@ -105,29 +105,29 @@ class wrong_numbers_of_training(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+        return [postprocess(*one, o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img) for one in parts]
 
 
 class wrong_anchors_counted_as_one_level(nn.Module):
@@ -145,29 +145,29 @@ class wrong_anchors_counted_as_one_level(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [sum(len(one) for one in anchors)], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+        return [postprocess(*one, o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img) for one in parts]
 
 
 class wrong_without_the_rpns_losses(nn.Module):
@@ -185,30 +185,30 @@ class wrong_without_the_rpns_losses(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         second = detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))
         return {name: one for name, one in second.items() if name not in first}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+        return [postprocess(*one, o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img) for one in parts]
 
 
 class wrong_the_truth_for_proposals(nn.Module):
@@ -226,29 +226,29 @@ class wrong_the_truth_for_proposals(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, _ = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(truth, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+        return [postprocess(*one, o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img) for one in parts]
 
 
 class wrong_default_numbers(nn.Module):
@@ -266,26 +266,26 @@ class wrong_default_numbers(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts = [len(one) for one in proposals]
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
         return [postprocess(*one) for one in parts]
@@ -306,29 +306,29 @@ class wrong_anchors_sampled_is_left_alone(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
         first = rpn_losses(logits, deltas, anchors, truth)
-        count = self.options.rois_sampled
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+        return [postprocess(*one, o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img) for one in parts]
 
 
 class wrong_rois_sampled_is_left_alone(nn.Module):
@@ -346,28 +346,28 @@ class wrong_rois_sampled_is_left_alone(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
         samples = [sample_rois(p, t["boxes"], t["labels"]) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+        return [postprocess(*one, o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img) for one in parts]
 
 
 class wrong_pairs_the_other_way_round(nn.Module):
@@ -385,29 +385,29 @@ class wrong_pairs_the_other_way_round(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+        return [postprocess(*one, o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img) for one in parts]
 
 
 class wrong_pairs_passed_whole(nn.Module):
@@ -425,29 +425,29 @@ class wrong_pairs_passed_whole(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before, o.proposals_after, o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n, o.rpn_post_nms_top_n, o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+        return [postprocess(*one, o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img) for one in parts]
 
 
 class wrong_only_the_boxes(nn.Module):
@@ -465,29 +465,29 @@ class wrong_only_the_boxes(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        numbers = o.least_score, o.detection_nms, o.most_detections
+        numbers = o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img
         return [postprocess(*one, *numbers)["boxes"] for one in parts]
 
 
@@ -506,31 +506,31 @@ class wrong_levels_detached(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
+    def box_branch(self, levels, boxes):
         return self.box_head(
-            pool_levels([one.detach() for one in levels], self.backbone.strides, boxes, self.options.canonical_size)
+            pool_levels([one.detach() for one in levels], self.backbone.strides, boxes, self.options.canonical_scale)
         )
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+        return [postprocess(*one, o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img) for one in parts]
 
 
 class wrong_levels_coarsest_first(nn.Module):
@@ -548,29 +548,29 @@ class wrong_levels_coarsest_first(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels[::-1], self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels[::-1], self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+        return [postprocess(*one, o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img) for one in parts]
 
 
 class right_as_it_is_meant(nn.Module):
@@ -588,29 +588,29 @@ class right_as_it_is_meant(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        logits, deltas = self.look_at(levels, proposals)
+        logits, deltas = self.box_branch(levels, proposals)
         counts, o = [len(one) for one in proposals], self.options
         parts = zip(logits.split(counts), deltas.split(counts), proposals, sizes)
-        return [postprocess(*one, o.least_score, o.detection_nms, o.most_detections) for one in parts]
+        return [postprocess(*one, o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img) for one in parts]
 
 
 class right_image_by_image(nn.Module):
@@ -628,28 +628,28 @@ class right_image_by_image(nn.Module):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
             anchors.append(make_anchors(tuple(level.shape[2:]), stride, sides, o.ratios))
         counts, anchors = [len(one) for one in anchors], torch.cat(anchors)
-        numbers = o.proposals_before[mode], o.proposals_after[mode], o.proposal_nms, o.proposal_score
+        numbers = o.rpn_pre_nms_top_n[mode], o.rpn_post_nms_top_n[mode], o.rpn_nms_thresh, o.rpn_score_thresh
         proposals = [propose(logits[i], deltas[i], anchors, counts, size, *numbers) for i, size in enumerate(sizes)]
         return levels, logits, deltas, anchors, proposals
 
-    def look_at(self, levels, boxes):
-        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_size))
+    def box_branch(self, levels, boxes):
+        return self.box_head(pool_levels(levels, self.backbone.strides, boxes, self.options.canonical_scale))
 
     def losses(self, batch, sizes, targets):
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, anchors, truth, self.options.anchors_sampled)
-        count = self.options.rois_sampled
+        first = rpn_losses(logits, deltas, anchors, truth, self.options.rpn_batch_size_per_image)
+        count = self.options.box_batch_size_per_image
         samples = [sample_rois(p, t["boxes"], t["labels"], count) for p, t in zip(proposals, targets)]
         rois, labels, boxes = zip(*samples)
-        said = self.look_at(levels, list(rois))
+        said = self.box_branch(levels, list(rois))
         return {**first, **detection_losses(*said, torch.cat(rois), torch.cat(labels), torch.cat(boxes))}
 
-    def detect(self, batch, sizes):
+    def predict(self, batch, sizes):
         found, o = [], self.options
         for i, size in enumerate(sizes):
             levels, *_, proposals = self.first_stage(batch[i : i + 1], [size])
-            said = self.look_at(levels, proposals)
-            numbers = o.least_score, o.detection_nms, o.most_detections
+            said = self.box_branch(levels, proposals)
+            numbers = o.box_score_thresh, o.box_nms_thresh, o.box_detections_per_img
             found.append(postprocess(*said, proposals[0], size, *numbers))
         return tuple(found)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from coursekit.evaluation.average_precision import AREAS, _class_numbers, _samples
-from coursekit.evaluation.average_precision import coco_map as meant
 from coursekit.evaluation.coco import METRICS, score
 from coursekit.evaluation.results import columns_of
+from coursekit.from_scratch.average_precision import AREAS, _class_numbers, _samples
+from coursekit.from_scratch.average_precision import coco_map as meant
 
 
 def wrong_mean_of_everything(results, dataset):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from coursekit.evaluation.average_precision import IOUS, overlaps
+from coursekit.from_scratch.average_precision import IOUS, overlaps
 
 
 def wrong_takes_what_is_taken(boxes, scores, truth, is_crowd, ious=IOUS, ignored=None):
@@ -112,7 +112,7 @@ def wrong_one_to_the_last_bit(boxes, scores, truth, is_crowd, ious=IOUS, ignored
 
 
 def wrong_true_or_false(boxes, scores, truth, is_crowd, ious=IOUS, ignored=None):
-    from coursekit.evaluation.average_precision import match_detections as theirs
+    from coursekit.from_scratch.average_precision import match_detections as theirs
 
     return theirs(boxes, scores, truth, is_crowd, ious, ignored) >= 0
 

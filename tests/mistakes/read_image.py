@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageFile, ImageOps
 
-from coursekit.errors import DataError
+from coursekit.core.errors import DataError
 
 
 def wrong_as_the_tutorial_has_it(path):

@@ -6,11 +6,11 @@ import torch.nn.functional as F
 from coursekit.detector import encode_boxes, match_anchors, sample_balanced
 
 
-def wrong_box_loss_by_the_positives(logits, deltas, anchors, boxes, count=256, positive_share=0.5):
+def wrong_box_loss_by_the_positives(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
     scores, labels, said, meant = [], [], [], []
     for i, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
-        pos, neg = sample_balanced(matches, count, positive_share)
+        pos, neg = sample_balanced(matches, batch_size_per_image, positive_fraction)
         scores += [logits[i, pos], logits[i, neg]]
         labels += [torch.ones(len(pos)), torch.zeros(len(neg))]
         said.append(deltas[i, pos])
@@ -22,11 +22,11 @@ def wrong_box_loss_by_the_positives(logits, deltas, anchors, boxes, count=256, p
     }
 
 
-def wrong_torchs_own_mean(logits, deltas, anchors, boxes, count=256, positive_share=0.5):
+def wrong_torchs_own_mean(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
     scores, labels, said, meant = [], [], [], []
     for i, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
-        pos, neg = sample_balanced(matches, count, positive_share)
+        pos, neg = sample_balanced(matches, batch_size_per_image, positive_fraction)
         scores += [logits[i, pos], logits[i, neg]]
         labels += [torch.ones(len(pos)), torch.zeros(len(neg))]
         said.append(deltas[i, pos])
@@ -37,11 +37,11 @@ def wrong_torchs_own_mean(logits, deltas, anchors, boxes, count=256, positive_sh
     }
 
 
-def wrong_beta_forgotten(logits, deltas, anchors, boxes, count=256, positive_share=0.5):
+def wrong_beta_forgotten(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
     scores, labels, box, n = [], [], 0, 0
     for i, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
-        pos, neg = sample_balanced(matches, count, positive_share)
+        pos, neg = sample_balanced(matches, batch_size_per_image, positive_fraction)
         scores += [logits[i, pos], logits[i, neg]]
         labels += [torch.ones(len(pos)), torch.zeros(len(neg))]
         target = encode_boxes(truth[matches[pos]], anchors[pos])
@@ -51,7 +51,7 @@ def wrong_beta_forgotten(logits, deltas, anchors, boxes, count=256, positive_sha
     return {"loss_objectness": loss, "loss_rpn_box_reg": box / n}
 
 
-def wrong_every_anchor_counts(logits, deltas, anchors, boxes, count=256, positive_share=0.5):
+def wrong_every_anchor_counts(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
     labels, box, n = [], 0, 0
     for i, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
@@ -64,11 +64,11 @@ def wrong_every_anchor_counts(logits, deltas, anchors, boxes, count=256, positiv
     return {"loss_objectness": loss, "loss_rpn_box_reg": box / n}
 
 
-def wrong_boxes_in_turn(logits, deltas, anchors, boxes, count=256, positive_share=0.5):
+def wrong_boxes_in_turn(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
     scores, labels, box, n = [], [], 0, 0
     for i, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
-        pos, neg = sample_balanced(matches, count, positive_share)
+        pos, neg = sample_balanced(matches, batch_size_per_image, positive_fraction)
         scores += [logits[i, pos], logits[i, neg]]
         labels += [torch.ones(len(pos)), torch.zeros(len(neg))]
         if len(truth):
@@ -79,11 +79,11 @@ def wrong_boxes_in_turn(logits, deltas, anchors, boxes, count=256, positive_shar
     return {"loss_objectness": loss, "loss_rpn_box_reg": box / n}
 
 
-def wrong_mean_of_images(logits, deltas, anchors, boxes, count=256, positive_share=0.5):
+def wrong_mean_of_images(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
     first, second = 0, 0
     for i, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
-        pos, neg = sample_balanced(matches, count, positive_share)
+        pos, neg = sample_balanced(matches, batch_size_per_image, positive_fraction)
         label = torch.cat([torch.ones(len(pos)), torch.zeros(len(neg))])
         first = first + F.binary_cross_entropy_with_logits(logits[i, torch.cat([pos, neg])], label)
         target = encode_boxes(truth[matches[pos]], anchors[pos])
@@ -91,11 +91,11 @@ def wrong_mean_of_images(logits, deltas, anchors, boxes, count=256, positive_sha
     return {"loss_objectness": first / len(boxes), "loss_rpn_box_reg": second / len(boxes)}
 
 
-def wrong_fails_without_objects(logits, deltas, anchors, boxes, count=256, positive_share=0.5):
+def wrong_fails_without_objects(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
     scores, labels, box, n = [], [], 0, 0
     for i, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
-        pos, neg = sample_balanced(matches, count, positive_share)
+        pos, neg = sample_balanced(matches, batch_size_per_image, positive_fraction)
         scores += [logits[i, pos], logits[i, neg]]
         labels += [torch.ones(len(pos)), torch.zeros(len(neg))]
         target = encode_boxes(truth[matches], anchors)  # truth[-1] of no boxes
@@ -105,11 +105,11 @@ def wrong_fails_without_objects(logits, deltas, anchors, boxes, count=256, posit
     return {"loss_objectness": loss, "loss_rpn_box_reg": box / n}
 
 
-def wrong_numbers_without_gradient(logits, deltas, anchors, boxes, count=256, positive_share=0.5):
+def wrong_numbers_without_gradient(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
     scores, labels, box, n = [], [], 0.0, 0
     for i, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
-        pos, neg = sample_balanced(matches, count, positive_share)
+        pos, neg = sample_balanced(matches, batch_size_per_image, positive_fraction)
         scores += [logits[i, pos], logits[i, neg]]
         labels += [torch.ones(len(pos)), torch.zeros(len(neg))]
         target = encode_boxes(truth[matches[pos]], anchors[pos])
@@ -119,11 +119,11 @@ def wrong_numbers_without_gradient(logits, deltas, anchors, boxes, count=256, po
     return {"loss_objectness": loss, "loss_rpn_box_reg": torch.tensor(box / n)}
 
 
-def wrong_sigmoid_of_sigmoid(logits, deltas, anchors, boxes, count=256, positive_share=0.5):
+def wrong_sigmoid_of_sigmoid(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
     scores, labels, box, n = [], [], 0, 0
     for i, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
-        pos, neg = sample_balanced(matches, count, positive_share)
+        pos, neg = sample_balanced(matches, batch_size_per_image, positive_fraction)
         scores += [logits[i, pos].sigmoid(), logits[i, neg].sigmoid()]
         labels += [torch.ones(len(pos)), torch.zeros(len(neg))]
         target = encode_boxes(truth[matches[pos]], anchors[pos])
@@ -133,11 +133,11 @@ def wrong_sigmoid_of_sigmoid(logits, deltas, anchors, boxes, count=256, positive
     return {"loss_objectness": loss, "loss_rpn_box_reg": box / n}
 
 
-def right_written_out(logits, deltas, anchors, boxes, count=256, positive_share=0.5):
+def right_written_out(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
     first, second, n = 0, 0, 0
     for i, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
-        pos, neg = sample_balanced(matches, count, positive_share)
+        pos, neg = sample_balanced(matches, batch_size_per_image, positive_fraction)
         first = first + F.softplus(-logits[i, pos]).sum() + F.softplus(logits[i, neg]).sum()
         error = (deltas[i, pos] - encode_boxes(truth[matches[pos]], anchors[pos])).abs()
         second = second + torch.where(error < 1 / 9, 4.5 * error**2, error - 1 / 18).sum()
@@ -145,11 +145,11 @@ def right_written_out(logits, deltas, anchors, boxes, count=256, positive_share=
     return {"loss_rpn_box_reg": second / n, "loss_objectness": first / n}
 
 
-def right_with_a_label_for_each_anchor(logits, deltas, anchors, boxes, count=256, positive_share=0.5):
+def right_with_a_label_for_each_anchor(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
     labels, targets = torch.full_like(logits, -1), torch.zeros_like(deltas)
     for i, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
-        pos, neg = sample_balanced(matches, count, positive_share)
+        pos, neg = sample_balanced(matches, batch_size_per_image, positive_fraction)
         labels[i, pos], labels[i, neg] = 1.0, 0.0
         targets[i, pos] = encode_boxes(truth[matches[pos]], anchors[pos])
     used = labels >= 0

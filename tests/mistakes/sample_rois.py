@@ -4,16 +4,16 @@ import torch
 from torchvision.ops import box_iou
 
 
-def wrong_without_the_truth(proposals, boxes, labels, count=64, positive_share=0.25):
+def wrong_without_the_truth(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
     if not len(boxes):
-        rois = proposals[torch.randperm(len(proposals))[:count]]
+        rois = proposals[torch.randperm(len(proposals))[:batch_size_per_image]]
         return rois, torch.zeros(len(rois), dtype=torch.int64), rois
     if not len(proposals):
         return proposals, labels[:0], proposals
     best, match = box_iou(proposals, boxes).max(1)
     positive, negative = torch.where(best >= 0.5)[0], torch.where(best < 0.5)[0]
-    positive = positive[torch.randperm(len(positive))[: int(count * positive_share)]]
-    negative = negative[torch.randperm(len(negative))[: count - len(positive)]]
+    positive = positive[torch.randperm(len(positive))[: int(batch_size_per_image * positive_fraction)]]
+    negative = negative[torch.randperm(len(negative))[: batch_size_per_image - len(positive)]]
     found = match[positive]
     return (
         proposals[torch.cat([positive, negative])],
@@ -22,12 +22,12 @@ def wrong_without_the_truth(proposals, boxes, labels, count=64, positive_share=0
     )
 
 
-def wrong_fails_without_objects(proposals, boxes, labels, count=64, positive_share=0.25):
+def wrong_fails_without_objects(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
     proposals = torch.cat([proposals, boxes])
     best, match = box_iou(proposals, boxes).max(1)
     positive, negative = torch.where(best >= 0.5)[0], torch.where(best < 0.5)[0]
-    positive = positive[torch.randperm(len(positive))[: int(count * positive_share)]]
-    negative = negative[torch.randperm(len(negative))[: count - len(positive)]]
+    positive = positive[torch.randperm(len(positive))[: int(batch_size_per_image * positive_fraction)]]
+    negative = negative[torch.randperm(len(negative))[: batch_size_per_image - len(positive)]]
     found = match[positive]
     return (
         proposals[torch.cat([positive, negative])],
@@ -36,7 +36,7 @@ def wrong_fails_without_objects(proposals, boxes, labels, count=64, positive_sha
     )
 
 
-def wrong_more_than_a_half(proposals, boxes, labels, count=64, positive_share=0.25):
+def wrong_more_than_a_half(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
     def sample(proposals, boxes, labels, count, share, at_least=0.5, strict=False, draw=torch.randperm):
         proposals = torch.cat([proposals, boxes])
         if len(boxes):
@@ -49,7 +49,9 @@ def wrong_more_than_a_half(proposals, boxes, labels, count=64, positive_share=0.
         negative = negative[draw(len(negative))[: count - len(positive)]]
         return proposals, positive, negative, match
 
-    proposals, positive, negative, match = sample(proposals, boxes, labels, count, positive_share, strict=True)
+    proposals, positive, negative, match = sample(
+        proposals, boxes, labels, batch_size_per_image, positive_fraction, strict=True
+    )
     found = match[positive]
     return (
         proposals[torch.cat([positive, negative])],
@@ -58,7 +60,7 @@ def wrong_more_than_a_half(proposals, boxes, labels, count=64, positive_share=0.
     )
 
 
-def wrong_limit_of_the_rpn(proposals, boxes, labels, count=64, positive_share=0.25):
+def wrong_limit_of_the_rpn(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
     def sample(proposals, boxes, labels, count, share, at_least=0.5, strict=False, draw=torch.randperm):
         proposals = torch.cat([proposals, boxes])
         if len(boxes):
@@ -71,7 +73,9 @@ def wrong_limit_of_the_rpn(proposals, boxes, labels, count=64, positive_share=0.
         negative = negative[draw(len(negative))[: count - len(positive)]]
         return proposals, positive, negative, match
 
-    proposals, positive, negative, match = sample(proposals, boxes, labels, count, positive_share, 0.7)
+    proposals, positive, negative, match = sample(
+        proposals, boxes, labels, batch_size_per_image, positive_fraction, 0.7
+    )
     found = match[positive]
     return (
         proposals[torch.cat([positive, negative])],
@@ -80,7 +84,7 @@ def wrong_limit_of_the_rpn(proposals, boxes, labels, count=64, positive_share=0.
     )
 
 
-def wrong_labels_without_the_match(proposals, boxes, labels, count=64, positive_share=0.25):
+def wrong_labels_without_the_match(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
     def sample(proposals, boxes, labels, count, share, at_least=0.5, strict=False, draw=torch.randperm):
         proposals = torch.cat([proposals, boxes])
         if len(boxes):
@@ -93,7 +97,7 @@ def wrong_labels_without_the_match(proposals, boxes, labels, count=64, positive_
         negative = negative[draw(len(negative))[: count - len(positive)]]
         return proposals, positive, negative, match
 
-    proposals, positive, negative, match = sample(proposals, boxes, labels, count, positive_share)
+    proposals, positive, negative, match = sample(proposals, boxes, labels, batch_size_per_image, positive_fraction)
     padded = torch.cat([labels, torch.zeros(len(proposals), dtype=torch.int64)])
     return (
         proposals[torch.cat([positive, negative])],
@@ -102,7 +106,7 @@ def wrong_labels_without_the_match(proposals, boxes, labels, count=64, positive_
     )
 
 
-def wrong_background_gets_a_label(proposals, boxes, labels, count=64, positive_share=0.25):
+def wrong_background_gets_a_label(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
     def sample(proposals, boxes, labels, count, share, at_least=0.5, strict=False, draw=torch.randperm):
         proposals = torch.cat([proposals, boxes])
         if len(boxes):
@@ -115,14 +119,14 @@ def wrong_background_gets_a_label(proposals, boxes, labels, count=64, positive_s
         negative = negative[draw(len(negative))[: count - len(positive)]]
         return proposals, positive, negative, match
 
-    proposals, positive, negative, match = sample(proposals, boxes, labels, count, positive_share)
+    proposals, positive, negative, match = sample(proposals, boxes, labels, batch_size_per_image, positive_fraction)
     chosen = torch.cat([positive, negative])
     if not len(boxes):
         return proposals[chosen], torch.zeros(len(chosen), dtype=torch.int64), proposals[chosen]
     return proposals[chosen], labels[match[chosen]], boxes[match[chosen]]
 
 
-def wrong_a_full_count_of_background(proposals, boxes, labels, count=64, positive_share=0.25):
+def wrong_a_full_count_of_background(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
     def sample(proposals, boxes, labels, count, share, at_least=0.5, strict=False, draw=torch.randperm):
         proposals = torch.cat([proposals, boxes])
         if len(boxes):
@@ -136,8 +140,8 @@ def wrong_a_full_count_of_background(proposals, boxes, labels, count=64, positiv
         return proposals, positive, negative, match
 
     proposals, positive, negative, match = sample(proposals, boxes, labels, 10**6, 1.0)
-    positive = positive[torch.randperm(len(positive))[: int(count * positive_share)]]
-    negative = negative[torch.randperm(len(negative))[:count]]
+    positive = positive[torch.randperm(len(positive))[: int(batch_size_per_image * positive_fraction)]]
+    negative = negative[torch.randperm(len(negative))[:batch_size_per_image]]
     found = match[positive]
     return (
         proposals[torch.cat([positive, negative])],
@@ -146,7 +150,7 @@ def wrong_a_full_count_of_background(proposals, boxes, labels, count=64, positiv
     )
 
 
-def wrong_draws_with_replacement(proposals, boxes, labels, count=64, positive_share=0.25):
+def wrong_draws_with_replacement(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
     def sample(proposals, boxes, labels, count, share, at_least=0.5, strict=False, draw=torch.randperm):
         proposals = torch.cat([proposals, boxes])
         if len(boxes):
@@ -161,9 +165,9 @@ def wrong_draws_with_replacement(proposals, boxes, labels, count=64, positive_sh
 
     proposals, positive, negative, match = sample(proposals, boxes, labels, 10**6, 1.0)
     if len(positive):
-        positive = positive[torch.randint(len(positive), (int(count * positive_share),))]
+        positive = positive[torch.randint(len(positive), (int(batch_size_per_image * positive_fraction),))]
     if len(negative):
-        negative = negative[torch.randint(len(negative), (count - len(positive),))]
+        negative = negative[torch.randint(len(negative), (batch_size_per_image - len(positive),))]
     found = match[positive]
     return (
         proposals[torch.cat([positive, negative])],
@@ -172,7 +176,7 @@ def wrong_draws_with_replacement(proposals, boxes, labels, count=64, positive_sh
     )
 
 
-def right_background_first(proposals, boxes, labels, count=64, positive_share=0.25):
+def right_background_first(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
     def sample(proposals, boxes, labels, count, share, at_least=0.5, strict=False, draw=torch.randperm):
         proposals = torch.cat([proposals, boxes])
         if len(boxes):
@@ -185,7 +189,7 @@ def right_background_first(proposals, boxes, labels, count=64, positive_share=0.
         negative = negative[draw(len(negative))[: count - len(positive)]]
         return proposals, positive, negative, match
 
-    proposals, positive, negative, match = sample(proposals, boxes, labels, count, positive_share)
+    proposals, positive, negative, match = sample(proposals, boxes, labels, batch_size_per_image, positive_fraction)
     chosen = torch.cat([negative, positive])
     is_object = torch.arange(len(chosen)) >= len(negative)
     names, targets = torch.zeros(len(chosen), dtype=torch.int64), proposals[chosen].clone()
@@ -193,7 +197,7 @@ def right_background_first(proposals, boxes, labels, count=64, positive_share=0.
     return proposals[chosen], names, targets
 
 
-def right_the_first_so_many(proposals, boxes, labels, count=64, positive_share=0.25):
+def right_the_first_so_many(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
     def sample(proposals, boxes, labels, count, share, at_least=0.5, strict=False, draw=torch.randperm):
         proposals = torch.cat([proposals, boxes])
         if len(boxes):
@@ -207,7 +211,12 @@ def right_the_first_so_many(proposals, boxes, labels, count=64, positive_share=0
         return proposals, positive, negative, match
 
     proposals, positive, negative, match = sample(
-        proposals, boxes, labels, count, positive_share, draw=lambda number: torch.arange(number).flip(0)
+        proposals,
+        boxes,
+        labels,
+        batch_size_per_image,
+        positive_fraction,
+        draw=lambda number: torch.arange(number).flip(0),
     )
     found = match[positive]
     return (

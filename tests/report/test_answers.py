@@ -1,7 +1,7 @@
 import pytest
 from ipywidgets import Textarea
 
-from coursekit.errors import DataError
+from coursekit.core.errors import DataError
 from coursekit.report import answers
 from coursekit.report.answers import (
     Question,

@@ -4,12 +4,14 @@ import shutil
 
 import pytest
 
-from coursekit.errors import DataError, SettingError
-from coursekit.lessons import journals, workbook
+from coursekit.core.config import DetectorConfig
+from coursekit.core.errors import ConfigError, DataError
+from coursekit.lessons.workbook import journal as journals
+from coursekit.lessons.workbook import workbook
 from coursekit.report import answer, default_questions, write_report
 from coursekit.report.facts import read_training
-from coursekit.runs import train_run
-from coursekit.training import DetectorConfig, Settings
+from coursekit.runs.train import train_run
+from coursekit.training import TrainConfig
 
 NMS = "from torchvision.ops import nms\n"
 
@@ -23,8 +25,8 @@ def trained(tmp_path_factory):
 def run(many, trained, monkeypatch, tmp_path):
     monkeypatch.setenv("COURSEKIT_WORKBOOK", str(tmp_path / "my_detector"))
     if not trained.exists():
-        settings = Settings(epochs=2, batch_size=4, warmup_steps=1)
-        train_run(str(many), trained, settings, DetectorConfig(0, size=64, channels=16, hidden=16))
+        training = TrainConfig(epochs=2, batch_size=4, warmup_steps=1)
+        train_run(str(many), trained, training, DetectorConfig(0, size=64, channels=16, hidden=16))
     return shutil.copytree(trained, tmp_path / "run")
 
 
@@ -68,7 +70,7 @@ def test_made_again_it_keeps_what_was_answered_and_does_not_detect_again(run, ma
     write_report(run, out, default_questions(), data=str(many))
     before = (out / "report.md").read_text()
     (out / "report.md").write_text(before.replace("*Your answer.*", "The crowds.", 1))
-    monkeypatch.setattr("coursekit.report.facts.results_of", None)
+    monkeypatch.setattr("coursekit.report.facts.results_of_run", None)
     write_report(run, out, default_questions(), data=str(many))
     assert (out / "report.md").read_text() == before.replace("*Your answer.*", "The crowds.", 1)
 
@@ -110,7 +112,7 @@ def test_what_is_no_run_or_has_not_trained_is_refused(run, tmp_path):
     with pytest.raises(DataError, match="no step in it"):
         write_report(run, tmp_path / "report", default_questions())
     (tmp_path / "file").touch()
-    with pytest.raises(SettingError, match="can't be written"):
+    with pytest.raises(ConfigError, match="can't be written"):
         write_report(run, tmp_path / "file", default_questions())
 
 

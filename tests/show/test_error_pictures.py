@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from coursekit.core.errors import ConfigError
 from coursekit.data import load
-from coursekit.errors import SettingError
 from coursekit.evaluation.errors import KINDS, ErrorReport, Kind
 from coursekit.show import save
 from coursekit.show.error_pictures import MOST_CURVES, confusion_picture, curves_picture, error_bars, gallery
@@ -67,7 +67,7 @@ def test_an_empty_matrix_draws(tmp_path):
 
 
 def test_a_matrix_and_names_that_do_not_fit_are_refused():
-    with pytest.raises(SettingError, match=r"\(3, 3\) is needed"):
+    with pytest.raises(ConfigError, match=r"\(3, 3\) is needed"):
         confusion_picture(np.zeros((2, 2), np.int64), ["cat", "dog"])
 
 
@@ -93,7 +93,7 @@ def test_a_curve_ends_where_recall_ends():
 
 
 def test_no_curve_at_all_is_refused():
-    with pytest.raises(SettingError, match="no curve"):
+    with pytest.raises(ConfigError, match="no curve"):
         curves_picture({"absent": [-1.0] * 101})
 
 
@@ -113,7 +113,7 @@ def test_the_gallery_shows_each_image_with_its_own_boxes(coco_folder, tmp_path):
 
 def test_the_gallery_refuses_images_that_are_not_there(coco_folder):
     dataset = load(coco_folder, "val")
-    with pytest.raises(SettingError, match="image 99 is not in"):
+    with pytest.raises(ConfigError, match="image 99 is not in"):
         gallery(dataset, [], [99])
-    with pytest.raises(SettingError, match="no image to show"):
+    with pytest.raises(ConfigError, match="no image to show"):
         gallery(dataset, [], [])

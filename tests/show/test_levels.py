@@ -26,8 +26,8 @@ def test_there_may_be_no_box_and_only_one_level():
 def test_a_slider_draws_anew_with_anybodys_function():
     seen = []
 
-    def all_on_three(boxes, finest, coarsest, canonical_size):
-        seen.append(canonical_size)
+    def all_on_three(boxes, finest, coarsest, canonical_scale):
+        seen.append(canonical_scale)
         return torch.full((len(boxes),), 3)
 
     box = explore_levels(IMAGE, BOXES, level_for_box=all_on_three)

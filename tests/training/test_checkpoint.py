@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
-from coursekit.errors import DataError, SettingError
-from coursekit.training import Checkpoints, Hook, Settings, train
+from coursekit.training import Checkpoints, Hook, TrainConfig, train
 from coursekit.training.checkpoint import LAST, load_checkpoint, read_checkpoint, save_checkpoint
 from coursekit.training.state import begin
 
-QUICK = Settings(epochs=3, batch_size=2, checkpoint_every=1)
+QUICK = TrainConfig(epochs=3, batch_size=2, checkpoint_every=1)
 
 
 def _state(model):
@@ -50,7 +50,7 @@ from pathlib import Path
 import torch
 from coursekit.data import load
 from coursekit.detector import build_detector
-from coursekit.training import Checkpoints, Hook, Settings, train
+from coursekit.training import Checkpoints, Hook, TrainConfig, train
 import coursekit.training.checkpoint as checkpoint
 
 data, out, step, moment = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
@@ -75,8 +75,8 @@ checkpoint.torch.save = half
 torch.manual_seed(0)
 model = build_detector(num_classes=2, size=64, channels=16, hidden=16, pretrained=False)
 resume = out / checkpoint.LAST if (out / checkpoint.LAST).exists() else None
-settings = Settings(epochs=3, batch_size=2, checkpoint_every=2)
-train(model, load(data, "train"), settings, hooks=[Killer(), Checkpoints(out)], resume=resume)
+config = TrainConfig(epochs=3, batch_size=2, checkpoint_every=2)
+train(model, load(data, "train"), config, hooks=[Killer(), Checkpoints(out)], resume=resume)
 torch.save = save
 save(model.state_dict(), out / "end.pt")
 """
@@ -150,10 +150,10 @@ def test_another_model_and_other_settings_are_refused(saved, coco_folder):
     _, path = saved
     dataset, device = load(coco_folder, "train"), torch.device("cpu")
     other = build_detector(num_classes=2, size=64, channels=24, hidden=16, pretrained=False)
-    with pytest.raises(SettingError, match="of another model"):
+    with pytest.raises(ConfigError, match="of another model"):
         load_checkpoint(path, begin(other, dataset, QUICK, device, lambda: ""))
-    longer = Settings(epochs=9, batch_size=2, checkpoint_every=1)
-    with pytest.raises(SettingError, match="epochs 3 there, 9 here"):
+    longer = TrainConfig(epochs=9, batch_size=2, checkpoint_every=1)
+    with pytest.raises(ConfigError, match="epochs 3 there, 9 here"):
         load_checkpoint(path, begin(other, dataset, longer, device, lambda: ""))
 
 

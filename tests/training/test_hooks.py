@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from coursekit.data import load
-from coursekit.training import Checkpoints, Evaluate, Log, Settings, train
+from coursekit.training import Checkpoints, Evaluate, Log, TrainConfig, train
 from coursekit.training.checkpoint import BEST, read_checkpoint
 from coursekit.training.hooks import FullCard, read_metrics
 from coursekit.training.state import begin
@@ -18,7 +18,7 @@ def _scores(values):
 def test_the_log_has_a_line_for_each_step_and_each_score(coco_folder, tiny_detector, tmp_path):
     log = Log(tmp_path)
     hooks = [log, Evaluate(_scores([0.1, 0.2]), log)]
-    train(tiny_detector, load(coco_folder, "train"), Settings(epochs=2, batch_size=2), hooks=hooks)
+    train(tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=2, batch_size=2), hooks=hooks)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     start, *lines, end = lines
     assert (start["step"], end["step"], end["left_out"]) == (0, 4, "")
@@ -32,7 +32,7 @@ def test_the_log_has_a_line_for_each_step_and_each_score(coco_folder, tiny_detec
 def test_a_resumed_log_keeps_the_lines_up_to_its_step(coco_folder, tiny_detector, tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "loss": 9}\n{"step": 2, "loss": 8}\n{"step": 3, "lo')
-    run = begin(tiny_detector, load(coco_folder, "train"), Settings(), torch.device("cpu"), lambda: "")
+    run = begin(tiny_detector, load(coco_folder, "train"), TrainConfig(), torch.device("cpu"), lambda: "")
     run.steps = 1
     log = Log(tmp_path)
     log.before_run(run)
@@ -43,7 +43,7 @@ def test_a_resumed_log_keeps_the_lines_up_to_its_step(coco_folder, tiny_detector
 
 
 def test_an_event_is_logged_once_in_words(coco_folder, tiny_detector, tmp_path):
-    run = begin(tiny_detector, load(coco_folder, "train"), Settings(), torch.device("cpu"), lambda: "")
+    run = begin(tiny_detector, load(coco_folder, "train"), TrainConfig(), torch.device("cpu"), lambda: "")
     log = Log(tmp_path)
     log.before_run(run)
     run.events.append("out of memory. From now on 2 images at a time")
@@ -55,7 +55,7 @@ def test_an_event_is_logged_once_in_words(coco_folder, tiny_detector, tmp_path):
 def test_the_best_checkpoint_is_that_of_the_best_score(coco_folder, tiny_detector, tmp_path):
     evaluate = Evaluate(_scores([0.1, 0.7, 0.3]))
     hooks = [evaluate, Checkpoints(tmp_path, evaluate)]
-    train(tiny_detector, load(coco_folder, "train"), Settings(epochs=3, batch_size=3), hooks=hooks)
+    train(tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=3, batch_size=3), hooks=hooks)
     best = read_checkpoint(tmp_path / BEST)["numbers"]
     assert (best["steps"], best["best"]) == (2, 0.7)
 
@@ -64,13 +64,13 @@ def test_the_best_checkpoint_is_that_of_the_best_score(coco_folder, tiny_detecto
 def test_scores_come_every_few_epochs_and_in_the_end(coco_folder, tiny_detector, every, scored):
     seen = []
     evaluate = Evaluate(lambda model: seen.append(1) or {"AP": 0.0}, every=every)
-    train(tiny_detector, load(coco_folder, "train"), Settings(epochs=5, batch_size=3), hooks=[evaluate])
+    train(tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=5, batch_size=3), hooks=[evaluate])
     assert len(seen) == scored
 
 
 @pytest.mark.parametrize(("free", "seconds", "warned"), [(0.01, 4.0, 1), (0.5, 4.0, 0), (0.01, 1.1, 0)])
 def test_a_full_card_that_crawls_is_told_once(coco_folder, tiny_detector, free, seconds, warned):
-    run = begin(tiny_detector, load(coco_folder, "train"), Settings(), torch.device("cpu"), lambda: "")
+    run = begin(tiny_detector, load(coco_folder, "train"), TrainConfig(), torch.device("cpu"), lambda: "")
     hook = FullCard(lambda _: free)
     for passed in [1.0] * 20 + [seconds] * 3:
         run.clock.last["forward"] = passed

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from coursekit.core.errors import ConfigError, CourseError
 from coursekit.data import load
-from coursekit.errors import CourseError, SettingError
-from coursekit.training import Hook, Settings, train
+from coursekit.training import Hook, TrainConfig, train
 
 
 def test_the_same_seed_trains_the_same_weights(coco_folder, tiny_detector):
@@ -18,14 +18,14 @@ def test_the_same_seed_trains_the_same_weights(coco_folder, tiny_detector):
     runs = []
     for _ in range(2):
         tiny_detector.load_state_dict(state)
-        train(tiny_detector, dataset, Settings(epochs=2, batch_size=2))
+        train(tiny_detector, dataset, TrainConfig(epochs=2, batch_size=2))
         runs.append({name: value.clone() for name, value in tiny_detector.state_dict().items()})
     assert all(torch.equal(runs[0][name], runs[1][name]) for name in state)
     assert any(not torch.equal(runs[0][name], state[name]) for name in state)
 
 
 def test_history_counts_steps_and_images(coco_folder, tiny_detector):
-    history = train(tiny_detector, load(coco_folder, "train"), Settings(epochs=2, batch_size=2))
+    history = train(tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=2, batch_size=2))
     assert [step.step for step in history] == [1, 2, 3, 4]
     assert history[-1].images == 6
     assert all(math.isclose(step.loss, sum(step.losses.values())) for step in history)
@@ -47,8 +47,8 @@ def test_history_counts_steps_and_images(coco_folder, tiny_detector):
     ],
 )
 def test_bad_settings_are_named(coco_folder, tiny_detector, setting):
-    with pytest.raises(SettingError, match=next(iter(setting))):
-        train(tiny_detector, load(coco_folder, "train"), Settings(**setting))
+    with pytest.raises(ConfigError, match=next(iter(setting))):
+        train(tiny_detector, load(coco_folder, "train"), TrainConfig(**setting))
 
 
 class Diverging(nn.Module):
@@ -63,7 +63,7 @@ class Diverging(nn.Module):
 def test_a_loss_that_is_no_number_is_named_and_the_weights_stay(coco_folder):
     model = Diverging()
     with pytest.raises(CourseError, match=r"loss_bad = nan\) on the images \d+"):
-        train(model, load(coco_folder, "train"), Settings(batch_size=1))
+        train(model, load(coco_folder, "train"), TrainConfig(batch_size=1))
     assert model.weight.tolist() == [1, 1]
 
 
@@ -86,7 +86,7 @@ class Moments(Hook):
 
 def test_hooks_have_four_moments(coco_folder, tiny_detector):
     moments = Moments()
-    train(tiny_detector, load(coco_folder, "train"), Settings(epochs=1, batch_size=2), hooks=[moments])
+    train(tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=1, batch_size=2), hooks=[moments])
     assert moments.seen == ["before_run", "before 0", "after 1", "before 1", "after 2", "after_run"]
 
 
@@ -99,7 +99,7 @@ def test_a_signal_ends_the_run_after_its_step_and_all_hooks(coco_folder, tiny_de
     moments = Moments()
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_detector, load(coco_folder, "train"), Settings(batch_size=2), hooks=[Interrupt(), moments])
+        train(tiny_detector, load(coco_folder, "train"), TrainConfig(batch_size=2), hooks=[Interrupt(), moments])
     assert moments.seen == ["before_run", "before 0", "after 1", "after_run"]
     assert signal.getsignal(number) is before
 
@@ -111,7 +111,9 @@ def test_an_error_in_one_hook_does_not_keep_the_others_from_ending(coco_folder, 
 
     first, last = Moments(), Moments()
     with pytest.raises(OSError, match="disk full"):
-        train(tiny_detector, load(coco_folder, "train"), Settings(epochs=1, batch_size=3), hooks=[first, Fails(), last])
+        train(
+            tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=1, batch_size=3), hooks=[first, Fails(), last]
+        )
     assert first.seen[-1] == last.seen[-1] == "after_run"
 
 

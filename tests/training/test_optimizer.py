@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from coursekit.training import Settings, warmup_cosine
+from coursekit.training import TrainConfig, warmup_cosine
 from coursekit.training.optimizer import make_optimizer
 
 
@@ -17,7 +17,7 @@ def test_warmup_then_cosine():
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_norms_and_biases_are_not_decayed_and_the_backbone_learns_slower(tiny_detector, optimizer):
-    made = make_optimizer(tiny_detector, Settings(lr=1e-2, backbone_lr=1e-3, weight_decay=0.1, optimizer=optimizer))
+    made = make_optimizer(tiny_detector, TrainConfig(lr=1e-2, backbone_lr=1e-3, weight_decay=0.1, optimizer=optimizer))
     assert type(made) is {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[optimizer]
     group_of = {id(p): group for group in made.param_groups for p in group["params"]}
     for name, parameter in tiny_detector.named_parameters():

@@ -3,10 +3,10 @@ import copy
 import pytest
 import torch
 
+from coursekit.core.errors import CourseError
 from coursekit.data import load
 from coursekit.detector import build_detector
-from coursekit.errors import CourseError
-from coursekit.training import Settings
+from coursekit.training import TrainConfig
 from coursekit.training.state import begin
 from coursekit.training.step import Share, gradients, is_out_of_memory, share_of_batch
 
@@ -19,14 +19,14 @@ def run():
     model = build_detector(
         num_classes=16, size=96, channels=16, hidden=16
     ).double()  # rounding may change what NMS keeps
-    settings = Settings(batch_size=8, precision="fp32")
-    yield begin(model, load("mini", "train").head(40), settings, torch.device("cpu"), lambda: "Buy a card.")
+    config = TrainConfig(batch_size=8, precision="fp32")
+    yield begin(model, load("mini", "train").head(40), config, torch.device("cpu"), lambda: "Buy a card.")
     torch.set_default_dtype(torch.float32)
 
 
 def _batch(run):
     """The first full one: some batches have fewer images, because wide and tall ones don't mix."""
-    return next(batch for batch in run.loader.epoch(0) if len(batch[0]) == run.settings.batch_size)
+    return next(batch for batch in run.loader.epoch(0) if len(batch[0]) == run.config.batch_size)
 
 
 def _gradients(run, images, targets):
@@ -66,11 +66,11 @@ def test_out_of_memory_halves_tries_the_same_images_and_keeps_the_gradients(run,
     whole = _gradients(run, images, targets)
     forward, sizes = run.model.forward, []
 
-    def limited(inputs, truth, least=(0, 0), seeds=None):
+    def limited(inputs, truth, pad_to=(0, 0), seeds=None):
         sizes.append(len(inputs))
         if len(inputs) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return forward(inputs, truth, least=least, seeds=seeds)
+        return forward(inputs, truth, pad_to=pad_to, seeds=seeds)
 
     monkeypatch.setattr(run.model, "forward", limited)
     _assert_same(whole, _gradients(run, images, targets))
@@ -89,11 +89,11 @@ def test_memory_that_runs_out_in_the_middle_of_a_step_leaves_no_half_gradient(ru
     whole = _gradients(run, images, targets)
     forward, calls = run.model.forward, []
 
-    def second_fails(inputs, truth, least=(0, 0), seeds=None):
+    def second_fails(inputs, truth, pad_to=(0, 0), seeds=None):
         calls.append(len(inputs))
         if len(calls) == 2:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
-        return forward(inputs, truth, least=least, seeds=seeds)
+        return forward(inputs, truth, pad_to=pad_to, seeds=seeds)
 
     monkeypatch.setattr(run.model, "forward", second_fails)
     _assert_same(whole, _gradients(run, images, targets))
@@ -124,7 +124,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(run, monkeypatch):
 def test_half_precision_gives_finite_gradients(run, precision):
     torch.set_default_dtype(torch.float32)
     run.model.float()
-    run.settings = Settings(batch_size=8, precision=precision)
+    run.config = TrainConfig(batch_size=8, precision=precision)
     run.scaler = torch.amp.GradScaler("cpu", enabled=precision == "fp16")
     losses, grads = _gradients(run, *_batch(run))
     assert all(torch.tensor(value).isfinite() for value in losses.values())
@@ -134,9 +134,9 @@ def test_half_precision_gives_finite_gradients(run, precision):
 def test_torchvisions_detector_trains_too(run):
     from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 
-    settings = Settings(batch_size=2)
+    config = TrainConfig(batch_size=2)
     model = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=17, min_size=96)
-    theirs = begin(model, load("mini", "train").head(40), settings, torch.device("cpu"), lambda: "")
+    theirs = begin(model, load("mini", "train").head(40), config, torch.device("cpu"), lambda: "")
     before = copy.deepcopy(model.state_dict())
     from coursekit.training.step import optimizer_step
 

@@ -1,10 +1,11 @@
 """From COCO's annotations to batches of images and boxes."""
 
-from coursekit.data.boxes import flip_with_boxes, xywh_to_xyxy, xyxy_to_xywh
-from coursekit.data.dataset import CocoDataset, Target, collate, load
-from coursekit.data.drawing import Scene, scene
+from coursekit.data.boxes import Target, flip_with_boxes, xywh_to_xyxy, xyxy_to_xywh
+from coursekit.data.dataset import CocoDataset, collate
+from coursekit.data.folders import load
 from coursekit.data.images import read_image
 from coursekit.data.index import CocoIndex
+from coursekit.data.synthetic.drawing import Scene, scene
 
 __all__ = [
     "CocoDataset",

@@ -10,8 +10,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from coursekit.data.boxes import flip_with_boxes
-from coursekit.data.dataset import Target
+from coursekit.data.boxes import Target, flip_with_boxes
 
 Augment = Callable[[Tensor, Target, np.random.Generator], tuple[Tensor, Target]]
 

@@ -1,8 +1,21 @@
 """Boxes as COCO writes them, boxes as a detector wants them, and boxes that move with their image."""
 
+from typing import NotRequired, TypedDict
+
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
+
+Size = tuple[int, int]  # (height, width) in pixels, everywhere; Pillow's (width, height) only where Pillow is called
+
+
+class Target(TypedDict):
+    """What stands in one image. Boxes are xyxy in its pixels; labels run from 1, because 0 is the background."""
+
+    boxes: Tensor  # (N, 4) float32
+    labels: Tensor  # (N,) int64
+    crowd_boxes: NotRequired[Tensor]  # (M, 4) float32: regions with many objects, nothing to train on
+    image_id: NotRequired[int]
 
 
 def xywh_to_xyxy(boxes: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,24 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from coursekit.data import recipe as recipes
-from coursekit.data.boxes import clean_boxes, xywh_to_xyxy
+from coursekit.core.errors import ConfigError
+from coursekit.data.boxes import Target, clean_boxes, xywh_to_xyxy
 from coursekit.data.images import MAX_PIXELS, read_image
-from coursekit.data.index import CocoIndex, Rows, nearest
+from coursekit.data.index import CocoIndex, Rows
+from coursekit.data.pixels import Pixels, decode_all
 from coursekit.data.records import Category
-from coursekit.errors import DataError, SettingError
-
-if TYPE_CHECKING:
-    from coursekit.data.pixels import Pixels
-
-
-class Target(TypedDict):
-    """What stands in one image. Boxes are xyxy in its pixels; labels run from 1, because 0 is the background."""
-
-    boxes: Tensor  # (N, 4) float32
-    labels: Tensor  # (N,) int64
-    crowd_boxes: Tensor  # (M, 4) float32: regions with many objects, nothing to train on
-    image_id: int
 
 
 @dataclass(frozen=True)
@@ -39,14 +27,14 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         index: the records.
         rows: (len,) which of the index's images the samples are.
         image_folder: where the files lie.
-        pixels: the images decoded, see `with_pixels`.
+        pixels: the decoded images, see `with_pixels`.
     """
 
     name: str
     index: CocoIndex
     rows: Rows
     image_folder: Path
-    pixels: "Pixels | None" = None
+    pixels: Pixels | None = None
 
     @property
     def categories(self) -> list[Category]:
@@ -121,6 +109,10 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         flat: Any = (self.index.boxes[:, 2:] <= 0).any(axis=1)
         return int(flat[np.isin(self.index.image_rows, self.rows)].sum())
 
+    def with_pixels(self) -> "CocoDataset":
+        """Return the same data set, read from decoded images. They are written to the cache if they aren't there."""
+        return replace(self, pixels=decode_all(self.annotation_file, self.image_folder, self.index))
+
     def head(self, count: int) -> "CocoDataset":
         """The first `count` images, or all where there are fewer."""
         return replace(self, rows=self.rows[:count])
@@ -129,14 +121,14 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         """The first `count` images that have something to find in them.
 
         Raises:
-            SettingError: `count` is not positive, or there are not that many.
+            ConfigError: `count` is not positive, or there are not that many.
         """
         if count < 1:
-            raise SettingError(f"{count} images: take at least 1.")
+            raise ConfigError(f"{count} images: take at least 1.")
         singles = ~self.index.is_crowd & (self.index.boxes[:, 2:] > 0).all(axis=1)
         found = self.rows[np.isin(self.rows, self.index.image_rows[singles])]
         if len(found) < count:
-            raise SettingError(f"{self.annotation_file}: {count} images with boxes wanted, {len(found)} there.")
+            raise ConfigError(f"{self.annotation_file}: {count} images with boxes wanted, {len(found)} there.")
         return replace(self, rows=found[:count])
 
     def truth(self) -> dict[str, list[dict[str, Any]]]:
@@ -161,63 +153,7 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         return [image | dict(zip(names, one, strict=True)) | {"iscrowd": int(one[-1])} for one in values]
 
 
-def load(name_or_dir: str | Path, split: str) -> CocoDataset:
-    """One split of a data set: a recipe's name such as "mini" or its .toml file, or a folder laid out as COCO is.
-
-    Args:
-        name_or_dir: a folder holds `annotations/instances_{split}2017.json` and the images in `{split}2017/`.
-        split: "train" or "val".
-
-    Raises:
-        DataError: the folder, the annotation file or an image is missing, or the file is not sound.
-    """
-    folder = find_folder(name_or_dir)
-    index = CocoIndex.load(folder / "annotations" / f"instances_{split}2017.json")
-    image_folder = folder / f"{split}2017"
-    _check_files(index, image_folder)
-    return CocoDataset(str(name_or_dir), index, np.arange(len(index)), image_folder)
-
-
-def find_folder(name_or_dir: str | Path) -> Path:
-    """The folder of a data set. What is drawn here is drawn now; what must be downloaded has to be built before.
-
-    Raises:
-        DataError: there is none.
-    """
-    from coursekit.data.damaged import build_damaged
-    from coursekit.data.render import build_scenes
-    from coursekit.data.subset import subset_folder
-
-    name, folder = str(name_or_dir), Path(name_or_dir).expanduser()
-    if folder.is_dir():
-        return folder
-    if name == "damaged":
-        return build_damaged()
-    if name not in recipes.names() and not name.endswith(".toml"):
-        hint = nearest(name, [*recipes.names(), "damaged"])
-        known = ", ".join([*recipes.names(), "damaged"])
-        raise DataError(f"{name}: no such folder, and no recipe of that name{hint}. Recipes: {known}.")
-    recipe = recipes.find_recipe(name)
-    if recipe.source == "scenes":
-        return build_scenes(recipe)
-    if not subset_folder(recipe).exists():
-        raise DataError(f"{name}: not built on this machine yet. Build it: coursekit data build {name}")
-    return subset_folder(recipe)
-
-
 def collate(samples: list[tuple[Tensor, Target]]) -> tuple[list[Tensor], list[Target]]:
     """Samples as a list of images and a list of targets: images differ in size, so they can't be stacked here."""
     images, targets = zip(*samples, strict=True)
     return list(images), list(targets)
-
-
-def _check_files(index: CocoIndex, image_folder: Path) -> None:
-    if not image_folder.is_dir():
-        raise DataError(f"{image_folder}: no such folder. The images of {index.path.name} belong there.")
-    present = {path.name for path in image_folder.iterdir()}
-    missing = [name for name in index.file_names.tolist() if name not in present]
-    if missing:
-        raise DataError(
-            f"{image_folder / missing[0]}: the image is missing (with {len(missing) - 1} more of {len(index)}). "
-            f"Fetch what {index.path.name} lists, or remove the records."
-        )

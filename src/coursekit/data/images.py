@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from coursekit.errors import DataError
+from coursekit.core.errors import DataError
 
 MAX_PIXELS = 90_000_000  # Pillow's own bound: beyond it a file is more likely an attack than a photograph
 _NO_SIZE = frozenset([0xC4, 0xC8, 0xCC])  # markers between C0 and CF that don't carry the image's size

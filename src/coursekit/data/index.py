@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.data.records import Annotation, Category, Fault, Image, Records, Segmented, read_records
-from coursekit.errors import DataError, SettingError
 
 Rows = NDArray[np.intp]  # positions in an array
 MOST_SHOWN = 10
@@ -87,12 +87,12 @@ class CocoIndex:
         """COCO's ids of classes by name.
 
         Raises:
-            SettingError: the file has no such class; the nearest is named.
+            ConfigError: the file has no such class; the nearest is named.
         """
         known = {category.name: category.id for category in self.categories}
         for name in classes:
             if name not in known:
-                raise SettingError(f"{self.path}: no class {name!r}{nearest(name, known)}.")
+                raise ConfigError(f"{self.path}: no class {name!r}{nearest(name, known)}.")
         return [known[name] for name in classes]
 
     def images_with(

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.core.errors import DataError
 from coursekit.data.index import CocoIndex
-from coursekit.errors import DataError
 
 
 @dataclass(frozen=True)

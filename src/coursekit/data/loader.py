@@ -7,10 +7,11 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.data.augment import Augment, mirror
-from coursekit.data.dataset import CocoDataset, Target
+from coursekit.data.boxes import Target
+from coursekit.data.dataset import CocoDataset
 from coursekit.data.packing import PREFETCH, Packed, Sample, Slots, pack, unpack
-from coursekit.errors import DataError, SettingError
 
 Batch = tuple[list[Tensor], list[Target]]
 Key = tuple[int, int]  # epoch and index: a sample depends on nothing else, so workers need no seeds
@@ -95,10 +96,10 @@ def make_loader(
         most_unreadable: share of the images beyond which the loader stops and says why.
 
     Raises:
-        SettingError: a number can't be used.
+        ConfigError: a number can't be used.
     """
     if batch_size < 1 or workers < 0:
-        raise SettingError(f"batch size {batch_size}, workers {workers}: take at least 1 image a batch and 0 workers.")
+        raise ConfigError(f"batch size {batch_size}, workers {workers}: take at least 1 image a batch and 0 workers.")
     batches = ShapeBatches(dataset, batch_size, seed, shuffle=train)
     samples = Samples(dataset, augment if train else None, seed, Slots(workers, batch_size * dataset.most_pixels() * 3))
     loader: DataLoader[Any] = DataLoader(

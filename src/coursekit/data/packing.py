@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from coursekit.data.dataset import Target
+from coursekit.data.boxes import Target
 
 Sample = tuple[tuple[Tensor, Target] | None, dict[str, str]]  # what was read, and what could not be
 PREFETCH = 2  # batches that a worker may be ahead

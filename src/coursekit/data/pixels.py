@@ -5,7 +5,7 @@ It takes width · height · 3 bytes an image, ten to twenty times what JPEG take
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from coursekit.data.dataset import CocoDataset
+from coursekit.core.errors import DataError
+from coursekit.core.files import cache_folder, new_folder
 from coursekit.data.images import read_image
-from coursekit.errors import DataError
-from coursekit.files import cache_folder, new_folder
+from coursekit.data.index import CocoIndex
 
 PIXELS, UNREADABLE = "pixels.bin", "unreadable.json"
 
@@ -48,24 +48,26 @@ class Pixels:
         return torch.from_numpy(flat).view(size[1], size[0], 3).permute(2, 0, 1)
 
 
-def with_pixels(dataset: CocoDataset) -> CocoDataset:
-    """The same data set, read from decoded images; they are written to the cache now if they aren't there."""
-    index = dataset.index
+def decode_all(annotation_file: Path, image_folder: Path, index: CocoIndex) -> Pixels:
+    """Decode every image of an index into the cache, unless it is there already.
+
+    An image that can't be read leaves a gap, and its row is listed: `Pixels.read` returns None for it.
+    """
     offsets = np.concatenate([[0], np.cumsum(3 * index.widths * index.heights)])
-    folder = cache_folder() / f"pixels-{_key(dataset)}"
+    folder = cache_folder() / f"pixels-{_key(annotation_file, image_folder, index)}"
     if not folder.exists():
         with new_folder(folder) as partial:
-            _write(partial, dataset)
-    return replace(dataset, pixels=Pixels(folder, offsets))
+            _write(partial, image_folder, index)
+    return Pixels(folder, offsets)
 
 
-def _write(folder: Path, dataset: CocoDataset) -> None:
-    index, unreadable = dataset.index, []
+def _write(folder: Path, image_folder: Path, index: CocoIndex) -> None:
+    unreadable = []
     sizes = list(zip(index.widths.tolist(), index.heights.tolist(), strict=True))
     with (folder / PIXELS).open("wb") as file:
         for row, size in enumerate(tqdm(sizes, desc="decoding", unit="img", leave=False, delay=2)):
             try:
-                image = read_image(dataset.image_folder / str(index.file_names[row]), size)
+                image = read_image(image_folder / str(index.file_names[row]), size)
                 file.write(image.permute(1, 2, 0).contiguous().numpy().tobytes())
             except DataError:
                 unreadable.append(row)
@@ -74,11 +76,11 @@ def _write(folder: Path, dataset: CocoDataset) -> None:
     (folder / UNREADABLE).write_text(json.dumps(unreadable))
 
 
-def _key(dataset: CocoDataset) -> str:
-    """Changes when an image changes."""
-    key = hashlib.sha256(dataset.annotation_file.read_bytes())
-    for name in dataset.index.file_names.tolist():
-        state = (dataset.image_folder / name).stat()
+def _key(annotation_file: Path, image_folder: Path, index: CocoIndex) -> str:
+    """Return a digest that changes when an image changes."""
+    key = hashlib.sha256(annotation_file.read_bytes())
+    for name in index.file_names.tolist():
+        state = (image_folder / name).stat()
         key.update(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode())
     return key.hexdigest()[:12]
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from coursekit.errors import DataError
+from coursekit.core.errors import DataError
 
 Id = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]  # so that it fits an int64
 Pixels = Annotated[int, msgspec.Meta(ge=1, le=2**20)]

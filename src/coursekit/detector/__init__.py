@@ -3,12 +3,11 @@
 To read it in one sitting: boxes, anchors, fpn, rpn, roi, model; then norm, backbone, resize and parts.
 """
 
-from typing import Any
-
 from coursekit.detector.anchors import make_anchors, match_anchors, sample_balanced
 from coursekit.detector.backbone import Backbone, freeze_stages, load_backbone
 from coursekit.detector.boxes import box_iou, decode_boxes, encode_boxes, nms, xywh_to_xyxy, xyxy_to_xywh
 from coursekit.detector.fpn import FPN, merge_top_down
+from coursekit.detector.from_torchvision import from_torchvision
 from coursekit.detector.model import Detector, FasterRCNN, Options, build_detector
 from coursekit.detector.roi import (
     BoxHead,
@@ -21,15 +20,6 @@ from coursekit.detector.roi import (
     sample_rois,
 )
 from coursekit.detector.rpn import RPNHead, propose, rpn_losses
-
-
-def __getattr__(name: str) -> Any:
-    if name == "from_torchvision":  # it is made of what is here
-        from coursekit.interop.from_torchvision import from_torchvision
-
-        return from_torchvision
-    raise AttributeError(name)
-
 
 __all__ = [
     "FPN", "Backbone", "BoxHead", "Detector", "FasterRCNN", "Options", "RPNHead", "axis_weights", "box_iou",

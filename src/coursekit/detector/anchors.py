@@ -46,9 +46,9 @@ def cell_anchors(sizes: Sequence[float], ratios: Sequence[float]) -> Tensor:
 def match_anchors(
     anchors: Tensor,
     boxes: Tensor,
-    high: float = 0.7,
-    low: float = 0.3,
-    keep_best: bool = True,
+    fg_iou_thresh: float = 0.7,
+    bg_iou_thresh: float = 0.3,
+    allow_low_quality_matches: bool = True,
     *,
     box_iou: Part = box_iou,
 ) -> Tensor:
@@ -57,9 +57,9 @@ def match_anchors(
     Args:
         anchors: (A, 4) xyxy.
         boxes: (G, 4) xyxy; there may be none.
-        high: from this IoU on an anchor takes the box that it overlaps most; of equals, the first.
-        low: below it an anchor is background. Between the two it is ignored.
-        keep_best: the anchors that overlap a box most of all (all of them, on a tie) are kept even below `high`, each
+        fg_iou_thresh: from this IoU on an anchor takes the box that it overlaps most; of equals, the first.
+        bg_iou_thresh: below it an anchor is background. Between the two it is ignored.
+        allow_low_quality_matches: the anchors that overlap a box most of all (all of them, on a tie) are kept even below `fg_iou_thresh`, each
             for the box that it overlaps most itself. A box that no anchor overlaps gets none.
 
     Returns:
@@ -76,19 +76,19 @@ def match_anchors(
         best = torch.maximum(best, value)
         most = overlap.amax(1, keepdim=True).clamp(min=torch.finfo(overlap.dtype).tiny)
         is_a_best |= (overlap >= most).any(0)
-    wanted = (best >= high) | is_a_best if keep_best else best >= high
-    return torch.where(wanted, match, torch.where(best < low, BACKGROUND, IGNORED))
+    wanted = (best >= fg_iou_thresh) | is_a_best if allow_low_quality_matches else best >= fg_iou_thresh
+    return torch.where(wanted, match, torch.where(best < bg_iou_thresh, BACKGROUND, IGNORED))
 
 
 def sample_balanced(
-    matches: Tensor, count: int, positive_share: float, generator: torch.Generator | None = None
+    matches: Tensor, batch_size_per_image: int, positive_fraction: float, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
     """A random few of the anchors, because nearly all are background (Ren et al., 2015, section 3.1.3).
 
     Args:
         matches: (A,) int64 from `match_anchors`.
-        count: how many in all, at most.
-        positive_share: at most this share of `count` is positive; background fills up what positives leave free.
+        batch_size_per_image: how many in all, at most.
+        positive_fraction: at most this share of `batch_size_per_image` is positive; background fills up what positives leave free.
         generator: what to draw from; torch's own where none is given.
 
     Returns:
@@ -96,7 +96,7 @@ def sample_balanced(
     """
     positives = torch.where(matches >= 0)[0]  # waits for the GPU: how many there are decides the shapes
     negatives = torch.where(matches == BACKGROUND)[0]
-    most = min(len(positives), int(count * positive_share))
+    most = min(len(positives), int(batch_size_per_image * positive_fraction))
     some = torch.randperm(len(positives), generator=generator, device=matches.device)[:most]
-    others = torch.randperm(len(negatives), generator=generator, device=matches.device)[: count - most]
+    others = torch.randperm(len(negatives), generator=generator, device=matches.device)[: batch_size_per_image - most]
     return positives[some], negatives[others]

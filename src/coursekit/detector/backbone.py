@@ -5,9 +5,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from coursekit.core.config import DEFAULT_BACKBONE
+from coursekit.core.errors import ConfigError
 from coursekit.detector.norm import fold_batch_norm, is_batch_norm
-from coursekit.errors import SettingError
-from coursekit.pretrained import DEFAULT, timm_features
+from coursekit.detector.pretrained import timm_features
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -46,7 +47,7 @@ class Backbone(nn.Module):
         return self
 
 
-def load_backbone(name: str = DEFAULT, *, pretrained: bool = True, frozen_stages: int = 0) -> Backbone:
+def load_backbone(name: str = DEFAULT_BACKBONE, *, pretrained: bool = True, frozen_stages: int = 0) -> Backbone:
     """A timm model's maps at strides 8, 16 and 32.
 
     Args:
@@ -55,13 +56,13 @@ def load_backbone(name: str = DEFAULT, *, pretrained: bool = True, frozen_stages
         frozen_stages: so many of the first stages (the stem counts as one) are not trained.
 
     Raises:
-        SettingError: timm has no such model, or it has no maps at these strides; a negative number of stages.
+        ConfigError: timm has no such model, or it has no maps at these strides; a negative number of stages.
         CourseError: its weights are not here and can't be fetched.
     """
     body: Any = timm_features(name, pretrained)
     freeze_stages(body, frozen_stages)
     config = body.default_cfg
-    use_imagenet = name == DEFAULT  # the weights at hand are not those that timm's entry describes
+    use_imagenet = name == DEFAULT_BACKBONE  # the weights at hand are not those that timm's entry describes
     return Backbone(
         body,
         channels=body.feature_info.channels(),
@@ -75,10 +76,10 @@ def freeze_stages(body: nn.Module, count: int) -> None:
     """Stop training the first `count` stages of a timm model; the stem is the first.
 
     Raises:
-        SettingError: `count` is negative.
+        ConfigError: `count` is negative.
     """
     if count < 0:
-        raise SettingError(f"frozen stages: {count} is negative. Take 0 to train all of the backbone.")
+        raise ConfigError(f"frozen stages: {count} is negative. Take 0 to train all of the backbone.")
     for stage in _stages(body)[:count]:
         stage.requires_grad_(False)
 

@@ -72,7 +72,7 @@ def decode_boxes(deltas: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 
     return torch.cat([center - half, center + half], dim=-1)
 
 
-def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Non-maximum suppression: from the best box down, drop every later one that overlaps it too much.
 
     A box that was dropped suppresses none. The detector runs torchvision's compiled twin, which is twenty times as
@@ -81,13 +81,15 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     Args:
         boxes: (N, 4) xyxy.
         scores: (N,). Of equal ones, the first comes first.
-        threshold: an IoU above it is too much.
+        iou_threshold: an IoU above it is too much.
 
     Returns:
         (K,) positions of the boxes kept, best first.
     """
     order = scores.argsort(descending=True, stable=True)
-    overlaps = (box_iou(boxes[order], boxes[order]) > threshold).triu(1).cpu()  # (N, N): row i: the later ones it drops
+    overlaps = (
+        (box_iou(boxes[order], boxes[order]) > iou_threshold).triu(1).cpu()
+    )  # (N, N): row i: the later ones it drops
     kept = torch.ones(len(order), dtype=torch.bool)
     for row in range(len(order)):
         if kept[row]:
@@ -95,7 +97,7 @@ def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
     return order[kept.to(order.device)]
 
 
-def nms_by_group(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float, nms: Part) -> Tensor:
+def nms_by_group(boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: float, nms: Part) -> Tensor:
     """`nms` among the boxes of one group only: each group is moved to where no other is.
 
     Args:
@@ -105,7 +107,7 @@ def nms_by_group(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float
     if not len(boxes):
         return groups  # boxes.max() of none is an error
     offset = groups.to(boxes.dtype) * (boxes.max() + 1)
-    return nms(boxes + offset[:, None], scores, threshold)
+    return nms(boxes + offset[:, None], scores, iou_threshold)
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -7,15 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from coursekit.data.targets import Target, check_images, check_targets
-from coursekit.describe import describe
+from coursekit.core.config import DEFAULT_BACKBONE
+from coursekit.core.errors import ConfigError
+from coursekit.data.boxes import Size, Target
 from coursekit.detector import resize
 from coursekit.detector.backbone import Backbone, load_backbone
 from coursekit.detector.boxes import only_known
+from coursekit.detector.describe import describe
 from coursekit.detector.parts import choose_parts
-from coursekit.detector.resize import Size, resize_boxes, size_of
-from coursekit.errors import SettingError
-from coursekit.pretrained import DEFAULT
+from coursekit.detector.resize import resize_boxes, size_of
+from coursekit.detector.targets import check_images, check_targets
 
 ANCHOR_SCALES = (1.5, 2.5, 4.0)  # sides of an anchor, in strides of its level
 
@@ -30,18 +31,18 @@ class Options:
     num_classes: int  # without the background
     anchor_sizes: tuple[Sequence[float], ...]  # of each level, in pixels
     ratios: Sequence[float] = (0.5, 1.0, 2.0)  # height over width
-    shortest: int = 320  # with `longest`: what images are resized to, see `to_batch`
-    longest: int = 320
-    anchors_sampled: int = 256  # of each image
-    proposals_before: tuple[int, int] = (500, 500)  # of each level, into non-maximum suppression
-    proposals_after: tuple[int, int] = (300, 200)
-    proposal_nms: float = 0.7
-    proposal_score: float = 0.0
-    rois_sampled: int = 64
-    canonical_size: float = 64  # of the boxes that read level 4; the paper's 224 is for images of 1,000 pixels
-    least_score: float = 0.05
-    detection_nms: float = 0.5
-    most_detections: int = 100
+    min_size: int = 320  # with `max_size`: what images are resized to, see `to_batch`
+    max_size: int = 320
+    rpn_batch_size_per_image: int = 256  # of each image
+    rpn_pre_nms_top_n: tuple[int, int] = (500, 500)  # of each level, into non-maximum suppression
+    rpn_post_nms_top_n: tuple[int, int] = (300, 200)
+    rpn_nms_thresh: float = 0.7
+    rpn_score_thresh: float = 0.0
+    box_batch_size_per_image: int = 64
+    canonical_scale: float = 64  # of the boxes that read level 4; the paper's 224 is for images of 1,000 pixels
+    box_score_thresh: float = 0.05
+    box_nms_thresh: float = 0.5
+    box_detections_per_img: int = 100
 
 
 class FasterRCNN(nn.Module):
@@ -79,26 +80,26 @@ class FasterRCNN(nn.Module):
         images: Sequence[Tensor],
         targets: Sequence[Target] | None = None,
         *,
-        least: Size = (0, 0),
+        pad_to: Size = (0, 0),
         seeds: Sequence[int] | None = None,
     ) -> Any:
         """See the class.
 
         Args:
             images, targets: see the class.
-            least: height and width of the padded batch, at least: a part of a batch is then padded like the whole.
+            pad_to: height and width of the padded batch, at least: a part of a batch is then padded like the whole.
             seeds: one for each image: what is sampled in it then depends on nothing else.
 
         Raises:
             DataError: an image or a box can't be used; it is named.
         """
         check_images(images)
-        limits, backbone = (self.options.shortest, self.options.longest), self.backbone
-        batch, sizes = resize.to_batch(images, *limits, backbone.mean, backbone.std, least)
+        limits, backbone = (self.options.min_size, self.options.max_size), self.backbone
+        batch, sizes = resize.to_batch(images, *limits, backbone.mean, backbone.std, pad_to)
         if self.training:
             checked = check_targets(images, targets, self.options.num_classes)
             return self.losses(batch, sizes, resize.resize_targets(checked, images, sizes), seeds)
-        detections = self.detect(batch, sizes)
+        detections = self.predict(batch, sizes)
         return [
             one | {"boxes": resize_boxes(one["boxes"], size, size_of(image))}
             for one, size, image in zip(detections, sizes, images, strict=True)
@@ -114,24 +115,26 @@ class FasterRCNN(nn.Module):
         proposals = self.propose(logits, deltas, anchors, sizes)
         drawn = [torch.Generator(batch.device).manual_seed(seed) for seed in seeds] if seeds else None
         known = only_known(self.parts.rpn_losses, generators=drawn)
-        first = self.parts.rpn_losses(logits, deltas, torch.cat(anchors), boxes, self.options.anchors_sampled, **known)
+        first = self.parts.rpn_losses(
+            logits, deltas, torch.cat(anchors), boxes, self.options.rpn_batch_size_per_image, **known
+        )
 
-        count, samples = self.options.rois_sampled, []
+        count, samples = self.options.box_batch_size_per_image, []
         for image, truth in enumerate(zip(proposals, boxes, labels, strict=True)):
             known = only_known(self.parts.sample_rois, generator=drawn[image] if drawn else None)
             samples.append(self.parts.sample_rois(*truth, count, **known))
         rois, roi_labels, roi_boxes = (list(each) for each in zip(*samples, strict=True))
-        opinion = self.look_at(levels, rois)
+        opinion = self.box_branch(levels, rois)
         second = self.parts.detection_losses(*opinion, torch.cat(rois), torch.cat(roi_labels), torch.cat(roi_boxes))
         return {**second, **first}
 
-    def detect(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
+    def predict(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
         """Detections in each image of a padded batch, in its pixels."""
         levels, logits, deltas = self.dense(batch)
         proposals = self.propose(logits, deltas, self.anchors(batch, levels), sizes)
-        classes, offsets = self.look_at(levels, proposals)
+        classes, offsets = self.box_branch(levels, proposals)
         counts, options = [len(one) for one in proposals], self.options
-        numbers = options.least_score, options.detection_nms, options.most_detections
+        numbers = options.box_score_thresh, options.box_nms_thresh, options.box_detections_per_img
         each = zip(classes.split(counts), offsets.split(counts), proposals, sizes, strict=True)
         return [self.parts.postprocess(*one, *numbers) for one in each]
 
@@ -152,27 +155,27 @@ class FasterRCNN(nn.Module):
     def propose(self, logits: Tensor, deltas: Tensor, anchors: list[Tensor], sizes: list[Size]) -> list[Tensor]:
         """(P, 4) boxes for each image that the second stage should look at."""
         options, mode = self.options, 0 if self.training else 1
-        before, after = options.proposals_before[mode], options.proposals_after[mode]
-        numbers = before, after, options.proposal_nms, options.proposal_score
+        before, after = options.rpn_pre_nms_top_n[mode], options.rpn_post_nms_top_n[mode]
+        numbers = before, after, options.rpn_nms_thresh, options.rpn_score_thresh
         counts, every = [len(one) for one in anchors], torch.cat(anchors)
         return [self.parts.propose(logits[i], deltas[i], every, counts, size, *numbers) for i, size in enumerate(sizes)]
 
-    def look_at(self, levels: list[Tensor], boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def box_branch(self, levels: list[Tensor], boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
         """The second stage's opinion of boxes: logits (R, K + 1) and deltas (R, K + 1, 4), image after image."""
         strides = self.backbone.strides
-        patches = self.parts.pool_levels(levels[: len(strides)], strides, boxes, self.options.canonical_size)
+        patches = self.parts.pool_levels(levels[: len(strides)], strides, boxes, self.options.canonical_scale)
         return self.box_head(patches)
 
     def describe(self, size: Size | None = None) -> None:
         """Print the parts, their strides, parameters and shapes for one image of this height and width, as a table."""
-        describe(self, size or (self.options.shortest, self.options.longest))
+        describe(self, size or (self.options.min_size, self.options.max_size))
 
 
 Detector = FasterRCNN
 
 
 def build_detector(
-    backbone: str = DEFAULT,
+    backbone: str = DEFAULT_BACKBONE,
     *,
     num_classes: int,
     size: int = 320,
@@ -195,17 +198,17 @@ def build_detector(
         parts: name → an intern's or torchvision's in the place of ours, such as {"fpn": MyFPN, "nms": my_nms}.
 
     Raises:
-        SettingError: no classes, a size too small for three levels, an unknown backbone or part.
+        ConfigError: no classes, a size too small for three levels, an unknown backbone or part.
         CourseError: the backbone's weights are not here and can't be fetched.
     """
     if num_classes < 1:
-        raise SettingError("The list of classes is empty. A detector needs at least one class to find.")
+        raise ConfigError("The list of classes is empty. A detector needs at least one class to find.")
     if size < 64:
-        raise SettingError(f"size {size}: take at least 64 pixels; the coarsest level has a stride of 32.")
+        raise ConfigError(f"size {size}: take at least 64 pixels; the coarsest level has a stride of 32.")
     chosen = choose_parts(parts)
     body = load_backbone(backbone, pretrained=pretrained, frozen_stages=frozen_stages)
     sizes = tuple([int(scale * stride) for scale in ANCHOR_SCALES] for stride in body.strides)
-    options = Options(num_classes, sizes, shortest=size, longest=size)  # both alike: the long side becomes `size`
+    options = Options(num_classes, sizes, min_size=size, max_size=size)  # both alike: the long side becomes `size`
     model = FasterRCNN(
         body,
         chosen.fpn(body.channels, channels),

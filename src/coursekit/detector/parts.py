@@ -8,9 +8,9 @@ from typing import Any
 
 from torchvision import ops
 
+from coursekit.core.errors import ConfigError
 from coursekit.detector import anchors, boxes, fpn, roi, rpn
-from coursekit.errors import SettingError
-from coursekit.interop.adapters import adapt
+from coursekit.detector.adapters import adapt
 
 PARTS: dict[str, Callable[..., Any]] = {  # each after those that it calls
     "box_iou": boxes.box_iou, "encode_boxes": boxes.encode_boxes, "decode_boxes": boxes.decode_boxes,
@@ -35,7 +35,7 @@ def choose_parts(replaced: Mapping[str, Callable[..., Any]] | None = None) -> Si
         replaced: name → function or class; `FPN` and `RPNHead` may also be written as their classes are.
 
     Raises:
-        SettingError: there is no part of that name, or what stands for it can't be called.
+        ConfigError: there is no part of that name, or what stands for it can't be called.
     """
     wanted = {_name(key): adapt(_callable(key, part)) for key, part in (replaced or {}).items()}
     if "axis_weights" in wanted:  # torchvision's kernel has none
@@ -53,7 +53,7 @@ def _keywords(part: Callable[..., Any]) -> list[str]:
 
 def _callable(key: str, part: Any) -> Callable[..., Any]:
     if not callable(part):
-        raise SettingError(f"parts: {key!r} is {part!r}: a function or a class is expected.")
+        raise ConfigError(f"parts: {key!r} is {part!r}: a function or a class is expected.")
     return part
 
 
@@ -61,4 +61,4 @@ def _name(key: str) -> str:
     for name in PARTS:
         if name.replace("_", "") == key.replace("_", "").lower():
             return name
-    raise SettingError(f"parts: there is none called {key!r}. They are: {', '.join(PARTS)}.")
+    raise ConfigError(f"parts: there is none called {key!r}. They are: {', '.join(PARTS)}.")

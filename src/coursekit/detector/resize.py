@@ -6,24 +6,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Size = tuple[int, int]  # height, width
-Target = dict[str, Tensor]
+from coursekit.data.boxes import Size, Target
+
 DIVISOR = 32  # a batch's height and width: the coarsest map of the backbone has this stride
 
 
 def to_batch(
     images: Sequence[Tensor],
-    shortest: int,
-    longest: int,
+    min_size: int,
+    max_size: int,
     mean: Sequence[float],
     std: Sequence[float],
-    least: Size = (0, 0),
+    pad_to: Size = (0, 0),
 ) -> tuple[Tensor, list[Size]]:
     """Images resized, normalised, and padded to one size.
 
     Args:
         images: (3, H, W) float in 0 to 1.
-        shortest, longest: the scale is the smaller of shortest / short side and longest / long side.
+        min_size, max_size: the scale is the smaller of min_size / short side and max_size / long side.
         mean, std: of red, green and blue.
         least: height and width that the batch has at least.
 
@@ -31,9 +31,9 @@ def to_batch(
         (B, 3, H, W) in channels-last memory, zero to the right and below of each image, and the images' sizes in it.
     """
     center, spread = (images[0].new_tensor(numbers).view(3, 1, 1) for numbers in (mean, std))
-    resized = [(resize_image(image, shortest, longest) - center) / spread for image in images]
+    resized = [(resize_image(image, min_size, max_size) - center) / spread for image in images]
     sizes = [size_of(image) for image in resized]
-    height, width = (-(-max(sides) // DIVISOR) * DIVISOR for sides in zip(*sizes, least, strict=True))
+    height, width = (-(-max(sides) // DIVISOR) * DIVISOR for sides in zip(*sizes, pad_to, strict=True))
     batch = resized[0].new_empty(len(images), 3, height, width)
     batch = batch.contiguous(memory_format=torch.channels_last).zero_()
     for place, image in zip(batch, resized, strict=True):
@@ -41,10 +41,10 @@ def to_batch(
     return batch, sizes
 
 
-def resize_image(image: Tensor, shortest: int, longest: int) -> Tensor:
+def resize_image(image: Tensor, min_size: int, max_size: int) -> Tensor:
     """(3, H, W) → (3, H * scale, W * scale), bilinear; see `to_batch` for the scale."""
     sides = image.shape[-2:]
-    scale = min(shortest / min(sides), longest / max(sides))
+    scale = min(min_size / min(sides), max_size / max(sides))
     if scale == 1:
         return image
     return F.interpolate(

@@ -44,8 +44,8 @@ def rpn_losses(
     deltas: Tensor,
     anchors: Tensor,
     boxes: list[Tensor],
-    count: int = 256,
-    positive_share: float = 0.5,
+    batch_size_per_image: int = 256,
+    positive_fraction: float = 0.5,
     generators: Sequence[torch.Generator] | None = None,
     *,
     match_anchors: Part = match_anchors,
@@ -58,7 +58,7 @@ def rpn_losses(
         logits, deltas: (B, N) and (B, N, 4) from `RPNHead`.
         anchors: (N, 4) xyxy, the same for all images.
         boxes: the truth, (G, 4) xyxy for each image.
-        count, positive_share: of the anchors sampled in each image.
+        batch_size_per_image, positive_fraction: of the anchors sampled in each image.
         generators: to draw from, one for each image, so that a sample depends on nothing but its image.
 
     Returns:
@@ -68,7 +68,7 @@ def rpn_losses(
     for image, truth in enumerate(boxes):
         matches = match_anchors(anchors, truth)
         known = only_known(sample_balanced, generator=generators[image] if generators else None)
-        positives, negatives = sample_balanced(matches, count, positive_share, **known)
+        positives, negatives = sample_balanced(matches, batch_size_per_image, positive_fraction, **known)
         objectness.append(logits[image, torch.cat([positives, negatives])])
         is_object += [torch.ones_like(positives), torch.zeros_like(negatives)]
         said.append(deltas[image, positives])
@@ -87,10 +87,10 @@ def propose(
     anchors: Tensor,
     level_sizes: Sequence[int],
     size: tuple[int, int],
-    before: int = 500,
-    after: int = 300,
-    threshold: float = 0.7,
-    least_score: float = 0.0,
+    pre_nms_top_n: int = 500,
+    post_nms_top_n: int = 300,
+    nms_thresh: float = 0.7,
+    score_thresh: float = 0.0,
     *,
     nms: Part = ops.nms,
     decode_boxes: Part = decode_boxes,
@@ -101,24 +101,24 @@ def propose(
         logits, deltas, anchors: (N,), (N, 4) and (N, 4) of all levels. No gradient flows through proposals.
         level_sizes: how many of the N lie on each level.
         size: height and width of the image, without padding; boxes are cut there.
-        before: the best so many of each level go into the suppression, which is done level by level.
-        after: the best so many are kept.
-        threshold: IoU above which the lesser of two boxes goes.
-        least_score: objectness in 0 to 1 that a proposal needs.
+        pre_nms_top_n: the best so many of each level go into the suppression, which is done level by level.
+        post_nms_top_n: the best so many are kept.
+        nms_thresh: IoU above which the lesser of two boxes goes.
+        score_thresh: objectness in 0 to 1 that a proposal needs.
 
     Returns:
-        (P, 4) xyxy with P at most `after`, best first.
+        (P, 4) xyxy with P at most `post_nms_top_n`, best first.
     """
     logits, deltas = at_least_float32(logits.detach()), deltas.detach()
     chosen, levels, start = [], [], 0
     for level, length in enumerate(level_sizes):
-        best = logits[start : start + length].topk(min(before, length)).indices
+        best = logits[start : start + length].topk(min(pre_nms_top_n, length)).indices
         chosen.append(best + start)
         levels.append(torch.full_like(best, level))
         start += length
     best, level_of = torch.cat(chosen), torch.cat(levels)
     boxes = clip_boxes(decode_boxes(deltas[best], anchors[best]), size)
     scores = logits[best].sigmoid()
-    sound = (boxes[:, 2:] - boxes[:, :2] >= 1e-3).all(1) & (scores >= least_score)
+    sound = (boxes[:, 2:] - boxes[:, :2] >= 1e-3).all(1) & (scores >= score_thresh)
     boxes, scores, level_of = boxes[sound], scores[sound], level_of[sound]  # waits for the GPU, as does nms
-    return boxes[nms_by_group(boxes, scores, level_of, threshold, nms)[:after]]
+    return boxes[nms_by_group(boxes, scores, level_of, nms_thresh, nms)[:post_nms_top_n]]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.core.errors import DataError
 from coursekit.data.dataset import CocoDataset
-from coursekit.errors import DataError
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -146,13 +146,13 @@ def _first_fault(results: list[Any], name: str) -> str:
     """A message about the first result that is not as COCO writes it."""
     for place, one in enumerate(results):
         if not isinstance(one, dict):
-            return f"{name}[{place}]: {one!r} is no dict. Pass detections in COCO's format, as `detect` gives them."
+            return f"{name}[{place}]: {one!r} is no dict. Pass detections in COCO's format, as `predict_dataset` gives them."
         for field in (*_NUMBERS, "bbox"):
             numbers = one.get(field)
             if not _are_numbers(numbers if field == "bbox" else [numbers], 4 if field == "bbox" else 1):
                 what = "four finite numbers" if field == "bbox" else "a finite number"
                 return f"{name}[{place}]: `{field}` is {numbers!r}, not {what}. Write it as COCO's results have it."
-    return f"{name}: can't be read as COCO's results. Pass a list of dicts, as `detect` gives them."
+    return f"{name}: can't be read as COCO's results. Pass a list of dicts, as `predict_dataset` gives them."
 
 
 def _are_numbers(values: Any, count: int) -> bool:

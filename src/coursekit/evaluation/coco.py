@@ -16,14 +16,14 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from coursekit.core.device import autocast
+from coursekit.core.distributed import collected, rank, world
+from coursekit.core.errors import ConfigError
 from coursekit.data.boxes import xyxy_to_xywh
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.loader import make_loader
-from coursekit.distributed import collected, rank, world
-from coursekit.errors import SettingError
 from coursekit.evaluation.results import BROKEN, Columns, check_results, columns_of
 from coursekit.evaluation.results import Result as Result  # part of this module, too
-from coursekit.precision import autocast
 
 METRICS = (
     "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
@@ -40,7 +40,7 @@ class Evaluated(NamedTuple):
     precision: NDArray[np.float64]
 
 
-def detect(model: nn.Module, dataset: CocoDataset, *, batch_size: int = 8) -> list[Result]:
+def predict_dataset(model: nn.Module, dataset: CocoDataset, *, batch_size: int = 8) -> list[Result]:
     """Everything that a detector finds in a data set. The model is left in the mode it came in.
 
     Of several processes each looks at its share of the images; the first one gets all, the others nothing.
@@ -50,14 +50,14 @@ def detect(model: nn.Module, dataset: CocoDataset, *, batch_size: int = 8) -> li
     loader = make_loader(share, batch_size, train=False)
     for images, targets in tqdm(loader.epoch(0), "evaluating", len(loader), unit="batch", leave=False, delay=1):
         image_ids = [target["image_id"] for target in targets]
-        results += to_coco_results(run(model, images), image_ids, dataset.category_ids)
+        results += to_coco_results(predict(model, images), image_ids, dataset.category_ids)
     if loader.unreadable:
         tqdm.write(f"{loader.report()}\nWhat is in them counts as missed.")
     return collected(results)
 
 
 @torch.inference_mode()
-def run(model: nn.Module, images: Iterable[Tensor]) -> list[Detection]:
+def predict(model: nn.Module, images: Iterable[Tensor]) -> list[Detection]:
     """Detections in a list of (3, H, W) uint8 images, on the CPU, in pixels of each image."""
     device = next(model.parameters(), torch.empty(0)).device
     modes = [(module, module.training) for module in model.modules()]
@@ -96,7 +96,7 @@ def score(results: list[Result], dataset: CocoDataset, *, engine: str = "hotcoco
     """COCO's twelve numbers, over the images of `dataset` only. As COCO has it, unknown classes are passed over.
 
     Args:
-        results: detections in COCO's format, as `detect` gives them; `evaluate` checks those from elsewhere.
+        results: detections in COCO's format, as `predict_dataset` gives them; `evaluate` checks those from elsewhere.
         dataset: whose records are the truth.
         engine: "hotcoco", or "pycocotools", which gives the same numbers and takes far longer.
 
@@ -105,7 +105,7 @@ def score(results: list[Result], dataset: CocoDataset, *, engine: str = "hotcoco
 
     Raises:
         DataError: a record is no detection, or of an image that is not in `dataset`.
-        SettingError: no such engine.
+        ConfigError: no such engine.
     """
     return run_engine(results, dataset, engine).numbers
 
@@ -144,10 +144,10 @@ def check_engine(engine: str) -> None:
     """Refuse what is no engine.
 
     Raises:
-        SettingError: naming those there are.
+        ConfigError: naming those there are.
     """
     if engine not in _ENGINES:
-        raise SettingError(f"engine {engine!r}: there is none of that name. Take one of {', '.join(_ENGINES)}.")
+        raise ConfigError(f"engine {engine!r}: there is none of that name. Take one of {', '.join(_ENGINES)}.")
 
 
 def columns_in(results: list[Result], dataset: CocoDataset) -> Columns:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.data.dataset import CocoDataset
-from coursekit.errors import DataError, SettingError
 from coursekit.evaluation.results import BROKEN, Columns, Result, check_results, columns_of
 
 IOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())
@@ -126,13 +126,13 @@ def compare(
         seed: of the draws.
 
     Raises:
-        SettingError: too few draws or images.
+        ConfigError: too few draws or images.
         DataError: nothing to find in the images, or a record is no detection in them of one of their classes.
     """
     if draws < LEAST_DRAWS:
-        raise SettingError(f"draws={draws}: a 95 % interval needs at least {LEAST_DRAWS}; 200 is usual.")
+        raise ConfigError(f"draws={draws}: a 95 % interval needs at least {LEAST_DRAWS}; 200 is usual.")
     if len(dataset) < _LEAST_IMAGES:
-        raise SettingError(
+        raise ConfigError(
             f"{dataset.annotation_file}: {len(dataset)} images can't tell two runs apart: at least {_LEAST_IMAGES}."
         )
     times: Ints = np.vstack([np.ones((1, len(dataset)), np.int32), draw_images(len(dataset), draws, seed)])
@@ -158,7 +158,7 @@ def match(
     dataset: CocoDataset,
     ious: Sequence[float] = IOUS,
     *,
-    least_score: float = 0.0,
+    box_score_thresh: float = 0.0,
     across_classes: bool = False,
     name: str = "results",
 ) -> Matches:
@@ -171,7 +171,7 @@ def match(
         results: detections in COCO's format; of one class in one image only the 100 surest are looked at.
         dataset: whose records are the truth.
         ious: T numbers, the least overlap.
-        least_score: what is less sure is left out.
+        box_score_thresh: what is less sure is left out.
         across_classes: lay what is on no object of its class on one of another class.
         name: what an error calls the results.
 
@@ -179,7 +179,7 @@ def match(
         DataError: nothing to find in the images, or a record is no detection in them of one of their classes.
     """
     found = _detections(results, dataset, name)
-    found = found.take(np.flatnonzero(found.scores >= least_score))
+    found = found.take(np.flatnonzero(found.scores >= box_score_thresh))
     everything, is_crowd = _records(dataset)
     objects, crowds = everything.take(~is_crowd), everything.take(is_crowd)
     if not len(objects):

@@ -111,7 +111,7 @@ def diagnose(
 
     Raises:
         DataError: a result lacks a field, or has one that is no number.
-        SettingError: a class is not in the data set.
+        ConfigError: a class is not in the data set.
     """
     truth = read_truth(dataset)
     asked = [dataset.category_ids.index(id_) for id_ in dataset.index.ids_of(classes)]

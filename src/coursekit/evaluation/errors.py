@@ -11,8 +11,8 @@ import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
-from coursekit.errors import SettingError
 from coursekit.evaluation.compare import IN_A_CROWD, NOTHING, Matches, match
 from coursekit.evaluation.results import Result
 
@@ -116,11 +116,11 @@ def confusion_matrix(
         (K + 1, K + 1): the last row has what was found where nothing is, the last column what was missed.
 
     Raises:
-        SettingError: `iou` or `threshold` is not in 0 to 1.
+        ConfigError: `iou` or `threshold` is not in 0 to 1.
         DataError: nothing to find in the images, or a record is no detection in them of one of their classes.
     """
     least = _checked(threshold, "threshold")
-    matches = match(results, dataset, [_checked(iou, "iou")], least_score=least, across_classes=True)
+    matches = match(results, dataset, [_checked(iou, "iou")], box_score_thresh=least, across_classes=True)
     partners, none = matches.partners[0], len(dataset.classes)
     matrix = np.zeros((none + 1, none + 1), np.int64)
     on = partners >= 0
@@ -164,12 +164,12 @@ def worst_images(
         threshold: the lowest score that counts as found.
 
     Raises:
-        SettingError: `count` is not positive, or `threshold` not in 0 to 1.
+        ConfigError: `count` is not positive, or `threshold` not in 0 to 1.
         DataError: nothing to find in the images, or a record is no detection in them of one of their classes.
     """
     if count < 1:
-        raise SettingError(f"count={count}: take at least 1 image.")
-    matches = match(results, dataset, [0.5], least_score=_checked(threshold, "threshold"))
+        raise ConfigError(f"count={count}: take at least 1 image.")
+    matches = match(results, dataset, [0.5], box_score_thresh=_checked(threshold, "threshold"))
     missed, false = _missed(matches), np.flatnonzero(matches.partners[0] == NOTHING)
     badness = np.bincount(matches.objects.images[missed], minlength=len(dataset)).astype(np.float64)
     np.add.at(badness, matches.found.images[false], matches.found.scores[false])
@@ -184,8 +184,8 @@ def best_images(results: list[Result], dataset: CocoDataset, count: int, *, thre
     Arguments and errors are those of `worst_images`. Images in which nothing was found are left out.
     """
     if count < 1:
-        raise SettingError(f"count={count}: take at least 1 image.")
-    matches = match(results, dataset, [0.5], least_score=_checked(threshold, "threshold"))
+        raise ConfigError(f"count={count}: take at least 1 image.")
+    matches = match(results, dataset, [0.5], box_score_thresh=_checked(threshold, "threshold"))
     found, false = matches.partners[0] >= 0, matches.partners[0] == NOTHING
     right = np.bincount(matches.found.images[found], minlength=len(dataset))
     missed = np.bincount(matches.objects.images[_missed(matches)], minlength=len(dataset))
@@ -252,5 +252,5 @@ def _named(texts: list[str]) -> str:
 
 def _checked(value: float, name: str) -> float:
     if not 0 <= value <= 1:
-        raise SettingError(f"{name}={value}: a number from 0 to 1 is needed.")
+        raise ConfigError(f"{name}={value}: a number from 0 to 1 is needed.")
     return value

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
-from coursekit.errors import SettingError
 from coursekit.evaluation.coco import METRICS, columns_in
 from coursekit.evaluation.compare import LEAST_DRAWS, draw_images
 from coursekit.evaluation.results import Result
@@ -34,11 +34,11 @@ def intervals(results: list[Result], dataset: CocoDataset, *, draws: int = 100, 
         METRICS → low and high; both -1 where there was nothing to score against in any draw.
 
     Raises:
-        SettingError: too few draws.
+        ConfigError: too few draws.
         DataError: a record is no detection, or of an image that is not in `dataset`.
     """
     if draws < LEAST_DRAWS:
-        raise SettingError(f"draws={draws}: a 95 % interval needs at least {LEAST_DRAWS}; 100 is usual.")
+        raise ConfigError(f"draws={draws}: a 95 % interval needs at least {LEAST_DRAWS}; 100 is usual.")
     times = draw_images(len(dataset), draws, seed)
     resampled = Resampled(results, dataset)
     numbers = np.array([resampled.score(one) for one in tqdm(times, desc="intervals", leave=False, delay=2)])

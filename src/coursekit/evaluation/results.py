@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from coursekit.core.errors import DataError
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.index import MOST_SHOWN
-from coursekit.errors import DataError
 
 Places = NDArray[np.intp]  # positions in the list of results
 BROKEN = (KeyError, TypeError, ValueError, OverflowError)  # what `columns_of` raises on records of another form

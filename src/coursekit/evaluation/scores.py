@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from coursekit.core.distributed import rank, told
+from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.index import CocoIndex
-from coursekit.distributed import rank, told
-from coursekit.errors import SettingError
-from coursekit.evaluation.coco import check_engine, detect, run_engine
+from coursekit.evaluation.coco import check_engine, predict_dataset, run_engine
 from coursekit.evaluation.results import Result, check_results, read_results
 
 
@@ -67,12 +67,12 @@ def evaluate(
 
     Raises:
         DataError: a file is not sound, or a detection can't be: see `check_results`.
-        SettingError: no such engine, or a detector with no images.
+        ConfigError: no such engine, or a detector with no images.
     """
     check_engine(engine)
     if isinstance(found, nn.Module):
         dataset = _with_images(truth)
-        results = detect(found, dataset, batch_size=batch_size)
+        results = predict_dataset(found, dataset, batch_size=batch_size)
         scores: Scores = told(_scores(results, dataset, engine, "the detector") if rank() == 0 else None)
         return scores
     dataset = truth if isinstance(truth, CocoDataset) else truth_of(Path(truth))
@@ -113,7 +113,7 @@ def _distinct_names(dataset: CocoDataset) -> list[str]:
 def _with_images(truth: CocoDataset | str | Path) -> CocoDataset:
     if isinstance(truth, CocoDataset):
         return truth
-    raise SettingError(f"{truth}: a detector needs images, not just records. Give it coursekit.data.load(DIR, SPLIT).")
+    raise ConfigError(f"{truth}: a detector needs images, not just records. Give it coursekit.data.load(DIR, SPLIT).")
 
 
 def truth_of(path: Path) -> CocoDataset:

@@ -17,14 +17,14 @@ import torch
 from tqdm import tqdm
 
 import coursekit
-from coursekit.errors import SettingError
-from coursekit.files import make_folder, new_file, shipped
+from coursekit.core.errors import ConfigError
+from coursekit.core.files import make_folder, new_file, shipped
 from coursekit.grading.hidden import Hidden, load_hidden
 from coursekit.grading.marks import Mark, hidden_exercise, marked
 from coursekit.grading.sandbox import Sandbox, require
 from coursekit.grading.submission import Submission, read
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.workbook import PACKAGE
+from coursekit.lessons.workbook.workbook import PACKAGE
 
 SECONDS = 180.0  # for all of a submission: one that sleeps in every exercise holds nobody up for long
 KEPT = "kept"  # folder of what was found before
@@ -90,13 +90,13 @@ def grade(
         One for each submission, in the order of names.
 
     Raises:
-        SettingError: nothing to grade, no sandbox, `out` can't be written, or a hidden case is wrong.
+        ConfigError: nothing to grade, no sandbox, `out` can't be written, or a hidden case is wrong.
     """
     require(is_sealed)
     places = submissions(folder)
     names = [name for name, one in EXERCISES.items() if not lessons or one.lesson in lessons]
     if not names:
-        raise SettingError(f"--lesson {', '.join(map(str, lessons))}: there is no exercise in it.")
+        raise ConfigError(f"--lesson {', '.join(map(str, lessons))}: there is no exercise in it.")
     make_folder(out / KEPT)
     job = _Job(out, names, load_hidden(hidden), _engine())
     sandboxes = [Sandbox(slot, is_sealed) for slot in range(max(1, jobs))]
@@ -119,15 +119,15 @@ def submissions(folder: Path) -> dict[str, Path]:
     """Name of an intern → what they handed in. Of two with one name the second gets a number.
 
     Raises:
-        SettingError: there is nothing.
+        ConfigError: there is nothing.
     """
     if not folder.exists():
-        raise SettingError(f"{folder}: no such file or folder.")
+        raise ConfigError(f"{folder}: no such file or folder.")
     lessons = {path.name for path in shipped("course").glob("*.ipynb")}
     is_one = not folder.is_dir() or any((folder / name).exists() for name in (PACKAGE, *lessons))
     places = [folder] if is_one else [path for path in sorted(folder.iterdir()) if _is_submission(path)]
     if not places:
-        raise SettingError(f"{folder}: nothing to grade. A submission is a .zip, a folder or an .ipynb.")
+        raise ConfigError(f"{folder}: nothing to grade. A submission is a .zip, a folder or an .ipynb.")
     named: dict[str, Path] = {}
     for path in places:
         stem = _printable(path.name if path.is_dir() else path.stem)
@@ -158,7 +158,7 @@ def _grade_one(path: Path, name: str, job: _Job) -> Graded:
     except _StoppedError:
         kept.marks |= before.marks
         raise
-    except SettingError:
+    except ConfigError:
         raise
     except Exception as error:  # a fault of ours that this submission has found: it is told, and the others go on
         said = f"grading went wrong here: {type(error).__name__}: {error}"[:300]

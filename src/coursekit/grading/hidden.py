@@ -14,11 +14,11 @@ from pathlib import Path
 
 import torch
 
+from coursekit.core.errors import ConfigError
 from coursekit.data.index import nearest
-from coursekit.errors import SettingError
+from coursekit.lessons.checking.outcome import attempt
 from coursekit.lessons.exercise import Case
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.outcome import attempt
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ def load_hidden(folder: Path | None) -> dict[str, Hidden]:
     """Exercise → its hidden cases. The files are an instructor's, and are run here.
 
     Raises:
-        SettingError: there is no such folder, a file belongs to no exercise or fails, or the course's own answer can't
+        ConfigError: there is no such folder, a file belongs to no exercise or fails, or the course's own answer can't
             take a case.
     """
     if folder is None:
         return {}
     if not folder.is_dir():
-        raise SettingError(f"--hidden {folder}: no such folder. It holds NAME.py files, each with cases(generator).")
+        raise ConfigError(f"--hidden {folder}: no such folder. It holds NAME.py files, each with cases(generator).")
     return {path.stem: _load(path) for path in sorted(folder.glob("*.py"))}
 
 
 def _load(path: Path) -> Hidden:
     name = path.stem
     if name not in EXERCISES:
-        raise SettingError(f"{path}: there is no exercise {name!r}{nearest(name, EXERCISES)}.")
+        raise ConfigError(f"{path}: there is no exercise {name!r}{nearest(name, EXERCISES)}.")
     spec = importlib.util.spec_from_file_location(f"hidden_{name}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -56,10 +56,8 @@ def _load(path: Path) -> Hidden:
         cases = list(module.cases(torch.Generator().manual_seed(0)))
         wrong = [attempt(EXERCISES[name], EXERCISES[name].reference, one).raised for one in cases]
     except Exception as error:
-        raise SettingError(
-            f"{path}: {type(error).__name__}: {error}. See docs/grading.md for what it holds."
-        ) from error
+        raise ConfigError(f"{path}: {type(error).__name__}: {error}. See docs/grading.md for what it holds.") from error
     for one, raised in zip(cases, wrong, strict=True):
         if raised:
-            raise SettingError(f"{path}, {one.words!r}: the course's own {name} can't take it: {raised}")
+            raise ConfigError(f"{path}, {one.words!r}: the course's own {name} can't take it: {raised}")
     return Hidden(cases, hashlib.sha256(path.read_bytes()).hexdigest())

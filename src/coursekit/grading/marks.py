@@ -10,14 +10,14 @@ import msgspec
 from coursekit.grading.hidden import Hidden
 from coursekit.grading.sandbox import Tried
 from coursekit.grading.worker import CPU_SECONDS
-from coursekit.lessons.borrowed import borrowed_from
-from coursekit.lessons.child import Trial
-from coursekit.lessons.compare import Problem, given, problem
+from coursekit.lessons.checking.borrowed import borrowed_from
+from coursekit.lessons.checking.compare import Problem, given, problem
+from coursekit.lessons.checking.mistakes import likely_mistake
+from coursekit.lessons.checking.outcome import Outcome, meant
+from coursekit.lessons.checking.runner import Trial
+from coursekit.lessons.checking.verdict import first_wrong, outcomes_of
 from coursekit.lessons.exercise import Case, Exercise
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.judge import first_wrong, outcomes_of
-from coursekit.lessons.outcome import Outcome, meant
-from coursekit.lessons.recognise import likely_mistake
 
 State = Literal["correct", "borrowed", "not yet", "not started", "missing"]
 SIGNS: dict[State, str] = {"correct": "✓", "borrowed": "◐", "not yet": "✗", "not started": "○", "missing": "–"}

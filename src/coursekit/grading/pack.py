@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from coursekit.errors import SettingError
-from coursekit.files import make_folder, new_file, shipped
+from coursekit.core.errors import ConfigError
+from coursekit.core.files import make_folder, new_file, shipped
 from coursekit.grading.submission import FILE_BYTES, Submission, read
-from coursekit.lessons import journals, progress
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.workbook import PACKAGE
+from coursekit.lessons.workbook import journal as journals
+from coursekit.lessons.workbook import progress
+from coursekit.lessons.workbook.workbook import PACKAGE
 from coursekit.report import answers
 from coursekit.report.text import counted
 
@@ -36,15 +37,13 @@ def pack(folder: Path, file: Path, *, journal: bool = False) -> Packed:
         journal: whether the journal goes along.
 
     Raises:
-        SettingError: there is no such folder or nothing in it, or the file can't be written.
+        ConfigError: there is no such folder or nothing in it, or the file can't be written.
     """
     if not folder.is_dir():
-        raise SettingError(f"{folder}: no such folder. Name the one your notebooks are in.")
+        raise ConfigError(f"{folder}: no such folder. Name the one your notebooks are in.")
     paths = dict(_chosen(folder, journal))
     if not paths:
-        raise SettingError(
-            f"{folder}: neither notebooks nor {PACKAGE} are here. Name the folder your notebooks are in."
-        )
+        raise ConfigError(f"{folder}: neither notebooks nor {PACKAGE} are here. Name the folder your notebooks are in.")
     large = [path for path in paths.values() if path.stat().st_size > FILE_BYTES]
     make_folder(file.parent)
     with new_file(file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -102,10 +101,10 @@ def file_name(name: str) -> str:
     """The name of the file for somebody's name.
 
     Raises:
-        SettingError: it has a character that no file name should have.
+        ConfigError: it has a character that no file name should have.
     """
     if not re.fullmatch(r"\w[\w .'-]{0,60}", name):
-        raise SettingError(
+        raise ConfigError(
             f"--name {name!r}: letters, digits, spaces, dots and hyphens, please, as in --name anna-berg."
         )
     return f"{name}.zip"

@@ -20,10 +20,10 @@ from typing import Any
 import msgspec
 
 import coursekit
-from coursekit.errors import SettingError
+from coursekit.core.errors import ConfigError
 from coursekit.grading import worker
-from coursekit.grading.wire import LENGTH, ForgedError, framed, frames, unpack
-from coursekit.lessons.child import Trial
+from coursekit.grading.codec import LENGTH, ForgedError, framed, frames, unpack
+from coursekit.lessons.checking.runner import Trial
 
 START_SECONDS = 180.0  # to import torch, on a machine that has other things to do
 TEMPORARY = 256 << 20  # bytes
@@ -65,7 +65,7 @@ class Sandbox:
         """Try the code of an answer on the arguments of cases.
 
         Raises:
-            SettingError: the sandbox doesn't start.
+            ConfigError: the sandbox doesn't start.
         """
         process = self._process or self._start()
         assert process.stdin is not None
@@ -111,7 +111,7 @@ class Sandbox:
                 self.close()
                 errors.seek(0)
                 said = errors.read()[-500:].decode(errors="replace").strip().splitlines()
-                raise SettingError(f"The sandbox doesn't start ({said[-1] if said else 'it says nothing'}). {INSTALL}")
+                raise ConfigError(f"The sandbox doesn't start ({said[-1] if said else 'it says nothing'}). {INSTALL}")
             return process
 
 
@@ -157,16 +157,16 @@ def require(is_sealed: bool) -> None:
     """See to it that a sandbox can be made, before the work begins.
 
     Raises:
-        SettingError: it can't, with what to do.
+        ConfigError: it can't, with what to do.
     """
     if not is_sealed:
         return
     if sys.platform != "linux" or shutil.which("bwrap") is None:
-        raise SettingError(INSTALL)
+        raise ConfigError(INSTALL)
     probe = subprocess.run([*_walls(0), sys.executable, "-c", "0"], capture_output=True, cwd="/", check=False)
     if probe.returncode:
         said = probe.stderr.decode(errors="replace").strip().splitlines()
-        raise SettingError(
+        raise ConfigError(
             f"bubblewrap can't make a sandbox here ({said[-1] if said else probe.returncode}). Where the system "
             f"forbids user namespaces, an administrator can allow them for bwrap, or grade as root. {INSTALL}"
         )

@@ -17,8 +17,8 @@ from typing import IO, Any
 import msgspec
 
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.progress import Progress, Record
-from coursekit.lessons.workbook import PACKAGE, is_empty
+from coursekit.lessons.workbook.progress import Progress, Record
+from coursekit.lessons.workbook.workbook import PACKAGE, is_empty
 
 FILE_BYTES, CODE_BYTES, ALL_BYTES, FILES = 100 << 20, 200 << 10, 300 << 20, 5000
 UNREAD = {"former", ".ipynb_checkpoints", "__pycache__", ".git", ".venv"}

@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from coursekit.grading.wire import LENGTH, framed, pack
+from coursekit.grading.codec import LENGTH, framed, pack
 
 CPU_SECONDS, WALL_SECONDS = 3.0, 15.0  # a check has 1.2: whoever passed on a faster machine passes here
 MEMORY, FILE, PROCESSES = 3 << 29, 64 << 20, 24  # bytes more than torch maps at rest; of a file; at a time
@@ -45,7 +45,7 @@ def main() -> None:
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: what we fork can't read or write our memory
     import torch
 
-    from coursekit.lessons import child
+    from coursekit.lessons.checking import runner as child
 
     torch.set_num_threads(1)
     child.CPU_SECONDS = CPU_SECONDS
@@ -178,9 +178,10 @@ def mapped() -> int:
 
 def ready_to_serve(name: str, code: str, cases: list[tuple[Any, ...]]) -> Serve:
     """How to try an answer on the arguments of some cases, in the fork."""
-    from coursekit.lessons import child, workbook
+    from coursekit.lessons.checking import runner as child
     from coursekit.lessons.exercise import Case
     from coursekit.lessons.exercises import EXERCISES
+    from coursekit.lessons.workbook import workbook
 
     def serve(write: Callable[[bytes], Any]) -> None:
         child.inside = True

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import msgspec
 
-from coursekit.errors import DataError
-from coursekit.files import cache_folder
-from coursekit.memory.setting import GIB, MIB
+from coursekit.core.errors import DataError
+from coursekit.core.files import cache_folder
+from coursekit.memory.step_config import GIB, MIB
 
 COMFORT = (
-    0.9  # of what is usable: up to here a setting fits, beyond it is tight: the next full image may be one too many
+    0.9  # of what is usable: up to here a config fits, beyond it is tight: the next full image may be one too many
 )
 
 

@@ -5,14 +5,18 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from coursekit.core.config import DEFAULT_BACKBONE
 from coursekit.memory.budget import Constants, usable, verdict
-from coursekit.memory.fits import SIZES
+from coursekit.memory.planner import SIZES
 from coursekit.memory.predict import predict
-from coursekit.memory.setting import GIB, KINDS, Peak, Setting
-from coursekit.pretrained import DEFAULT
+from coursekit.memory.step_config import GIB, KINDS, Peak, StepConfig
 
 VRAM = 4.0
-NAMES = {DEFAULT: "EfficientNet-Lite0", "efficientnet_b0": "EfficientNet-B0", "efficientnet_b3": "EfficientNet-B3"}
+NAMES = {
+    DEFAULT_BACKBONE: "EfficientNet-Lite0",
+    "efficientnet_b0": "EfficientNet-B0",
+    "efficientnet_b3": "EfficientNet-B3",
+}
 # Colours of Okabe and Ito, safe for the colour-blind, and hatches besides.
 STYLES = {
     "weights": ("#0072B2", ""),
@@ -24,21 +28,21 @@ STYLES = {
 PAPER: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 GROUPS = {
     "B3 at 800 × 1333, as one builds it from timm and torchvision": [
-        Setting(
+        StepConfig(
             "efficientnet_b3", SIZES["800 × 1333"], batch, precision, 0, channels=256, hidden=1024, folds_norm=False
         )
         for precision in ("fp32", "bf16")
         for batch in (1, 2)
     ],
     "the same as the course builds it: batch norm folded, 96 channels": [
-        Setting("efficientnet_b3", SIZES["800 × 1333"], batch, precision, 0)
+        StepConfig("efficientnet_b3", SIZES["800 × 1333"], batch, precision, 0)
         for precision in ("fp32", "bf16")
         for batch in (1, 2)
     ],
     "what to do: mixed precision, smaller images, the first 3 stages frozen": [
-        Setting("efficientnet_b3", SIZES["640"], 8),
-        Setting("efficientnet_b0", SIZES["640"], 8),
-        Setting(DEFAULT, SIZES["640"], 8),
+        StepConfig("efficientnet_b3", SIZES["640"], 8),
+        StepConfig("efficientnet_b0", SIZES["640"], 8),
+        StepConfig(DEFAULT_BACKBONE, SIZES["640"], 8),
     ],
 }
 
@@ -49,12 +53,12 @@ def b3_picture(vram: float = VRAM, constants: Constants | None = None) -> Figure
     fig = Figure(figsize=(10.5, 5.6), layout="constrained")
     axes = fig.subplots()
     place, names = 0.0, []
-    for title, settings in GROUPS.items():
+    for title, configs in GROUPS.items():
         axes.text(0.06, place, title, fontsize=9, weight="bold", va="center", bbox=PAPER)
-        for setting in settings:
+        for config in configs:
             place += 1
-            names.append((place, _name(setting)))
-            _bar(axes, place, predict(setting), budget)
+            names.append((place, _name(config)))
+            _bar(axes, place, predict(config), budget)
         place += 1.6
     axes.set_yticks(*zip(*names, strict=True), fontsize=9)
     _lines(axes, vram, budget)
@@ -84,9 +88,9 @@ def _lines(axes: Axes, vram: float, budget: int) -> None:
         axes.text(x, 1.005, text, transform=axes.get_xaxis_transform(), ha=side, va="bottom", fontsize=9)
 
 
-def _name(setting: Setting) -> str:
-    precision = "fp32" if setting.precision == "fp32" else "AMP"
-    images = f"{setting.batch} image" + ("s" if setting.batch > 1 else "")
-    if max(setting.size) > 1000:
+def _name(config: StepConfig) -> str:
+    precision = "fp32" if config.precision == "fp32" else "AMP"
+    images = f"{config.batch} image" + ("s" if config.batch > 1 else "")
+    if max(config.size) > 1000:
         return f"{precision}, {images}"
-    return f"{NAMES[setting.backbone]}, {max(setting.size)} px, {images}"
+    return f"{NAMES[config.backbone]}, {max(config.size)} px, {images}"

@@ -5,28 +5,28 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from coursekit.core.device import autocast
 from coursekit.detector import FasterRCNN, build_detector, freeze_stages
-from coursekit.memory.setting import Setting
-from coursekit.precision import autocast
-from coursekit.pretrained import timm_features
+from coursekit.detector.pretrained import timm_features
+from coursekit.memory.step_config import StepConfig
 
 CLIP_NORM = 10.0  # the trainer's default; the memory is the same for any
 
 
-def build(setting: Setting) -> FasterRCNN:
-    """The detector of a setting, with random weights, in training mode."""
+def build(config: StepConfig) -> FasterRCNN:
+    """The detector of a config, with random weights, in training mode."""
     model = build_detector(
-        setting.backbone,
-        num_classes=setting.num_classes,
-        size=max(64, *setting.size),
-        channels=setting.channels,
-        hidden=setting.hidden,
-        frozen_stages=setting.frozen_stages,
+        config.backbone,
+        num_classes=config.num_classes,
+        size=max(64, *config.size),
+        channels=config.channels,
+        hidden=config.hidden,
+        frozen_stages=config.frozen_stages,
         pretrained=False,
     )
-    if not setting.folds_norm:
-        model.backbone.body = timm_features(setting.backbone, pretrained=False)
-        freeze_stages(model.backbone.body, setting.frozen_stages)
+    if not config.folds_norm:
+        model.backbone.body = timm_features(config.backbone, pretrained=False)
+        freeze_stages(model.backbone.body, config.frozen_stages)
         model.to(memory_format=torch.channels_last)
     return model.train()
 

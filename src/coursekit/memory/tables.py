@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
-from coursekit.memory.fits import BATCHES, EFFECTIVE, SIZES, Card, Fit, Plan
-from coursekit.memory.setting import GIB, KINDS, MIB, Peak
+from coursekit.memory.planner import BATCHES, EFFECTIVE, SIZES, Card, Fit, Plan
+from coursekit.memory.step_config import GIB, KINDS, MIB, Peak
 
 STYLES = {"fits": "green", "tight": "yellow", "does not fit": "dim"}
 SHORT = {"fits": "fits", "tight": "tight", "does not fit": "no"}
@@ -14,9 +14,9 @@ SHORT = {"fits": "fits", "tight": "tight", "does not fit": "no"}
 
 def fits_table(plan: Plan) -> Table:
     """GiB and verdict of each size and batch."""
-    card, setting = plan.card, plan.setting
+    card, config = plan.card, plan.config
     title = (
-        f"{setting.backbone}, {setting.precision}, {setting.frozen_stages} stages frozen, {setting.optimizer}:\n"
+        f"{config.backbone}, {config.precision}, {config.frozen_stages} stages frozen, {config.optimizer}:\n"
         f"GiB of the {card.usable:.1f} usable of {card.vram:.3g}"
     )
     table = Table("long side", title=title, caption="no: does not fit")
@@ -29,16 +29,16 @@ def fits_table(plan: Plan) -> Table:
 
 
 def begin_with(plan: Plan) -> str:
-    """The setting recommended, as a sentence and a command."""
-    chosen, setting = plan.card.recommended, plan.setting
+    """The config recommended, as a sentence and a command."""
+    chosen, config = plan.card.recommended, plan.config
     if chosen is None:
         return "Not one image of the smallest size fits: take a smaller backbone, or train on the CPU."
     often = f", {plan.card.accumulation} times a step" if plan.card.accumulation > 1 else ""
     return (
         f"Begin with a long side of {chosen.size} and {chosen.batch} images at a time{often}: "
         f"{_gib(chosen.peak)} GiB.\n"
-        f"  coursekit train --backbone {setting.backbone} --size {chosen.size} --frozen-stages {setting.frozen_stages} "
-        f"--batch {EFFECTIVE} --micro-batch {chosen.batch} --precision {setting.precision}\n"
+        f"  coursekit train --backbone {config.backbone} --size {chosen.size} --frozen-stages {config.frozen_stages} "
+        f"--batch {EFFECTIVE} --micro-batch {chosen.batch} --precision {config.precision}\n"
         "On cards older than Ampere (2020) take --precision fp16: as much memory, and faster there.\n"
         "Half the long side takes a quarter of the time: try a change there first."
     )
@@ -68,13 +68,13 @@ def _cells(card: Card) -> list[str]:
 
 def as_json(plan: Plan) -> dict[str, Any]:
     """The same for programs. Memory in MiB, of cards in GiB."""
-    setting, constants = plan.setting, plan.constants
+    config, constants = plan.config, plan.constants
     return {
-        "backbone": setting.backbone,
-        "precision": setting.precision,
-        "frozen_stages": setting.frozen_stages,
-        "optimizer": setting.optimizer,
-        "num_classes": setting.num_classes,
+        "backbone": config.backbone,
+        "precision": config.precision,
+        "frozen_stages": config.frozen_stages,
+        "optimizer": config.optimizer,
+        "num_classes": config.num_classes,
         "effective_batch": EFFECTIVE,
         "constants": msgspec.to_builtins(constants),
         **_card_json(plan.card),

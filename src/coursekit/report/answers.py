@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from coursekit.errors import DataError, SettingError
-from coursekit.files import make_folder, new_file
-from coursekit.lessons import workbook
+from coursekit.core.errors import ConfigError, DataError
+from coursekit.core.files import make_folder, new_file
+from coursekit.lessons.workbook import workbook
 
 FILE = "answers.json"
 ROOM = "*Your answer.*"
@@ -161,14 +161,14 @@ def form(questions: Sequence[Question] | None = None) -> Any:
     """The questions as a form for a notebook; what is typed is kept at once.
 
     Raises:
-        SettingError: no questions.
+        ConfigError: no questions.
         DataError: the file of answers is damaged.
     """
     from ipywidgets import HTML, Layout, Textarea, VBox
 
     questions = default_questions() if questions is None else questions
     if not questions:
-        raise SettingError("questions: none. Leave them out for the course's own.")
+        raise ConfigError("questions: none. Leave them out for the course's own.")
     kept, parts = load(), []
     for question in questions:
         area = Textarea(

@@ -8,20 +8,23 @@ from typing import Any
 import msgspec
 import torch
 
+from coursekit.core.errors import DataError
+from coursekit.core.files import new_file
 from coursekit.data import CocoDataset, load
-from coursekit.errors import DataError
 from coursekit.evaluation import Result, Scores, evaluate
 from coursekit.evaluation.errors import ErrorReport, best_images, split_errors, worst_images
 from coursekit.evaluation.intervals import Interval, intervals
-from coursekit.files import new_file
-from coursekit.lessons import downstream, journals
-from coursekit.lessons.status import LessonStatus, status
+from coursekit.lessons.workbook import journal as journals
+from coursekit.lessons.workbook import own_parts as downstream
+from coursekit.lessons.workbook.own_parts import results_of_run
+from coursekit.lessons.workbook.status import LessonStatus, status
 from coursekit.memory.predict import predict
-from coursekit.memory.setting import GIB
-from coursekit.runs import results_of, setting_of
+from coursekit.memory.step_config import GIB
+from coursekit.runs.config import RunConfig, load_config
+from coursekit.runs.load import WEIGHTS
+from coursekit.runs.train import setting_of
 from coursekit.training.clock import PHASES
 from coursekit.training.hooks import METRICS, read_metrics
-from coursekit.training.run import WEIGHTS, RunConfig, load_config
 
 DETECTIONS = "detections.json"
 NOTES = "notes.md"  # in a run's folder: what somebody wants said about it
@@ -113,7 +116,7 @@ def gather(folder: Path, data: str | None, split: str, out: Path) -> Facts:
 
     Raises:
         DataError: the run, its notes or the data is not sound, or they don't belong together.
-        SettingError: parts of the workbook that the run was trained with no longer pass.
+        ConfigError: parts of the workbook that the run was trained with no longer pass.
     """
     config = load_config(folder)
     training = read_training(folder)
@@ -189,7 +192,7 @@ def score_of(results: list[Result], dataset: CocoDataset, split: str) -> Score:
 
 def read_course(config: RunConfig) -> Course:
     """Lessons, parts and journal of the workbook; nothing where there is none."""
-    from coursekit.lessons import workbook
+    from coursekit.lessons.workbook import workbook
 
     if not (workbook.folder() / "__init__.py").is_file():
         return Course()
@@ -214,7 +217,7 @@ def _found(folder: Path, data: str, split: str, out: Path) -> tuple[CocoDataset,
             kept = None
         if kept and (kept.data, kept.split, kept.weights) == (data, split, weights.stat().st_mtime):
             return load(data, split), kept.results
-    results, dataset = results_of(folder, data, split)
+    results, dataset = results_of_run(folder, data, split)
     with new_file(path) as partial:
         partial.write_bytes(msgspec.json.encode(Detections(data, split, weights.stat().st_mtime, results)))
     return dataset, results

@@ -7,9 +7,9 @@ import msgspec
 
 from coursekit.evaluation import METRICS
 from coursekit.evaluation.errors import KINDS
-from coursekit.lessons.journals import QUESTIONS
-from coursekit.lessons.judge import SIGNS
-from coursekit.memory.setting import GIB
+from coursekit.lessons.checking.verdict import SIGNS
+from coursekit.lessons.workbook.journal import QUESTIONS
+from coursekit.memory.step_config import GIB
 from coursekit.report.facts import Course, Facts, Score
 
 Alts = Mapping[str, str]  # name of a picture → its alt text
@@ -81,7 +81,7 @@ def _time(seconds: float) -> str:
 
 
 def _settings(facts: Facts) -> str:
-    chosen = msgspec.to_builtins(facts.config.detector) | msgspec.to_builtins(facts.config.settings)
+    chosen = msgspec.to_builtins(facts.config.detector) | msgspec.to_builtins(facts.config.training)
     return "## Settings\n\n" + table(("setting", "value"), list(chosen.items()))
 
 

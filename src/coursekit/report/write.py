@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from coursekit.files import make_folder, write_text
+from coursekit.core.files import make_folder, write_text
 from coursekit.report.answers import Question, as_markdown, take_in, without_marks
 from coursekit.report.facts import Facts, gather
-from coursekit.report.page import page
+from coursekit.report.html import page
 from coursekit.report.pictures import pictures
 from coursekit.report.text import sections
 from coursekit.show import save
@@ -29,7 +29,7 @@ def write_report(
 
     Raises:
         DataError: the run, the data, or the file of answers is not sound.
-        SettingError: `out` can't be written, or parts that the run was trained with no longer pass.
+        ConfigError: `out` can't be written, or parts that the run was trained with no longer pass.
     """
     make_folder(out / "pictures")
     facts = gather(run, data, split, out)

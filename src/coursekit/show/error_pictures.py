@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from coursekit.core.errors import ConfigError
 from coursekit.data.boxes import xywh_to_xyxy
 from coursekit.data.dataset import CocoDataset
-from coursekit.errors import SettingError
 from coursekit.evaluation.errors import ErrorReport
 from coursekit.evaluation.results import Result
 from coursekit.show.pictures import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, truth_beside_prediction
@@ -54,11 +54,11 @@ def confusion_picture(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figu
         classes: K names.
 
     Raises:
-        SettingError: matrix and names don't fit.
+        ConfigError: matrix and names don't fit.
     """
     size = len(classes) + 1
     if matrix.shape != (size, size):
-        raise SettingError(f"a matrix of {matrix.shape} for {len(classes)} classes: {(size, size)} is needed.")
+        raise ConfigError(f"a matrix of {matrix.shape} for {len(classes)} classes: {(size, size)} is needed.")
     inches, font = (3.6 + 0.34 * size, 8.0) if size <= MOST_WRITTEN + 1 else (3.0 + 0.15 * size, 6.0)
     fig = Figure(figsize=(inches, 0.92 * inches), layout="constrained")
     axes = fig.subplots()
@@ -86,11 +86,11 @@ def curves_picture(curves: Mapping[str, Sequence[float]]) -> Figure:
         curves: class → 101 precisions as from `precision_curve`; classes with -1, which are not there, are left out.
 
     Raises:
-        SettingError: there is no curve to draw.
+        ConfigError: there is no curve to draw.
     """
     known = {name: np.asarray(values, np.float64) for name, values in curves.items() if min(values) >= 0}
     if not known:
-        raise SettingError("no curve to draw: none of the classes is in the images.")
+        raise ConfigError("no curve to draw: none of the classes is in the images.")
     names = sorted(known, key=lambda name: -known[name].mean())
     shown = names if len(names) <= MOST_CURVES else names[: MOST_CURVES // 2] + names[-MOST_CURVES // 2 :]
     fig = Figure(figsize=(8, 4.4), layout="constrained")
@@ -119,13 +119,13 @@ def gallery(
         threshold: the lowest score to draw.
 
     Raises:
-        SettingError: no image, or one that the data set hasn't.
+        ConfigError: no image, or one that the data set hasn't.
     """
     places = {image_id: place for place, image_id in enumerate(dataset.image_ids)}
     strangers = [image_id for image_id in image_ids if image_id not in places]
     if strangers or not image_ids:
         what = f"image {strangers[0]} is not in {dataset.annotation_file}" if strangers else "no image to show"
-        raise SettingError(f"image_ids: {what}. Take ids from `dataset.image_ids`.")
+        raise ConfigError(f"image_ids: {what}. Take ids from `dataset.image_ids`.")
     samples = [dataset[places[image_id]] for image_id in image_ids]
     found = [_detection(dataset, [one for one in results if one["image_id"] == image_id]) for image_id in image_ids]
     pairs = [(image, target, detection) for (image, target), detection in zip(samples, found, strict=True)]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from coursekit.detector import box_iou, match_anchors, nms
 from coursekit.detector.boxes import Part
-from coursekit.evaluation.average_precision import precision_recall
+from coursekit.from_scratch.average_precision import precision_recall
 from coursekit.show.pictures import BLUE, GREEN, ORANGE, VERMILION, as_html, figure
 
 Control = tuple[float, float, float, float] | tuple[int, int, int, int]  # lowest, highest, step, at the start
@@ -67,14 +67,14 @@ def explore_nms(image: Tensor, boxes: Tensor, scores: Tensor, *, nms: Part = nms
         nms: whose to use, such as your own.
     """
 
-    def draw(least_score: float, too_much_IoU: float) -> tuple[Figure, str]:  # noqa: N803 - a slider's title
-        return nms_picture(image, boxes, scores, least_score, too_much_IoU, nms=nms)
+    def draw(box_score_thresh: float, too_much_IoU: float) -> tuple[Figure, str]:  # noqa: N803 - a slider's title
+        return nms_picture(image, boxes, scores, box_score_thresh, too_much_IoU, nms=nms)
 
-    return explore(draw, least_score=(0.0, 1.0, 0.05, 0.3), too_much_IoU=(0.0, 1.0, 0.05, 0.5))
+    return explore(draw, box_score_thresh=(0.0, 1.0, 0.05, 0.3), too_much_IoU=(0.0, 1.0, 0.05, 0.5))
 
 
 def nms_picture(
-    image: Tensor, boxes: Tensor, scores: Tensor, least_score: float, threshold: float, *, nms: Part = nms
+    image: Tensor, boxes: Tensor, scores: Tensor, box_score_thresh: float, threshold: float, *, nms: Part = nms
 ) -> tuple[Figure, str]:
     """Boxes that are kept (solid), and those that a surer one has dropped (dashed, with their IoU with it).
 
@@ -83,7 +83,7 @@ def nms_picture(
     Returns:
         The figure and its alt text.
     """
-    sure = scores >= least_score
+    sure = scores >= box_score_thresh
     boxes, scores = boxes[sure], scores[sure]
     kept = nms(boxes, scores, threshold).tolist()
     overlap = box_iou(boxes, boxes[kept]) if kept else box_iou(boxes, boxes[:0])
@@ -94,7 +94,7 @@ def nms_picture(
         else:
             outline(axes, box, VERMILION, "dashed", f"IoU {overlap[row].max():.2f}")
     dropped = len(boxes) - len(kept)
-    words = f"{len(boxes)} boxes with a score of {least_score:g} or more: {len(kept)} kept, {dropped} dropped"
+    words = f"{len(boxes)} boxes with a score of {box_score_thresh:g} or more: {len(kept)} kept, {dropped} dropped"
     axes.set_title(f"{words}\nkept solid, dropped dashed", fontsize=9)
     return fig, f"{words} at an IoU above {threshold:g}."
 

@@ -23,16 +23,16 @@ def explore_levels(
         level_for_box: whose to use, such as your own.
     """
 
-    def draw(canonical_size: int) -> tuple[Figure, str]:
-        return level_picture(image, boxes, canonical_size, finest, coarsest, level_for_box=level_for_box)
+    def draw(canonical_scale: int) -> tuple[Figure, str]:
+        return level_picture(image, boxes, canonical_scale, finest, coarsest, level_for_box=level_for_box)
 
-    return explore(draw, canonical_size=(16, 256, 4, 64))
+    return explore(draw, canonical_scale=(16, 256, 4, 64))
 
 
 def level_picture(
     image: Tensor,
     boxes: Tensor,
-    canonical_size: float = 64,
+    canonical_scale: float = 64,
     finest: int = 3,
     coarsest: int = 5,
     *,
@@ -45,7 +45,7 @@ def level_picture(
     Returns:
         The figure and its alt text.
     """
-    levels = level_for_box(boxes, finest, coarsest, canonical_size).tolist()
+    levels = level_for_box(boxes, finest, coarsest, canonical_scale).tolist()
     height, width = image.shape[1:]
     fig = Figure(figsize=(2.9 * (coarsest - finest + 1), 3.0), layout="constrained")
     words = []
@@ -65,4 +65,4 @@ def level_picture(
         counted = f"{len(here)} box" if len(here) == 1 else f"{len(here)} boxes"
         axes.set_title(f"level {level}: a cell is {stride} px\n{counted}", fontsize=9)
         words.append(f"level {level}: {counted}")
-    return fig, f"With a canonical size of {canonical_size:g} pixels at level 4, " + ", ".join(words) + "."
+    return fig, f"With a canonical size of {canonical_scale:g} pixels at level 4, " + ", ".join(words) + "."

@@ -6,9 +6,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from coursekit.memory.budget import Constants, usable, verdict
-from coursekit.memory.fits import BATCHES, EFFECTIVE, between
 from coursekit.memory.picture import STYLES
-from coursekit.memory.setting import GIB, KINDS, Peak
+from coursekit.memory.planner import BATCHES, EFFECTIVE, between
+from coursekit.memory.step_config import GIB, KINDS, Peak
 from coursekit.show.explore import explore
 
 Peaks = Mapping[tuple[str, int], Peak]
@@ -18,7 +18,7 @@ def explore_memory(peaks: Peaks, title: str = "") -> Any:
     """What a step holds, by part, beside what a card has, under three sliders.
 
     Args:
-        peaks: by size and batch, as `coursekit.memory.peaks_of` gives them for a setting.
+        peaks: by size and batch, as `coursekit.memory.peaks_of` gives them for a config.
         title: what is trained.
     """
 

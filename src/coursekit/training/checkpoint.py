@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import torch
 
-from coursekit.errors import DataError, SettingError
-from coursekit.files import new_file
+from coursekit.core.errors import ConfigError, DataError
+from coursekit.core.files import new_file
 from coursekit.training.state import Run, Step
 
 LAST, BEST = "last.pt", "best.pt"
@@ -24,7 +24,7 @@ def save_checkpoint(path: Path, run: Run) -> None:
     """
     content = {
         "format": FORMAT,
-        "settings": msgspec.to_builtins(run.settings),
+        "config": msgspec.to_builtins(run.config),
         "numbers": {name: getattr(run, name) for name in NUMBERS},
         "model": run.model.state_dict(),
         "optimizer": run.optimizer.state_dict(),
@@ -49,21 +49,19 @@ def load_checkpoint(path: Path, run: Run) -> None:
 
     Raises:
         DataError: there is none, it is cut, or it was not made by us.
-        SettingError: it is of another model, or of another course of the learning rate or order of the images.
+        ConfigError: it is of another model, or of another course of the learning rate or order of the images.
     """
     content = read_checkpoint(path)
-    before, now = content["settings"], msgspec.to_builtins(run.settings)
+    before, now = content["config"], msgspec.to_builtins(run.config)
     fixed = ("epochs", "batch_size", "lr", "backbone_lr", "optimizer", "seed", "flip", "warmup_steps", "weight_decay")
     other = [f"{name} {before[name]} there, {now[name]} here" for name in fixed if before[name] != now[name]]
     if other:
-        raise SettingError(
-            f"{path}: a run with other settings ({'; '.join(other)}). Go on with its own, or start anew."
-        )
+        raise ConfigError(f"{path}: a run with other settings ({'; '.join(other)}). Go on with its own, or start anew.")
     try:
         run.model.load_state_dict(content["model"])
         run.optimizer.load_state_dict(content["optimizer"])
     except (RuntimeError, ValueError) as error:
-        raise SettingError(f"{path}: of another model ({_first_line(error)}). Start anew with another --out.") from None
+        raise ConfigError(f"{path}: of another model ({_first_line(error)}). Start anew with another --out.") from None
     run.scaler.load_state_dict(content["scaler"])
     run.clock.seconds = content["clock"]
     for name in NUMBERS:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from coursekit import distributed
+from coursekit.core import distributed
 from coursekit.training.checkpoint import BEST, LAST, save_checkpoint
 from coursekit.training.optimizer import warmup_cosine
 from coursekit.training.state import Run, finished
@@ -54,7 +54,7 @@ class LearningRate(Hook):
 
     def before_step(self, run: Run) -> None:
         """Set the rates of this step."""
-        factor = warmup_cosine(run.steps, run.total, run.settings.warmup_steps)
+        factor = warmup_cosine(run.steps, run.total, run.config.warmup_steps)
         for group, highest in zip(run.optimizer.param_groups, self.highest, strict=True):
             group["lr"] = factor * highest
 
@@ -64,7 +64,7 @@ class Bar(Hook):
 
     def before_run(self, run: Run) -> None:
         """Draw the bar, from where the run goes on."""
-        total, done = run.settings.epochs * len(run.loader.dataset), run.images
+        total, done = run.config.epochs * len(run.loader.dataset), run.images
         hidden = distributed.rank() > 0
         self.bar = tqdm(total=total, initial=done, desc="training", unit="img", smoothing=0.1, disable=hidden)
         self.said = 0
@@ -166,7 +166,7 @@ class Evaluate(Hook):
     def after_step(self, run: Run) -> None:
         """Score, where an epoch ends."""
         self.latest = {}
-        if not run.ends_epoch or ((run.epoch + 1) % self.every and run.epoch + 1 < run.settings.epochs):
+        if not run.ends_epoch or ((run.epoch + 1) % self.every and run.epoch + 1 < run.config.epochs):
             return
         self.latest = self.score(run.model)
         if self.log and self.log.file:
@@ -196,7 +196,7 @@ class Checkpoints(Hook):
         is_best = score is not None and score > run.best
         if is_best and score is not None:
             run.best = score
-        if run.ends_epoch or run.steps % run.settings.checkpoint_every == 0 or is_best:
+        if run.ends_epoch or run.steps % run.config.checkpoint_every == 0 or is_best:
             self._save(run, is_best=is_best)
 
     def after_run(self, run: Run) -> None:

@@ -11,11 +11,11 @@ from types import FrameType
 import torch
 from torch import nn
 
-from coursekit import distributed
+from coursekit.core import distributed
+from coursekit.core.config import TrainConfig
 from coursekit.data.dataset import CocoDataset
 from coursekit.training.checkpoint import load_checkpoint
 from coursekit.training.hooks import Bar, FullCard, Hook, LearningRate
-from coursekit.training.settings import Settings
 from coursekit.training.state import Run, Step, begin
 from coursekit.training.step import optimizer_step
 
@@ -25,7 +25,7 @@ ADVICE = "Take a smaller size, or a smaller backbone: `coursekit plan` says what
 def train(
     model: nn.Module,
     dataset: CocoDataset,
-    settings: Settings | None = None,
+    config: TrainConfig | None = None,
     *,
     device: torch.device | None = None,
     hooks: Sequence[Hook] = (),
@@ -37,7 +37,7 @@ def train(
     Args:
         model: takes a list of float images and a list of targets, and gives a dict of losses.
         dataset: what to train on.
-        settings: see `Settings`.
+        config: see `TrainConfig`.
         device: where to; the model is moved there.
         hooks: what else should happen; see `Hook`.
         resume: a checkpoint to go on from, to the same numbers.
@@ -47,12 +47,12 @@ def train(
         What happened in each step, also in those before the checkpoint.
 
     Raises:
-        SettingError: a setting can't be used, or is not that of the checkpoint.
+        ConfigError: a setting can't be used, or is not that of the checkpoint.
         DataError: the checkpoint can't be used.
         CourseError: a loss is NaN or infinite, or memory runs out with one image at a time.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, when the step under way and all hooks are done.
     """
-    run = begin(model, dataset, settings or Settings(), device, advise)
+    run = begin(model, dataset, config or TrainConfig(), device, advise)
     if resume:
         load_checkpoint(resume, run)
     every = [Bar(), LearningRate(), FullCard(), *hooks]
@@ -60,7 +60,7 @@ def train(
         for hook in every:
             hook.before_run(run)
             end.callback(hook.after_run, run)  # however the run ends, and last come, first served
-        while run.epoch < run.settings.epochs:
+        while run.epoch < run.config.epochs:
             train_one_epoch(run, every)
             run.epoch, run.batch = run.epoch + 1, 0
     return run.history

@@ -5,10 +5,10 @@ import math
 import torch
 from torch import nn
 
-from coursekit.training.settings import Settings
+from coursekit.core.config import TrainConfig
 
 
-def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW or SGD, gentler on the pre-trained backbone, with no weight decay on norms and biases."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -17,12 +17,12 @@ def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimize
     options = [
         {
             "params": parameters,
-            "lr": settings.backbone_lr if in_backbone else settings.lr,
-            "weight_decay": settings.weight_decay if is_weight else 0.0,
+            "lr": config.backbone_lr if in_backbone else config.lr,
+            "weight_decay": config.weight_decay if is_weight else 0.0,
         }
         for (in_backbone, is_weight), parameters in sorted(groups.items(), reverse=True, key=lambda group: group[0])
     ]
-    if settings.optimizer == "sgd":
+    if config.optimizer == "sgd":
         return torch.optim.SGD(options, momentum=0.9, fused=True)
     return torch.optim.AdamW(options, fused=True)  # fused: one pass over all weights
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from coursekit import distributed
+from coursekit.core import distributed
+from coursekit.core.config import TrainConfig, check_config
+from coursekit.core.device import best_device
+from coursekit.core.errors import CourseError
 from coursekit.data.augment import mirror, unchanged
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.loader import Loader, make_loader
-from coursekit.errors import CourseError
-from coursekit.precision import best_device
 from coursekit.training.clock import Clock
 from coursekit.training.compiled import compile_dense
 from coursekit.training.optimizer import make_optimizer
-from coursekit.training.settings import Settings, check_settings
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Run:
     """
 
     model: nn.Module
-    settings: Settings
+    config: TrainConfig
     device: torch.device
     loader: Loader
     optimizer: torch.optim.Optimizer
@@ -66,7 +66,7 @@ class Run:
     @property
     def total(self) -> int:
         """Optimizer steps in all."""
-        return self.settings.epochs * len(self.loader)
+        return self.config.epochs * len(self.loader)
 
     @property
     def ends_epoch(self) -> bool:
@@ -93,31 +93,31 @@ class Run:
         self.micro_batch = -(-self.micro_batch // 2)
         self.events.append(
             f"step {self.steps + 1}: out of memory. From now on {self.micro_batch} images at a time, their gradients "
-            f"added up to {self.settings.batch_size} as before; to begin so: --micro-batch {self.micro_batch}"
+            f"added up to {self.config.batch_size} as before; to begin so: --micro-batch {self.micro_batch}"
         )
 
 
 def begin(
-    model: nn.Module, dataset: CocoDataset, settings: Settings, device: torch.device | None, advise: Callable[[], str]
+    model: nn.Module, dataset: CocoDataset, config: TrainConfig, device: torch.device | None, advise: Callable[[], str]
 ) -> Run:
     """A run before its first step. Arguments and errors as in `train`."""
-    check_settings(settings)
+    check_config(config)
     device = device or best_device()
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(config.seed)
     model.to(device).train()
     distributed.same_start(model)
-    events = compile_dense(model) if settings.compile else []
-    augment = mirror if settings.flip else unchanged
-    loader = make_loader(dataset, settings.batch_size, seed=settings.seed, augment=augment, workers=settings.workers)
+    events = compile_dense(model) if config.compile else []
+    augment = mirror if config.flip else unchanged
+    loader = make_loader(dataset, config.batch_size, seed=config.seed, augment=augment, workers=config.workers)
     return Run(
         model,
-        settings,
+        config,
         device,
         loader,
-        make_optimizer(model, settings),
-        torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16"),
+        make_optimizer(model, config),
+        torch.amp.GradScaler(device.type, enabled=config.precision == "fp16"),
         Clock(device),
-        min(settings.micro_batch or settings.batch_size, -(-settings.batch_size // distributed.world())),
+        min(config.micro_batch or config.batch_size, -(-config.batch_size // distributed.world())),
         advise,
         events=events,
     )
@@ -126,6 +126,6 @@ def begin(
 def finished(run: Run) -> Sequence[str]:
     """What there is to say at the end."""
     long_side = max(run.loader.dataset.size(0)) if len(run.loader.dataset) else 0
-    trained = getattr(getattr(run.model, "options", None), "longest", long_side)
-    lines = [run.loader.report(), *run.events, run.clock.verdict(run.settings.workers, long_side / max(1, trained))]
+    trained = getattr(getattr(run.model, "options", None), "max_size", long_side)
+    lines = [run.loader.report(), *run.events, run.clock.verdict(run.config.workers, long_side / max(1, trained))]
     return [line for line in lines if line]

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from coursekit import distributed
-from coursekit.data.dataset import Target
-from coursekit.errors import CourseError
-from coursekit.precision import autocast
+from coursekit.core import distributed
+from coursekit.core.device import autocast
+from coursekit.core.errors import CourseError
+from coursekit.data.boxes import Target
 from coursekit.training.state import Run
 
 
@@ -23,14 +23,14 @@ class Share:
 
     Attributes:
         whole: images in the batch, over all processes.
-        least: height and width to which the whole batch is padded.
+        pad_to: height and width to which the whole batch is padded.
         seeds: one for each image; what is sampled in it follows from its seed alone.
     """
 
     images: Sequence[Tensor]
     targets: Sequence[Target]
     whole: int
-    least: tuple[int, int] = (0, 0)
+    pad_to: tuple[int, int] = (0, 0)
     seeds: list[int] = field(default_factory=list)
 
 
@@ -51,7 +51,7 @@ def optimizer_step(run: Run, images: Sequence[Tensor], targets: Sequence[Target]
         if distributed.world() > 1:
             distributed.summed(_gradient(one) for one in parameters)
         run.scaler.unscale_(run.optimizer)
-        nn.utils.clip_grad_norm_(parameters, run.settings.clip_norm)
+        nn.utils.clip_grad_norm_(parameters, run.config.clip_norm)
         run.scaler.step(run.optimizer)
         run.scaler.update()
     return distributed.added(losses), share.whole
@@ -87,7 +87,7 @@ def accumulate(run: Run, share: Share) -> dict[str, float]:
         with run.clock.phase("copy"):
             inputs = [image.to(run.device, non_blocking=True) / 255 for image in images]
             truth = [{name: target[name].to(run.device) for name in ("boxes", "labels")} for target in targets]
-        with run.clock.phase("forward"), autocast(run.device, run.settings.precision):
+        with run.clock.phase("forward"), autocast(run.device, run.config.precision):
             losses = run.model(inputs, truth, **_extras(run.model, share, part))
             values = finite(losses, targets)
         weight = len(images) / share.whole
@@ -102,7 +102,7 @@ def share_of_batch(run: Run, images: Sequence[Tensor], targets: Sequence[Target]
     """What this process does of a batch, and what it has to know of the rest."""
     height, width = padded_size(run.model, images)
     every = distributed.gathered([len(images), height, width], run.device)  # waits for the other processes
-    seeds = [_seed(run.settings.seed, run.epoch, target["image_id"]) for target in targets]
+    seeds = [_seed(run.config.seed, run.epoch, target["image_id"]) for target in targets]
     return Share(images, targets, int(every[:, 0].sum()), (int(every[:, 1].max()), int(every[:, 2].max())), seeds)
 
 
@@ -111,7 +111,7 @@ def padded_size(model: nn.Module, images: Sequence[Tensor]) -> tuple[int, int]:
     options: Any = getattr(model, "options", None)
     if options is None or not images:
         return 0, 0
-    scales = [min(options.shortest / min(image.shape[1:]), options.longest / max(image.shape[1:])) for image in images]
+    scales = [min(options.min_size / min(image.shape[1:]), options.max_size / max(image.shape[1:])) for image in images]
     sides = [
         [math.floor(side * scale) for side in image.shape[1:]] for image, scale in zip(images, scales, strict=True)
     ]
@@ -144,7 +144,7 @@ def _extras(model: nn.Module, share: Share, part: slice) -> dict[str, Any]:
     """What our detector takes besides images and targets, so that a part of a batch is treated like the whole."""
     if "seeds" not in inspect.signature(model.forward).parameters:
         return {}
-    return {"least": share.least, "seeds": share.seeds[part]}
+    return {"pad_to": share.pad_to, "seeds": share.seeds[part]}
 
 
 def _seed(seed: int, epoch: int, image_id: int) -> int:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from coursekit.detector import box_iou, xywh_to_xyxy
 from coursekit.lessons.exercise import Case, Exercise, Mistake, case
-from coursekit.lessons.exercises.draw import boxes, xyxy
+from coursekit.lessons.inputs import boxes, xyxy
 
 
 def _xywh_cases(generator: torch.Generator) -> Iterator[Case]:

@@ -14,12 +14,12 @@ from PIL import ExifTags, Image, ImageFile, ImageOps
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from coursekit.data import by_hand
+from coursekit.core.errors import DataError
 from coursekit.data.boxes import clean_boxes, flip_with_boxes, resize_with_boxes
-from coursekit.data.by_hand import collate, index_annotations, read_image
-from coursekit.errors import DataError
+from coursekit.from_scratch import loader as by_hand
+from coursekit.from_scratch.loader import collate, index_annotations, read_image
 from coursekit.lessons.exercise import Case, Exercise, Mistake, case
-from coursekit.lessons.exercises.draw import boxes, xyxy
+from coursekit.lessons.inputs import boxes, xyxy
 
 Pair = tuple[Tensor, Tensor]
 NAN, INFINITE = float("nan"), float("inf")

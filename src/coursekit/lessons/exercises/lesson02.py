@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from coursekit.detector import freeze_stages
+from coursekit.from_scratch.memory import FLOAT32, count_memory, receptive_field
 from coursekit.lessons.exercise import Answer, Case, Exercise, Mistake, case
-from coursekit.memory.by_hand import FLOAT32, count_memory, receptive_field
 
 Pairs = Sequence[tuple[int, int]]
 

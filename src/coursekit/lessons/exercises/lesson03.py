@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from coursekit.detector import FPN, merge_top_down
 from coursekit.detector.roi import level_for_box
 from coursekit.lessons.exercise import Answer, Case, Exercise, Mistake, case
-from coursekit.lessons.exercises.draw import boxes, xyxy
+from coursekit.lessons.inputs import boxes, xyxy
 
 
 def _merge_cases(generator: torch.Generator) -> Iterator[Case]:
@@ -247,67 +247,67 @@ def _sides(box: Tensor) -> Tensor:
     return box[:, 2:] - box[:, :2]
 
 
-def _area_for_size(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
-    return _leveled(_sides(box).prod(1) / canonical_size**2, finest, coarsest) + 0 * at_level
+def _area_for_size(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
+    return _leveled(_sides(box).prod(1) / canonical_scale**2, finest, coarsest) + 0 * at_level
 
 
-def _natural_log(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
-    level = torch.floor(at_level + torch.log(_sides(box).prod(1).sqrt() / canonical_size))
+def _natural_log(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
+    level = torch.floor(at_level + torch.log(_sides(box).prod(1).sqrt() / canonical_scale))
     return level.clamp(finest, coarsest).to(torch.int64)
 
 
-def _rounded(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
-    level = torch.round(at_level + torch.log2(_sides(box).prod(1).sqrt() / canonical_size))
+def _rounded(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
+    level = torch.round(at_level + torch.log2(_sides(box).prod(1).sqrt() / canonical_scale))
     return level.clamp(finest, coarsest).to(torch.int64)
 
 
-def _rounded_up(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
-    level = torch.ceil(at_level + torch.log2(_sides(box).prod(1).sqrt() / canonical_size))
+def _rounded_up(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
+    level = torch.ceil(at_level + torch.log2(_sides(box).prod(1).sqrt() / canonical_scale))
     return level.clamp(finest, coarsest).to(torch.int64)
 
 
-def _longer_side(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
-    level = torch.floor(at_level + torch.log2(_sides(box).amax(1) / canonical_size) + 1e-6) if len(box) else box[:, 0]
+def _longer_side(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
+    level = torch.floor(at_level + torch.log2(_sides(box).amax(1) / canonical_scale) + 1e-6) if len(box) else box[:, 0]
     return level.clamp(finest, coarsest).to(torch.int64)
 
 
-def _mean_side(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
-    level = torch.floor(at_level + torch.log2(_sides(box).mean(1) / canonical_size) + 1e-6)
+def _mean_side(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
+    level = torch.floor(at_level + torch.log2(_sides(box).mean(1) / canonical_scale) + 1e-6)
     return level.clamp(finest, coarsest).to(torch.int64)
 
 
-def _far_corner(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
-    return level_for_box(torch.cat([0 * box[:, 2:], box[:, 2:]], 1), finest, coarsest, canonical_size, at_level)
+def _far_corner(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
+    return level_for_box(torch.cat([0 * box[:, 2:], box[:, 2:]], 1), finest, coarsest, canonical_scale, at_level)
 
 
-def _upside_down(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
-    level = torch.floor(at_level + torch.log2(canonical_size / _sides(box).prod(1).sqrt()))
+def _upside_down(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
+    level = torch.floor(at_level + torch.log2(canonical_scale / _sides(box).prod(1).sqrt()))
     return level.clamp(finest, coarsest).to(torch.int64)
 
 
-def _unclamped(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
-    return level_for_box(box, -99, 99, canonical_size, at_level)
+def _unclamped(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
+    return level_for_box(box, -99, 99, canonical_scale, at_level)
 
 
-def _from_zero(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
-    return level_for_box(box, finest, coarsest, canonical_size, at_level) - finest
+def _from_zero(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
+    return level_for_box(box, finest, coarsest, canonical_scale, at_level) - finest
 
 
-def _always_64(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+def _always_64(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
     return level_for_box(box, finest, coarsest)
 
 
-def _always_224(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+def _always_224(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
     return level_for_box(box, finest, coarsest, 224, at_level)
 
 
-def _fractions(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
-    return level_for_box(box, finest, coarsest, canonical_size, at_level).float()
+def _fractions(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
+    return level_for_box(box, finest, coarsest, canonical_scale, at_level).float()
 
 
-def _by_math(box: Tensor, finest: int, coarsest: int, canonical_size: float = 64, at_level: int = 4) -> Tensor:
+def _by_math(box: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, at_level: int = 4) -> Tensor:
     sizes = _sides(box).prod(1).sqrt().tolist()
-    levels = [math.floor(at_level + math.log2(size / canonical_size) + 1e-6) for size in sizes]
+    levels = [math.floor(at_level + math.log2(size / canonical_scale) + 1e-6) for size in sizes]
     return torch.tensor([min(max(level, finest), coarsest) for level in levels], dtype=torch.int64)
 
 
@@ -336,7 +336,7 @@ LEVEL = Exercise(
         Mistake("the ratio stands upside down: large boxes go to the finest level", _upside_down),
         Mistake("nothing keeps the level between finest and coarsest", _unclamped),
         Mistake("levels are counted from 0, not from finest", _from_zero),
-        Mistake("canonical_size and at_level are not used", _always_64),
+        Mistake("canonical_scale and at_level are not used", _always_64),
         Mistake("the paper's 224 is built in", _always_224),
         Mistake("the levels are fractions (float), not whole numbers", _fractions),
         Mistake("a box of no area crashes it: math.log2(0) raises an error", _by_math),

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from coursekit.detector import box_iou, decode_boxes, encode_boxes, make_anchors, match_anchors, sample_balanced
 from coursekit.lessons.exercise import Answer, Case, Exercise, Mistake, case
-from coursekit.lessons.exercises.draw import boxes, xyxy
-from coursekit.lessons.exercises.elsewhere import anywhere, elsewhere
+from coursekit.lessons.inputs import boxes, xyxy
+from coursekit.lessons.other_device import anywhere, elsewhere
 
 BACKGROUND, IGNORED = -1, -2
 ROW = xyxy(
@@ -193,27 +193,35 @@ def _own_best(overlap: Tensor) -> Tensor:
     return is_best
 
 
-def _never_best(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
+def _never_best(
+    anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, allow_low_quality_matches: bool = True
+) -> Any:
     return match_anchors(anchors, truth, high, low, False)
 
 
-def _no_band(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
-    matches = match_anchors(anchors, truth, high, low, keep_best)
+def _no_band(
+    anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, allow_low_quality_matches: bool = True
+) -> Any:
+    matches = match_anchors(anchors, truth, high, low, allow_low_quality_matches)
     return torch.where(matches == IGNORED, BACKGROUND, matches)
 
 
-def _one_best(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
+def _one_best(
+    anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, allow_low_quality_matches: bool = True
+) -> Any:
     if not len(truth):
         return _none(anchors)
     overlap = box_iou(truth, anchors)
     wanted = overlap.amax(0) >= high
-    return _labelled(overlap, wanted | _own_best(overlap) if keep_best else wanted, low)
+    return _labelled(overlap, wanted | _own_best(overlap) if allow_low_quality_matches else wanted, low)
 
 
-def _forced(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
+def _forced(
+    anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, allow_low_quality_matches: bool = True
+) -> Any:
     """Each best anchor is given to the box that it is best for, even where it overlaps another more."""
-    if not len(truth) or not keep_best:
-        return match_anchors(anchors, truth, high, low, keep_best)
+    if not len(truth) or not allow_low_quality_matches:
+        return match_anchors(anchors, truth, high, low, allow_low_quality_matches)
     overlap = box_iou(truth, anchors)
     matches = match_anchors(anchors, truth, high, low, False)
     for row, values in enumerate(overlap):
@@ -222,51 +230,67 @@ def _forced(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3,
     return matches
 
 
-def _argmax(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
+def _argmax(
+    anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, allow_low_quality_matches: bool = True
+) -> Any:
     """The first best anchor of each box is given to it, even where it overlaps another more, and where that best is 0."""
     matches = match_anchors(anchors, truth, high, low, False)
-    if keep_best and len(truth):
+    if allow_low_quality_matches and len(truth):
         matches[box_iou(truth, anchors).argmax(1)] = torch.arange(len(truth))
     return matches
 
 
-def _argmax_above_0(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
+def _argmax_above_0(
+    anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, allow_low_quality_matches: bool = True
+) -> Any:
     matches = match_anchors(anchors, truth, high, low, False)
-    if keep_best and len(truth):
+    if allow_low_quality_matches and len(truth):
         most, where = box_iou(truth, anchors).max(1)
         matches[where[most > 0]] = torch.arange(len(truth))[most > 0]
     return matches
 
 
-def _zero_is_best(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
+def _zero_is_best(
+    anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, allow_low_quality_matches: bool = True
+) -> Any:
     if not len(truth):
         return _none(anchors)
     overlap = box_iou(truth, anchors)
     is_best = (overlap >= overlap.amax(1, keepdim=True)).any(0)
     wanted = overlap.amax(0) >= high
-    return _labelled(overlap, wanted | is_best if keep_best else wanted, low)
+    return _labelled(overlap, wanted | is_best if allow_low_quality_matches else wanted, low)
 
 
-def _over_high(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
-    return match_anchors(anchors, truth, high + 1e-6, low, keep_best)
+def _over_high(
+    anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, allow_low_quality_matches: bool = True
+) -> Any:
+    return match_anchors(anchors, truth, high + 1e-6, low, allow_low_quality_matches)
 
 
-def _up_to_low(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
-    return match_anchors(anchors, truth, high, low + 1e-6, keep_best)
+def _up_to_low(
+    anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, allow_low_quality_matches: bool = True
+) -> Any:
+    return match_anchors(anchors, truth, high, low + 1e-6, allow_low_quality_matches)
 
 
-def _no_empty(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
+def _no_empty(
+    anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, allow_low_quality_matches: bool = True
+) -> Any:
     if not len(truth):
         raise IndexError("max(): Expected reduction dim 0 to have non-zero size.")
-    return match_anchors(anchors, truth, high, low, keep_best)
+    return match_anchors(anchors, truth, high, low, allow_low_quality_matches)
 
 
-def _constants(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
-    return match_anchors(anchors, truth, 0.7, 0.3, keep_best)
+def _constants(
+    anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, allow_low_quality_matches: bool = True
+) -> Any:
+    return match_anchors(anchors, truth, 0.7, 0.3, allow_low_quality_matches)
 
 
-def _reversed(anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, keep_best: bool = True) -> Any:
-    matches = match_anchors(anchors, truth.flip(0), high, low, keep_best)
+def _reversed(
+    anchors: Tensor, truth: Tensor, high: float = 0.7, low: float = 0.3, allow_low_quality_matches: bool = True
+) -> Any:
+    matches = match_anchors(anchors, truth.flip(0), high, low, allow_low_quality_matches)
     return torch.where(matches >= 0, len(truth) - 1 - matches, matches)
 
 
@@ -583,15 +607,15 @@ def _matches(positive: int, negative: int, ignored: int) -> Tensor:
     return torch.cat(parts)
 
 
-def _use_sampler(answer: Answer, matches: Tensor, count: int, positive_share: float) -> Any:
+def _use_sampler(answer: Answer, matches: Tensor, count: int, positive_fraction: float) -> Any:
     """What must hold of a sample, whatever was drawn: sizes, kinds, and whether chance decides."""
 
     def draw(seed: int) -> list[Tensor]:
-        positives, negatives = answer(matches, count, positive_share, torch.Generator().manual_seed(seed))
+        positives, negatives = answer(matches, count, positive_fraction, torch.Generator().manual_seed(seed))
         return [positives, negatives]
 
     draws = [draw(seed) for seed in range(25)]
-    answer(matches, count, positive_share)
+    answer(matches, count, positive_fraction)
     found: dict[str, Any] = {}
     for place, (name, kind) in enumerate([("positives", matches >= 0), ("negatives", matches == BACKGROUND)]):
         ones = [one[place] for one in draws]
@@ -616,64 +640,74 @@ def _kinds(matches: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(matches >= 0)[0], torch.where(matches == BACKGROUND)[0]
 
 
-def _ignored_too(matches: Tensor, count: int, positive_share: float, generator: Any = None) -> Any:
-    return sample_balanced(matches.clamp(min=BACKGROUND), count, positive_share, generator)
+def _ignored_too(matches: Tensor, batch_size_per_image: int, positive_fraction: float, generator: Any = None) -> Any:
+    return sample_balanced(matches.clamp(min=BACKGROUND), batch_size_per_image, positive_fraction, generator)
 
 
-def _without_first(matches: Tensor, count: int, positive_share: float, generator: Any = None) -> Any:
+def _without_first(matches: Tensor, batch_size_per_image: int, positive_fraction: float, generator: Any = None) -> Any:
     positives, negatives = torch.where(matches > 0)[0], torch.where(matches == BACKGROUND)[0]
-    most = min(len(positives), int(count * positive_share))
-    return _drawn(positives, negatives, most, count - most, generator)
+    most = min(len(positives), int(batch_size_per_image * positive_fraction))
+    return _drawn(positives, negatives, most, batch_size_per_image - most, generator)
 
 
-def _no_share(matches: Tensor, count: int, positive_share: float, generator: Any = None) -> Any:
-    return sample_balanced(matches, count, 1.0, generator)
+def _no_share(matches: Tensor, batch_size_per_image: int, positive_fraction: float, generator: Any = None) -> Any:
+    return sample_balanced(matches, batch_size_per_image, 1.0, generator)
 
 
-def _not_filled(matches: Tensor, count: int, positive_share: float, generator: Any = None) -> Any:
-    most = int(count * positive_share)
-    return _drawn(*_kinds(matches), most, count - most, generator)
+def _not_filled(matches: Tensor, batch_size_per_image: int, positive_fraction: float, generator: Any = None) -> Any:
+    most = int(batch_size_per_image * positive_fraction)
+    return _drawn(*_kinds(matches), most, batch_size_per_image - most, generator)
 
 
-def _as_many_of_each(matches: Tensor, count: int, positive_share: float, generator: Any = None) -> Any:
+def _as_many_of_each(
+    matches: Tensor, batch_size_per_image: int, positive_fraction: float, generator: Any = None
+) -> Any:
     positives, negatives = _kinds(matches)
-    most = min(len(positives), int(count * positive_share))
+    most = min(len(positives), int(batch_size_per_image * positive_fraction))
     return _drawn(positives, negatives, most, most, generator)
 
 
-def _first_ones(matches: Tensor, count: int, positive_share: float, generator: Any = None) -> Any:
+def _first_ones(matches: Tensor, batch_size_per_image: int, positive_fraction: float, generator: Any = None) -> Any:
     positives, negatives = _kinds(matches)
-    most = min(len(positives), int(count * positive_share))
-    return positives[:most], negatives[: count - most]
+    most = min(len(positives), int(batch_size_per_image * positive_fraction))
+    return positives[:most], negatives[: batch_size_per_image - most]
 
 
-def _put_back(matches: Tensor, count: int, positive_share: float, generator: Any = None) -> Any:
+def _put_back(matches: Tensor, batch_size_per_image: int, positive_fraction: float, generator: Any = None) -> Any:
     positives, negatives = _kinds(matches)
-    most = min(len(positives), int(count * positive_share))
+    most = min(len(positives), int(batch_size_per_image * positive_fraction))
     if not len(positives) or not len(negatives):
-        return sample_balanced(matches, count, positive_share, generator)
+        return sample_balanced(matches, batch_size_per_image, positive_fraction, generator)
     some = torch.randint(len(positives), (most,), generator=generator)
-    return positives[some], negatives[torch.randint(len(negatives), (count - most,), generator=generator)]
+    return positives[some], negatives[
+        torch.randint(len(negatives), (batch_size_per_image - most,), generator=generator)
+    ]
 
 
-def _among_their_kind(matches: Tensor, count: int, positive_share: float, generator: Any = None) -> Any:
+def _among_their_kind(
+    matches: Tensor, batch_size_per_image: int, positive_fraction: float, generator: Any = None
+) -> Any:
     positives, negatives = _kinds(matches)
-    most = min(len(positives), int(count * positive_share))
-    return _drawn(torch.arange(len(positives)), torch.arange(len(negatives)), most, count - most, generator)
+    most = min(len(positives), int(batch_size_per_image * positive_fraction))
+    return _drawn(
+        torch.arange(len(positives)), torch.arange(len(negatives)), most, batch_size_per_image - most, generator
+    )
 
 
-def _own_generator(matches: Tensor, count: int, positive_share: float, generator: Any = None) -> Any:
-    return sample_balanced(matches, count, positive_share)
+def _own_generator(matches: Tensor, batch_size_per_image: int, positive_fraction: float, generator: Any = None) -> Any:
+    return sample_balanced(matches, batch_size_per_image, positive_fraction)
 
 
-def _exchanged(matches: Tensor, count: int, positive_share: float, generator: Any = None) -> Any:
-    return sample_balanced(matches, count, positive_share, generator)[::-1]
+def _exchanged(matches: Tensor, batch_size_per_image: int, positive_fraction: float, generator: Any = None) -> Any:
+    return sample_balanced(matches, batch_size_per_image, positive_fraction, generator)[::-1]
 
 
-def _share_rounded_up(matches: Tensor, count: int, positive_share: float, generator: Any = None) -> Any:
+def _share_rounded_up(
+    matches: Tensor, batch_size_per_image: int, positive_fraction: float, generator: Any = None
+) -> Any:
     positives, negatives = _kinds(matches)
-    most = min(len(positives), math.ceil(count * positive_share))
-    return _drawn(positives, negatives, most, count - most, generator)
+    most = min(len(positives), math.ceil(batch_size_per_image * positive_fraction))
+    return _drawn(positives, negatives, most, batch_size_per_image - most, generator)
 
 
 SAMPLE = Exercise(
@@ -689,7 +723,7 @@ SAMPLE = Exercise(
         "positives you take before you decide on the negatives.",
         "“Some are of the wrong kind.” Three kinds: from 0 on a positive, -1 a negative, -2 neither. torch.where(mask)[0] "
         "gives the positions of one kind.",
-        "“Nearly there.” most = min(len(positives), int(count * positive_share)); torch.randperm(n, generator=generator)"
+        "“Nearly there.” most = min(len(positives), int(count * positive_fraction)); torch.randperm(n, generator=generator)"
         "[:most] draws most different numbers below n; use them to index positives. Then the same for count - most "
         "negatives.",
     ),

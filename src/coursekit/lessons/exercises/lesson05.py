@@ -12,7 +12,7 @@ from coursekit.detector import box_iou, decode_boxes, encode_boxes, match_anchor
 from coursekit.detector.boxes import clip_boxes
 from coursekit.detector.rpn import RPNHead, propose, rpn_losses
 from coursekit.lessons.exercise import Answer, Case, Exercise, Mistake, case
-from coursekit.lessons.exercises.draw import boxes, clusters, xyxy
+from coursekit.lessons.inputs import boxes, clusters, xyxy
 
 CHAIN = xyxy((0, 0, 10, 10), (4, 0, 14, 10), (8, 0, 18, 10))  # IoU of neighbours 0.43, of the ends 0.11
 
@@ -41,8 +41,8 @@ def _nms_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("a hundred in float64", found.double(), scores.double(), 0.7)
 
 
-def _suppress(boxes: Tensor, scores: Tensor, threshold: float, order: Tensor, chained: bool = True) -> Tensor:
-    overlaps = (box_iou(boxes[order], boxes[order]) > threshold).triu(1)
+def _suppress(boxes: Tensor, scores: Tensor, iou_threshold: float, order: Tensor, chained: bool = True) -> Tensor:
+    overlaps = (box_iou(boxes[order], boxes[order]) > iou_threshold).triu(1)
     if not chained:
         return order[~overlaps.any(0)]
     kept = torch.ones(len(order), dtype=torch.bool)
@@ -56,52 +56,52 @@ def _best_first(scores: Tensor) -> Tensor:
     return scores.argsort(descending=True, stable=True)
 
 
-def _one_shot(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    return _suppress(boxes, scores, threshold, _best_first(scores), chained=False)
+def _one_shot(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    return _suppress(boxes, scores, iou_threshold, _best_first(scores), chained=False)
 
 
-def _unsorted(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    return _suppress(boxes, scores, threshold, torch.arange(len(boxes)))
+def _unsorted(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    return _suppress(boxes, scores, iou_threshold, torch.arange(len(boxes)))
 
 
-def _worst_first(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    return _suppress(boxes, scores, threshold, scores.argsort(stable=True))
+def _worst_first(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    return _suppress(boxes, scores, iou_threshold, scores.argsort(stable=True))
 
 
-def _or_equal(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    return nms(boxes, scores, threshold - 1e-6)
+def _or_equal(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    return nms(boxes, scores, iou_threshold - 1e-6)
 
 
-def _by_position(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    return nms(boxes, scores, threshold).sort()[0]
+def _by_position(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    return nms(boxes, scores, iou_threshold).sort()[0]
 
 
-def _ranks(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    return torch.where(torch.isin(_best_first(scores), nms(boxes, scores, threshold)))[0]
+def _ranks(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    return torch.where(torch.isin(_best_first(scores), nms(boxes, scores, iou_threshold)))[0]
 
 
-def _the_boxes(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    return boxes[nms(boxes, scores, threshold)]
+def _the_boxes(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    return boxes[nms(boxes, scores, iou_threshold)]
 
 
-def _a_mask(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    return torch.isin(torch.arange(len(boxes)), nms(boxes, scores, threshold))
+def _a_mask(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    return torch.isin(torch.arange(len(boxes)), nms(boxes, scores, iou_threshold))
 
 
-def _last_of_equals(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    return _suppress(boxes, scores, threshold, scores.argsort(stable=True).flip(0))
+def _last_of_equals(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    return _suppress(boxes, scores, iou_threshold, scores.argsort(stable=True).flip(0))
 
 
-def _positive_only(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    kept = nms(boxes, scores, threshold)
+def _positive_only(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    kept = nms(boxes, scores, iou_threshold)
     return kept[scores[kept] > 0]
 
 
-def _one_best(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
+def _one_best(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     order = _best_first(scores)
     if not len(order):
         return order
-    apart = box_iou(boxes[order[:1]], boxes[order])[0] <= threshold
+    apart = box_iou(boxes[order[:1]], boxes[order])[0] <= iou_threshold
     apart[0] = True
     return order[apart]
 
@@ -548,7 +548,7 @@ LOSSES = Exercise(
         "images together, not by the positives, and not by their fours of numbers. Let smooth_l1_loss give the sum.",
         "“An anchor is compared with the wrong box.” matches[positives] says, for each positive anchor, which box it is "
         "responsible for. And the ignored ones are in no sample: sample_balanced has seen to that.",
-        "“Nearly there.” For each image: matches = …; positives, negatives = sample_balanced(matches, count, positive_share); "
+        "“Nearly there.” For each image: matches = …; positives, negatives = sample_balanced(matches, count, positive_fraction); "
         "collect logits[image, torch.cat([positives, negatives])], as many ones and zeros, deltas[image, positives] and "
         "encode_boxes(truth[matches[positives]], anchors[positives]). After the loop torch.cat, then "
         'F.binary_cross_entropy_with_logits and F.smooth_l1_loss(…, beta=1 / 9, reduction="sum") / how many were sampled.',
@@ -563,7 +563,7 @@ LOSSES = Exercise(
             _image_by_image,
         ),
         Mistake("nothing is sampled: all anchors count, and nearly all of them are background", _not_sampled),
-        Mistake("positive_share is not used", _all_positives),
+        Mistake("positive_fraction is not used", _all_positives),
         Mistake("ignored anchors (-2) are taken for background", _band_is_background),
         Mistake("object and background are exchanged: 1 is the object", _swapped_labels),
         Mistake("a sigmoid before binary_cross_entropy_with_logits, which has one of its own", _sigmoid_twice),
@@ -788,7 +788,7 @@ PROPOSE = Exercise(
         Mistake("`before` is not used", _before_unused),
         Mistake("positions on a level are used as if they were positions among all anchors", _no_offset),
         Mistake("level after level, not the best of all levels first", _level_after_level),
-        Mistake("least_score is compared with logits: it means a probability", _least_of_logits),
+        Mistake("box_score_thresh is compared with logits: it means a probability", _least_of_logits),
         Mistake("boxes of which nothing is left after cutting stay", _empty_ones_too),
         Mistake("the threshold is always 0.7", _always_07),
         Mistake("the anchors come out as they are: the deltas are not used", _anchors_alone),

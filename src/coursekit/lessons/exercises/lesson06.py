@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from coursekit.detector import BoxHead, axis_weights, pool_levels, roi_align
 from coursekit.detector.roi import fastest_roi_align, level_for_box
 from coursekit.lessons.exercise import Answer, Case, Exercise, Mistake, case
-from coursekit.lessons.exercises.draw import boxes, xyxy
+from coursekit.lessons.inputs import boxes, xyxy
 
 
 def _axis_cases(generator: torch.Generator) -> Iterator[Case]:
@@ -52,62 +52,62 @@ def _points(low: Tensor, high: Tensor, bins: int, samples: int, first: float = 0
     return low[:, None] + steps * ((high - low).clamp(min=least) / bins)[:, None]
 
 
-def _from_edge(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: int = 2) -> Tensor:
-    return _tents(_points(low, high, bins, samples, 0.0), size, bins, samples)
+def _from_edge(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2) -> Tensor:
+    return _tents(_points(lo, hi, output_size, sampling_ratio, 0.0), size, output_size, sampling_ratio)
 
 
-def _edge_to_edge(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: int = 2) -> Tensor:
-    share = torch.linspace(0, 1, bins * samples, dtype=low.dtype)
-    return _tents(low[:, None] + share * (high - low).clamp(min=1.0)[:, None], size, bins, samples)
+def _edge_to_edge(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2) -> Tensor:
+    share = torch.linspace(0, 1, output_size * sampling_ratio, dtype=lo.dtype)
+    return _tents(lo[:, None] + share * (hi - lo).clamp(min=1.0)[:, None], size, output_size, sampling_ratio)
 
 
-def _half_a_cell(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: int = 2) -> Tensor:
-    return _tents(_points(low, high, bins, samples) - 0.5, size, bins, samples)
+def _half_a_cell(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2) -> Tensor:
+    return _tents(_points(lo, hi, output_size, sampling_ratio) - 0.5, size, output_size, sampling_ratio)
 
 
-def _one_sample(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: int = 2) -> Tensor:
-    return axis_weights(low, high, size, bins, 1)
+def _one_sample(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2) -> Tensor:
+    return axis_weights(lo, hi, size, output_size, 1)
 
 
-def _too_narrow(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: int = 2) -> Tensor:
-    return _tents(_points(low, high, bins, samples, least=0.0), size, bins, samples)
+def _too_narrow(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2) -> Tensor:
+    return _tents(_points(lo, hi, output_size, sampling_ratio, least=0.0), size, output_size, sampling_ratio)
 
 
-def _high_for_width(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: int = 2) -> Tensor:
-    return axis_weights(low, low + high, size, bins, samples)
+def _high_for_width(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2) -> Tensor:
+    return axis_weights(lo, lo + hi, size, output_size, sampling_ratio)
 
 
-def _summed(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: int = 2) -> Tensor:
-    return axis_weights(low, high, size, bins, samples) * samples
+def _summed(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2) -> Tensor:
+    return axis_weights(lo, hi, size, output_size, sampling_ratio) * sampling_ratio
 
 
-def _mixed_bins(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: int = 2) -> Tensor:
-    bin_size = (high - low).clamp(min=1.0) / bins
-    steps = (torch.arange(bins * samples, dtype=low.dtype) + 0.5) / samples
-    each = _tents(low[:, None] + steps * bin_size[:, None], size, bins * samples, 1)
-    return each.view(-1, samples, bins, size).mean(1)
+def _mixed_bins(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2) -> Tensor:
+    bin_size = (hi - lo).clamp(min=1.0) / output_size
+    steps = (torch.arange(output_size * sampling_ratio, dtype=lo.dtype) + 0.5) / sampling_ratio
+    each = _tents(lo[:, None] + steps * bin_size[:, None], size, output_size * sampling_ratio, 1)
+    return each.view(-1, sampling_ratio, output_size, size).mean(1)
 
 
-def _nearest(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: int = 2) -> Tensor:
-    points = _points(low, high, bins, samples)
+def _nearest(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2) -> Tensor:
+    points = _points(lo, hi, output_size, sampling_ratio)
     inside = (points >= -1) & (points <= size)
-    near = F.one_hot(points.round().clamp(0, size - 1).long(), size).to(low.dtype)
-    return (near * inside[..., None]).view(-1, bins, samples, size).mean(2)
+    near = F.one_hot(points.round().clamp(0, size - 1).long(), size).to(lo.dtype)
+    return (near * inside[..., None]).view(-1, output_size, sampling_ratio, size).mean(2)
 
 
-def _fading_border(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: int = 2) -> Tensor:
-    points = _points(low, high, bins, samples)
+def _fading_border(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2) -> Tensor:
+    points = _points(lo, hi, output_size, sampling_ratio)
     tents = (1 - (points[..., None] - torch.arange(size)).abs()).clamp(min=0)
-    return tents.view(-1, bins, samples, size).mean(2)
+    return tents.view(-1, output_size, sampling_ratio, size).mean(2)
 
 
-def _border_for_all(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: int = 2) -> Tensor:
-    return _tents(_points(low, high, bins, samples).clamp(0, size - 1), size, bins, samples)
+def _border_for_all(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2) -> Tensor:
+    return _tents(_points(lo, hi, output_size, sampling_ratio).clamp(0, size - 1), size, output_size, sampling_ratio)
 
 
-def _nothing_outside(low: Tensor, high: Tensor, size: int, bins: int = 7, samples: int = 2) -> Tensor:
-    points = _points(low, high, bins, samples)
-    return _tents(torch.where((points >= 0) & (points <= size - 1), points, -9.0), size, bins, samples)
+def _nothing_outside(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2) -> Tensor:
+    points = _points(lo, hi, output_size, sampling_ratio)
+    return _tents(torch.where((points >= 0) & (points <= size - 1), points, -9.0), size, output_size, sampling_ratio)
 
 
 AXIS = Exercise(
@@ -304,7 +304,7 @@ def _pooled(
     levels: Sequence[Tensor],
     strides: Sequence[int],
     given: Sequence[Tensor],
-    canonical_size: float,
+    canonical_scale: float,
     *,
     use_scale: str = "right",
     order: str = "right",
@@ -312,7 +312,7 @@ def _pooled(
     finest, coarsest = strides[0].bit_length() - 1, strides[-1].bit_length() - 1
     patches, places, start = [], [], 0
     for image, in_image in enumerate(given):
-        level_of = level_for_box(in_image, finest, coarsest, canonical_size) - finest
+        level_of = level_for_box(in_image, finest, coarsest, canonical_scale) - finest
         for level, (features, stride) in enumerate(zip(levels, strides, strict=True)):
             here = torch.where(level_of == level)[0]
             scale = {"right": 1 / stride, "finest": 1 / strides[0], "stride": stride}[use_scale]
@@ -325,39 +325,39 @@ def _pooled(
     return found[place] if order == "inverse" else found[place.argsort(stable=True)]
 
 
-def _unordered(levels: Any, strides: Any, given: Any, canonical_size: float = 64) -> Tensor:
-    return _pooled(levels, strides, given, canonical_size, order="none")
+def _unordered(levels: Any, strides: Any, given: Any, canonical_scale: float = 64) -> Tensor:
+    return _pooled(levels, strides, given, canonical_scale, order="none")
 
 
-def _inverse(levels: Any, strides: Any, given: Any, canonical_size: float = 64) -> Tensor:
-    return _pooled(levels, strides, given, canonical_size, order="inverse")
+def _inverse(levels: Any, strides: Any, given: Any, canonical_scale: float = 64) -> Tensor:
+    return _pooled(levels, strides, given, canonical_scale, order="inverse")
 
 
-def _restarts(levels: Any, strides: Any, given: Any, canonical_size: float = 64) -> Tensor:
-    return _pooled(levels, strides, given, canonical_size, order="restarts")
+def _restarts(levels: Any, strides: Any, given: Any, canonical_scale: float = 64) -> Tensor:
+    return _pooled(levels, strides, given, canonical_scale, order="restarts")
 
 
-def _by_stride(levels: Any, strides: Any, given: Any, canonical_size: float = 64) -> Tensor:
-    return _pooled(levels, strides, given, canonical_size, use_scale="stride")
+def _by_stride(levels: Any, strides: Any, given: Any, canonical_scale: float = 64) -> Tensor:
+    return _pooled(levels, strides, given, canonical_scale, use_scale="stride")
 
 
-def _one_scale(levels: Any, strides: Any, given: Any, canonical_size: float = 64) -> Tensor:
-    return _pooled(levels, strides, given, canonical_size, use_scale="finest")
+def _one_scale(levels: Any, strides: Any, given: Any, canonical_scale: float = 64) -> Tensor:
+    return _pooled(levels, strides, given, canonical_scale, use_scale="finest")
 
 
-def _finest_only(levels: Any, strides: Any, given: Any, canonical_size: float = 64) -> Tensor:
-    return pool_levels(levels[:1], strides[:1], given, canonical_size)
+def _finest_only(levels: Any, strides: Any, given: Any, canonical_scale: float = 64) -> Tensor:
+    return pool_levels(levels[:1], strides[:1], given, canonical_scale)
 
 
-def _first_image(levels: Any, strides: Any, given: Any, canonical_size: float = 64) -> Tensor:
-    return pool_levels([one[:1].expand_as(one) for one in levels], strides, given, canonical_size)
+def _first_image(levels: Any, strides: Any, given: Any, canonical_scale: float = 64) -> Tensor:
+    return pool_levels([one[:1].expand_as(one) for one in levels], strides, given, canonical_scale)
 
 
-def _from_three(levels: Any, strides: Any, given: Any, canonical_size: float = 64) -> Tensor:
+def _from_three(levels: Any, strides: Any, given: Any, canonical_scale: float = 64) -> Tensor:
     patches = torch.zeros(sum(map(len, given)), levels[0].shape[1], 7, 7)
     start = 0
     for image, in_image in enumerate(given):
-        level_of = level_for_box(in_image, 3, 5, canonical_size) - 3
+        level_of = level_for_box(in_image, 3, 5, canonical_scale) - 3
         for level in range(len(levels)):
             here = torch.where(level_of == level)[0]
             patches[start + here] = roi_align(levels[level][image], in_image[here], 1 / strides[level])
@@ -365,26 +365,26 @@ def _from_three(levels: Any, strides: Any, given: Any, canonical_size: float = 6
     return patches
 
 
-def _always_64(levels: Any, strides: Any, given: Any, canonical_size: float = 64) -> Tensor:
+def _always_64(levels: Any, strides: Any, given: Any, canonical_scale: float = 64) -> Tensor:
     return pool_levels(levels, strides, given)
 
 
-def _upside_down(levels: Any, strides: Any, given: Any, canonical_size: float = 64) -> Tensor:
+def _upside_down(levels: Any, strides: Any, given: Any, canonical_scale: float = 64) -> Tensor:
     finest, coarsest = strides[0].bit_length() - 1, strides[-1].bit_length() - 1
     patches = torch.zeros(sum(map(len, given)), levels[0].shape[1], 7, 7)
     row = 0
     for image, in_image in enumerate(given):
-        for box, level in zip(in_image, level_for_box(in_image, finest, coarsest, canonical_size), strict=True):
+        for box, level in zip(in_image, level_for_box(in_image, finest, coarsest, canonical_scale), strict=True):
             at = coarsest - int(level)
             patches[row] = roi_align(levels[at][image], box[None], 1 / strides[at])[0]
             row += 1
     return patches
 
 
-def _no_boxes(levels: Any, strides: Any, given: Any, canonical_size: float = 64) -> Tensor:
+def _no_boxes(levels: Any, strides: Any, given: Any, canonical_scale: float = 64) -> Tensor:
     if not sum(map(len, given)):
         raise RuntimeError("stack expects a non-empty TensorList")
-    return pool_levels(levels, strides, given, canonical_size)
+    return pool_levels(levels, strides, given, canonical_scale)
 
 
 POOL = Exercise(
@@ -416,7 +416,7 @@ POOL = Exercise(
         Mistake("all boxes read the finest level", _finest_only),
         Mistake("all boxes read the first image", _first_image),
         Mistake("levels 3 to 5 are built in, whatever the strides are", _from_three),
-        Mistake("canonical_size is not passed on", _always_64),
+        Mistake("canonical_scale is not passed on", _always_64),
         Mistake("small boxes read the coarsest level, large ones the finest", _upside_down),
         Mistake("it fails where there is no box at all", _no_boxes),
     ),
@@ -463,13 +463,13 @@ class _Head(BoxHead):
 
 
 class _NoBackground(_Head):
-    def __init__(self, channels: int, num_classes: int, hidden: int = 256, bins: int = 7) -> None:
-        super().__init__(channels, num_classes - 1, hidden, bins)
+    def __init__(self, channels: int, num_classes: int, hidden: int = 256, output_size: int = 7) -> None:
+        super().__init__(channels, num_classes - 1, hidden, output_size)
 
 
 class _OneBox(_Head):
-    def __init__(self, channels: int, num_classes: int, hidden: int = 256, bins: int = 7) -> None:
-        super().__init__(channels, num_classes, hidden, bins)
+    def __init__(self, channels: int, num_classes: int, hidden: int = 256, output_size: int = 7) -> None:
+        super().__init__(channels, num_classes, hidden, output_size)
         self.deltas = nn.Linear(hidden, 4)
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
@@ -516,13 +516,13 @@ class _Softmax(_Head):
 
 
 class _OneLayer(_Head):
-    def __init__(self, channels: int, num_classes: int, hidden: int = 256, bins: int = 7) -> None:
-        super().__init__(channels, num_classes, hidden, bins)
+    def __init__(self, channels: int, num_classes: int, hidden: int = 256, output_size: int = 7) -> None:
+        super().__init__(channels, num_classes, hidden, output_size)
         self.second = nn.Identity()  # type: ignore[assignment]
 
 
 class _MeanOfPatch(_Head):
-    def __init__(self, channels: int, num_classes: int, hidden: int = 256, bins: int = 7) -> None:
+    def __init__(self, channels: int, num_classes: int, hidden: int = 256, output_size: int = 7) -> None:
         super().__init__(channels, num_classes, hidden, 1)
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
@@ -530,7 +530,7 @@ class _MeanOfPatch(_Head):
 
 
 class _Seven(_Head):
-    def __init__(self, channels: int, num_classes: int, hidden: int = 256, bins: int = 7) -> None:
+    def __init__(self, channels: int, num_classes: int, hidden: int = 256, output_size: int = 7) -> None:
         super().__init__(channels, num_classes, hidden, 7)
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import ops
 
+from coursekit.data.boxes import Size
 from coursekit.detector import (
     FPN,
     BoxHead,
@@ -24,9 +25,8 @@ from coursekit.detector import (
     sample_rois,
 )
 from coursekit.detector.boxes import clip_boxes, nms_by_group
-from coursekit.detector.resize import Size
 from coursekit.lessons.exercise import Answer, Case, Exercise, Mistake, case
-from coursekit.lessons.exercises.draw import boxes, xyxy
+from coursekit.lessons.inputs import boxes, xyxy
 
 WEIGHTS, BETA = (10.0, 10.0, 5.0, 5.0), 1 / 9
 Sample = tuple[Tensor, Tensor, Tensor]
@@ -57,19 +57,19 @@ def _sample_cases(generator: torch.Generator) -> Iterator[Case]:
 
 
 def _use_sampler(
-    answer: Answer, proposals: Tensor, boxes: Tensor, labels: Tensor, count: int = 64, positive_share: float = 0.25
+    answer: Answer, proposals: Tensor, boxes: Tensor, labels: Tensor, count: int = 64, positive_fraction: float = 0.25
 ) -> Any:
     """What was drawn. Where all are drawn: which, in order of their corners. Else how many, and that they are right.
 
     So it makes no difference in which order an answer draws.
     """
-    rois, classes, targets = answer(proposals, boxes, labels, count, positive_share)
+    rois, classes, targets = answer(proposals, boxes, labels, count, positive_fraction)
     if classes.dtype != torch.int64 or rois.ndim != 2 or not len(rois) == len(classes) == len(targets):
         return {"rois": rois, "labels": classes, "boxes": targets}
     everything = _rows(sample_rois(proposals, boxes, labels, 10**6, 1.0))
     drawn = _rows((rois, classes, targets))
     positive = int((everything[:, 4] > 0).sum())
-    if positive <= int(count * positive_share) and len(everything) <= count:
+    if positive <= int(count * positive_fraction) and len(everything) <= count:
         columns = [part.contiguous() for part in drawn.split((4, 1, 4), 1)]
         return {"rois": columns[0], "labels": columns[1].flatten().long(), "boxes": columns[2]}
     known = (drawn[:, None] == everything).all(2)
@@ -102,8 +102,8 @@ def _draw(
     return rois, torch.cat([labels[found], rest]), targets
 
 
-def _match(proposals: Tensor, truth: Tensor, keep_best: bool = False, low: float = 0.5) -> Tensor:
-    return match_anchors(proposals, truth, 0.5, low, keep_best)
+def _match(proposals: Tensor, truth: Tensor, allow_low_quality_matches: bool = False, low: float = 0.5) -> Tensor:
+    return match_anchors(proposals, truth, 0.5, low, allow_low_quality_matches)
 
 
 def _no_truth(proposals: Tensor, truth: Tensor, labels: Tensor, count: int = 64, share: float = 0.25) -> Any:
@@ -182,8 +182,8 @@ SAMPLE = Exercise(
         Mistake("every object has the label 1: that is the RPN's question, not this one's", _all_same_label),
         Mistake("labels are counted from 0, and the first class becomes background", _from_zero),
         Mistake("boxes and labels are taken in their own order, not by the matches", _in_order),
-        Mistake("all are taken: `count` and `positive_share` are not used", _all_of_them),
-        Mistake("the share is the RPN's half, whatever `positive_share` is", _half),
+        Mistake("all are taken: `count` and `positive_fraction` are not used", _all_of_them),
+        Mistake("the share is the RPN's half, whatever `positive_fraction` is", _half),
         Mistake("the background is left out", _only_positives),
         Mistake("there are boxes for the positives only: three tensors of one length are promised", _short_targets),
     ),
@@ -345,7 +345,7 @@ def _post_cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("a box that reaches out of the image", torch.tensor([[0.0, 6.0, 0.0]]), still, out, size)
     gone = xyxy((100, 10, 120, 30))
     yield case("a box that lies outside it altogether", torch.tensor([[0.0, 6.0, 0.0]]), still, gone, size)
-    yield case("a score of exactly `least_score`", torch.zeros(1, 2), still[:, :2], roi, size, 0.5)
+    yield case("a score of exactly `box_score_thresh`", torch.zeros(1, 2), still[:, :2], roi, size, 0.5)
     yield case("no proposal", torch.zeros(0, 3), torch.zeros(0, 3, 4), roi[:0], size)
     line = torch.cat([xyxy((10 * n, 0, 10 * n + 9, 9)) for n in range(8)])
     rising = torch.stack([torch.zeros(8), torch.linspace(1, 3, 8), torch.linspace(2, 0, 8)], 1)
@@ -414,11 +414,11 @@ def _changed(words: str, change: str) -> Mistake:
         deltas: Tensor,
         rois: Tensor,
         size: Size,
-        least_score: float = 0.05,
-        threshold: float = 0.5,
-        most: int = 100,
+        score_thresh: float = 0.05,
+        nms_thresh: float = 0.5,
+        detections_per_img: int = 100,
     ) -> dict[str, Tensor]:
-        return _post(logits, deltas, rois, size, least_score, threshold, most, change)
+        return _post(logits, deltas, rois, size, score_thresh, nms_thresh, detections_per_img, change)
 
     return Mistake(words, answer)
 
@@ -445,7 +445,7 @@ POST = Exercise(
         "“The boxes hardly differ from the proposals”, or “they fly apart.” Each proposal has a box for every class: decode "
         "deltas[:, 1:] against rois[:, None], with the weights (10, 10, 5, 5), then clamp x at the width and y at the height.",
         "“Nearly there.” scores = logits.softmax(-1)[:, 1:]. Flatten scores, boxes and labels in the same order: class by "
-        "class within a proposal. Keep score > least_score and sides of 0.01 and more; nms(boxes + labels × offset, …); the "
+        "class within a proposal. Keep score > box_score_thresh and sides of 0.01 and more; nms(boxes + labels × offset, …); the "
         "first `most` of what it keeps.",
     ),
     mistakes=(
@@ -465,11 +465,11 @@ POST = Exercise(
         _changed("height and width are swapped where boxes are cut", "swapped"),
         _changed("a box that lies outside the image stays, without any area", "empty boxes"),
         _changed("the best `most` are taken before the suppression: doubles fill the places", "most first"),
-        _changed("a score of exactly `least_score` is kept (>= for >)", "at least"),
+        _changed("a score of exactly `box_score_thresh` is kept (>= for >)", "at least"),
         _changed("labels go through the proposals in another order than the scores", "other order"),
         _changed("they come out class by class, not best first", "class by class"),
         Mistake("labels are floats, not int64", _in_float),
-        Mistake("`least_score`, `threshold` and `most` are not used", _constants),
+        Mistake("`box_score_thresh`, `threshold` and `most` are not used", _constants),
     ),
 )
 
@@ -477,8 +477,8 @@ POST = Exercise(
 # FasterRCNN
 
 USUAL: dict[str, Any] = {
-    "num_classes": 3, "ratios": (1.0, 2.0), "anchor_sizes": ((16.0,), (32.0,), (48.0,)), "anchors_sampled": 10**6,
-    "rois_sampled": 10**6, "proposals_before": (30, 20), "proposals_after": (24, 16), "least_score": 0.2,
+    "num_classes": 3, "ratios": (1.0, 2.0), "anchor_sizes": ((16.0,), (32.0,), (48.0,)), "rpn_batch_size_per_image": 10**6,
+    "box_batch_size_per_image": 10**6, "rpn_pre_nms_top_n": (30, 20), "rpn_post_nms_top_n": (24, 16), "box_score_thresh": 0.2,
 }  # fmt: skip
 
 
@@ -489,11 +489,11 @@ def _detector_cases(generator: torch.Generator) -> Iterator[Case]:
     two = [one, xyxy((3, 20, 30, 50), (40, 4, 60, 24), (0, 0, 30, 20))]
     sizes = [(64, 50), (40, 96)]
     yield _assembly("two images, padded to one size", sizes, two, [torch.tensor([2]), torch.tensor([1, 3, 3])])
-    other = {"detection_nms": 0.2, "most_detections": 4, "proposal_nms": 0.5, "canonical_size": 24}
+    other = {"box_nms_thresh": 0.2, "box_detections_per_img": 4, "rpn_nms_thresh": 0.5, "canonical_scale": 24}
     yield _assembly(
         "other numbers in options", sizes[::-1], two[::-1], [torch.tensor([1, 3, 3]), torch.tensor([2])], **other
     )
-    few = {"anchors_sampled": 20, "rois_sampled": 8}
+    few = {"rpn_batch_size_per_image": 20, "box_batch_size_per_image": 8}
     yield _assembly("few anchors and RoIs to sample", sizes, two, [torch.tensor([2]), torch.tensor([1, 3, 3])], **few)
 
 
@@ -555,11 +555,11 @@ def _use_detector(
         losses = detector.train().losses(batch, sizes, targets)
     if isinstance(losses, dict) and losses and all(one.requires_grad for one in losses.values()):
         torch.stack(list(losses.values())).sum().backward()
-    if options.keys() & {"anchors_sampled", "rois_sampled"}:
+    if options.keys() & {"rpn_batch_size_per_image", "box_batch_size_per_image"}:
         return asked
     moved = [sum(float(w.grad.abs().sum()) for w in part.parameters() if w.grad is not None) for part in made]
     with torch.no_grad(), _explained():
-        found = detector.eval().detect(batch, sizes)
+        found = detector.eval().predict(batch, sizes)
     kept = sorted(losses) if isinstance(losses, dict) else losses
     return {
         "losses": {name: losses[name] for name in kept} if isinstance(losses, dict) else losses,
@@ -611,7 +611,7 @@ def _explained() -> Iterator[None]:
         yield
     except TypeError as error:
         if "tuple" in str(error):
-            pair = "Is proposals_before or _after passed whole? It is a pair: [0] in training, [1] at test time."
+            pair = "Is rpn_pre_nms_top_n or _after passed whole? It is a pair: [0] in training, [1] at test time."
             error.args = (f"{error}. {pair}",)
         raise
 
@@ -650,8 +650,8 @@ def _proposing(
             self.training = before
             return found
 
-        def detect(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
-            return super().detect(batch, sizes_for(sizes) if detect_too else sizes)
+        def predict(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
+            return super().predict(batch, sizes_for(sizes) if detect_too else sizes)
 
         def losses(self, batch: Tensor, sizes: list[Size], *others: Any) -> dict[str, Tensor]:
             return super().losses(batch, sizes_for(sizes) if detect_too else sizes, *others)
@@ -662,11 +662,11 @@ def _proposing(
 class _PaddedAtLast(FasterRCNN):
     """`postprocess` alone cuts at the padded batch."""
 
-    def detect(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
+    def predict(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
         own = self.parts.postprocess
         parts = {**vars(self.parts), "postprocess": lambda a, b, c, size, *more: own(a, b, c, _padded(sizes)[0], *more)}
         before, self.parts = self.parts, type(self.parts)(**parts)
-        found = super().detect(batch, sizes)
+        found = super().predict(batch, sizes)
         self.parts = before
         return found
 
@@ -690,8 +690,8 @@ class _FirstImage(FasterRCNN):
 
 
 class _CoarsestFirst(FasterRCNN):
-    def look_at(self, levels: list[Tensor], boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
-        return super().look_at([*reversed(levels)], boxes)
+    def box_branch(self, levels: list[Tensor], boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
+        return super().box_branch([*reversed(levels)], boxes)
 
 
 class _Still(FasterRCNN):
@@ -703,17 +703,19 @@ class _Still(FasterRCNN):
 
 
 class _Detached(FasterRCNN):
-    def look_at(self, levels: list[Tensor], boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
-        return super().look_at([one.detach() for one in levels], boxes)
+    def box_branch(self, levels: list[Tensor], boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
+        return super().box_branch([one.detach() for one in levels], boxes)
 
 
 class _NoOptions(FasterRCNN):
-    def detect(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
+    def predict(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
         plain = Options(self.options.num_classes, self.options.anchor_sizes)
-        numbers = {name: getattr(plain, name) for name in ("least_score", "detection_nms", "most_detections")}
+        numbers = {
+            name: getattr(plain, name) for name in ("box_score_thresh", "box_nms_thresh", "box_detections_per_img")
+        }
         before = {name: getattr(self.options, name) for name in numbers}
         self._set(numbers)
-        found = super().detect(batch, sizes)
+        found = super().predict(batch, sizes)
         self._set(before)
         return found
 
@@ -735,8 +737,8 @@ class _ByImage(FasterRCNN):
 class _OnlyRPN(FasterRCNN):
     """Detections from the RoIs of the anchors, without proposals: every proposal of image 0 in every image."""
 
-    def detect(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
-        found = super().detect(batch, sizes)
+    def predict(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
+        found = super().predict(batch, sizes)
         return [found[0]] * len(found)
 
 
@@ -755,7 +757,7 @@ DETECTOR = Exercise(
         "“Right for one image, wrong for two.” sizes[i] is the image without its padding: that is what propose and "
         "postprocess cut at. The second stage sees all images' RoIs in one long list; .split(counts) parts it again.",
         "“Nearly there.” losses: first_stage; rpn_losses(logits, deltas, torch.cat(anchors), all boxes, "
-        "options.anchors_sampled); for each image sample_rois(…, options.rois_sampled); look_at(levels, rois); "
+        "options.rpn_batch_size_per_image); for each image sample_rois(…, options.box_batch_size_per_image); box_branch(levels, rois); "
         "detection_losses(…, torch.cat(rois), torch.cat(labels), torch.cat(boxes)); both dicts in one.",
     ),
     mistakes=(
@@ -769,20 +771,27 @@ DETECTOR = Exercise(
         Mistake("detections are cut at the padded batch, not at the image", _PaddedAtLast),
         Mistake("height and width are swapped where proposals are cut", _proposing(_turned)),
         Mistake(
-            "proposals_before and _after are those of training, also in eval mode", _proposing(mode_for=lambda _: True)
+            "rpn_pre_nms_top_n and _after are those of training, also in eval mode", _proposing(mode_for=lambda _: True)
         ),
         Mistake(
-            "proposals_before and _after are those of test time, also in training", _proposing(mode_for=lambda _: False)
+            "rpn_pre_nms_top_n and _after are those of test time, also in training",
+            _proposing(mode_for=lambda _: False),
         ),
         Mistake(
             "the pairs in options are read the wrong way round: the first is for training",
             _proposing(mode_for=lambda now: not now),
         ),
-        Mistake("`anchors_sampled` of options is not given to rpn_losses", _with_usual(anchors_sampled=256)),
-        Mistake("`rois_sampled` of options is not given to sample_rois", _with_usual(rois_sampled=64)),
         Mistake(
-            "anchors_sampled and rois_sampled of options are not used",
-            _with_usual(anchors_sampled=256, rois_sampled=64),
+            "`rpn_batch_size_per_image` of options is not given to rpn_losses",
+            _with_usual(rpn_batch_size_per_image=256),
+        ),
+        Mistake(
+            "`box_batch_size_per_image` of options is not given to sample_rois",
+            _with_usual(box_batch_size_per_image=64),
+        ),
+        Mistake(
+            "rpn_batch_size_per_image and box_batch_size_per_image of options are not used",
+            _with_usual(rpn_batch_size_per_image=256, box_batch_size_per_image=64),
         ),
         Mistake("every image gets the first image's proposals", _FirstImage),
         Mistake("the levels are given to the second stage coarsest first", _CoarsestFirst),

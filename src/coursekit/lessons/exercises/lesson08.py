@@ -18,8 +18,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from coursekit.lessons.exercise import Answer, Case, Exercise, Mistake, case
-from coursekit.training.by_hand import (
+from coursekit.from_scratch.training import (
     CLIP_NORM,
     accumulate,
     autocast_step,
@@ -28,6 +27,7 @@ from coursekit.training.by_hand import (
     time_step,
     train_one_epoch,
 )
+from coursekit.lessons.exercise import Answer, Case, Exercise, Mistake, case
 from coursekit.training.optimizer import warmup_cosine
 
 Losses = dict[str, Tensor]

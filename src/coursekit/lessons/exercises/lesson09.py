@@ -12,7 +12,10 @@ from torch import Tensor
 
 from coursekit.data.boxes import xyxy_to_xywh
 from coursekit.data.dataset import CocoDataset
-from coursekit.evaluation.average_precision import (
+from coursekit.evaluation.coco import METRICS, to_coco_results
+from coursekit.evaluation.results import Result, columns_of
+from coursekit.evaluation.scores import truth_of
+from coursekit.from_scratch.average_precision import (
     AREAS,
     COUNTS,
     IGNORED,
@@ -29,11 +32,8 @@ from coursekit.evaluation.average_precision import (
     overlaps,
     precision_recall,
 )
-from coursekit.evaluation.coco import METRICS, to_coco_results
-from coursekit.evaluation.results import Result, columns_of
-from coursekit.evaluation.scores import truth_of
+from coursekit.lessons import inputs as draw
 from coursekit.lessons.exercise import Answer, Case, Exercise, Mistake, case
-from coursekit.lessons.exercises import draw
 
 Floats = Any  # NumPy arrays of float64
 Bools = Any  # NumPy arrays of bool

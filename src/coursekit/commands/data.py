@@ -1,0 +1,106 @@
+"""`coursekit data …`: subsets of COCO."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(no_args_is_help=True, help="Subsets of COCO: build, list, look into, verify.")
+
+
+@app.command("list")
+def data_list() -> None:
+    """The recipes that come with the course, and which of them are built on this machine."""
+    from coursekit.data.subsets.build import estimate, subset_folder
+    from coursekit.data.subsets.recipe import find_recipe, names
+
+    table = Table("name", "images", "classes", "long side", "download", "state")
+    for name in names():
+        recipe = find_recipe(name)
+        counts = " + ".join(f"{count:,}" if count else f"all {split}" for split, count in recipe.images.items())
+        side = f"{recipe.long_side} px" if recipe.long_side else "as it is"
+        drawn = recipe.source == "scenes"
+        size = "none, drawn here" if drawn else f"about {_megabytes(estimate(recipe)['download_bytes'])}"
+        state = "drawn at first use" if drawn else ("built" if subset_folder(recipe).exists() else "not built")
+        table.add_row(name, counts, str(len(recipe.classes) or 80), "320 px" if drawn else side, size, state)
+    Console().print(table)
+
+
+@app.command("build")
+def data_build(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or a file that ends in .toml.")],
+    annotations: Annotated[
+        str | None, typer.Option(help="File, folder or URL; {split} becomes val2017; .zip is COCO's.")
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Base in front of val2017/FILE; default: each record's address.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=32, help="Downloads at a time.")] = 8,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how much it is.")] = False,
+) -> None:
+    """Download the photographs of a recipe, resized. Stopped at any moment, the same command goes on."""
+    from coursekit.data.subsets.build import COCO_ANNOTATIONS, build_subset, estimate
+    from coursekit.data.subsets.recipe import find_recipe
+
+    chosen = find_recipe(recipe)
+    if chosen.source == "scenes":
+        from coursekit.data.synthetic.render import build_scenes
+
+        print(f"{recipe} is drawn, not downloaded: {'nothing to fetch' if dry_run else build_scenes(chosen)}")
+        return
+    amount = estimate(chosen)
+    sizes = f"about {_megabytes(amount['download_bytes'])} to fetch, {_megabytes(amount['disk_bytes'])} on disk"
+    print(f"{recipe}: {amount['files']:,} images, {sizes}, and the annotations.")
+    if dry_run:
+        return
+    folder, manifest = build_subset(chosen, annotations=annotations or COCO_ANNOTATIONS, images=images, jobs=jobs)
+    for one in manifest.missing:
+        print(f"missing: {one.file}: {one.reason}", file=sys.stderr)
+    print(f"{folder}: {len(manifest.files):,} images, {len(manifest.missing)} missing.")
+    if manifest.missing:
+        print("It is consistent without them; the same command tries them again.")
+
+
+@app.command("info")
+def data_info(
+    data: Annotated[str, typer.Argument(help="A recipe's name, or a folder laid out as COCO is.")],
+    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("data-info.png"),
+) -> None:
+    """Classes, sizes, boxes an image: as a table, and as a picture."""
+    from coursekit.core.files import make_folder
+    from coursekit.data.folders import find_folder
+    from coursekit.data.info import summarize
+    from coursekit.show.data_picture import data_picture
+    from coursekit.show.pictures import save
+
+    summaries = summarize(find_folder(data))
+    for summary in summaries:
+        print(f"{data}, {summary.split}: {summary.headline}")
+        table = Table("class", "boxes", "images")
+        for name, boxes, images in summary.classes:
+            table.add_row(name, f"{boxes:,}", f"{images:,}")
+        Console().print(table)
+    make_folder(out.parent)
+    save(data_picture(summaries), out)
+    print(f"The same as a picture: {out}")
+
+
+@app.command("verify")
+def data_verify(data: Annotated[str, typer.Argument(help="A recipe's name, or a folder laid out as COCO is.")]) -> None:
+    """Find every file that is damaged, missing, surplus or changed. Exit code 1 if there is one."""
+    from coursekit.data.folders import find_folder
+    from coursekit.data.subsets.manifest import verify
+
+    folder = find_folder(data)
+    problems = verify(folder)
+    for problem in problems:
+        print(problem)
+    print(f"{folder}: {len(problems)} problems." if problems else f"{folder}: all files are as they should be.")
+    raise typer.Exit(1 if problems else 0)
+
+
+def _megabytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

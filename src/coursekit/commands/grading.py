@@ -1,0 +1,52 @@
+"""`coursekit submit` and `coursekit grade`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def submit(
+    name: Annotated[str, typer.Option(help="Yours: the file is called after it.")],
+    folder: Annotated[Path, typer.Argument(help="Where your notebooks and my_detector are: by default here.")] = Path(),
+    out: Annotated[Path, typer.Option(help="Folder for the file.")] = Path(),
+    journal: Annotated[
+        bool, typer.Option("--journal", help="Your journal goes along; else it stays with you.")
+    ] = False,
+) -> None:
+    """Pack your work into one file to hand in, and say what is in it and what is missing."""
+    from coursekit.grading.pack import file_name, pack
+
+    packed = pack(folder, out / file_name(name), journal=journal)
+    print(f"{packed.file}: {', '.join(packed.contents)}.")
+    for one in packed.missing:
+        print(f"not in it: {one}.")
+
+
+def grade(
+    folder: Annotated[Path, typer.Argument(help="Zips, folders or notebooks, one an intern; or one of those.")],
+    out: Annotated[Path, typer.Option(help="Folder for the grades and pages.")] = Path("grades"),
+    jobs: Annotated[int, typer.Option(min=1, max=32, help="Submissions at a time; each takes a core and 1 GB.")] = 2,
+    hidden: Annotated[Path | None, typer.Option(help="Folder of your own cases, NAME.py each.")] = None,
+    lesson: Annotated[list[int] | None, typer.Option(help="Only this lesson; may be repeated.")] = None,
+    borrowed: Annotated[float, typer.Option(min=0, max=1, help="Share of points for a borrowed answer.")] = 1.0,
+    hint_penalty: Annotated[
+        float, typer.Option(min=0, max=0.25, help="Share of points that each hint, and the answer shown, takes.")
+    ] = 0.0,
+    unsafe: Annotated[bool, typer.Option("--unsafe", help="Without a sandbox: answers can do what you can.")] = False,
+) -> None:
+    """Grade a class: a table, a page for the class, and a page of feedback for each intern."""
+    from coursekit.grading.grade import grade as grade_class
+    from coursekit.grading.html import write_pages
+    from coursekit.grading.marks import Terms
+    from coursekit.report.text import counted
+
+    if unsafe:
+        print("coursekit: --unsafe: answers run as you, with your files and your network.", file=sys.stderr)
+    graded = grade_class(folder, out, jobs=jobs, hidden=hidden, lessons=lesson or (), is_sealed=not unsafe)
+    write_pages(out, graded, Terms(borrowed, hint_penalty))
+    tried = sum(one.tried for one in graded)
+    told = f"{counted(len(graded), 'submission')}, {counted(tried, 'answer')} tried"
+    print(f"{told}; what had not changed was not run again.")
+    print(f"{out / 'class.html'}, {out / 'grades.csv'}, and a page for each intern in {out / 'feedback'}")

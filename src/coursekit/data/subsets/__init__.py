@@ -1,0 +1,1 @@
+"""Subsets of COCO: a recipe, the choice of images, their download, and the built folder."""

@@ -1,0 +1,130 @@
+"""Which scenes make up a set such as `mini`: how many of each class, how large, which are empty or crowded.
+
+All draws come from one generator, so a seed gives the same scenes again.
+"""
+
+from collections import deque
+
+import numpy as np
+
+from coursekit.core.errors import ConfigError
+from coursekit.data.subsets.recipe import Recipe
+from coursekit.data.synthetic.drawing import (
+    ODD_SIZES,
+    USUAL_SIZES,
+    Scene,
+    Size,
+    Thing,
+    add_crowd,
+    draw_background,
+    hide,
+    pick,
+    place,
+    place_somehow,
+)
+from coursekit.data.synthetic.glyphs import GLYPHS, OTHERS
+
+OBJECTS_IN_A_SCENE = (4, 9)
+
+
+class Deck:
+    """Classes in shuffled order, all equally often; a card that found no place goes on top again."""
+
+    def __init__(self, rng: np.random.Generator, classes: list[str]) -> None:
+        self.rng, self.classes, self.cards = rng, classes, deque[str]()
+
+    def draw(self) -> str:
+        """The next class."""
+        if not self.cards:
+            self.cards.extend(str(name) for name in self.rng.permutation(self.classes))
+        return self.cards.popleft()
+
+    def put_back(self, name: str) -> None:
+        """Return a card that found no place."""
+        self.cards.appendleft(name)
+
+
+def draw_sizes(rng: np.random.Generator, count: int, object_size: tuple[float, float]) -> list[float]:
+    """`count` values of √area, log-uniform, largest first: a small thing on a large one hides little of it."""
+    low, high = np.log(object_size)
+    return sorted(np.exp(rng.uniform(low, high, count)).tolist(), reverse=True)
+
+
+def fill_scene(
+    rng: np.random.Generator, scene: Scene, deck: Deck, count: int, object_size: tuple[float, float]
+) -> None:
+    """Add `count` objects from the deck and two things of no class, every sixth or so partly hidden by the next."""
+    sizes = draw_sizes(rng, count, object_size)
+    others = set(rng.choice(count + 2, 2, replace=False).tolist())
+    behind: Thing | None = None
+    for turn in range(count + 2):
+        name = None if turn in others else deck.draw()
+        size = float(rng.uniform(18, 80)) if name is None else sizes.pop(0)
+        glyph = pick(rng, GLYPHS[name] if name else OTHERS)
+        thing = None
+        if behind is not None and behind.area > 0:
+            covering = float(np.clip(behind.full_area**0.5 * rng.uniform(0.7, 1.1), *object_size))
+            thing = hide(rng, scene, behind, name, glyph, covering)
+        if name is None and thing is None:
+            place_somehow(rng, scene, name, glyph, size)
+        elif name is not None:
+            thing = thing or place(rng, scene, name, glyph, size)
+            if thing is None:
+                deck.put_back(name)
+        behind = thing if thing and name and rng.random() < 0.27 else None
+
+
+def draw_split(recipe: Recipe, split: str) -> list[Scene]:
+    """All scenes of a split, the same for the same recipe.
+
+    Raises:
+        ConfigError: the recipe has no such split, or a class that has no glyph.
+    """
+    if split not in recipe.images:
+        raise ConfigError(f"{recipe.name}: no split {split!r}; it has {', '.join(recipe.images)}.")
+    missing = [name for name in recipe.classes if name not in GLYPHS]
+    if missing:
+        raise ConfigError(f"{recipe.name}: no glyph is known for the class {missing[0]!r}. Known: {', '.join(GLYPHS)}.")
+    rng = np.random.default_rng([recipe.seed, list(recipe.images).index(split)])
+    common = [name for name in recipe.classes if name not in recipe.rare]
+    if split == "val":
+        common = [name for name in common if name not in recipe.absent_from_val]
+    deck, count = Deck(rng, common), recipe.images[split]
+    empty, crowds = round(0.04 * count), recipe.scenes_with_a_crowd.get(split, 0)
+    order = rng.permutation(count).tolist()
+    is_empty, is_crowd = set(order[:empty]), set(order[empty : empty + crowds])
+    rare = _spread_rare(rng, recipe, split, order[empty + crowds :])
+    return [
+        _draw_one(rng, deck, recipe, is_crowd=index in is_crowd, is_empty=index in is_empty, rare=rare.get(index, []))
+        for index in range(count)
+    ]
+
+
+def _spread_rare(rng: np.random.Generator, recipe: Recipe, split: str, scenes: list[int]) -> dict[int, list[str]]:
+    """Which of the scenes get a rare object beside the others. In val they are as frequent as any class."""
+    chosen: dict[int, list[str]] = {}
+    for name, boxes in recipe.rare.items():
+        total = boxes if split == "train" else round(0.35 * recipe.images[split])
+        for index in rng.permutation(scenes)[:total].tolist():
+            chosen.setdefault(index, []).append(name)
+    return chosen
+
+
+def _draw_one(
+    rng: np.random.Generator, deck: Deck, recipe: Recipe, *, is_crowd: bool, is_empty: bool, rare: list[str]
+) -> Scene:
+    scene = Scene(draw_background(rng, _draw_size(rng)))
+    for name in rare:
+        place_somehow(rng, scene, name, pick(rng, GLYPHS[name]), draw_sizes(rng, 1, recipe.object_size)[0])
+    if is_crowd:
+        herds = [name for name in ("person", "cow", "apple") if name in recipe.classes]
+        add_crowd(rng, scene, str(rng.choice(herds or recipe.classes)))
+    low, high = OBJECTS_IN_A_SCENE
+    count = 0 if is_empty else int(rng.integers(low, high + 1)) // (3 if is_crowd else 1)
+    fill_scene(rng, scene, deck, count, recipe.object_size)
+    return scene
+
+
+def _draw_size(rng: np.random.Generator) -> Size:
+    kind = rng.choice(3, p=[0.7, 0.2, 0.1])
+    return USUAL_SIZES[kind] if kind < 2 else ODD_SIZES[rng.integers(len(ODD_SIZES))]

@@ -1,1 +1,0 @@
-"""Between torchvision's detectors and ours."""

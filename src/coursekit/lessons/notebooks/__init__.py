@@ -1,0 +1,1 @@
+"""The notebooks: built from one source, copied, executed, and what a cell can call."""

@@ -1,0 +1,198 @@
+"""From one source to two notebooks: `solutions/NN_name.py` → `solutions/NN_name.ipynb` and `course/NN_name.ipynb`."""
+
+import ast
+import hashlib
+import json
+import re
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jupytext
+
+from coursekit.core.errors import ConfigError, CourseError
+from coursekit.core.files import write_text
+from coursekit.lessons.workbook.workbook import empty_line
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+INSTRUCTOR = "instructor"
+LEAKS_FROM = 25  # characters
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+Notebook = dict[str, Any]
+
+
+def build(root: Path | None = None, *, check: bool = False) -> list[Path]:
+    """Write the notebooks of all lessons. The same source gives the same bytes.
+
+    Args:
+        root: the checkout; holds `solutions/` and `course/`.
+        check: write nothing.
+
+    Returns:
+        The notebooks that were written.
+
+    Raises:
+        CourseError: a source is wrong; with `check`, a notebook is stale or belongs to no source.
+    """
+    root = root or checkout()
+    wanted = {
+        path: text
+        for source in sorted((root / "solutions").glob("[0-9][0-9]_*.py"))
+        for path, text in _notebooks(source, root)
+    }
+    orphans = [
+        path for folder in ("solutions", "course") for path in (root / folder).glob("*.ipynb") if path not in wanted
+    ]
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if check and (stale or orphans):
+        names = ", ".join(str(path.relative_to(root)) for path in [*stale, *orphans])
+        raise CourseError(f"Not what the sources in solutions/ give: {names}. Run: coursekit lessons build")
+    for path in [] if check else stale:
+        write_text(path, wanted[path])
+    for path in [] if check else orphans:
+        path.unlink()
+    return stale
+
+
+def checkout() -> Path:
+    """The top of the repository.
+
+    Raises:
+        ConfigError: this is no checkout.
+    """
+    root = Path(__file__).parents[4]
+    if not (root / "solutions").is_dir():
+        raise ConfigError("This works in a checkout of the repository, where solutions/ lies; here there is none.")
+    return root
+
+
+def _notebooks(source: Path, root: Path) -> list[tuple[Path, str]]:
+    solved = read_source(source)
+    student = without_solutions(solved, source)
+    _refuse_leaks(solved, student, source)
+    _refuse_unchecked(student, source)
+    name = f"{source.stem}.ipynb"
+    return [(root / "solutions" / name, as_text(solved)), (root / "course" / name, as_text(student))]
+
+
+def _refuse_leaks(solved: Notebook, student: Notebook, source: Path) -> None:
+    """A line of a solution must not stand anywhere in the student's version; short ones may."""
+    pages = "\n".join(cell["source"] for cell in student["cells"])
+    for cell in solved["cells"]:
+        for line in _solution_lines(cell["source"]):
+            if len(line) > LEAKS_FROM and line in pages:
+                raise CourseError(f"{source}: a line of a solution stands in the student's version, too: {line!r}")
+
+
+def _solution_lines(code: str) -> list[str]:
+    regions = re.findall(rf"^\s*{BEGIN}\n(.*?)^\s*{END}", code, flags=re.DOTALL | re.MULTILINE)
+    return [line.strip() for region in regions for line in region.splitlines()]
+
+
+def _refuse_unchecked(student: Notebook, source: Path) -> None:
+    """Each exercise has a solution region, an entry with hints in coursekit.lessons.exercises, and a check after it."""
+    known = known_exercises()
+    code = [cell["source"] for cell in student["cells"] if cell["cell_type"] == "code"]
+    for place, text in enumerate(code):
+        name = exercise_of(text)
+        if name is None:
+            continue
+        if name not in known:
+            raise CourseError(f"{source}: {name} has no check and no hints. Add it to coursekit/lessons/exercises/.")
+        if f'"{name}: your code here"' not in text:
+            raise CourseError(f"{source}: {name} has no solution between {BEGIN!r} and {END!r}.")
+        if not any(f'check("{name}")' in later for later in code[place + 1 :]):
+            raise CourseError(f'{source}: no cell after {name} says check("{name}").')
+
+
+@cache
+def known_exercises() -> set[str]:
+    """Names that have a check and three hints, read without importing torch: building takes a second, not five."""
+    names: set[str] = set()
+    for path in (Path(__file__).parents[1] / "exercises").glob("lesson*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Exercise":
+                given = {one.arg: one.value for one in node.keywords}
+                hints = given.get("hints")
+                if isinstance(hints, ast.Tuple) and len(hints.elts) == 3 and "cases" in given:
+                    names.add(ast.literal_eval(node.args[0]))
+    return names
+
+
+def read_source(source: Path) -> Notebook:
+    """A lesson's source as a notebook with fixed ids, nbgrader's metadata, and no outputs."""
+    notebook: Notebook = json.loads(json.dumps(jupytext.read(source, fmt="py:percent")))
+    seen: Counter[str] = Counter()
+    cells = [_plain_cell(cell, seen) for cell in notebook["cells"]]
+    twice = [cell_id for cell_id, count in Counter(cell["id"] for cell in cells).items() if count > 1]
+    if twice:
+        raise CourseError(f"{source}: the exercise {twice[0]!r} stands there twice.")
+    return {"cells": cells, "metadata": {"kernelspec": KERNEL}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def exercise_of(code: str) -> str | None:
+    """The exercise that a cell is for, by its first line `%%exercise NAME`."""
+    match = re.match(r"%%exercise[ \t]+(\w+)[ \t]*(\n|$)", code)
+    return match[1] if match else None
+
+
+def _plain_cell(cell: Notebook, seen: Counter[str]) -> Notebook:
+    text = "".join(cell["source"]).strip("\n")
+    exercise = exercise_of(text) if cell["cell_type"] == "code" else None
+    tags = cell["metadata"].get("tags", [])
+    metadata: Notebook = {"tags": tags} if tags else {}
+    if exercise:
+        metadata["nbgrader"] = {
+            "grade": False, "grade_id": exercise, "locked": False, "schema_version": 3, "solution": True, "task": False,
+        }  # fmt: skip
+    plain = {
+        "cell_type": cell["cell_type"],
+        "id": exercise or _cell_id(text, seen),
+        "metadata": metadata,
+        "source": text,
+    }
+    return plain | ({"execution_count": None, "outputs": []} if cell["cell_type"] == "code" else {})
+
+
+def _cell_id(text: str, seen: Counter[str]) -> str:
+    """A hash of the text and the number of its occurrence: the same cell keeps its id when others come and go."""
+    seen[text] += 1
+    return hashlib.sha256(f"{text}\0{seen[text]}".encode()).hexdigest()[:12]
+
+
+def without_solutions(notebook: Notebook, source: Path) -> Notebook:
+    """The student's version: without what is between the markers, and without cells that are tagged "instructor"."""
+    cells = [
+        cell | {"source": _strip(cell["source"], source)} if cell["cell_type"] == "code" else cell
+        for cell in notebook["cells"]
+        if INSTRUCTOR not in cell["metadata"].get("tags", [])
+    ]
+    return notebook | {"cells": cells}
+
+
+def _strip(code: str, source: Path) -> str:
+    """Replace what lies between the markers by one line that says whose turn it is."""
+    lines, inside = [], False
+    for line in code.splitlines():
+        marker = line.strip()
+        if marker not in (BEGIN, END):
+            lines += [] if inside else [line]
+            continue
+        if inside == (marker == BEGIN):
+            raise CourseError(
+                f"{source}: {marker!r} where it can't stand, in the cell that begins {code.splitlines()[0]!r}."
+            )
+        inside = marker == BEGIN
+        if inside:
+            indent = line[: len(line) - len(line.lstrip())]
+            lines.append(indent + empty_line(exercise_of(code) or "this cell"))
+    if inside:
+        raise CourseError(f"{source}: {BEGIN!r} without {END!r}, in the cell that begins {code.splitlines()[0]!r}.")
+    return "\n".join(lines)
+
+
+def as_text(notebook: Notebook) -> str:
+    """A notebook as Jupyter writes it: sorted keys, one space of indent, lines of a cell as a list."""
+    cells = [cell | {"source": cell["source"].splitlines(keepends=True)} for cell in notebook["cells"]]
+    return json.dumps(notebook | {"cells": cells}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,325 @@
+"""The builder against a server that misbehaves, and against kills."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import coursekit.data.subsets.fetch
+from coursekit.core.errors import CourseError, DataError
+from coursekit.data import load
+from coursekit.data.subsets.build import build_subset, estimate, scaled, subset_folder
+from coursekit.data.subsets.manifest import MANIFEST, read_manifest, verify
+from coursekit.data.subsets.recipe import Recipe, read_recipe
+from tests.data.subsets.http_server import no_ranges, reset, serve, short, stall, status, web_page
+
+COUNT = 24
+RECIPE = Recipe(
+    "tiny", "coco", 1, {"train": 8, "val": 8}, split_of={"train": "val2017", "val": "val2017"}, long_side=40
+)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """A COCO folder of 24 photographs of noise, as a server would hold it."""
+    folder = tmp_path_factory.mktemp("source")
+    (folder / "val2017").mkdir()
+    (folder / "annotations").mkdir()
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for n in range(COUNT):
+        size = (80, 60) if n % 3 else (50, 90)
+        Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)).save(
+            folder / "val2017" / f"{n}.jpg"
+        )
+        images.append({"id": n, "file_name": f"{n}.jpg", "width": size[0], "height": size[1], "license": n % 8 + 1})
+        annotations.append(
+            {"id": n, "image_id": n, "category_id": 1, "bbox": [4, 6, 20, 30], "area": 600, "iscrowd": 0}
+        )
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
+    (folder / "annotations" / "instances_val2017.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def quick(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(coursekit.data.subsets.fetch, "sleep", lambda _: None)
+    monkeypatch.setattr(coursekit.data.subsets.fetch, "STALL_SECONDS", 0.3)
+
+
+def _build(server, recipe=RECIPE, jobs=4):
+    return build_subset(
+        recipe, annotations=server.url + "annotations/instances_{split}.json", images=server.url, jobs=jobs
+    )
+
+
+def _bytes(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _without_addresses(files):
+    """A server's port changes from one to the next; nothing else may."""
+    manifest = json.loads(files[MANIFEST])
+    for entry in [manifest, *manifest["files"]]:
+        entry.pop("annotations", None)
+        entry.pop("source", None)
+    return files | {MANIFEST: manifest}
+
+
+@pytest.fixture
+def whole(source, tmp_path, monkeypatch):
+    """What a build without any fault gives."""
+    monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "whole"))
+    with serve(source) as server:
+        folder, _ = _build(server)
+    monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "cache"))
+    return _without_addresses(_bytes(folder))
+
+
+def test_only_the_chosen_images_come_down_resized_with_their_boxes(source):
+    with serve(source) as server:
+        folder, manifest = _build(server)
+        assert sum(path.startswith("val2017/") for path in server.requests) == 16
+    assert len(manifest.files) == 16
+    assert manifest.missing == []
+    train, val = load(folder, "train"), load(folder, "val")
+    assert not set(train.image_ids) & set(val.image_ids)
+    for dataset in (train, val):
+        for image, target in (dataset[index] for index in range(8)):
+            assert max(image.shape) == 40
+            scale = 40 / (80 if image.shape[2] > image.shape[1] else 90)
+            assert target["boxes"][0].tolist() == pytest.approx([4 * scale, 6 * scale, 24 * scale, 36 * scale], abs=0.3)
+    assert verify(folder) == []
+
+
+def test_what_is_built_is_loaded_by_the_recipes_file(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "mine.toml"
+    file.write_text('name = "mine"\nsource = "coco"\nseed = 1\nimages = { val = 5 }\nsplit_of = { val = "val2017" }\n')
+    with pytest.raises(DataError, match=r"not built on this machine yet.*coursekit data build .*mine\.toml"):
+        load(file, "val")
+    build_subset(read_recipe(file), annotations=str(source), images=str(source))
+    assert len(load(file, "val")) == 5
+    with pytest.raises(DataError, match=r"other\.toml: can't be read"):
+        load("other.toml", "val")
+
+
+def test_built_again_nothing_is_fetched(source):
+    with serve(source) as server:
+        folder, _ = _build(server)
+        before = server.requests.total()
+        assert _build(server)[0] == folder
+        assert server.requests.total() == before
+
+
+def test_without_a_server_from_a_folder(source, whole):
+    folder, _ = build_subset(RECIPE, annotations=str(source / "annotations"), images=str(source))
+    assert _without_addresses(_bytes(folder)) == whole
+
+
+FAULTS = {
+    "503": [status(503), status(503)],
+    "429": [status(429, retry_after=1)],
+    "reset": [reset(after=100)],
+    "stall": [stall(after=100)],
+    "short": [short(after=500)],
+    "html": [web_page()],
+    "no ranges": no_ranges(),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_that_pass_leave_no_trace(source, whole, name):
+    plan = {f"val2017/{n}.jpg": FAULTS[name] for n in range(COUNT)}
+    with serve(source, faults=plan) as server:
+        folder, manifest = _build(server)
+    assert manifest.missing == []
+    assert _without_addresses(_bytes(folder)) == whole
+
+
+@pytest.mark.parametrize("fault", [status(404), web_page(), short(after=300), status(503)])
+def test_what_cannot_be_had_is_listed_and_the_rest_is_consistent(source, fault):
+    with serve(source) as server:
+        chosen = _build(server)[1].files[3].file.split("/")
+    with serve(source, faults={f"val2017/{chosen[1]}": fault}) as server:
+        recipe = Recipe(**{name: getattr(RECIPE, name) for name in RECIPE.__struct_fields__} | {"name": "again"})
+        folder, manifest = _build(server, recipe)
+        assert [one.file for one in manifest.missing] == ["/".join(chosen)]
+        assert manifest.missing[0].reason
+        assert len(load(folder, "train")) + len(load(folder, "val")) == 15
+        assert verify(folder) == []
+    with serve(source) as server:
+        folder, manifest = build_subset(
+            recipe, annotations=server.url + "annotations/instances_{split}.json", images=server.url
+        )
+        assert manifest.missing == []
+        assert sum(path.startswith("val2017/") for path in server.requests) == 1  # only that one was tried again
+
+
+def test_a_damaged_original_is_missing_with_its_reason(source, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(source, tmp_path / "copy")
+    for n in range(COUNT):
+        path = copy / "val2017" / f"{n}.jpg"
+        path.write_bytes(path.read_bytes()[:-2] if n % 2 else path.read_bytes())
+    with serve(copy) as server:
+        folder, manifest = _build(server)
+    assert 0 < len(manifest.missing) < 16
+    assert all("not the image that its record describes" in one.reason for one in manifest.missing)
+    assert len(load(folder, "train")) + len(load(folder, "val")) == len(manifest.files)
+
+
+def test_nothing_at_all_is_an_error(source):
+    with serve(source, faults={f"val2017/{n}.jpg": status(404) for n in range(COUNT)}) as server:
+        with pytest.raises(DataError, match="not one of 16 images"):
+            _build(server)
+        assert not subset_folder(RECIPE).exists()
+
+
+def test_a_record_never_makes_us_read_from_this_machine(source, tmp_path):
+    content = json.loads((source / "annotations" / "instances_val2017.json").read_text())
+    for image in content["images"]:
+        image["coco_url"] = str(source / "val2017" / image["file_name"])
+    path = tmp_path / "instances_val2017.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="not one of 16 images"):
+        build_subset(RECIPE, annotations=str(path))
+
+
+def test_names_that_climb_are_left_out_and_nothing_is_written_outside(source, tmp_path):
+    content = json.loads((source / "annotations" / "instances_val2017.json").read_text())
+    for image in content["images"][:4]:
+        image["file_name"] = f"../../../escaped-{image['id']}.jpg"
+    path = tmp_path / "instances_val2017.json"
+    path.write_text(json.dumps(content))
+    with serve(source) as server, pytest.warns(UserWarning, match="leaves its folder"):
+        folder, _ = build_subset(RECIPE, annotations=str(path), images=server.url)
+    assert not list(tmp_path.rglob("escaped*"))
+    assert len(list(folder.rglob("*.jpg"))) == 16
+
+
+def test_another_source_is_not_mixed_in(source):
+    with serve(source) as server:
+        _build(server)
+    with pytest.raises(CourseError, match="built already"):
+        build_subset(RECIPE, annotations=str(source / "annotations"), images=str(source))
+
+
+def test_verify_finds_damage_change_loss_and_surplus(source):
+    with serve(source) as server:
+        folder, manifest = _build(server)
+    files = [folder / entry.file for entry in manifest.files]
+    files[0].write_bytes(files[0].read_bytes()[:-2])
+    files[1].write_bytes(files[2].read_bytes())
+    files[3].unlink()
+    (folder / "train2017" / "new.jpg").write_bytes(b"x")
+    records = folder / "annotations" / "instances_val2017.json"
+    records.write_text(records.read_text().replace("person", "people"))
+    problems = "\n".join(verify(folder))
+    assert f"{manifest.files[0].file}: damaged" in problems
+    assert f"{manifest.files[1].file}: changed" in problems
+    assert f"{manifest.files[3].file}: missing" in problems
+    assert "train2017/new.jpg: surplus" in problems
+    assert "annotations/instances_val2017.json: changed" in problems
+    assert len(problems.splitlines()) == 5
+
+
+def test_verify_without_a_manifest(coco_folder):
+    assert verify(coco_folder) == []
+    path = coco_folder / "train2017" / "1.jpg"
+    path.write_bytes(path.read_bytes()[:-40])
+    (coco_folder / "val2017" / "1.jpg").unlink()
+    assert [line.split(":")[0] for line in verify(coco_folder)] == ["val2017/1.jpg", "train2017/1.jpg"]
+
+
+def test_sizes_and_estimates():
+    assert scaled((640, 480), 320) == (320, 240)
+    assert scaled((100, 50), 320) == (100, 50)
+    assert scaled((640, 480), 0) == (640, 480)
+    assert scaled((1000, 1), 50) == (50, 1)
+    assert estimate(RECIPE)["files"] == 16
+    everything = Recipe("all", "coco", 1, {"train": 0, "val": 0}, long_side=320)
+    assert estimate(everything)["files"] == 123_287
+    assert 18e9 < estimate(everything)["download_bytes"] < 22e9
+
+
+PROGRAM = """
+import sys, msgspec
+from coursekit.data.subsets.recipe import Recipe, read_recipe
+from coursekit.data.subsets.build import build_subset
+build_subset(msgspec.json.decode(sys.argv[1], type=Recipe), annotations=sys.argv[2], images=sys.argv[3], jobs=3)
+"""
+
+
+def _start(server):
+    import msgspec
+
+    words = [msgspec.json.encode(RECIPE).decode(), server.url + "annotations/instances_{split}.json", server.url]
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def _kill_at_random(source, kills: int, seed: int) -> Path:
+    """Start a build, kill it after a random number of images, start it again; at last let it end."""
+    rng = np.random.default_rng(seed)
+    with serve(source, bytes_per_second=60_000) as server:
+        for _ in range(kills):
+            process = _start(server)
+            wanted = server.requests.total() + int(rng.integers(1, 6))
+            while process.poll() is None and server.requests.total() < wanted:
+                time.sleep(0.005)
+            time.sleep(float(rng.random()) * 0.05)
+            process.send_signal(signal.SIGKILL if rng.random() < 0.7 else signal.SIGINT)
+            process.wait()
+    if subset_folder(RECIPE).exists():  # one was done before its kill came; a build from another address is refused
+        return subset_folder(RECIPE)
+    with serve(source) as server:
+        last = _start(server)
+        said = last.communicate()[1]
+        assert last.returncode == 0, said.decode()
+    return subset_folder(RECIPE)
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(source, whole):
+    folder = _kill_at_random(source, kills=3, seed=0)
+    assert _without_addresses(_bytes(folder)) == whole
+    assert not list(folder.parent.glob(".*"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(10))
+def test_a_hundred_kills(source, whole, seed):
+    folder = _kill_at_random(source, kills=10, seed=seed)
+    assert _without_addresses(_bytes(folder)) == whole
+
+
+def test_a_full_disk_says_so_and_goes_on_later(source, whole, monkeypatch):
+    import errno
+
+    from coursekit.data.subsets import build as subset
+
+    real, written = subset.new_file, []
+
+    def filling(path):
+        written.append(path)
+        if len(written) > 5 and path.suffix == ".jpg":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path)
+
+    monkeypatch.setattr(subset, "new_file", filling)
+    with serve(source) as server:
+        with pytest.raises(DataError, match=r"the disk is full.*goes on where it stopped"):
+            _build(server, jobs=1)
+        monkeypatch.setattr(subset, "new_file", real)
+        folder, _ = _build(server)
+    assert _without_addresses(_bytes(folder)) == whole
+    assert threading.active_count() < 20
+    assert read_manifest(folder) is not None

@@ -1,0 +1,55 @@
+from markdown_it import MarkdownIt
+
+from coursekit.grading.grade import Graded
+from coursekit.grading.html import class_page, feedback_page, text, write_pages
+from coursekit.grading.marks import Mark, Terms
+from coursekit.grading.submission import Submission
+from coursekit.lessons.workbook.progress import Record
+
+NASTY = "<script>alert(1)</script> [a](http://x) ![b](c.png) | **d** `e` _f_\n# g"
+
+
+def _graded(name="anna", **marks):
+    mark = Mark(
+        "box_iou", "not yet", 3, 14, "one box", marks.pop("came", "[[1.0]]"), "[[0.5]]", marks.pop("likely", "")
+    )
+    found = Submission(name, problems=[NASTY], records={"box_iou": Record(hints=2, seen=True)})
+    return Graded(found, [Mark("xywh_to_xyxy", "correct", 7, 7), mark])
+
+
+def test_what_interns_wrote_is_text(tmp_path):
+    write_pages(tmp_path, [_graded(name="=<b>1", came=NASTY, likely=NASTY)], Terms())
+    pages = [path.read_text() for path in tmp_path.rglob("*.html")]
+    assert len(pages) == 2
+    for page in pages:
+        assert "<script" not in page
+        assert "<img" not in page
+        assert 'href="http://x"' not in page
+        assert "<b>1" not in page
+    assert "'=<b>1" in (tmp_path / "grades.csv").read_text()
+
+
+def test_text_shows_as_it_was_written():
+    shown = MarkdownIt("commonmark").renderInline(text("a_b_c *d* 1. [x] <y> `z` \\ #"))
+    assert shown == "a_b_c *d* 1. [x] &lt;y&gt; `z` \\ #"
+
+
+def test_the_class_page_names_what_fails_and_by_which_mistake():
+    page = class_page([_graded("anna", likely="swapped"), _graded("bea", likely="swapped"), _graded("cem")], Terms())
+    failing = page.split("## Where it fails")[1]
+    assert failing.index("box_iou") < failing.index("xywh_to_xyxy")
+    assert "swapped (2)" in failing
+    assert "box\\_iou" in page.split("## To be known")[1]  # the reference was shown
+
+
+def test_the_feedback_page_tells_the_terms():
+    page = feedback_page(_graded(), Terms(borrowed=0.5, hint_penalty=0.1))
+    assert "each hint takes 10%" in page
+    assert "3 of 14 cases right" in page
+    assert "You opened 2 hints; the course's answer was shown for box_iou." in page
+
+
+def test_pages_of_those_who_left_go(tmp_path):
+    write_pages(tmp_path, [_graded("anna"), _graded("bea")], Terms())
+    write_pages(tmp_path, [_graded("bea")], Terms())
+    assert [path.name for path in (tmp_path / "feedback").iterdir()] == ["bea.html"]

@@ -1,0 +1,52 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from coursekit.core.errors import ConfigError
+from coursekit.lessons.checking.catch import catch
+from coursekit.lessons.notebooks import magics as notebook
+
+CHAIN = torch.tensor([[0.0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]])
+
+
+def test_a_weak_input_lets_wrong_answers_through():
+    found = catch("nms", (CHAIN[:1], torch.tensor([0.5]), 0.5))
+    assert any("one-shot" in one for one in found.through)
+    assert "Look at this case" in str(found)
+
+
+def test_a_chain_catches_the_one_shot():
+    found = catch("nms", (CHAIN, torch.tensor([0.9, 0.8, 0.7]), 0.4))
+    assert any("one-shot" in one for one in found.caught)
+    assert "of 11" in str(found)
+    assert "<table>" in found._repr_html_()
+
+
+def test_the_smallest_case_is_shown():
+    look = str(catch("match_anchors", (CHAIN, CHAIN[:1]))).splitlines()[-1]
+    assert "anchors=[[" in look
+    assert "boxes=[[" in look
+
+
+def test_an_input_that_is_too_short_is_told_what_it_lacks():
+    with pytest.raises(ConfigError, match=r"missing .* It is called with \(boxes, scores, iou_threshold\)"):
+        catch("nms", (CHAIN,))
+
+
+def test_inputs_must_be_tuples_that_the_reference_can_take():
+    with pytest.raises(ConfigError, match="tuple of arguments"):
+        catch("nms", CHAIN)
+    with pytest.raises(ConfigError, match="can't take"):
+        catch("nms", (CHAIN, "no scores", 0.5))
+
+
+def test_in_a_notebook_each_call_of_a_cell_is_shown_and_an_error_is_a_line(monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(notebook, "get_ipython", lambda: SimpleNamespace(user_ns={}))
+    monkeypatch.setattr(notebook, "display", shown.append)
+    assert notebook.catch("nms", (CHAIN[:1], torch.tensor([0.5]), 0.5)) is None
+    assert notebook.examine("nms", lambda boxes, scores, threshold: scores.argsort()) is None
+    assert [type(one).__name__ for one in shown] == ["Caught", "Verdict"]
+    assert notebook.catch("nms", (CHAIN,)) is None
+    assert capsys.readouterr().out.count("\n") == 1

@@ -1,0 +1,95 @@
+"""The command line, as its user types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+FILES = {"config.json", "curves.png", "metrics.json", "model.safetensors", "predictions.png"}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo, with its budget cut to a few steps."""
+    monkeypatch.setattr("coursekit.runs.demo.IMAGES_TO_SEE", 6)
+    monkeypatch.setattr("coursekit.runs.demo.OVERFIT_STEPS", 3)
+
+
+def test_the_demo_leaves_its_files(quick, coco_folder, tmp_path):
+    from coursekit.evaluation import METRICS
+    from coursekit.runs.demo import demo
+
+    metrics = demo(str(coco_folder), tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
+    assert list(metrics) == [*METRICS, "seconds", "images_per_second"]
+
+
+def test_overfit_then_evaluate(quick, coco_folder, tmp_path):
+    from coursekit.evaluation import score
+    from coursekit.lessons.workbook.own_parts import results_of_run
+    from coursekit.runs.demo import demo
+
+    metrics = demo(str(coco_folder), tmp_path / "out", overfit=2)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["overfit"] == 2
+    assert set(score(*results_of_run(tmp_path / "out", str(coco_folder)))) < set(metrics)
+
+
+def test_train_then_evaluate_by_command(coursekit, coco_folder, tmp_path):
+    run = tmp_path / "run"
+    trained = coursekit("train", "--data", coco_folder, "--out", run, "--epochs", 1, "--batch", 2, "--size", 64)
+    assert trained.returncode == 0, trained.stderr
+    assert f"coursekit evaluate {run}" in trained.stdout
+    scored = coursekit("evaluate", run, "--data", coco_folder, "--json")
+    assert json.loads(scored.stdout)["AP"] >= 0
+    again = coursekit("train", "--data", coco_folder, "--out", run)
+    assert (again.returncode, "a trained run here already" in again.stderr) == (2, True)
+
+
+def _break_json(folder: Path) -> None:
+    (folder / "annotations" / "instances_train2017.json").write_text('{"images": [')
+
+
+def _no_images(folder: Path) -> None:
+    for path in (folder / "train2017").iterdir():
+        path.unlink()
+
+
+def _cut_image(folder: Path) -> None:
+    path = folder / "val2017" / "1.jpg"
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def _no_classes(folder: Path) -> None:
+    path = folder / "annotations" / "instances_train2017.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"categories": [], "annotations": []}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "options", "words"),
+    [
+        (_break_json, [], "instances_train2017.json: broken JSON"),
+        (_no_images, [], "train2017/0.jpg: the image is missing"),
+        (_cut_image, [], "val2017/1.jpg: the image is damaged"),
+        (_no_classes, [], "`categories` has nothing"),
+        (None, ["--overfit", 0], "--overfit 0"),
+        (None, ["--data", "nowhere"], "nowhere: no such folder"),
+        (None, ["--out", "/dev/null/out"], "/dev/null/out: can't be written"),
+    ],
+)
+def test_bad_input_gives_one_line_and_exit_code_2(coursekit, coco_folder, tmp_path, damage, options, words):
+    if damage:
+        damage(coco_folder)
+    out = tmp_path / "out"
+    done = coursekit("demo", "--data", coco_folder, "--out", out, *options)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert not out.exists()
+
+
+def test_an_unknown_backbone_is_named(coursekit, coco_folder, tmp_path):
+    done = coursekit("train", "--data", coco_folder, "--out", tmp_path / "run", "--backbone", "effnet")
+    assert done.returncode == 2
+    assert "tf_efficientnet_lite0" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,28 @@
+import json
+
+from coursekit.runs import doctor
+
+
+def test_each_finding_says_what_it_means():
+    findings = doctor.examine()
+    assert {one.name for one in findings} == {
+        "python", "torch", "cpu", "gpu", "memory", "disk", "weights", "data", "compiler"
+    }  # fmt: skip
+    assert all(one.value and len(one.meaning) > 10 for one in findings)
+    assert json.loads(json.dumps(doctor.as_json(findings)))["cpu"]["ok"] is True
+
+
+def test_a_full_disk_is_told_with_the_way_out(monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10**9})())
+    disk = next(one for one in doctor.examine() if one.name == "disk")
+    assert not disk.ok
+    assert "COURSEKIT_CACHE" in disk.meaning
+
+
+def test_a_card_that_others_hold_is_told(monkeypatch):
+    monkeypatch.setattr(doctor.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(doctor.torch.cuda, "mem_get_info", lambda: (10**9, 4 * 10**9))
+    monkeypatch.setattr(doctor.torch.cuda, "get_device_name", lambda: "Card 4000")
+    card = doctor._gpu()
+    assert card.value == "Card 4000, 1.0 of 4.0 GB free"
+    assert not card.ok

@@ -1,0 +1,88 @@
+"""Training by command: what it leaves, how it goes on, what it refuses."""
+
+import json
+
+import pytest
+
+from coursekit.core.config import DetectorConfig
+from coursekit.core.errors import ConfigError, CourseError
+from coursekit.evaluation import score
+from coursekit.lessons.workbook.own_parts import results_of_run
+from coursekit.runs.train import train_run
+from coursekit.training import TrainConfig
+from coursekit.training.hooks import read_metrics
+
+FILES = {"best.pt", "config.json", "curves.png", "last.pt", "metrics.jsonl", "model.safetensors"}
+SMALL = DetectorConfig(0, size=64, channels=16, hidden=16)
+QUICK = TrainConfig(epochs=2, batch_size=3)
+
+
+def test_a_run_leaves_its_files_and_its_settings(coco_folder, tmp_path):
+    train_run(str(coco_folder), tmp_path / "run", QUICK, SMALL)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["detector"]["size"], config["detector"]["num_classes"], config["training"]["epochs"]) == (64, 2, 2)
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [0, 1, 1, 2, 2, 2]
+    assert "cores" in lines[0]["device"]
+    assert lines[-1] == {"step": 2, "left_out": "", "memory": None}
+    assert score(*results_of_run(tmp_path / "run", str(coco_folder)))["AP"] >= 0
+
+
+def test_a_run_is_neither_overwritten_nor_begun_twice(coco_folder, tmp_path):
+    (tmp_path / "last.pt").touch()
+    with pytest.raises(ConfigError, match="under way here. Go on with --resume"):
+        train_run(str(coco_folder), tmp_path, QUICK, SMALL)
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ConfigError, match="a trained run here already"):
+        train_run(str(coco_folder), tmp_path, QUICK, SMALL)
+
+
+def test_there_must_be_something_to_go_on_with(coco_folder, tmp_path):
+    with pytest.raises(ConfigError, match="no run to go on with"):
+        train_run(str(coco_folder), tmp_path / "new", QUICK, SMALL, resume=True)
+
+
+def test_a_run_goes_on_only_as_what_it_was(coco_folder, tmp_path):
+    train_run(str(coco_folder), tmp_path, QUICK, SMALL)
+    (tmp_path / "model.safetensors").unlink()
+    other = DetectorConfig(0, size=96, channels=16, hidden=16)
+    with pytest.raises(ConfigError, match="size 64 there, 96 here"):
+        train_run(str(coco_folder), tmp_path, QUICK, other, resume=True)
+    with pytest.raises(ConfigError, match="epochs 2 there, 5 here"):
+        train_run(str(coco_folder), tmp_path, TrainConfig(epochs=5, batch_size=3), SMALL, resume=True)
+
+
+def test_bad_numbers_end_with_one_message_and_exit_code_2(coursekit, coco_folder, tmp_path):
+    done = coursekit("train", "--data", coco_folder, "--out", tmp_path / "run", "--batch", 0)
+    assert (done.returncode, done.stderr.strip()) == (2, "coursekit: batch_size is 0: it must be greater than 0.")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_rate_that_diverges_names_losses_and_images_and_keeps_the_last_good_state(coursekit, coco_folder, tmp_path):
+    words = ["--epochs", 9, "--batch", 3, "--size", 64, "--lr", 1e18, "--warmup", 0, "--evaluate-every", 0]
+    done = coursekit("train", "--data", coco_folder, "--out", tmp_path / "run", *words)
+    assert done.returncode == 2
+    assert "The loss is no longer a number (loss_" in done.stderr
+    assert "Try a tenth of the learning rate" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "run" / "last.pt").exists()
+
+
+def test_where_not_one_image_fits_the_planner_says_what_to_lower(coco_folder, tmp_path, monkeypatch):
+    import torch
+    from torch._subclasses import FakeTensor
+
+    from coursekit.detector import FasterRCNN
+
+    losses = FasterRCNN.losses
+
+    def full(self, batch, *more, **named):
+        if isinstance(batch, FakeTensor):  # the planner's
+            return losses(self, batch, *more, **named)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("coursekit.detector.FasterRCNN.losses", full)
+    monkeypatch.setattr("coursekit.runs.train.memory_here", lambda: 2**26)
+    with pytest.raises(CourseError, match=r"Not even one image fits.*GiB"):
+        train_run(str(coco_folder), tmp_path, QUICK, SMALL)
