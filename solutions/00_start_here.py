@@ -21,7 +21,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, examine, journal, length, lesson_map
+from coursekit.lessons import catch, check, examine, hint, journal, length, lesson_map, reference
 
 lesson_map(0)
 
@@ -427,8 +427,8 @@ for label, value in zip(truth["labels"], best):
 # Now draw a scene of your own: any emoji, in any order. What is none of its classes it should leave alone.
 
 # %%
-from coursekit.data.images import to_tensor
 from coursekit.data.synthetic.drawing import scene as draw
+from coursekit.data.images import to_tensor
 
 mine = to_tensor(draw("🐕🚗🍎🛑", seed=1).picture)
 found = predict(detector, [mine])[0]
@@ -463,7 +463,7 @@ for box, label, score in zip(last_one["boxes"][:5], last_one["labels"], last_one
 # - **recall**: how many of the objects have I found so far?
 
 # %%
-from coursekit.evaluation import precision_curve, predict_dataset
+from coursekit.evaluation import predict_dataset, precision_curve
 
 few = val_set.head(length("first score, images"))
 results = predict_dataset(detector, few)

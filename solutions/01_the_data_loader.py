@@ -9,7 +9,7 @@
 # Words that are new to you stand in [the glossary](GLOSSARY.md).
 
 # %%
-from coursekit.lessons import catch, check, journal, length, lesson_map
+from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
 
 lesson_map(1)
 
@@ -32,8 +32,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import coursekit.show as show
-from coursekit.data.folders import find_folder
 from coursekit.data.synthetic.damaged import DAMAGED_FILES
+from coursekit.data.folders import find_folder
 
 DATA = os.environ.get("COURSEKIT_DATA", "mini")  # another data set: put its name or folder here
 damaged = find_folder("damaged")

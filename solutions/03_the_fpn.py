@@ -19,7 +19,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, journal, length, lesson_map
+from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
 
 lesson_map(3)
 
@@ -400,8 +400,8 @@ for level, features in zip((3, 4, 5), train_kept.maps):
 
 # %%
 from coursekit.evaluation.coco import run_engine
-from coursekit.lessons.experiments.cached import detector_on, look, recall_by_size, train_on
 from coursekit.lessons.experiments.side_by_side import side_by_side
+from coursekit.lessons.experiments.cached import detector_on, look, recall_by_size, train_on
 
 SIZES = ("small", "medium", "large")
 

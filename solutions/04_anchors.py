@@ -19,7 +19,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, examine, journal, length, lesson_map
+from coursekit.lessons import catch, check, examine, hint, journal, length, lesson_map, reference
 
 lesson_map(4)
 
@@ -291,14 +291,14 @@ for order in orders:
 
 # %%
 from coursekit.evaluation.coco import run_engine
+from coursekit.lessons.experiments.side_by_side import side_by_side
 from coursekit.lessons.experiments.cached import (
-    cache_features,
     detector_on,
+    cache_features,
     look,
     recall_by_size,
     train_on,
 )
-from coursekit.lessons.experiments.side_by_side import side_by_side
 
 my_guess = 0.1  # yours
 seen = cache_features(train_set.head(length("04 images to train on")))

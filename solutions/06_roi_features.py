@@ -18,7 +18,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, journal, length, lesson_map
+from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
 
 lesson_map(6)
 

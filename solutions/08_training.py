@@ -18,7 +18,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, journal, length, lesson_map
+from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
 
 lesson_map(8)
 
@@ -720,7 +720,7 @@ for micro_batch in (3, 1):
 
 # %%
 from coursekit.memory import Constants, StepConfig, predict, usable
-from coursekit.memory.step_config import KINDS, MIB
+from coursekit.memory.step_config import GIB, KINDS, MIB
 
 print(f"{'MiB':10}" + "".join(f"{kind:>13}" for kind in KINDS))
 for batch in (1, 4)[: length("08 plans")]:

@@ -18,7 +18,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, journal, length, lesson_map
+from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
 
 lesson_map(9)
 
@@ -48,7 +48,8 @@ import torch
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
-from coursekit.evaluation import predict, score
+from coursekit.evaluation import predict
+from coursekit.evaluation import score
 from coursekit.evaluation import to_coco_results as written
 
 looked = []  # for each image: boxes, labels, scores

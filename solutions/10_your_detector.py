@@ -21,7 +21,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import journal, length, lesson_map
+from coursekit.lessons import hint, journal, length, lesson_map, reference
 
 lesson_map(10)
 
@@ -43,8 +43,8 @@ import torch
 from matplotlib.figure import Figure
 
 from coursekit.data import load
-from coursekit.data.images import to_tensor
 from coursekit.data.synthetic.drawing import scene
+from coursekit.data.images import to_tensor
 from coursekit.evaluation import predict
 from coursekit.lessons.experiments.lesson07_run import first_run
 
@@ -109,8 +109,8 @@ import json
 from pathlib import Path
 
 from coursekit.data.folders import find_folder
-from coursekit.data.subsets.build import build_subset
 from coursekit.data.subsets.recipe import read_recipe
+from coursekit.data.subsets.build import build_subset
 
 source = find_folder(data)
 recipe_file = Path(f"{my_name}.toml")
@@ -291,8 +291,8 @@ else:
 # `model.safetensors`, because the run has not ended. **With which step will it go on?** Here it is resumed, as `--resume` does it.
 
 # %%
-from coursekit.core.config import DetectorConfig
 from coursekit.runs.train import train_run
+from coursekit.core.config import DetectorConfig
 
 settings = TrainConfig(
     epochs=my_epochs, batch_size=my_batch, warmup_steps=20, checkpoint_every=every
@@ -557,8 +557,8 @@ Markdown(text[text.index("## In short") : text.index("## The project")].replace(
 my_line = 6
 
 # %%
-from coursekit.data.subsets.build import COCO_IMAGES, estimate
 from coursekit.data.subsets.recipe import find_recipe, names
+from coursekit.data.subsets.build import COCO_IMAGES, estimate
 
 
 def most_at_a_time(long_side):
