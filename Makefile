@@ -1,9 +1,9 @@
-# make run · make test · make lab · make lessons · make solutions        (without make: the table in README.md)
+# make run · make test · make lab · make lessons · make solutions        (without make: the commands in README.md)
 PYTHON ?= python3
 BIN := .venv/bin
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=120
-# Threads that spin while they wait stall every other process on a small machine. Some microseconds of it are worth it:
-# where they sleep at once, training takes 1.4 times as long.
+# Threads that busy-wait slow down every other process on a small machine. A few microseconds of it pay off: if threads
+# sleep at once, training takes 1.4 times as long.
 export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 3000
 
@@ -21,7 +21,7 @@ lab: .venv/installed
 lessons: .venv/installed
 	$(BIN)/coursekit lessons build
 
-# What an instructor runs before class: all executed, a table, notebooks to show in runs/lessons.
+# For instructors, before class: execute all solutions, print a table, and keep the notebooks in runs/lessons.
 solutions: .venv/installed
 	$(BIN)/coursekit lessons run solutions
 
@@ -43,16 +43,18 @@ lint: .venv/installed
 types: .venv/installed
 	$(BIN)/mypy
 
-# Two at a time with a thread each: most of the time goes into starting processes, which no second thread helps.
+# Two workers with one thread each: most of the time goes into starting processes, which a second thread can't speed up.
+# The first command draws the data sets that are missing, once, before both workers ask for them.
 unit: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not long and not notebook" tests
+	$(BIN)/python -c 'from coursekit.data import load; load("mini", "val"), load("damaged", "val")'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --durations=10 --durations-min=1 -m "not long and not notebook" tests
 
-# The counts in full: two thousand mutated files, a hundred kills. Some minutes.
+# The slow tests: two thousand mutated files, a hundred killed runs, the plan table of docs/training.md. Some minutes.
 test-long: .venv/installed
 	$(BIN)/pytest -m long tests
 
-# One at a time and in order: solutions strictly, with one workbook; then the lessons as an intern finds them; then
-# some on photographs, and in a browser.
+# In order, one at a time: the solutions, strictly and with one workbook; then the lessons as an intern gets them; then
+# some lessons on photographs and in a browser.
 notebooks: .venv/installed
 	COURSEKIT_FAST=1 COURSEKIT_STRICT=1 $(BIN)/pytest $(NBVAL) solutions
 	COURSEKIT_FAST=1 $(BIN)/pytest $(NBVAL) course

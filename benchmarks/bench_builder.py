@@ -1,12 +1,12 @@
-"""Building a subset against downloading the same files with nothing else done.
+"""Build a subset, compared with a plain download of the same files.
 
-Both fetch COCO's validation photographs from a web server on this machine, a process of its own, that sends no more
-than 100 Mbit/s over all its connections. Ours: `build_subset`, which also decodes every image, compares its size with
-the record, keeps hashes and a journal, and writes annotations and a manifest; once keeping the original files, once
-storing them at a long side of 320 pixels. Theirs: httpx in as many threads, bytes straight to disk.
+Both fetch COCO's validation photographs from a local web server in a process of its own, limited to 100 Mbit/s over
+all connections. Ours: `build_subset`, which also decodes every image, compares its size with the record, keeps hashes
+and a journal, and writes annotations and a manifest; once it keeps the original files, once it stores them with a long
+side of 320 pixels. Theirs: httpx in as many threads, bytes straight to disk.
 
-They take turns and the median of each counts. A rate is bytes that came
-per second, from the first call to the last file.
+The ways take turns, and the median of each counts. The rate is in downloaded bytes per second, from the first call to
+the last file.
 
     python benchmarks/bench_builder.py [--coco DIR]
 """
@@ -39,7 +39,7 @@ WAYS: dict[str, Callable[[Path, str, Path], None]] = {
 
 
 def main() -> None:
-    """Measure all ways and compare."""
+    """Measure all ways and compare them."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--coco", type=Path, default=ROOT.parent / "shared" / "coco")
     coco = parser.parse_args().coco
@@ -53,21 +53,21 @@ def main() -> None:
         for _ in range(1 + REPEATS):  # the first is a warm-up
             for way, run in WAYS.items():
                 seconds[way].append(timed(run, coco, url))
-    rates = {way: size / 1e6 / statistics.median(several[1:]) for way, several in seconds.items()}
+    rates = {way: size / 1e6 / statistics.median(values[1:]) for way, values in seconds.items()}
     print(f"{'':24} {'MB/s':>6}   seconds of each run")
     for way, rate in rates.items():
-        print(f"{way:24} {rate:6.2f}   {', '.join(f'{one:.2f}' for one in seconds[way][1:])}")
+        print(f"{way:24} {rate:6.2f}   {', '.join(f'{value:.2f}' for value in seconds[way][1:])}")
     plain, original, small = rates.values()
     print(f"{original / plain:.1%} of the plain download's rate; {small / plain:.1%} when resizing (aim {AIM:.0%})")
 
 
 def photographs(coco: Path) -> list[Path]:
-    """The files that are fetched."""
+    """Return the files to fetch."""
     return sorted((coco / "val2017").glob("*.jpg"))
 
 
 def timed(run: Callable[[Path, str, Path], None], coco: Path, url: str) -> float:
-    """Seconds that one way takes, into an empty folder."""
+    """Return the seconds that one way takes, into an empty folder."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         run(coco, url, Path(folder))
@@ -75,7 +75,7 @@ def timed(run: Callable[[Path, str, Path], None], coco: Path, url: str) -> float
 
 
 def download(coco: Path, url: str, folder: Path) -> None:
-    """The plain way."""
+    """Download without any checks: their way."""
     with httpx.Client() as client, ThreadPoolExecutor(JOBS) as pool:
 
         def get(file: Path) -> None:
@@ -85,7 +85,7 @@ def download(coco: Path, url: str, folder: Path) -> None:
 
 
 def build(coco: Path, url: str, folder: Path, long_side: int) -> None:
-    """Our way."""
+    """Build a subset: our way."""
     from coursekit.data.subsets.build import build_subset
     from coursekit.data.subsets.recipe import Recipe
 
@@ -93,26 +93,26 @@ def build(coco: Path, url: str, folder: Path, long_side: int) -> None:
     recipe = Recipe("bench", "coco", seed=0, images={"val": 0}, long_side=long_side)
     _, manifest = build_subset(recipe, annotations=str(coco / "annotations"), images=url, jobs=JOBS)
     if len(manifest.files) != len(photographs(coco)):
-        sys.exit(f"The builder has {len(manifest.files)} files; it misses {len(manifest.missing)}.")
+        sys.exit(f"The builder has {len(manifest.files)} files, {len(manifest.missing)} are missing.")
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address of a throttled server in another process."""
+    """Yield the address of a throttled server in another process."""
     here, there = get_context("spawn").Pipe()
-    process = get_context("spawn").Process(target=serve_until_told, args=(folder, there))
+    process = get_context("spawn").Process(target=serve_until_stopped, args=(folder, there))
     process.start()
     try:
         yield here.recv()
     finally:
-        here.send("enough")
+        here.send("stop")
         process.join()
 
 
-def serve_until_told(folder: Path, caller: Connection) -> None:
-    """What the server's process does."""
-    sys.path.insert(0, str(ROOT / "tests" / "data"))
-    from http_server import serve
+def serve_until_stopped(folder: Path, caller: Connection) -> None:
+    """Serve until the caller sends a message."""
+    sys.path.insert(0, str(ROOT))
+    from tests.data.subsets.http_server import serve
 
     with serve(folder, bytes_per_second=BYTES_PER_SECOND) as server:
         caller.send(server.url)

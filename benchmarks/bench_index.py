@@ -1,16 +1,16 @@
-"""Reading COCO's largest annotation file: coursekit against pycocotools.
+"""Read COCO's largest annotation file: coursekit compared with pycocotools.
 
-The file is a stand-in for instances_train2017.json, generated from a seed: as many images, boxes and fields, about
-450 MB. Ours: `CocoIndex.load`, then the images that have a person and a dog. Theirs: `pycocotools.coco.COCO`, then
-the same by `getCatIds` and `getImgIds`. Both have read the whole file and can then answer questions about all boxes;
-theirs also keeps the outlines, ours leaves them in the file unless asked for.
+The file is a stand-in for instances_train2017.json, generated from a seed, with as many images, boxes and fields: about
+450 MB. Ours: `CocoIndex.load`, then find the images with a person and a dog. Theirs: `pycocotools.coco.COCO`, then the
+same with `getCatIds` and `getImgIds`. Both read the whole file, and can then answer questions about all boxes. Theirs
+also keeps the outlines; ours leaves them in the file unless asked for.
 
-Each side runs in fresh processes, taking turns, with the file in the system's cache, and the best time of each counts.
-Memory is the process's peak less what it held just before reading, so without Python and the imports. The system counts
-pages of a mapped file as the process's, so ours includes the whole file, though the system may take these pages back at
-any time. (The peak is Linux's VmHWM: getrusage's ru_maxrss begins with that of the parent process.)
+Each side runs in fresh processes, in turns, with the file in the system's cache, and the best time of each counts.
+Memory is the peak of the process minus its memory just before reading, so without Python and the imports. The system
+counts pages of a mapped file as memory of the process, so ours includes the whole file, though the system may reclaim
+these pages at any time. (The peak is Linux's VmHWM: getrusage's ru_maxrss starts with that of the parent process.)
 
-    python benchmarks/bench_index.py [--file PATH]      PATH is generated if it isn't there, and kept
+    python benchmarks/bench_index.py [--file PATH]      PATH is generated if it doesn't exist, and kept
 """
 
 import argparse
@@ -27,13 +27,13 @@ from typing import Any
 
 SIDES = {"coursekit": 2, "pycocotools": 2}  # runs of each
 IMAGES, BOXES, LARGEST_ID = 118_287, 860_001, 581_921
-EMPTY, CROWD_EVERY = 1_021, 86  # COCO has so many images without a box, and a crowd region among so many boxes
+EMPTY, CROWD_EVERY = 1_021, 86  # as in COCO: images without a box, and boxes per crowd region
 CHUNK = 20_000
 AIM_SPEED, AIM_MEMORY = 15, 1 / 3
 
 
 def main() -> None:
-    """Measure both sides and compare."""
+    """Measure both sides and compare them."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--file", type=Path)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
@@ -49,29 +49,29 @@ def main() -> None:
 
 
 def compare(path: Path) -> None:
-    """Run both sides in processes of their own, and print what came out."""
+    """Run both sides in processes of their own, and print the results."""
     print(f"{path.name}: {path.stat().st_size / 1e6:.0f} MB, {IMAGES:,} images, {BOXES:,} boxes")
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for side in [*SIDES] * max(SIDES.values()):
         if len(runs[side]) < SIDES[side]:
             runs[side].append(in_a_process(path, side))
-    best = {side: min(several, key=lambda run: run["seconds"]) for side, several in runs.items()}
+    best = {side: min(values, key=lambda run: run["seconds"]) for side, values in runs.items()}
     print(f"{'':12} {'seconds':>8} {'growth MB':>10} {'peak MB':>8}   all runs, seconds")
     for side, run in best.items():
-        each = ", ".join(f"{one['seconds']:.2f}" for one in runs[side])
+        each = ", ".join(f"{measured['seconds']:.2f}" for measured in runs[side])
         print(f"{side:12} {run['seconds']:8.2f} {run['growth']:10.0f} {run['peak']:8.0f}   {each}")
     ours, theirs = best.values()
     if ours["images"] != theirs["images"]:
-        sys.exit(f"The sides differ: {len(ours['images'])} images against {len(theirs['images'])}.")
-    print(f"Both found the same {len(ours['images']):,} images with a person and a dog.")
-    print(f"{path.stat().st_size / 1e6:.0f} MB of our growth is the mapped file, which the system may take back.")
+        sys.exit(f"The sides differ: ours has {len(ours['images'])} images, theirs {len(theirs['images'])}.")
+    print(f"Both return the same {len(ours['images']):,} images with a person and a dog.")
+    print(f"{path.stat().st_size / 1e6:.0f} MB of our growth is the mapped file, which the system may reclaim.")
     print(f"coursekit then selects the images of coco-10k in {ours['select']:.2f} s.")
     speed, memory = theirs["seconds"] / ours["seconds"], ours["growth"] / theirs["growth"]
     print(f"{speed:.1f} times as fast (aim {AIM_SPEED}), {memory:.2f} of the memory (aim at most {AIM_MEMORY:.2f})")
 
 
 def in_a_process(path: Path, side: str) -> dict[str, Any]:
-    """What one side reports from a process of its own."""
+    """Run one side in a process of its own, and return its report."""
     with path.open("rb") as file:
         while file.read(1 << 24):  # into the system's cache
             pass
@@ -81,7 +81,7 @@ def in_a_process(path: Path, side: str) -> dict[str, Any]:
 
 
 def run_coursekit(path: Path) -> dict[str, Any]:
-    """Our side."""
+    """Measure our side."""
     from coursekit.data.index import CocoIndex
     from coursekit.data.subsets.recipe import find_recipe
     from coursekit.data.subsets.select import select
@@ -96,7 +96,7 @@ def run_coursekit(path: Path) -> dict[str, Any]:
 
 
 def run_pycocotools(path: Path) -> dict[str, Any]:
-    """Their side. It prints as it goes; that is not for our caller."""
+    """Measure their side. It prints messages, which we discard."""
     from pycocotools.coco import COCO
 
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
@@ -107,19 +107,19 @@ def run_pycocotools(path: Path) -> dict[str, Any]:
 
 
 def report(images: list[int], before: float, start: float) -> dict[str, Any]:
-    """Time and memory since the start, with the answer, which is not part of it."""
+    """Return time and memory since the start, and the answer. Sorting the answer isn't timed."""
     seconds, peak = time.perf_counter() - start, memory("VmHWM")
     return {"seconds": seconds, "growth": peak - before, "peak": peak, "images": sorted(images)}
 
 
 def memory(what: str) -> float:
-    """What the process holds (VmRSS) or has held at most (VmHWM), in MB of 10⁶ bytes."""
+    """Return the memory of this process now (VmRSS) or at its peak (VmHWM), in MB of 10⁶ bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(what))
 
 
 def generate(path: Path) -> None:
-    """Write the stand-in; it appears whole or not at all."""
+    """Write the stand-in. It appears complete or not at all."""
     import numpy as np
 
     from coursekit.core.files import new_file
@@ -136,13 +136,13 @@ def generate(path: Path) -> None:
         file.write('{"info":{"description":"stand-in"},"licenses":[],"images":[')
         file.write(",".join(json.dumps(image_record(id_)) for id_ in ids))
         file.write('],"annotations":[')
-        for number, record in enumerate(box_records(rng, ids[EMPTY:], [one["id"] for one in classes])):
+        for number, record in enumerate(box_records(rng, ids[EMPTY:], [category["id"] for category in classes])):
             file.write(("," if number else "") + json.dumps(record))
         file.write(f'],"categories":{json.dumps(classes)}}}')
 
 
 def image_record(id_: int) -> dict[str, Any]:
-    """An image with all the fields that COCO gives it."""
+    """Return an image with all the fields that COCO's have."""
     return {
         "license": id_ % 8 + 1,
         "file_name": f"{id_:012d}.jpg",
@@ -156,7 +156,7 @@ def image_record(id_: int) -> dict[str, Any]:
 
 
 def box_records(rng: Any, images: list[int], classes: list[int]) -> Iterator[dict[str, Any]]:
-    """Boxes with outlines of 22 corners, some classes far more frequent than others."""
+    """Yield boxes with outlines of 22 corners. Some classes are far more frequent than others."""
     for first in range(0, BOXES, CHUNK):
         count = min(CHUNK, BOXES - first)
         places, kinds = rng.integers(len(images), size=count), rng.geometric(0.06, count) - 1

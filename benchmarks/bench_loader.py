@@ -1,13 +1,13 @@
-"""Samples a second from one process: coursekit's loader against torchvision's.
+"""Samples per second from one process: coursekit's loader compared with torchvision's.
 
-Both give images at a long side of 320 pixels with their boxes, every other one mirrored, in lists of 8, from a torch
+Both return images with a long side of 320 pixels and their boxes, every other one flipped, in lists of 8, from a torch
 DataLoader with one worker and one thread. Theirs: `CocoDetection`, wrapped for the v2 transforms, from the original
 JPEGs, in the faster of two orders: resizing Pillow's image, or the tensor. Ours: (a) from a subset that the builder
-stored at 320 pixels, and from its images decoded in a memory-mapped file; (b) from the same original JPEGs, shrunk in
-the loader. (a) is what the course trains from: large files were decoded and resized once, when the subset was built.
+stored at 320 pixels, and from its images decoded in a memory-mapped file; (b) from the same original JPEGs, resized in
+the loader. The course trains from (a): large files were decoded and resized once, when the subset was built.
 
-Each way runs in processes of its own, the ways taking turns; after a pass to warm up, passes are timed one by one, and
-the median counts. A pass goes over all photographs several times.
+Each way runs in processes of its own, and the ways take turns. After a warm-up, passes are timed one by one, and the
+median counts. A pass reads all photographs several times.
 
     python benchmarks/bench_loader.py [--coco DIR]
 """
@@ -35,7 +35,7 @@ Epoch = Callable[[int], Iterable[Any]]  # number → batches
 
 
 def main() -> None:
-    """Measure all ways and compare."""
+    """Measure all ways and compare them."""
     parser = argparse.ArgumentParser()
     shared = Path(__file__).resolve().parents[2] / "shared" / "coco"
     parser.add_argument("--coco", type=Path, default=shared)
@@ -53,21 +53,21 @@ def main() -> None:
 
 
 def compare(coco: Path) -> None:
-    """Run every way, in turns, and print what came out."""
+    """Run the ways in turns, and print the results."""
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     for way in [*WAYS] * ROUNDS:
         command = [sys.executable, __file__, "--coco", str(coco), "--way", way]
         rates[way] += json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    median = {way: statistics.median(several) for way, several in rates.items()}
+    median = {way: statistics.median(values) for way, values in rates.items()}
     print(f"{'':30} {'img/s':>7}   each pass")
     for way, rate in median.items():
-        print(f"{way:30} {rate:7.0f}   {', '.join(f'{one:.0f}' for one in rates[way])}")
+        print(f"{way:30} {rate:7.0f}   {', '.join(f'{value:.0f}' for value in rates[way])}")
     theirs = max(rate for way, rate in median.items() if way not in AIMS)
     print("; ".join(f"{way}: {median[way] / theirs:.1f} times as fast (aim {aim:g})" for way, aim in AIMS.items()))
 
 
 def measure(way: tuple[Epoch, int]) -> list[float]:
-    """Samples a second of each pass."""
+    """Return the samples per second of each pass."""
     torch.set_num_threads(1)
     epoch, epochs = way
     rates = []
@@ -80,7 +80,7 @@ def measure(way: tuple[Epoch, int]) -> list[float]:
 
 
 def theirs(coco: Path, *steps: Any) -> tuple[Epoch, int]:
-    """CocoDetection with these steps."""
+    """Return torchvision's CocoDetection with these transforms, and the number of epochs in a pass."""
     from torchvision.datasets import CocoDetection, wrap_dataset_for_transforms_v2
 
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):  # pycocotools prints
@@ -92,13 +92,13 @@ def theirs(coco: Path, *steps: Any) -> tuple[Epoch, int]:
 
 
 def as_lists(samples: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Samples as a list of images and one of targets."""
+    """Return samples as a list of images and a list of targets."""
     images, targets = zip(*samples, strict=True)
     return list(images), list(targets)
 
 
 def subset(coco: Path) -> Path:
-    """The photographs at 320 pixels, built the first time."""
+    """Return the folder of the photographs at 320 pixels. The first call builds it."""
     from coursekit.data.subsets.build import build_subset
     from coursekit.data.subsets.recipe import Recipe
 
@@ -107,7 +107,7 @@ def subset(coco: Path) -> Path:
 
 
 def ours(coco: Path, augment: Any, epochs: int, decoded: bool = False) -> tuple[Epoch, int]:
-    """Our loader over a folder, or over its images decoded in a memory-mapped file."""
+    """Return our loader of a folder, or of its decoded images, and the number of epochs in a pass."""
     from coursekit.data import load
     from coursekit.data.loader import make_loader
 
@@ -116,14 +116,14 @@ def ours(coco: Path, augment: Any, epochs: int, decoded: bool = False) -> tuple[
 
 
 def mirrored(image: torch.Tensor, target: Any, rng: Any) -> tuple[torch.Tensor, Any]:
-    """Every other image mirrored."""
+    """Flip every other image."""
     from coursekit.data.augment import mirror
 
     return mirror(image, target, rng)
 
 
 def shrunk(image: torch.Tensor, target: Any, rng: Any) -> tuple[torch.Tensor, Any]:
-    """An image and its boxes at the long side, every other one mirrored."""
+    """Resize an image and its boxes to the long side, and flip every other one."""
     height, width = image.shape[1:]
     scale = LONG_SIDE / max(height, width)
     image = v2.functional.resize(image, [round(height * scale), round(width * scale)], antialias=True)

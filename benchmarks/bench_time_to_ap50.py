@@ -1,12 +1,13 @@
-"""Wall time to an AP50 of 0.5 on `mini`: our trainer against torchvision's FasterRCNN with its references' recipe.
+"""Measure the time to an AP50 of 0.5 on `mini`: our trainer against torchvision's FasterRCNN and training recipe.
 
-Same backbone (EfficientNet-Lite0, three stages frozen), same images, same anchors, same batches of 8, both starting
-from ImageNet weights and scored on the val split at the end of each epoch. Theirs: SGD with momentum 0.9 and weight
-decay 1e-4, learning rate 0.02 / 16 per image of the batch, warm-up over the first epoch, a tenth of the rate after 16
-and 22 of 26 epochs, fp32, as references/detection/train.py has it. Ours: `coursekit.training.train`, 6 epochs.
+Both sides have the same backbone (EfficientNet-Lite0, three stages frozen), images, anchors and batches of 8. Both
+start from ImageNet weights and are scored on the val split at the end of each epoch. Theirs follows
+references/detection/train.py: SGD with momentum 0.9 and weight decay 1e-4, a learning rate of 0.02 / 16 per image of
+the batch, warm-up over the first epoch, a tenth of the rate after 16 and 22 of 26 epochs, fp32. Ours is
+`coursekit.training.train` with 6 epochs.
 
-Time is that of training; loading the libraries and scoring are left out on both sides. The numbers of proposals and
-of RoIs are ours on both sides by default; `--rois 512` gives theirs torchvision's own.
+Only training counts, not the time for imports and scoring. By default, both sides have our numbers of proposals and
+RoIs; with `--rois 512`, theirs has torchvision's.
 
     python benchmarks/bench_time_to_ap50.py [--seeds 3] [--rois 64|512]
 """
@@ -33,7 +34,7 @@ GOAL, OUR_EPOCHS, THEIR_EPOCHS = 0.5, 6, 26
 
 
 def main() -> None:
-    """Measure both sides with every seed."""
+    """Measure both sides with each seed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rois", type=int, choices=NUMBERS, default=64)
@@ -49,23 +50,25 @@ def main() -> None:
     load("mini", "train")  # drawn before anything is timed
     seconds: dict[str, list[float]] = {"theirs": [], "ours": []}
     for seed in range(options.seeds):
-        for side, found in seconds.items():
+        for side, times in seconds.items():
             command = [sys.executable, __file__, "--side", side, "--seed", str(seed), "--rois", str(options.rois)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             answer = json.loads(done.stdout.splitlines()[-1])
-            found.append(answer["seconds"])
+            times.append(answer["seconds"])
             print(f"seed {seed}, {side}: {answer['seconds']:.0f} s, AP50 by epoch {answer['scores']}", flush=True)
-    median = {side: statistics.median(found) for side, found in seconds.items()}
+    median = {side: statistics.median(times) for side, times in seconds.items()}
     share = median["ours"] / median["theirs"]
-    print(f"median {median['ours']:.0f} s against {median['theirs']:.0f}: {share:.2f} of the time (aim at most 0.33)")
+    print(
+        f"median {median['ours']:.0f} s against {median['theirs']:.0f}: {share:.2f} of the time (target: at most 0.33)"
+    )
 
 
 class GoalReachedError(Exception):
-    """The goal."""
+    """The AP50 has reached the goal."""
 
 
 def ours(seed: int) -> dict[str, Any]:
-    """Seconds to the goal by our trainer; infinite where it was not reached."""
+    """Return the seconds that our trainer takes to the goal (infinite if it isn't reached), and the scores by epoch."""
     train_set, val_set = load("mini", "train"), load("mini", "val")
     torch.manual_seed(seed)
     model = build_detector(num_classes=len(train_set.classes))
@@ -73,10 +76,10 @@ def ours(seed: int) -> dict[str, Any]:
     seconds: list[float] = []
 
     class Goal(Evaluate):
-        """Ends the run when the goal is reached."""
+        """Stop the run when the goal is reached."""
 
         def after_step(self, run: Any) -> None:
-            """Score at the end of an epoch."""
+            """Score the model at the end of an epoch."""
             if run.ends_epoch:
                 scores.append(round(score(predict_dataset(model, val_set), val_set)["AP50"], 3))
                 seconds.append(run.seconds)
@@ -91,23 +94,23 @@ def ours(seed: int) -> dict[str, Any]:
 
 
 def theirs(seed: int, rois: int) -> dict[str, Any]:
-    """The same by torchvision's model and recipe."""
+    """Return the same for torchvision's model and recipe."""
     train_set, val_set = load("mini", "train"), load("mini", "val")
     torch.manual_seed(seed)
     model = their_model(rois)
-    trained = [one for one in model.parameters() if one.requires_grad]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=0.02 / 16 * BATCH, momentum=0.9, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[16, 22], gamma=0.1)
     loader = make_loader(train_set, BATCH, seed=seed, augment=mirror)
     warm_up = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.001, total_iters=len(loader) - 1)
-    scores, passed = [], 0.0
+    scores, seconds = [], 0.0
     for epoch in range(THEIR_EPOCHS):
         start = time.perf_counter()
         model.train()
         for images, targets in loader.epoch(epoch):
-            truth = [{"boxes": target["boxes"], "labels": target["labels"]} for target in targets]
-            losses = sum(model([image / 255 for image in images], truth).values())
-            if not losses.isfinite():  # there references/detection ends the run, too
+            gt = [{"boxes": target["boxes"], "labels": target["labels"]} for target in targets]
+            losses = sum(model([image / 255 for image in images], gt).values())
+            if not losses.isfinite():  # references/detection stops the run here, too
                 return {"seconds": float("inf"), "scores": [*scores, float("nan")]}
             optimizer.zero_grad()
             losses.backward()
@@ -115,10 +118,10 @@ def theirs(seed: int, rois: int) -> dict[str, Any]:
             if epoch == 0:
                 warm_up.step()
         schedule.step()
-        passed += time.perf_counter() - start
+        seconds += time.perf_counter() - start
         scores.append(round(score(predict_dataset(model, val_set), val_set)["AP50"], 3))
         if scores[-1] >= GOAL:
-            return {"seconds": passed, "scores": scores}
+            return {"seconds": seconds, "scores": scores}
     return {"seconds": float("inf"), "scores": scores}
 
 

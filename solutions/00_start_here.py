@@ -21,7 +21,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, examine, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, examine, hint, journal, lesson_map, quick, reference
 
 lesson_map(0)
 
@@ -126,18 +126,18 @@ for part in ("images", "categories", "annotations"):
 # %%
 name_of = {entry["id"]: entry["name"] for entry in content["categories"]}
 single = [entry for entry in content["annotations"] if not entry["iscrowd"]]
-one = max(single[:20], key=lambda entry: entry["area"])
-name = name_of[one["category_id"]]
-x, y, w, h = one["bbox"]
-print(name, "xywh", one["bbox"])
+annotation = max(single[:20], key=lambda entry: entry["area"])
+name = name_of[annotation["category_id"]]
+x, y, w, h = annotation["bbox"]
+print(name, "xywh", annotation["bbox"])
 wrong = torch.tensor([[x, y, w, h]])
-meant = torch.tensor([[x, y, x + w, y + h]])
+corners = torch.tensor([[x, y, x + w, y + h]])
 
 fig = Figure(figsize=(9, 3.2), layout="constrained")
 left, right = fig.subplots(1, 2)
-its_image = train_set[train_set.image_ids.index(one["image_id"])][0]
+its_image = train_set[train_set.image_ids.index(annotation["image_id"])][0]
 show.draw_boxes(left, its_image, wrong, [f"{name}?"], title="xywh taken for xyxy")
-show.draw_boxes(right, its_image, meant, [name], title="two corners")
+show.draw_boxes(right, its_image, corners, [name], title="two corners")
 show.figure(
     fig,
     alt="The same scene twice. Left, width and height were taken for a corner, and the box misses "
@@ -180,14 +180,13 @@ from torch import Tensor
 
 
 def xywh_to_xyxy(boxes: Tensor) -> Tensor:
-    """COCO's boxes as two corners.
+    """Convert COCO's boxes (left, top, width, height) to two corners (left, top, right, bottom).
 
     Args:
-        boxes: (..., 4) left, top, width, height in pixels, of any dtype.
+        boxes: (..., 4) in pixels, any dtype.
 
     Returns:
-        (..., 4) left, top, right, bottom in pixels, of the same dtype. A new tensor:
-        the one that came in stays as it is.
+        (..., 4) in pixels, same dtype. A new tensor: the input isn't changed.
 
     >>> xywh_to_xyxy(torch.tensor([[10., 20., 30., 40.]]))
     tensor([[10., 20., 40., 60.]])
@@ -229,7 +228,7 @@ show.figure(
 # object. Before you read on: which is best, and how would you put that into a number?
 
 # %%
-truth_box = torch.tensor([[20.0, 20.0, 60.0, 50.0]])
+gt_box = torch.tensor([[20.0, 20.0, 60.0, 50.0]])
 guesses = {
     "a little off": [26.0, 22.0, 64.0, 54.0],
     "far too large": [5.0, 5.0, 95.0, 70.0],
@@ -238,7 +237,7 @@ guesses = {
 fig = Figure(figsize=(9, 2.6), layout="constrained")
 for axes, (words, guess) in zip(fig.subplots(1, 3), guesses.items()):
     paper = torch.full((3, 75, 100), 245, dtype=torch.uint8)
-    pair = torch.cat([truth_box, torch.tensor([guess])])
+    pair = torch.cat([gt_box, torch.tensor([guess])])
     show.draw_boxes(axes, paper, pair, ["truth", "guess"], title=words)
 show.figure(
     fig, alt="Three pictures of a true box and a guess: a little off; far too large; beside it."
@@ -270,25 +269,26 @@ from torch import Tensor
 
 
 def box_iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of each box with each.
+    """Return the intersection over union (IoU) of every pair of boxes.
 
     Args:
-        first: (N, 4) left, top, right, bottom in pixels, floating point.
-        second: (M, 4) likewise.
+        first: (N, 4) xyxy in pixels, float.
+        second: (M, 4) xyxy in pixels, float.
 
     Returns:
-        (N, M) in 0 to 1, of the same dtype. Two boxes without any area have 0.
+        (N, M) from 0 to 1, same dtype. Two boxes without area have an IoU of 0, not 0 / 0.
 
     >>> box_iou(torch.tensor([[0., 0., 10., 10.]]), torch.tensor([[5., 0., 15., 10.]]))
     tensor([[0.3333]])
     """
     ### BEGIN SOLUTION
-    low = torch.maximum(first[:, None, :2], second[:, :2])  # (N, M, 2): where both begin
-    high = torch.minimum(first[:, None, 2:], second[:, 2:])
-    shared = (high - low).clamp(min=0).prod(dim=2)  # (N, M); a length below 0 is none
+    top_left = torch.maximum(first[:, None, :2], second[:, :2])  # (N, M, 2)
+    bottom_right = torch.minimum(first[:, None, 2:], second[:, 2:])
+    sides = (bottom_right - top_left).clamp(min=0)  # negative where boxes are apart
+    intersection = sides.prod(dim=2)  # (N, M)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (first, second)]
-    union = areas[0][:, None] + areas[1] - shared
-    return shared / union.clamp(min=torch.finfo(union.dtype).tiny)
+    union = areas[0][:, None] + areas[1] - intersection
+    return intersection / union.clamp(min=torch.finfo(union.dtype).tiny)
     ### END SOLUTION
 
 
@@ -299,7 +299,7 @@ check("box_iou")
 # Now the three guesses have numbers. Do they agree with what you thought?
 
 # %%
-ious = box_iou(truth_box, torch.tensor(list(guesses.values())))[0]
+ious = box_iou(gt_box, torch.tensor(list(guesses.values())))[0]
 for words, value in zip(guesses, ious):
     print(f"{words:14} IoU {value:.2f}")
 
@@ -350,7 +350,7 @@ from coursekit.evaluation import predict
 torch.manual_seed(0)
 # Scenes at 256 pixels, and a backbone that stays as it is: so a step is sooner done.
 detector = build_detector(num_classes=len(val_set.classes), size=256, frozen_stages=8)
-scene, truth = val_set[6]
+scene, target = val_set[6]
 with FlopCounterMode(display=False) as operations:
     before = predict(detector, [scene])[0]
 print(f"one look at one scene: {operations.get_total_flops() / 1e9:.1f} billion operations")
@@ -378,8 +378,8 @@ class AskOnTheWay(Hook):
             frames[run.steps] = predict(run.model, [scene])[0]
 
 
-shown = train_set.head(length("first detector, images"))
-settings = TrainConfig(epochs=length("first detector, epochs"), batch_size=3, warmup_steps=20)
+shown = train_set.head(quick(225, 16))
+settings = TrainConfig(epochs=quick(4, 1), batch_size=3, warmup_steps=20)
 history = train(detector, shown, settings, hooks=[AskOnTheWay()])
 
 end = history[-1]
@@ -397,20 +397,20 @@ moments = sorted(frames)
 
 def after(moment):
     steps = moments[moment]
-    pictures = [(scene, truth, frames[steps])]
-    fig = show.truth_beside_prediction(pictures, val_set.classes, threshold=0.3)
+    pictures = [(scene, target, frames[steps])]
+    fig = show.draw_ground_truth_and_predictions(pictures, val_set.classes, threshold=0.3)
     fig.suptitle(f"after {steps} steps", fontsize=10)
-    found = int((frames[steps]["scores"] >= 0.3).sum())
+    count = int((frames[steps]["scores"] >= 0.3).sum())
     return (
         fig,
-        f"A scene, left with its true boxes, right what was found after {steps} steps: {found} boxes.",
+        f"A scene, left with its true boxes, right what was found after {steps} steps: {count} boxes.",
     )
 
 
 show.explore(after, moment=(0, len(moments) - 1, 1, len(moments) - 1))
 
 # %%
-print("boxes with a score of 0.3 or more, of", len(truth["boxes"]), "objects:")
+print("boxes with a score of 0.3 or more, of", len(target["boxes"]), "objects:")
 for steps in moments:
     print(f"  after {steps:3} steps: {int((frames[steps]['scores'] >= 0.3).sum())}")
 
@@ -419,8 +419,10 @@ for steps in moments:
 
 # %%
 sure = frames[moments[-1]]["boxes"][frames[moments[-1]]["scores"] >= 0.3]
-best = box_iou(truth["boxes"], sure).amax(dim=1) if len(sure) else torch.zeros(len(truth["boxes"]))
-for label, value in zip(truth["labels"], best):
+best = (
+    box_iou(target["boxes"], sure).amax(dim=1) if len(sure) else torch.zeros(len(target["boxes"]))
+)
+for label, value in zip(target["labels"], best):
     print(f"{val_set.classes[label - 1]:12} best IoU {value:.2f}")
 
 # %% [markdown]
@@ -431,13 +433,13 @@ from coursekit.data.synthetic.drawing import scene as draw
 from coursekit.data.images import to_tensor
 
 mine = to_tensor(draw("🐕🚗🍎🛑", seed=1).picture)
-found = predict(detector, [mine])[0]
+detections = predict(detector, [mine])[0]
 fig = Figure(figsize=(5, 3.8), layout="constrained")
-sure = found["scores"] >= 0.3
-labels = zip(found["labels"][sure].tolist(), found["scores"][sure].tolist())
+sure = detections["scores"] >= 0.3
+labels = zip(detections["labels"][sure].tolist(), detections["scores"][sure].tolist())
 texts = [f"{val_set.classes[label - 1]} {value:.2f}" for label, value in labels]
 title = "my own scene, and what it finds"
-show.draw_boxes(fig.subplots(), mine, found["boxes"][sure], texts, title=title)
+show.draw_boxes(fig.subplots(), mine, detections["boxes"][sure], texts, title=title)
 show.figure(fig, alt="A drawn scene with the boxes found in it: " + (", ".join(texts) or "none"))
 
 # %% [markdown]
@@ -465,7 +467,7 @@ for box, label, score in zip(last_one["boxes"][:5], last_one["labels"], last_one
 # %%
 from coursekit.evaluation import predict_dataset, precision_curve
 
-few = val_set.head(length("first score, images"))
+few = val_set.head(quick(120, 12))
 results = predict_dataset(detector, few)
 often = "stop sign" if "stop sign" in val_set.classes else "person"
 label = val_set.classes.index(often) + 1
@@ -572,7 +574,7 @@ journal("00")
 # **To read on:** T.-Y. Lin et al., *Microsoft COCO: Common Objects in Context*, 2014, sections 4 and 5 · S. Ren et al., *Faster R-CNN*,
 # 2015, section 3 · M. Everingham et al., *The PASCAL Visual Object Classes Challenge*, 2010, section 4.2, on average precision.
 #
-# *The drawings are made of emojis designed by [OpenMoji](https://openmoji.org), the open-source emoji and icon project. Licence: CC BY-SA 4.0.*
+# *The drawings are made of emojis designed by [OpenMoji](https://openmoji.org), the open-source emoji and icon project. License: CC BY-SA 4.0.*
 
 # %% [markdown] tags=["instructor"]
 # ## For instructors

@@ -9,7 +9,7 @@
 # Words that are new to you stand in [the glossary](GLOSSARY.md).
 
 # %%
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
 
 lesson_map(1)
 
@@ -44,7 +44,7 @@ def by_the_tutorial(path):
 
 
 fig = Figure(figsize=(11, 4.6), layout="constrained")
-said = []
+captions = []
 for axes, name in zip(fig.subplots(2, 5).flat, DAMAGED_FILES):
     axes.set_axis_off()
     try:
@@ -55,8 +55,8 @@ for axes, name in zip(fig.subplots(2, 5).flat, DAMAGED_FILES):
         words = type(error).__name__
         axes.text(0.5, 0.5, words, ha="center", color="#D55E00", transform=axes.transAxes)
     axes.set_title(f"{name}\n{words}", fontsize=8)
-    said.append(f"{name}: {words}")
-show.figure(fig, alt="Ten files, each with what a naive reader makes of it. " + "; ".join(said))
+    captions.append(f"{name}: {words}")
+show.figure(fig, alt="Ten files, each with what a naive reader makes of it. " + "; ".join(captions))
 
 # %% [markdown]
 # Some crash it. Others come out with one channel, with four in wrong colours, or on their side, and nothing is said. At the end of
@@ -77,9 +77,9 @@ from collections import Counter
 folder = find_folder(DATA)
 annotation_file = folder / "annotations" / "instances_train2017.json"
 content = json.loads(annotation_file.read_text())
-counts = Counter(one["image_id"] for one in content["annotations"])
+counts = Counter(annotation["image_id"] for annotation in content["annotations"])
 per_image = [counts[image["id"]] for image in content["images"]]
-ids = sorted(one["id"] for one in content["categories"])
+ids = sorted(category["id"] for category in content["categories"])
 
 fig = Figure(figsize=(10, 3), layout="constrained")
 left, right = fig.subplots(1, 2)
@@ -95,7 +95,7 @@ show.figure(
     alt=f"Left a histogram of annotations per image: {none} images have none. Right the category "
     f"ids: {len(ids)} of them lie between {ids[0]} and {ids[-1]}, with gaps.",
 )
-crowds = sum(one.get("iscrowd", 0) for one in content["annotations"])
+crowds = sum(annotation.get("iscrowd", 0) for annotation in content["annotations"])
 print(f"{len(per_image)} images, {none} of them without annotations; {crowds} crowds")
 print(f"{len(ids)} categories, with ids from {ids[0]} to {ids[-1]}: {ids[:12]} …")
 for part in ("images", "annotations", "categories"):
@@ -119,7 +119,7 @@ import time
 
 start = time.perf_counter()
 for image in content["images"][:50]:
-    [one for one in content["annotations"] if one["image_id"] == image["id"]]
+    [annotation for annotation in content["annotations"] if annotation["image_id"] == image["id"]]
 each = (time.perf_counter() - start) / (50 * len(content["annotations"]))
 print(f"{each * 1e9:.0f} ns for one look at one annotation")
 print(f"all of COCO, 118,287 images × 860,001 annotations: {each * 118_287 * 860_001 / 3600:.1f} h")
@@ -137,7 +137,7 @@ print(f"all of COCO, 118,287 images × 860,001 annotations: {each * 118_287 * 86
 # %%
 # %%exercise index_annotations
 def index_annotations(content: dict) -> tuple[dict, dict]:
-    """Annotations by image, and labels by category.
+    """Group annotations by image, and map categories to labels.
 
     Args:
         content: COCO's annotation file as `json` reads it, a dict of three lists:
@@ -145,11 +145,11 @@ def index_annotations(content: dict) -> tuple[dict, dict]:
             "annotations" of dicts with an "image_id".
 
     Returns:
-        1. image id → list of its annotations (the dicts as they are, crowds too),
-           in the order of the file. Every image is there, in the order of the file,
-           also one without annotations. Annotations of an image that is not in the
-           file are left out.
-        2. category id → label: 1 for the lowest id, 2 for the next, without gaps.
+        1. Image id → its annotations (the dicts, crowds too), in the order of the file.
+           All images of the file are there, in the file's order, even without annotations.
+           Annotations of an image that isn't in the file are left out.
+        2. Category id → label: 1 for the lowest id, 2 for the next, without gaps. 0 is the
+           background.
 
     >>> index_annotations({"images": [{"id": 7}], "annotations": [],
     ...                    "categories": [{"id": 44}, {"id": 1}]})
@@ -185,8 +185,12 @@ by_image, label_of = index_annotations(content)
 milliseconds = 1e3 * (time.perf_counter() - start)
 print(f"indexed in {milliseconds:.1f} ms; labels {dict(list(label_of.items())[:6])} …")
 
-name_of = {one["id"]: one["name"] for one in content["categories"]}
-has_crowd = {key for key, found in by_image.items() if any(one.get("iscrowd") for one in found)}
+name_of = {category["id"]: category["name"] for category in content["categories"]}
+has_crowd = {
+    id_
+    for id_, annotations in by_image.items()
+    if any(record.get("iscrowd") for record in annotations)
+}
 special = [image for image in content["images"] if image["id"] in has_crowd][:1]
 special += [image for image in content["images"] if not by_image[image["id"]]][:1]
 special = special or content["images"][:1]
@@ -194,10 +198,10 @@ special = special or content["images"][:1]
 fig = Figure(figsize=(5 * len(special), 4), layout="constrained")
 for axes, image in zip(np.atleast_1d(fig.subplots(1, len(special))), special):
     pixels = decode_image(str(folder / "train2017" / image["file_name"]), ImageReadMode.RGB)
-    found = by_image[image["id"]]
-    boxes = xywh_to_xyxy(torch.tensor([one["bbox"] for one in found]).reshape(-1, 4))
-    crowd = torch.tensor([bool(one.get("iscrowd")) for one in found], dtype=torch.bool)
-    names = [name_of[one["category_id"]] for one in found if not one.get("iscrowd")]
+    annotations = by_image[image["id"]]
+    boxes = xywh_to_xyxy(torch.tensor([record["bbox"] for record in annotations]).reshape(-1, 4))
+    crowd = torch.tensor([bool(record.get("iscrowd")) for record in annotations], dtype=torch.bool)
+    names = [name_of[record["category_id"]] for record in annotations if not record.get("iscrowd")]
     title = f"objects: {len(names)}, crowds (hatched): {int(crowd.sum())}"
     show.draw_boxes(axes, pixels, boxes[~crowd], names, title=title, hatched=boxes[crowd])
 show.figure(
@@ -260,25 +264,24 @@ from coursekit.core.errors import DataError
 
 
 def read_image(path: Path) -> Tensor:
-    """Read an image file of any kind and mode.
+    """Read an image file of any format and mode that Pillow knows.
 
     Args:
-        path: of the file. Its ending says nothing.
+        path: of the file. Its extension doesn't matter.
 
     Returns:
-        (3, H, W) uint8: red, green, blue; turned upright where EXIF asks for it.
+        (3, H, W) uint8 RGB, turned upright if an EXIF tag says so.
 
     Raises:
-        DataError: the file is missing, damaged, no image, or claims to be enormous
-        (Pillow refuses that by itself, with an exception like the others).
-            The message names the file and says why.
+        DataError: the file is missing, damaged, no image, or claims to be enormous (Pillow
+            then raises an error of its own). The message names the file and says why.
     """
     ### BEGIN SOLUTION
     try:
         with Image.open(path) as file:
             picture = ImageOps.exif_transpose(file).convert("RGB")  # this decodes all of it
-    except Exception as why:
-        raise DataError(f"{path}: can't be read ({type(why).__name__}: {why})") from why
+    except Exception as cause:
+        raise DataError(f"{path}: can't be read ({type(cause).__name__}: {cause})") from cause
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     ### END SOLUTION
 
@@ -294,7 +297,7 @@ check("read_image")
 from coursekit.core.errors import DataError
 
 fig = Figure(figsize=(11, 4.4), layout="constrained")
-said = []
+captions = []
 for axes, name in zip(fig.subplots(2, 5).flat, DAMAGED_FILES):
     axes.set_axis_off()
     try:
@@ -305,9 +308,11 @@ for axes, name in zip(fig.subplots(2, 5).flat, DAMAGED_FILES):
         words = "refused"
         axes.text(0.5, 0.5, "refused", ha="center", fontsize=12, transform=axes.transAxes)
     axes.set_title(f"{name}\n{words}", fontsize=8)
-    said.append(f"{name}: {words}")
-show.figure(fig, alt="The same ten files, each read in full colour or refused. " + "; ".join(said))
-print(f"refused: {sum('refused' in one for one in said)} of {len(said)}")
+    captions.append(f"{name}: {words}")
+show.figure(
+    fig, alt="The same ten files, each read in full colour or refused. " + "; ".join(captions)
+)
+print(f"refused: {sum('refused' in caption for caption in captions)} of {len(captions)}")
 
 # %% [markdown]
 # Did you count one more? `zeroed_in_the_middle.jpg` was read, and half of it is nonsense. Its beginning and its end are sound, and
@@ -345,17 +350,18 @@ from torch import Tensor
 
 
 def clean_boxes(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Boxes cut at the edges of their image, without those that can't be used.
+    """Clip boxes to their image, and drop those that can't be used.
 
-    A box is dropped if a coordinate is NaN or infinite, if its corners are exchanged (x2 < x1),
-    or if nothing of it is left in the image. One thinner than a pixel stays: small is not broken.
+    A box is dropped if a coordinate is NaN or infinite, or if no part of it is in the image:
+    zero width or height, swapped corners (x2 < x1), or entirely outside. A box thinner than a
+    pixel stays: small is not broken.
 
     Args:
         boxes: (N, 4) xyxy in pixels.
-        size: height and width of the image, in this order.
+        size: (height, width) of the image.
 
     Returns:
-        (K, 4) the boxes that are left, in their order; and (N,) bool, which those are.
+        (K, 4) the remaining boxes, in their order; and (N,) bool, True for those that remain.
 
     >>> clean_boxes(torch.tensor([[-5., 10., 30., 40.], [50., 10., 50., 40.]]), (100, 200))
     (tensor([[ 0., 10., 30., 40.]]), tensor([ True, False]))
@@ -391,9 +397,11 @@ catch("clean_boxes", (tried, (240, 320)))
 where = max(range(len(per_image)), key=lambda row: 1 < per_image[row] < 6)
 record = content["images"][where]
 scene = read_image(folder / "train2017" / record["file_name"])
-found = [one for one in by_image[record["id"]] if not one.get("iscrowd")]
-names = [name_of[one["category_id"]] for one in found]
-boxes = xywh_to_xyxy(torch.tensor([one["bbox"] for one in found], dtype=torch.float32))
+annotations = [annotation for annotation in by_image[record["id"]] if not annotation.get("iscrowd")]
+names = [name_of[annotation["category_id"]] for annotation in annotations]
+boxes = xywh_to_xyxy(
+    torch.tensor([annotation["bbox"] for annotation in annotations], dtype=torch.float32)
+)
 height, width = scene.shape[1:]
 half_as_wide = scene[:, :, ::2]  # crude: every other column
 
@@ -435,19 +443,19 @@ def resize_with_boxes(image: Tensor, boxes: Tensor, size: tuple[int, int]) -> tu
     Args:
         image: (C, H, W) uint8 or float.
         boxes: (N, 4) xyxy in pixels of the image, float.
-        size: height and width wanted.
+        size: the new (height, width). The two directions may scale by different factors.
 
     Returns:
-        The image, (C, *size) of the same dtype, bilinear with antialiasing, and the
-        boxes in pixels of it, not rounded; new tensors.
+        New tensors: the image, (C, *size) of the same dtype, bilinear with antialiasing; and
+        the boxes in its pixels, not rounded.
 
     >>> resize_with_boxes(torch.zeros(3, 100, 200), torch.tensor([[20., 10., 40., 30.]]), (50, 50))[1]
     tensor([[ 5.,  5., 10., 15.]])
     """
     ### BEGIN SOLUTION
-    y_factor, x_factor = size[0] / image.shape[1], size[1] / image.shape[2]
+    y_scale, x_scale = size[0] / image.shape[1], size[1] / image.shape[2]
     resized = interpolate(image[None], size, mode="bilinear", antialias=True)[0]
-    return resized, boxes * boxes.new_tensor([x_factor, y_factor, x_factor, y_factor])
+    return resized, boxes * boxes.new_tensor([x_scale, y_scale, x_scale, y_scale])
     ### END SOLUTION
 
 
@@ -476,14 +484,14 @@ from torch import Tensor
 
 
 def flip_with_boxes(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Mirror an image left to right, and its boxes with it.
+    """Flip an image left to right, and its boxes with it.
 
     Args:
         image: (C, H, W).
         boxes: (N, 4) xyxy in pixels of the image.
 
     Returns:
-        The image and the boxes, new tensors, of the same dtypes; still x1 < x2.
+        New tensors: the image and the boxes, of the same dtypes. x1 is still less than x2.
 
     >>> flip_with_boxes(torch.zeros(3, 2, 6), torch.tensor([[0., 0., 2., 1.]]))[1]
     tensor([[4., 0., 6., 1.]])
@@ -553,22 +561,22 @@ from my_detector import clean_boxes, index_annotations, read_image, xywh_to_xyxy
 
 
 class CocoDataset(Dataset):
-    """Images of a COCO folder, each with its target. Images without boxes are part of it.
+    """The images of a COCO folder with their targets, including images without boxes.
 
     Args:
-        annotation_file: path of COCO's JSON.
-        image_folder: path of the folder where the images lie.
+        annotation_file: COCO's JSON.
+        image_folder: the folder of the image files.
 
     Attributes:
-        classes: names of the classes; label 1 is the first of them.
+        classes: names; label 1 is the first.
 
-    len(dataset) is the number of images in the file. dataset[i] is (image, target) for
-    the i-th of them: a (3, H, W) uint8 tensor, and a dict of
+    len(dataset) is the number of images in the file. dataset[index] is (image, target): a
+    (3, H, W) uint8 tensor, and a dict of
 
-        boxes: (N, 4) float32, xyxy in pixels, cleaned; no crowds. (0, 4) for none.
+        boxes: (N, 4) float32, xyxy in pixels, cleaned, without crowds; (0, 4) for no boxes.
         labels: (N,) int64, from 1, as `index_annotations` numbers them.
-        crowd_boxes: (M, 4) float32, xyxy in pixels, cleaned: annotations with "iscrowd" 1.
-            Where "iscrowd" is missing, it is 0.
+        crowd_boxes: (M, 4) float32, xyxy in pixels, cleaned: annotations whose "iscrowd" is 1.
+            If "iscrowd" is missing, it is 0.
         image_id: COCO's id of the image, an int.
     """
 
@@ -592,17 +600,18 @@ class CocoDataset(Dataset):
         ### END SOLUTION
 
     def target(self, index: int) -> dict:
-        """The dict alone, without reading the image."""
+        """Return the target of a sample without reading its image."""
         ### BEGIN SOLUTION
-        record = self.images[index]
-        found = self.annotations[record["id"]]
-        raw = torch.tensor([one["bbox"] for one in found], dtype=torch.float32).reshape(-1, 4)
-        labels = torch.tensor([self.label_of[one["category_id"]] for one in found]).long()
-        crowd = torch.tensor([one.get("iscrowd", 0) for one in found], dtype=torch.bool)
-        boxes, keep = clean_boxes(xywh_to_xyxy(raw), (record["height"], record["width"]))
-        labels, crowd = labels[keep], crowd[keep]
-        single = {"boxes": boxes[~crowd], "labels": labels[~crowd]}
-        return {**single, "crowd_boxes": boxes[crowd], "image_id": record["id"]}
+        image = self.images[index]
+        records = self.annotations[image["id"]]
+        raw = torch.tensor([record["bbox"] for record in records], dtype=torch.float32)
+        labels = torch.tensor([self.label_of[record["category_id"]] for record in records]).long()
+        is_crowd = torch.tensor([record.get("iscrowd", 0) for record in records]).bool()
+        boxes = xywh_to_xyxy(raw.reshape(-1, 4))
+        boxes, keep = clean_boxes(boxes, (image["height"], image["width"]))
+        labels, is_crowd = labels[keep], is_crowd[keep]
+        single = {"boxes": boxes[~is_crowd], "labels": labels[~is_crowd]}
+        return {**single, "crowd_boxes": boxes[is_crowd], "image_id": image["id"]}
         ### END SOLUTION
 
 
@@ -648,24 +657,24 @@ import torch
 from torch import Tensor
 
 
-def collate(samples: list, stride: int = 32) -> tuple[Tensor, list]:
-    """Samples as one batch: smaller images are filled up with zeros, right and below.
+def collate(samples: list[tuple[Tensor, dict]], stride: int = 32) -> tuple[Tensor, list[dict]]:
+    """Pad images of different sizes with zeros, right and below, and stack them into one batch.
 
     Args:
-        samples: (image, target) pairs; images (3, H, W) of one dtype, of any sizes.
+        samples: images (3, H, W) of one dtype, each with its target.
         stride: height and width of the batch are multiples of it.
 
     Returns:
-        (B, 3, H', W') of the images' dtype, as small as can be; and the list of the
-        targets as they are: no box has moved.
+        (B, 3, H', W') of the images' dtype, as small as possible; and the list of targets,
+        unchanged, because no box has moved.
     """
     ### BEGIN SOLUTION
     images, targets = zip(*samples)
     height = math.ceil(max(image.shape[1] for image in images) / stride) * stride
     width = math.ceil(max(image.shape[2] for image in images) / stride) * stride
     batch = images[0].new_zeros(len(images), 3, height, width)
-    for place, image in zip(batch, images):
-        place[:, : image.shape[1], : image.shape[2]] = image
+    for row, image in zip(batch, images):
+        row[:, : image.shape[1], : image.shape[2]] = image
     return batch, list(targets)
     ### END SOLUTION
 
@@ -674,9 +683,9 @@ def collate(samples: list, stride: int = 32) -> tuple[Tensor, list]:
 check("collate")
 
 # %%
-shapes = [(image["width"], image["height"]) for image in content["images"]]
-wide = [row for row, (width, height) in enumerate(shapes) if width > height][:2]
-tall = [row for row, (width, height) in enumerate(shapes) if width < height][:2]
+shapes = [(image["height"], image["width"]) for image in content["images"]]
+wide = [row for row, (height, width) in enumerate(shapes) if width > height][:2]
+tall = [row for row, (height, width) in enumerate(shapes) if width < height][:2]
 samples = [train_set[row] for row in wide + tall]
 batch, targets = collate(samples)
 used = sum(image.numel() for image, _ in samples) / batch.numel()
@@ -764,23 +773,23 @@ rough_content = json.loads(damaged_file.read_text())
 sizes = {image["id"]: (image["height"], image["width"]) for image in rough_content["images"]}
 
 
-def what_is_wrong(one):
-    if one["image_id"] not in sizes:
+def what_is_wrong(annotation):
+    if annotation["image_id"] not in sizes:
         return "its image is not in the file"
-    box = xywh_to_xyxy(torch.tensor([one["bbox"]]))
-    if clean_boxes(box, sizes[one["image_id"]])[1].all():
+    box = xywh_to_xyxy(torch.tensor([annotation["bbox"]]))
+    if clean_boxes(box, sizes[annotation["image_id"]])[1].all():
         return ""
     if not box.isfinite().all():
         return "not a number"
     return "no width or height" if (box[:, 2:] <= box[:, :2]).any() else "beside its image"
 
 
-for one in rough_content["annotations"]:
-    if reason := what_is_wrong(one):
-        print(f"annotation {one['id']}  {one['bbox']!s:28} {reason}")
+for annotation in rough_content["annotations"]:
+    if reason := what_is_wrong(annotation):
+        print(f"annotation {annotation['id']}  {annotation['bbox']!s:28} {reason}")
 stored, used = len(rough_content["annotations"]), 0
-for found in index_annotations(rough_content)[0].values():
-    used += sum(not what_is_wrong(one) for one in found)
+for annotations in index_annotations(rough_content)[0].values():
+    used += sum(not what_is_wrong(annotation) for annotation in annotations)
 print(f"{stored} annotations, {used} of them usable")
 
 # %% [markdown]
@@ -836,7 +845,7 @@ def store(dataset, rows, long_side, folder):
 
 # %%
 work = Path(tempfile.mkdtemp())
-some = range(min(length("01 images to time"), len(train_set)))
+some = range(min(quick(80, 24), len(train_set)))
 originals = store(Careful(train_set), some, 640, work / "original")
 small = store(originals, range(len(originals)), 320, work / "small")
 for name in ("original", "small"):
@@ -909,7 +918,7 @@ from coursekit.detector import build_detector
 from coursekit.training import TrainConfig, train
 
 torch.manual_seed(0)
-shown = load(work / "small", "train").first(length("01 images to train on"))
+shown = load(work / "small", "train").first(quick(32, 8))
 detector = build_detector(num_classes=len(train_set.classes))
 history = train(detector, shown, TrainConfig(epochs=1, batch_size=8, warmup_steps=2))
 eats = history[-1].images / history[-1].seconds

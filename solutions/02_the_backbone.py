@@ -17,7 +17,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
 
 lesson_map(2)
 
@@ -65,11 +65,11 @@ from matplotlib.figure import Figure
 fig = Figure(figsize=(9.5, 5), layout="constrained")
 axes = fig.subplots(2, 3).flat
 show.draw_boxes(axes[0], scene, target["boxes"], [""] * len(target["boxes"]), title="the scene")
-for one, features in zip(axes[1:], maps):
+for panel, features in zip(axes[1:], maps):
     height, width = scene.shape[1:]
-    one.imshow(features.abs().mean(0), cmap="cividis", extent=(0, width, height, 0))
-    one.set_title(f"stride {width // features.shape[2]}: {len(features)} channels", fontsize=9)
-    one.set(xlabel="pixels", ylabel="pixels")
+    panel.imshow(features.abs().mean(0), cmap="cividis", extent=(0, width, height, 0))
+    panel.set_title(f"stride {width // features.shape[2]}: {len(features)} channels", fontsize=9)
+    panel.set(xlabel="pixels", ylabel="pixels")
 show.figure(
     fig,
     alt="A scene, and five maps of it, mean strength over all channels. At stride 2 outlines can be "
@@ -151,15 +151,15 @@ print([int(value) for value in pixels.grad[0, 0]])
 # %%exercise receptive_field
 
 
-def receptive_field(layers):
-    """What one cell of the last map sees of the image, along one axis.
+def receptive_field(layers: list[tuple[int, int]]) -> tuple[int, int]:
+    """Return the receptive field and the stride of a cell of the last map, along one axis.
 
     Args:
-        layers: a list of (kernel, stride), two ints for each layer, the one at the image first.
+        layers: (kernel, stride) of each layer, starting at the image.
 
     Returns:
-        (size, stride), two ints in pixels of the image: how wide the window of a cell is, and how
-        far the windows of two neighbours lie apart. For no layers (1, 1): a pixel sees itself.
+        (size, stride) in pixels of the image: the width of a cell's window, and the distance
+        between the windows of neighboring cells. Without layers, a cell is a pixel: (1, 1).
 
     >>> receptive_field([(3, 2), (3, 1)])
     (7, 2)
@@ -167,7 +167,7 @@ def receptive_field(layers):
     ### BEGIN SOLUTION
     size, stride = 1, 1
     for kernel, step in layers:
-        size += (kernel - 1) * stride  # the neighbours it reads lie `stride` pixels apart
+        size += (kernel - 1) * stride  # the cells it reads are `stride` pixels apart
         stride *= step
     return size, stride
     ### END SOLUTION
@@ -194,7 +194,7 @@ from torch import nn
 
 
 def kernels_and_strides(module):
-    convs = [one for one in module.modules() if isinstance(one, nn.Conv2d)]
+    convs = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
     return [(conv.kernel_size[0], conv.stride[0]) for conv in convs]
 
 
@@ -235,7 +235,7 @@ def middle(line, share=0.9):
     return int(((so_far > rest) & (so_far < 1 - rest)).sum())
 
 
-side = length("02 pixels of noise")
+side = quick(1024, 384)
 torch.manual_seed(0)
 print("stride   computed   any gradient   90 % of it")
 for stages in tqdm((2, 3, 5, 7), leave=False):
@@ -256,18 +256,18 @@ from matplotlib.patches import Rectangle
 
 fig = Figure(figsize=(10, 3.2), layout="constrained")
 widths = []
-for one, stages, stride in zip(fig.subplots(1, 3), (3, 5, 7), (8, 16, 32)):
+for panel, stages, stride in zip(fig.subplots(1, 3), (3, 5, 7), (8, 16, 32)):
     heat = gradient_of_cell(normalised(scene), stages)
     rows, columns = heat.sum(1).nonzero(), heat.sum(0).nonzero()
     left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
     window = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="white")
     heat = torch.nn.functional.avg_pool2d(heat[None], 5, 1, 2)[0]
-    one.imshow(scene.float().mean(0), cmap="gray", alpha=0.6)
-    one.imshow((heat / heat.max()).sqrt(), cmap="inferno", alpha=0.65)
-    one.add_patch(window)
+    panel.imshow(scene.float().mean(0), cmap="gray", alpha=0.6)
+    panel.imshow((heat / heat.max()).sqrt(), cmap="inferno", alpha=0.65)
+    panel.add_patch(window)
     widths.append(middle(heat.sum(0)))
-    one.set_title(f"stride {stride}: field {fields[stages]}, 90 % in {widths[-1]}", fontsize=9)
-    one.set(xlabel="pixels", ylabel="pixels")
+    panel.set_title(f"stride {stride}: field {fields[stages]}, 90 % in {widths[-1]}", fontsize=9)
+    panel.set(xlabel="pixels", ylabel="pixels")
 show.figure(
     fig,
     alt="The scene three times, over it how much each pixel moves the cell in the middle, and a frame "
@@ -304,16 +304,16 @@ def cut_out(data, side=64):
     return torch.stack(crops).contiguous(memory_format=torch.channels_last), torch.tensor(classes)
 
 
-scenes = length("02 scenes for crops")
+scenes = quick(240, 20)
 crops, classes = cut_out(train_set.head(scenes))
 val_crops, val_classes = cut_out(val_set.head(scenes // 4))
 print(f"{len(crops)} objects to train on, {len(val_crops)} to test on")
 
 fig = Figure(figsize=(9, 1.5), layout="constrained")
-for one, crop, label in zip(fig.subplots(1, 9), crops[:9], classes):
-    one.imshow((crop * std + mean).clamp(0, 1).permute(1, 2, 0))
-    one.set_axis_off()
-    one.set_title(train_set.classes[label], fontsize=8)
+for panel, crop, label in zip(fig.subplots(1, 9), crops[:9], classes):
+    panel.imshow((crop * std + mean).clamp(0, 1).permute(1, 2, 0))
+    panel.set_axis_off()
+    panel.set_title(train_set.classes[label], fontsize=8)
 words = ", ".join(train_set.classes[label] for label in classes[:9])
 show.figure(fig, alt=f"Nine cut-out objects, each with its class: {words}.")
 
@@ -333,8 +333,8 @@ import torch.nn.functional as F
 
 def new_body(pretrained):
     torch.manual_seed(0)
-    one = timm_features("tf_efficientnet_lite0", pretrained)
-    return one.to(memory_format=torch.channels_last)
+    body = timm_features("tf_efficientnet_lite0", pretrained)
+    return body.to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
@@ -355,10 +355,10 @@ def new_head():
 
 def learn(body, head, steps, lr=1e-3, batch=32, norm_frozen=False, look_every=None):
     """Train a body and a linear layer; accuracy on objects it has not seen: [(step, share), …]."""
-    generator, found = torch.Generator().manual_seed(0), []
-    trained = [one for one in body.parameters() if one.requires_grad]
+    generator, accuracies = torch.Generator().manual_seed(0), []
+    trained = [parameter for parameter in body.parameters() if parameter.requires_grad]
     groups = [{"params": trained, "lr": lr}, {"params": head.parameters(), "lr": 10 * lr}]
-    optimizer = torch.optim.AdamW([one for one in groups if one["params"]], fused=True)
+    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
     for step in tqdm(range(1, steps + 1), leave=False):
         body.train(not norm_frozen)  # in eval mode batch norm keeps its statistics
         chosen = torch.randint(len(crops), (batch,), generator=generator)
@@ -367,12 +367,12 @@ def learn(body, head, steps, lr=1e-3, batch=32, norm_frozen=False, look_every=No
         loss.backward()
         optimizer.step()
         if step == steps or (look_every and step % look_every == 0):
-            found.append((step, accuracy(body, head)))
-    return found
+            accuracies.append((step, accuracy(body, head)))
+    return accuracies
 
 
 # %%
-steps = length("02 steps from scratch and not")
+steps = quick(30, 2)
 curves = {}
 for name, pretrained in (("pre-trained", True), ("random", False)):
     start = time.perf_counter()
@@ -396,13 +396,13 @@ def train_head(features, epochs):
     return lambda some: head((some - middle) / spread)
 
 
-kept, heads = {}, {}
+cached, heads = {}, {}
 for name, pretrained in (("pre-trained", True), ("random", False)):
     start = time.perf_counter()
-    one = new_body(pretrained)
-    heads[name] = train_head(features_of(one, crops), length("02 head, epochs"))
-    kept[name] = accuracy(one, heads[name])
-    print(f"{name:12} frozen, kept: {kept[name]:.0%} after {time.perf_counter() - start:.0f} s")
+    net = new_body(pretrained)
+    heads[name] = train_head(features_of(net, crops), quick(30, 3))
+    cached[name] = accuracy(net, heads[name])
+    print(f"{name:12} frozen, kept: {cached[name]:.0%} after {time.perf_counter() - start:.0f} s")
 
 # %%
 fig = Figure(figsize=(6.6, 3.6), layout="constrained")
@@ -410,7 +410,7 @@ axes = fig.subplots()
 looks = [("pre-trained", "#0072B2", "o"), ("random", "#D55E00", "s")]
 for name, colour, marker in looks:
     axes.plot(*zip(*curves[name]), color=colour, marker=marker, label=f"{name}, trained")
-    axes.axhline(kept[name], color=colour, linestyle="--", label=f"{name}, frozen")
+    axes.axhline(cached[name], color=colour, linestyle="--", label=f"{name}, frozen")
 axes.axhline(1 / 16, color="black", linestyle=":", label="guessing")
 axes.set(ylim=(0, 1), xlabel="steps of 32 objects", ylabel="share right, on unseen objects")
 axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -434,16 +434,16 @@ show.figure(fig, alt=f"Accuracy over steps: at the end {ends}; dashed lines for 
 
 # %%
 layer = nn.Conv2d(3, 8, 3)
-print([(name, one.requires_grad) for name, one in layer.named_parameters()])
+print([(name, parameter.requires_grad) for name, parameter in layer.named_parameters()])
 layer.weight.requires_grad = False
-print([(name, one.requires_grad) for name, one in layer.named_parameters()])
+print([(name, parameter.requires_grad) for name, parameter in layer.named_parameters()])
 
 # %% [markdown]
 # Our body has the stem, in two pieces, and the stages:
 
 # %%
 for name, child in body.named_children():
-    count = sum(one.numel() for one in child.parameters())
+    count = sum(parameter.numel() for parameter in child.parameters())
     print(f"{name:10} {type(child).__name__:15} {count:9,} weights")
 print(", ".join(f"blocks[{n}] {len(stage)}" for n, stage in enumerate(body.blocks)), "blocks deep")
 
@@ -458,23 +458,23 @@ print(", ".join(f"blocks[{n}] {len(stage)}" for n, stage in enumerate(body.block
 from torch import nn
 
 
-def freeze_stages(body, count):
-    """Stop training the first `count` stages of one of timm's EfficientNets, in place.
+def freeze_stages(body: nn.Module, count: int) -> None:
+    """Stop training the first `count` stages of one of timm's EfficientNets; the stem is the first.
 
-    The stem is the first stage: all children of `body` but `blocks`. Each child of `body.blocks` is
-    another. A count beyond the last freezes all. Other weights stay as they were, trained or not.
-    Only weights are meant: batch norm keeps its mode and goes on counting its statistics.
+    The stem is all children of `body` but `blocks`. Each child of `body.blocks` is another stage.
+    A count larger than the number of stages freezes all. Parameters of the other stages stay as
+    they are, frozen or not. Batch norm stays in its mode and keeps updating its statistics.
 
     Args:
-        body: a module with an nn.Sequential `blocks`.
-        count: an int; 0 freezes nothing.
+        body: a module with an nn.Sequential `blocks`. It is changed in place.
+        count: 0 freezes nothing.
 
     Raises:
         ValueError: `count` is negative.
     """
     ### BEGIN SOLUTION
     if count < 0:
-        raise ValueError(f"{count} stages can't be frozen: take 0 to train all of them")
+        raise ValueError(f"count is {count}, which is negative. Use 0 to train all stages.")
     stem = [child for name, child in body.named_children() if name != "blocks"]
     for stage in [nn.ModuleList(stem), *body.blocks][:count]:
         for parameter in stage.parameters():
@@ -511,7 +511,7 @@ def seconds_of_step(net, images):
     start = time.perf_counter()
     maps = net(images)
     if maps[-1].requires_grad:
-        sum(one.sum() for one in maps).backward()
+        sum(features.sum() for features in maps).backward()
     return time.perf_counter() - start
 
 
@@ -519,14 +519,14 @@ def seconds_of_step(net, images):
 batch = normalised(train_set[0][0])[None].repeat(2, 1, 1, 1)
 batch = batch.contiguous(memory_format=torch.channels_last)
 nets = {count: new_body(pretrained=True).eval() for count in (0, 1, 3, 5, 8)}
-for count, one in nets.items():
-    freeze_stages(one, count)
-rounds = [{count: seconds_of_step(one, batch) for count, one in nets.items()} for _ in range(5)]
+for count, net in nets.items():
+    freeze_stages(net, count)
+rounds = [{count: seconds_of_step(net, batch) for count, net in nets.items()} for _ in range(5)]
 
 print("frozen   weights trained   kept for backward   forward and backward")
-for count, one in nets.items():
-    trained = sum(weight.numel() for weight in one.parameters() if weight.requires_grad)
-    kept_mib = kept_for_backward(one, batch) / 2**20
+for count, net in nets.items():
+    trained = sum(weight.numel() for weight in net.parameters() if weight.requires_grad)
+    kept_mib = kept_for_backward(net, batch) / 2**20
     best = min(times[count] for times in rounds) * 1e3
     print(f"{count:6}   {trained:15,}   {kept_mib:13.0f} MiB   {best:17.0f} ms")
 
@@ -536,10 +536,10 @@ for count, one in nets.items():
 
 # %%
 costs = {0: curves["pre-trained"][-1][1]}
-one = new_body(pretrained=True)
-freeze_stages(one, 3)
-costs[3] = learn(one, new_head(), steps)[-1][1]
-costs[8] = kept["pre-trained"]
+net = new_body(pretrained=True)
+freeze_stages(net, 3)
+costs[3] = learn(net, new_head(), steps)[-1][1]
+costs[8] = cached["pre-trained"]
 for count, share in costs.items():
     kind = "kept features, 30 rounds of the matrix" if count == 8 else f"{steps} steps"
     print(f"{count} stages frozen: {share:.0%} right   ({kind})")
@@ -556,18 +556,18 @@ for count, share in costs.items():
 # afterwards?
 
 # %%
-one = new_body(pretrained=True)
-freeze_stages(one, 8)
-print(f"before: {accuracy(one, heads['pre-trained']):.0%}")
-weights = [parameter.clone() for parameter in one.parameters()]
-mean_before = one.bn1.running_mean.clone()
-one.train()
+net = new_body(pretrained=True)
+freeze_stages(net, 8)
+print(f"before: {accuracy(net, heads['pre-trained']):.0%}")
+weights = [parameter.clone() for parameter in net.parameters()]
+mean_before = net.bn1.running_mean.clone()
+net.train()
 with torch.no_grad():
     for pair in crops[:60].split(2):
-        one(pair)
-same = all(torch.equal(old, new) for old, new in zip(weights, one.parameters()))
-print(f"after:  {accuracy(one, heads['pre-trained']):.0%}   all weights the same: {same}")
-moved = (one.bn1.running_mean - mean_before).abs().mean() / mean_before.abs().mean()
+        net(pair)
+same = all(torch.equal(old, new) for old, new in zip(weights, net.parameters()))
+print(f"after:  {accuracy(net, heads['pre-trained']):.0%}   all weights the same: {same}")
+moved = (net.bn1.running_mean - mean_before).abs().mean() / mean_before.abs().mean()
 print(f"the stem's running means have moved by {moved:.0%} on average")
 
 # %% [markdown]
@@ -586,7 +586,7 @@ from coursekit.lessons.experiments.side_by_side import side_by_side
 
 def with_two_crops(job):
     (lr, norm_frozen), body, head = job
-    many = length("02 steps with two crops")
+    many = quick(80, 2)
     return learn(body, head, many, lr, batch=2, norm_frozen=norm_frozen)[-1][1]
 
 
@@ -650,21 +650,24 @@ print("input", 3 * 4 * 4 * 4, "output", 8 * 4 * 4 * 4)
 # %%exercise count_memory
 
 
-def count_memory(layers, images, frozen=0):
-    """Bytes that a training step of a chain of convolutions holds.
+def count_memory(
+    layers: list[tuple[int, int, int, int]], images: tuple[int, int, int], frozen: int = 0
+) -> dict[str, int]:
+    """Count the bytes that a training step of a chain of convolutions holds.
 
-    Each layer is a convolution without bias, padded by kernel // 2, and a ReLU; all in float32. A
-    stride that doesn't divide a size rounds up: 5 pixels at a stride of 2 give 3 cells. For backward
-    a trained convolution keeps its input, and the ReLU behind it its output.
+    Each layer is a convolution without bias, padded by kernel // 2, and a ReLU. All numbers are
+    float32. A stride that doesn't divide a size rounds up: 5 pixels with a stride of 2 give 3
+    cells. For backward, a trained convolution keeps its input and its ReLU keeps its output.
 
     Args:
-        layers: a list of (channels in, channels out, kernel, stride); kernels are odd.
-        images: (images, height, width) of a batch.
-        frozen: so many of the first layers are not trained; at most all of them.
+        layers: (in_channels, out_channels, kernel, stride) of each layer, starting at the image;
+            kernels are odd.
+        images: (batch, height, width).
+        frozen: number of layers, starting at the image, that are not trained; at most all.
 
     Returns:
-        A dict of ints, in bytes: "weights" of all layers; "gradients"; "optimizer", the two numbers
-        AdamW has for each trained weight; "activations", what forward keeps for backward.
+        Bytes by kind: "weights" of all layers; "gradients"; "optimizer", AdamW's two numbers per
+        trained weight; "activations", what forward keeps for backward.
 
     >>> count_memory([(3, 8, 3, 1)], (1, 4, 4))
     {'weights': 864, 'gradients': 864, 'optimizer': 1728, 'activations': 704}
@@ -672,17 +675,17 @@ def count_memory(layers, images, frozen=0):
     ### BEGIN SOLUTION
     batch, height, width = images
     weights, maps = [], [batch * layers[0][0] * height * width]
-    for c_in, c_out, kernel, stride in layers:
+    for in_channels, out_channels, kernel, stride in layers:
         height, width = -(-height // stride), -(-width // stride)  # rounded up
-        weights.append(c_in * c_out * kernel**2)
-        maps.append(batch * c_out * height * width)
+        weights.append(in_channels * out_channels * kernel**2)
+        maps.append(batch * out_channels * height * width)
     trained = sum(weights[frozen:])
-    kept = sum(maps[frozen:]) if frozen < len(layers) else 0
+    cached = sum(maps[frozen:]) if frozen < len(layers) else 0
     return {
         "weights": 4 * sum(weights),
         "gradients": 4 * trained,
         "optimizer": 8 * trained,
-        "activations": 4 * kept,
+        "activations": 4 * cached,
     }
     ### END SOLUTION
 
@@ -702,8 +705,8 @@ for frozen in range(6):
         conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
         net += nn.Sequential(conv.requires_grad_(n >= frozen), nn.ReLU())
     counted = count_memory(chain, (2, 240, 320), frozen)["activations"]
-    found = kept_for_backward(net, torch.rand(2, 3, 240, 320))
-    print(f"{frozen:6}   {counted:10,}   {found:10,} bytes")
+    measured = kept_for_backward(net, torch.rand(2, 3, 240, 320))
+    print(f"{frozen:6}   {counted:10,}   {measured:10,} bytes")
 
 # %%
 sides = (80, 160, 320, 640, 1280)
@@ -717,7 +720,7 @@ looks = {
 fig = Figure(figsize=(6.4, 3.6), layout="constrained")
 axes = fig.subplots()
 for kind, (colour, marker, width) in looks.items():
-    heights = [one[kind] / 2**20 for one in per_side.values()]
+    heights = [memory[kind] / 2**20 for memory in per_side.values()]
     axes.plot(sides, heights, color=colour, marker=marker, linewidth=width, label=kind)
 axes.set(xscale="log", yscale="log", xlabel="side of one image, pixels", ylabel="MiB")
 axes.set_xticks(sides, [str(side) for side in sides])
@@ -742,7 +745,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from coursekit.memory import Constants, StepConfig, predict, usable
 
-SIZES = [(800, 1333), (320, 320)][: length("02 backbones and sizes")]
+SIZES = [(800, 1333), (320, 320)][: quick(2, 1)]
 NAMES = {
     "tf_efficientnet_lite0": "Lite0",
     "efficientnet_b0": "B0",
@@ -750,10 +753,10 @@ NAMES = {
 }
 as_built = {"folds_norm": False, "channels": 256, "hidden": 1024, "frozen_stages": 0}
 rows = []
-for backbone in tqdm(list(NAMES)[-length("02 backbones and sizes") :], leave=False):
+for backbone in tqdm(list(NAMES)[-quick(3, 1) :], leave=False):
     with torch.device("meta"):
         empty = timm_features(backbone, pretrained=False).eval()
-    weights = sum(one.numel() for one in empty.parameters())
+    weights = sum(parameter.numel() for parameter in empty.parameters())
     for size in SIZES:
         with FlopCounterMode(display=False) as operations, torch.no_grad():
             empty(torch.empty(1, 3, *size, device="meta"))
@@ -789,7 +792,7 @@ ladder = {
     "and 640 pixels, 4 images": StepConfig("efficientnet_b3", (640, 640), 4, "bf16", 3),
     "Lite0 for B3, 8 images": StepConfig("tf_efficientnet_lite0", (640, 640), 8, "bf16", 3),
 }
-chosen = list(ladder) if length("02 backbones and sizes") == 3 else list(ladder)[:2]
+chosen = list(ladder)[: quick(len(ladder), 2)]
 peaks = {words: predict(ladder[words]) for words in tqdm(chosen, leave=False)}
 
 colours = dict(zip(KINDS, ["#0072B2", "#E69F00", "#CC79A7", "#56B4E9", "#F0E442"]))

@@ -19,7 +19,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
 
 lesson_map(3)
 
@@ -132,7 +132,9 @@ backbone = load_backbone().eval()
 with torch.no_grad():
     for height, width in [(240, 320), (256, 320), (211, 317)]:
         maps = backbone(torch.zeros(1, 3, height, width))
-        rows = "   ".join(f"C{k}: {tuple(one.shape[2:])}" for k, one in zip((3, 4, 5), maps))
+        rows = "   ".join(
+            f"C{k}: {tuple(features.shape[2:])}" for k, features in zip((3, 4, 5), maps)
+        )
         print(f"image {height} × {width}   {rows}")
 
 # %% [markdown]
@@ -144,20 +146,21 @@ with torch.no_grad():
 
 # %%
 # %%exercise merge_top_down
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def merge_top_down(fine: Tensor, coarse: Tensor) -> Tensor:
-    """Add a coarse level to the next finer one.
+    """Upsample a coarse level to the size of the next finer one, and add them.
 
     Args:
         fine: (B, C, H, W) float.
-        coarse: (B, C, h, w) float, about half as large: h is H / 2, rounded up where H is odd.
+        coarse: (B, C, h, w) float, about half as large: h is H / 2, rounded up if H is odd.
 
     Returns:
-        (B, C, H, W): fine, plus coarse made as large by repeating cells (nearest neighbour).
-        A new tensor.
+        (B, C, H, W): fine, plus coarse upsampled by repeating cells (nearest neighbor). A new
+        tensor.
 
     >>> merge_top_down(torch.zeros(1, 1, 2, 2), torch.full((1, 1, 1, 1), 3.0))
     tensor([[[[3., 3.],
@@ -225,29 +228,31 @@ from my_detector import merge_top_down
 
 
 class FPN(nn.Module):
-    """Feature pyramid network.
+    """Feature pyramid network (Lin et al., *Feature Pyramid Networks*, 2017, section 3).
+
+    It has a 1 × 1 convolution for each map and a 3 × 3 convolution (padding 1) for each level, all
+    with bias, in two `nn.ModuleList`s, so that the optimizer finds them.
 
     Args:
-        in_channels: of the backbone's maps, finest first.
-        out_channels: of every level of the pyramid.
-
-    It has a 1 × 1 convolution for each map and a 3 × 3 one (padding 1) for each level, all with
-    bias, in two `nn.ModuleList`s, so that the optimizer finds them.
+        in_channels: channels of each of the backbone's maps, finest first.
+        out_channels: channels of every level of the pyramid.
     """
 
     def __init__(self, in_channels: list[int], out_channels: int = 96) -> None:
         super().__init__()
         ### BEGIN SOLUTION
-        self.lateral = nn.ModuleList(nn.Conv2d(count, out_channels, 1) for count in in_channels)
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(channels, out_channels, 1) for channels in in_channels
+        )
         self.smooth = nn.ModuleList(
             nn.Conv2d(out_channels, out_channels, 3, padding=1) for _ in in_channels
         )
         ### END SOLUTION
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """(B, C_i, H_i, W_i) maps, finest first → as many (B, out_channels, H_i, W_i)."""
+        """Turn (B, C_i, H_i, W_i) maps, finest first, into (B, out_channels, H_i, W_i) levels."""
         ### BEGIN SOLUTION
-        merged = [lateral(one) for lateral, one in zip(self.lateral, maps)]
+        merged = [lateral(features) for lateral, features in zip(self.lateral, maps)]
         for fine in reversed(range(len(merged) - 1)):
             merged[fine] = merge_top_down(merged[fine], merged[fine + 1])
         return [smooth(level) for smooth, level in zip(self.smooth, merged)]
@@ -265,7 +270,7 @@ check("FPN")
 torch.manual_seed(0)
 fpn = FPN([40, 112, 320], 64)
 maps = [torch.randn(1, count, side, side) for count, side in ((40, 32), (112, 16), (320, 8))]
-touched = [one.clone() for one in maps]
+touched = [features.clone() for features in maps]
 touched[2][0, :, 4, 4] += 1
 with torch.no_grad():
     moved = [(b - a).abs().sum(1)[0] for a, b in zip(fpn(maps), fpn(touched))]
@@ -283,7 +288,7 @@ show.figure(
     alt="Where P3, P4 and P5 change when one cell of C5 does: a square in each, "
     "of the same place in the picture.",
 )
-print(f"{sum(one.numel() for one in fpn.parameters()):,} parameters")
+print(f"{sum(parameter.numel() for parameter in fpn.parameters()):,} parameters")
 
 # %% [markdown]
 # One cell of C5 reaches all three levels, at the same place of the picture. A cell of C3 would move P3 alone.
@@ -318,23 +323,25 @@ from torch import Tensor
 def level_for_box(
     boxes: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, canonical_level: int = 4
 ) -> Tensor:
-    """Which level of the pyramid each box reads.
+    """Choose the pyramid level for each box by its size.
 
     Args:
         boxes: (R, 4) xyxy in pixels, float.
-        finest, coarsest: levels at hand; level k has a stride of 2^k.
-        canonical_scale: the smallest √area in pixels of a box that reads `canonical_level`.
+        finest: the finest level there is; level k has a stride of 2^k pixels.
+        coarsest: the coarsest level there is.
+        canonical_scale: the smallest √area, in pixels, of a box on `canonical_level`.
+        canonical_level: the level of boxes of that size.
 
     Returns:
-        (R,) int64 in finest … coarsest, both included. A box of just a limit's size reads the
-        coarser level, a box of no area the finest.
+        (R,) int64 from `finest` to `coarsest`. A box exactly at the limit of two levels is on
+        the coarser one, a box without area on the finest.
 
     >>> level_for_box(torch.tensor([[0., 0., 64., 64.], [0., 0., 16., 64.]]), 3, 5)
     tensor([4, 3])
     """
     ### BEGIN SOLUTION
-    size = (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()
-    level = torch.floor(canonical_level + torch.log2(size / canonical_scale) + 1e-6)
+    side = (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()
+    level = torch.floor(canonical_level + torch.log2(side / canonical_scale) + 1e-6)
     return level.clamp(finest, coarsest).to(torch.int64)
     ### END SOLUTION
 
@@ -382,9 +389,9 @@ show.figure(fig, alt="Shares of objects on levels 3, 4, 5: spread with 64, crowd
 # %%
 from coursekit.lessons.experiments.cached import cache_features
 
-train_kept = cache_features(train_set.head(length("03 images to train on")), backbone)
-val_kept = cache_features(val_set.head(length("03 images to test on")), backbone)
-for level, features in zip((3, 4, 5), train_kept.maps):
+train_cached = cache_features(train_set.head(quick(128, 8)), backbone)
+val_cached = cache_features(val_set.head(quick(64, 8)), backbone)
+for level, features in zip((3, 4, 5), train_cached.maps):
     print(f"C{level}: {tuple(features.shape)}")
 
 # %% [markdown]
@@ -401,23 +408,23 @@ for level, features in zip((3, 4, 5), train_kept.maps):
 # %%
 from coursekit.evaluation.coco import run_engine
 from coursekit.lessons.experiments.side_by_side import side_by_side
-from coursekit.lessons.experiments.cached import detector_on, look, recall_by_size, train_on
+from coursekit.lessons.experiments.cached import detector_on, predict_on, recall_by_size, train_on
 
 SIZES = ("small", "medium", "large")
 
 
 def new_detector(make_neck, levels, anchors, seed):
     torch.manual_seed(seed)
-    seen, parts = train_kept.levels(*levels), {"level_for_box": level_for_box}
+    seen, parts = train_cached.levels(*levels), {"level_for_box": level_for_box}
     return detector_on(seen, make_neck(seen.channels, 32), 32, anchors, parts=parts)
 
 
 def one_run(job):
     """Train one detector on kept features. Returns recall and AP50, three numbers each."""
     detector, levels, seed = job
-    train_on(detector, train_kept.levels(*levels), length("03 epochs"), seed=seed)
-    unseen = val_kept.levels(*levels)
-    proposals, results = look(detector, unseen)
+    train_on(detector, train_cached.levels(*levels), quick(4, 1), seed=seed)
+    unseen = val_cached.levels(*levels)
+    proposals, results = predict_on(detector, unseen)
     recall = recall_by_size(proposals, unseen.targets, (0, 32, 96, 1000))
     precision = run_engine(results, unseen.dataset).precision[0, :, :, 1:, -1]  # (101, classes, 3)
     ap50 = [precision[..., k][precision[..., k] > -1].mean() for k in range(3)]
@@ -426,14 +433,18 @@ def one_run(job):
 
 def several_runs(designs):
     """Each design with several seeds. Shape of each: (seeds, 2, 3)."""
-    seeds = range(length("03 seeds"))
-    jobs = [(new_detector(*one, seed), one[1], seed) for one in designs.values() for seed in seeds]
+    seeds = range(quick(3, 2))
+    jobs = [
+        (new_detector(*design, seed), design[1], seed)
+        for design in designs.values()
+        for seed in seeds
+    ]
     runs = torch.tensor(side_by_side(one_run, jobs))
     return dict(zip(designs, runs.split(len(seeds))))
 
 
 on_one, on_three = [[14, 24, 36, 60, 90, 140]], [[14, 24], [36, 60], [90, 140]]
-found = several_runs(
+measured = several_runs(
     {
         "C5 alone": (FPN, (5,), on_one),
         "C4 alone": (FPN, (4,), on_one),
@@ -445,10 +456,10 @@ found = several_runs(
 MARKS = (("#E69F00", "s"), ("#56B4E9", "^"), ("#0072B2", "o"), ("#D55E00", "D"))
 
 
-def draw(found):
+def draw(measured):
     fig = Figure(figsize=(9.2, 3.4), layout="constrained")
     for measure, axes in enumerate(fig.subplots(1, 2)):
-        for number, ((name, runs), (colour, mark)) in enumerate(zip(found.items(), MARKS)):
+        for number, ((name, runs), (colour, mark)) in enumerate(zip(measured.items(), MARKS)):
             at = torch.arange(3) + 0.16 * (number - 1.5)
             axes.bar(at, runs[:, measure].mean(0), 0.14, color=colour, alpha=0.45)
             for run in runs[:, measure]:
@@ -461,19 +472,19 @@ def draw(found):
     return fig
 
 
-def table(found):
+def table(measured):
     print(f"{'':22} {'recall':^24}   {'AP50':^24}")
     print(f"{'':22} " + "   ".join(f"{size:>6}" for size in SIZES * 2))
-    for name, runs in found.items():
+    for name, runs in measured.items():
         print(f"{name:22} " + "   ".join(f"{value:6.2f}" for value in runs.mean(0).flatten()))
 
 
 show.figure(
-    draw(found),
+    draw(measured),
     alt="Recall and AP50 by size of object for three designs, a point a seed, "
     "a bar for their mean; the numbers are printed below.",
 )
-table(found)
+table(measured)
 
 # %% [markdown]
 # Read it by columns. **Small objects**: C5 finds next to none, C4 some, and the pyramid has the most. **Large ones**: here the
@@ -500,16 +511,16 @@ class WithoutTopDown(nn.Module):
 
     def __init__(self, in_channels, out_channels):
         super().__init__()
-        self.each = nn.ModuleList(FPN([one], out_channels) for one in in_channels)
+        self.each = nn.ModuleList(FPN([channels], out_channels) for channels in in_channels)
 
     def forward(self, maps):
-        return [fpn([one])[0] for fpn, one in zip(self.each, maps)]
+        return [fpn([features])[0] for fpn, features in zip(self.each, maps)]
 
 
-found |= several_runs({"no top-down path": (WithoutTopDown, (3, 4, 5), on_three)})
+measured |= several_runs({"no top-down path": (WithoutTopDown, (3, 4, 5), on_three)})
 
 # %%
-fig = draw(found)
+fig = draw(measured)
 fig.axes[1].plot([-0.4, 0.4], [my_guess] * 2, color="black", linestyle="dashed")
 fig.axes[1].text(-0.4, my_guess + 0.02, "your guess", fontsize=8)
 show.figure(
@@ -517,10 +528,10 @@ show.figure(
     alt="The same picture with a fourth design, the pyramid without its top-down path, "
     "and your guess as a dashed line.",
 )
-table(found)
+table(measured)
 
-pyramid, without = (found[name][:, 1, 0] for name in ("your pyramid", "no top-down path"))
-spread = max((one.max() - one.min()).item() for one in (pyramid, without))
+pyramid, without = (measured[name][:, 1, 0] for name in ("your pyramid", "no top-down path"))
+spread = max((runs.max() - runs.min()).item() for runs in (pyramid, without))
 print(
     f"\nAP50 of small objects: the path adds {(pyramid - without).mean().item():+.2f} on average;"
 )

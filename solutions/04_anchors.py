@@ -19,7 +19,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, examine, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, examine, hint, journal, lesson_map, quick, reference
 
 lesson_map(4)
 
@@ -151,19 +151,19 @@ from torch import Tensor
 def make_anchors(
     grid: tuple[int, int], stride: tuple[int, int], sizes: Sequence[float], ratios: Sequence[float]
 ) -> Tensor:
-    """The anchors of one level.
+    """Return the anchors of one pyramid level.
 
     Args:
-        grid: cells of the feature map, down and across (H, W).
-        stride: pixels a cell, down and across.
-        sizes: √area of an anchor, in pixels.
-        ratios: height over width.
+        grid: (H, W) cells of the level's feature map.
+        stride: pixels per cell, vertically and horizontally.
+        sizes: square roots of the anchors' areas, in pixels.
+        ratios: height / width of the anchors.
 
     Returns:
-        (H * W * A, 4) float32 xyxy in pixels, where A is len(ratios) * len(sizes). The first cell's
-        anchors lie around the pixel (0, 0), their corners there rounded to whole pixels with
-        torch.round. They may reach beyond the image. Order: row by row, in a row cell by cell, in
-        a cell ratio by ratio, in a ratio size by size.
+        (H * W * A, 4) float32 xyxy in pixels, with A = len(sizes) * len(ratios). The anchors of the
+        first cell are centered on pixel (0, 0), and their corners are rounded to whole pixels with
+        torch.round. Anchors may reach beyond the image. The order is row by row, cell by cell,
+        ratio by ratio, size by size.
 
     >>> make_anchors((1, 2), (8, 8), sizes=(16,), ratios=(1.0, 4.0))
     tensor([[ -8.,  -8.,   8.,   8.],
@@ -174,13 +174,13 @@ def make_anchors(
     ### BEGIN SOLUTION
     size = torch.tensor(sizes, dtype=torch.float32)
     root = torch.tensor(ratios, dtype=torch.float32).sqrt()[:, None]
-    width, height = (size / root).flatten(), (size * root).flatten()  # (A,)
-    shapes = (torch.stack([-width, -height, width, height], dim=1) / 2).round()
+    width, height = (size / root).flatten(), (size * root).flatten()  # (A,) each
+    shapes = (torch.stack([-width, -height, width, height], dim=1) / 2).round()  # (A, 4)
     y = torch.arange(grid[0]) * stride[0]
     x = torch.arange(grid[1]) * stride[1]
-    y, x = torch.meshgrid(y, x, indexing="ij")  # (H, W)
-    centres = torch.stack([x, y, x, y], dim=-1)  # (H, W, 4)
-    return (centres[:, :, None] + shapes).reshape(-1, 4)
+    y, x = torch.meshgrid(y, x, indexing="ij")  # (H, W) each
+    centers = torch.stack([x, y, x, y], dim=-1)  # (H, W, 4)
+    return (centers[:, :, None] + shapes).reshape(-1, 4)
     ### END SOLUTION
 
 
@@ -238,21 +238,21 @@ from my_detector import box_iou
 grid = cells(image, 16)
 level = make_anchors(grid, (16, 16), sizes_for(16), RATIOS)
 true_iou = box_iou(level, boxes).amax(1)  # (H * W * A,)
-said = true_iou.reshape(*grid, 9).permute(2, 0, 1)  # (A, H, W), as a convolution gives it
+pred_iou = true_iou.reshape(*grid, 9).permute(2, 0, 1)  # (A, H, W), as a convolution gives it
 orders = list(permutations(range(3)))
 
 
 def draw(order):
-    top = said.permute(orders[order]).flatten().topk(12)
+    top = pred_iou.permute(orders[order]).flatten().topk(12)
     fig = Figure(figsize=(5.6, 4.5), layout="constrained")
     axes = fig.subplots()
     axes.imshow(image.permute(1, 2, 0).numpy())
     axes.set_axis_off()
     outline(axes, boxes, "#009E73", width=2.8)
     outline(axes, level[top.indices], "#D55E00", "dashed")
-    claim, truth = top.values.mean().item(), true_iou[top.indices].mean().item()
+    pred, true = top.values.mean().item(), true_iou[top.indices].mean().item()
     names = ", ".join("AHW"[axis] for axis in orders[order])
-    words = f"order ({names}): IoU said {claim:.2f}, in truth {truth:.2f}"
+    words = f"order ({names}): IoU predicted {pred:.2f}, true {true:.2f}"
     axes.set_title(f"{words}\nobjects thick, the 12 surest anchors dashed", fontsize=9)
     return fig, f"A scene with its objects and twelve anchors; {words}."
 
@@ -268,14 +268,15 @@ show.explore(draw, order=(0, 5, 1, 0))
 # 11". Then each anchor must be the one at that address.
 
 # %%
-shapes, height, width = said.shape
-address = torch.stack(torch.meshgrid(*map(torch.arange, said.shape), indexing="ij"))  # (3, A, H, W)
-centres, sides = (level[:, :2] + level[:, 2:]) / 2, level[:, 2:] - level[:, :2]
+shapes, height, width = pred_iou.shape
+axis_places = map(torch.arange, pred_iou.shape)
+address = torch.stack(torch.meshgrid(*axis_places, indexing="ij"))  # (3, A, H, W)
+centers, sides = (level[:, :2] + level[:, 2:]) / 2, level[:, 2:] - level[:, :2]
 print("order     same shape   same numbers   anchors at the address that the head said")
 for order in orders:
-    flat = said.permute(order).flatten()
+    flat = pred_iou.permute(order).flatten()
     shape, row, column = (one.permute(order).flatten() for one in address)
-    home = (centres == 16 * torch.stack([column, row], 1)).all(1) & (sides == sides[shape]).all(1)
+    home = (centers == 16 * torch.stack([column, row], 1)).all(1) & (sides == sides[shape]).all(1)
     same_shape, same = flat.shape == true_iou.shape, torch.equal(flat.sort()[0], true_iou.sort()[0])
     names = ", ".join("AHW"[axis] for axis in order)
     print(f"{names:9} {same_shape!s:12} {same!s:14} {home.float().mean():.1%}")
@@ -295,14 +296,14 @@ from coursekit.lessons.experiments.side_by_side import side_by_side
 from coursekit.lessons.experiments.cached import (
     detector_on,
     cache_features,
-    look,
+    predict_on,
     recall_by_size,
     train_on,
 )
 
 my_guess = 0.1  # yours
-seen = cache_features(train_set.head(length("04 images to train on")))
-unseen = cache_features(val_set.head(length("04 images to test on")))
+seen = cache_features(train_set.head(quick(96, 8)))
+unseen = cache_features(val_set.head(quick(48, 8)))
 
 
 def by_columns(grid, stride, sizes, ratios):
@@ -324,8 +325,8 @@ def new_detector(maker):
 
 
 def one_run(detector):
-    train_on(detector, seen, length("04 epochs"))
-    proposals, results = look(detector, unseen)
+    train_on(detector, seen, quick(6, 1))
+    proposals, results = predict_on(detector, unseen)
     recall = recall_by_size(proposals, unseen.targets, (0, 32, 96, 10000))
     precision = run_engine(results, unseen.dataset).precision[0, :, :, 0, -1]  # (101, classes)
     return precision[precision > -1].mean().item(), *recall
@@ -369,10 +370,11 @@ print(f"you said {my_guess}")
 # %%
 my_guess = 0.95  # yours
 
-scenes = [train_set[i] for i in range(min(length("04 scenes to match"), len(train_set)))]
-truths = [(picture, one["boxes"]) for picture, one in scenes if len(one["boxes"])]
-sizes = torch.cat([sides_of(truth) for _, truth in truths])
-best = torch.cat([box_iou(truth, anchors_for(picture)).amax(1) for picture, truth in truths])
+scenes = [train_set[i] for i in range(min(quick(240, 40), len(train_set)))]
+with_objects = [(picture, one["boxes"]) for picture, one in scenes if len(one["boxes"])]
+sizes = torch.cat([sides_of(gt_boxes) for _, gt_boxes in with_objects])
+best = [box_iou(gt_boxes, anchors_for(picture)).amax(1) for picture, gt_boxes in with_objects]
+best = torch.cat(best)
 
 fig = Figure(figsize=(7.4, 3.3), layout="constrained")
 axes = fig.subplots()
@@ -436,18 +438,21 @@ def match_anchors(
     bg_iou_thresh: float = 0.3,
     allow_low_quality_matches: bool = True,
 ) -> Tensor:
-    """Which box each anchor is responsible for.
+    """Match each anchor with a ground-truth box, or with the background.
 
     Args:
-        anchors: (A, 4) xyxy in pixels, float, on any device.
-        boxes: (G, 4) xyxy likewise; there may be none.
-        fg_iou_thresh: from this IoU on (>=) an anchor takes the box that it overlaps most; of equals, the first.
-        bg_iou_thresh: below it (<) an anchor is background. Between the two it is ignored.
-        allow_low_quality_matches: the anchors that overlap a box most of all (all of them, on a tie) are kept even below
-            `fg_iou_thresh`, each for the box that it overlaps most itself. A box that no anchor overlaps gets none.
+        anchors: (N, 4) xyxy in pixels, float, on any device.
+        boxes: (G, 4) xyxy in pixels, on the same device: the ground truth. G may be 0.
+        fg_iou_thresh: an anchor whose highest IoU is at least this is matched with that box; on a
+            tie, with the first.
+        bg_iou_thresh: an anchor whose highest IoU is below this is background. In between it is
+            ignored.
+        allow_low_quality_matches: also match the anchors that have the highest IoU with some box
+            (all of them, on a tie), whatever that IoU is. Such an anchor goes to the box that it
+            overlaps most itself. A box that overlaps no anchor gets none.
 
     Returns:
-        (A,) int64 on the same device: a position in `boxes`, or -1, background, or -2, ignored.
+        (N,) int64 on the anchors' device: a position in `boxes`, -1 (background) or -2 (ignored).
 
     >>> anchors = torch.tensor([[0., 0., 10., 10.], [0., 0., 10., 5.], [40., 0., 50., 10.]])
     >>> match_anchors(anchors, torch.tensor([[0., 0., 10., 10.]]))
@@ -456,13 +461,13 @@ def match_anchors(
     ### BEGIN SOLUTION
     if not len(boxes):
         return torch.full((len(anchors),), -1, device=anchors.device)
-    overlap = box_iou(boxes, anchors)  # (G, A)
-    best, match = overlap.max(dim=0)  # for each anchor
-    most = overlap.amax(dim=1, keepdim=True)  # for each box
-    wanted = best >= fg_iou_thresh
+    iou = box_iou(boxes, anchors)  # (G, N)
+    best_iou, matches = iou.max(dim=0)  # (N,) each
+    iou_of_box = iou.amax(dim=1, keepdim=True)  # (G, 1)
+    is_match = best_iou >= fg_iou_thresh
     if allow_low_quality_matches:
-        wanted |= ((overlap == most) & (most > 0)).any(dim=0)
-    return torch.where(wanted, match, torch.where(best < bg_iou_thresh, -1, -2))
+        is_match |= ((iou == iou_of_box) & (iou_of_box > 0)).any(dim=0)
+    return torch.where(is_match, matches, torch.where(best_iou < bg_iou_thresh, -1, -2))
     ### END SOLUTION
 
 
@@ -472,15 +477,15 @@ check("match_anchors")
 
 # %% [markdown]
 # **Now be the examiner.** The input below is the docstring's example. It lets some wrong answers through. Which boxes would
-# catch them? The three awkward cases are a good start; an IoU of *just* 0.5 with `high=0.5` is another.
+# catch them? The three awkward cases are a good start; an IoU of *just* 0.5 with `fg_iou_thresh=0.5` is another.
 
 # %%
 three = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 5.0], [40.0, 0.0, 50.0, 10.0]])
 catch("match_anchors", (three, three[:1]))
 
 # %% [markdown]
-# Your matching in the explorer. **Move the sliders** (arrow keys work, too). Lower `object from`: how many anchors match? Then
-# bring both together: where did the ignored ones go? And with `object from` at 0.95, why does every object still have an
+# Your matching in the explorer. **Move the sliders** (arrow keys work, too). Lower `fg iou thresh`: how many anchors match? Then
+# bring both together: where did the ignored ones go? And with `fg iou thresh` at 0.95, why does every object still have an
 # anchor?
 
 # %%
@@ -496,19 +501,19 @@ awkward = {
     "nobody": ([(4, 4, 30, 30), (34, 4, 60, 30)], [(50, 45, 75, 68)]),
 }
 fig = Figure(figsize=(9, 2.9), layout="constrained")
-for axes, (name, (guess, truth)) in zip(fig.subplots(1, 3), awkward.items()):
-    guess, truth = torch.tensor(guess).float(), torch.tensor(truth).float()
-    outline(axes, truth, "#009E73", width=3)
+for axes, (name, (guess, gt_boxes)) in zip(fig.subplots(1, 3), awkward.items()):
+    guess, gt_boxes = torch.tensor(guess).float(), torch.tensor(gt_boxes).float()
+    outline(axes, gt_boxes, "#009E73", width=3)
     outline(axes, guess, "#0072B2", "dashed", 2)
-    answers = match_anchors(guess, truth).tolist()
-    for number, (x1, y1, _, _) in enumerate(truth.tolist()):
+    answers = match_anchors(guess, gt_boxes).tolist()
+    for number, (x1, y1, _, _) in enumerate(gt_boxes.tolist()):
         axes.text(x1 + 2, y1 + 9, f"object {number}", fontsize=8, color="#00614A")
     for (x1, y1, _, _), answer in zip(guess.tolist(), answers):
         axes.text(x1, y1 - 1, f"says {answer}", fontsize=9)
     axes.set(xlim=(0, 80), ylim=(75, 0), aspect="equal", xticks=[], yticks=[])
     axes.set_title(f"{name}: {answers}", fontsize=9)
     print(
-        f"{name}: {answers}, IoU {[[round(v, 2) for v in r] for r in box_iou(truth, guess).tolist()]}"
+        f"{name}: {answers}, IoU {[[round(v, 2) for v in r] for r in box_iou(gt_boxes, guess).tolist()]}"
     )
 show.figure(
     fig,
@@ -522,14 +527,14 @@ show.figure(
 # objects?
 
 # %%
-found, pairs = {True: [], False: []}, []
-for picture, truth in truths:
+has_anchor, pairs = {True: [], False: []}, []
+for picture, gt_boxes in with_objects:
     around = anchors_for(picture)
     for keep in (True, False):
-        matches = match_anchors(around, truth, allow_low_quality_matches=keep)
-        found[keep].append(torch.isin(torch.arange(len(truth)), matches))
+        matches = match_anchors(around, gt_boxes, allow_low_quality_matches=keep)
+        has_anchor[keep].append(torch.isin(torch.arange(len(gt_boxes)), matches))
         if keep:
-            pairs.append((around, truth, matches))
+            pairs.append((around, gt_boxes, matches))
 
 groups = {
     "below 16": sizes < 16,
@@ -538,7 +543,7 @@ groups = {
 }
 print("share of the objects with an anchor")
 for name, group in groups.items():
-    shares = [torch.cat(found[keep])[group].float().mean().item() for keep in (False, True)]
+    shares = [torch.cat(has_anchor[keep])[group].float().mean().item() for keep in (False, True)]
     print(
         f"{name:10} px   by 0.7 alone {shares[0]:4.0%}   with the best ones kept {shares[1]:6.1%}"
     )
@@ -555,7 +560,7 @@ for name, group in groups.items():
 # scenes:
 
 # %%
-matched = [(around[m >= 0], truth[m[m >= 0]]) for around, truth, m in pairs]
+matched = [(around[m >= 0], gt_boxes[m[m >= 0]]) for around, gt_boxes, m in pairs]
 mine, theirs = (torch.cat(one) for one in zip(*matched))
 shift = ((theirs[:, :2] + theirs[:, 2:]) - (mine[:, :2] + mine[:, 2:]))[:, 0] / 2
 wide = mine[:, 2] - mine[:, 0]
@@ -588,17 +593,19 @@ from torch import Tensor
 def encode_boxes(
     boxes: Tensor, anchors: Tensor, weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
 ) -> Tensor:
-    """What a head must say at an anchor to get a box.
+    """Encode boxes as deltas from their anchors.
 
     Args:
-        boxes: (..., 4) xyxy in pixels, float, with some width and height, on any device.
-        anchors: (..., 4) xyxy likewise.
-        weights: of dx, dy, dw, dh.
+        boxes: (..., 4) xyxy in pixels, float, with a width and a height greater than 0, on any
+            device.
+        anchors: (..., 4) xyxy in pixels, of the same dtype and on the same device, with a width and
+            a height greater than 0.
+        weights: factors for dx, dy, dw and dh.
 
     Returns:
-        (..., 4) on the same device, of the same dtype: dx, dy from centre to centre in sides of the
-        anchor; dw, dh natural logarithms of how often the anchor's side fits; all times their
-        weight.
+        (..., 4) dx, dy, dw, dh, of the same dtype and on the same device. dx and dy: the shift of
+        the center, in widths and heights of the anchor. dw and dh: the natural logarithms of box
+        width / anchor width and box height / anchor height. Each is multiplied by its weight.
 
     >>> encode_boxes(torch.tensor([[5., 0., 15., 20.]]), torch.tensor([[0., 0., 10., 20.]]))
     tensor([[0.5000, 0.0000, 0.0000, 0.0000]])
@@ -607,8 +614,8 @@ def encode_boxes(
     side, anchor_side = boxes[..., 2:] - boxes[..., :2], anchors[..., 2:] - anchors[..., :2]
     center = boxes[..., :2] + side / 2
     anchor_center = anchors[..., :2] + anchor_side / 2
-    shift, growth = (center - anchor_center) / anchor_side, (side / anchor_side).log()
-    return torch.cat([shift, growth], dim=-1) * boxes.new_tensor(weights)
+    shift, scale = (center - anchor_center) / anchor_side, (side / anchor_side).log()
+    return torch.cat([shift, scale], dim=-1) * boxes.new_tensor(weights)
     ### END SOLUTION
 
 
@@ -646,16 +653,18 @@ from torch import Tensor
 def decode_boxes(
     deltas: Tensor, anchors: Tensor, weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
 ) -> Tensor:
-    """The box that a head means: the inverse of `encode_boxes`.
+    """Decode deltas into boxes: the inverse of `encode_boxes`.
 
     Args:
-        deltas: (..., 4) float: dx, dy, dw, dh, each times its weight, on any device.
-        anchors: (..., 4) xyxy in pixels. Axes in front broadcast: (5, 3, 4) with (5, 1, 4).
-        weights: of dx, dy, dw, dh.
+        deltas: (..., 4) dx, dy, dw, dh, float, on any device.
+        anchors: (..., 4) xyxy in pixels, on the same device. The leading dimensions broadcast:
+            (5, 3, 4) with (5, 1, 4).
+        weights: those that `encode_boxes` was given.
 
     Returns:
-        (..., 4) xyxy in pixels, on the same device. A side grows at most by a factor of 1000 / 16:
-        dw and dh are capped there, as they are without their weights.
+        (..., 4) xyxy in pixels, on the same device. A box is at most 1000/16 times as wide and as
+        high as its anchor: dw and dh are capped at the logarithm of that, after the weights have
+        been divided out.
 
     >>> decode_boxes(torch.tensor([[0.5, 0., 0., 0.]]), torch.tensor([[0., 0., 10., 20.]]))
     tensor([[ 5.,  0., 15., 20.]])
@@ -681,16 +690,16 @@ check("decode_boxes")
 # %%
 matches = match_anchors(anchors, boxes)
 taken = anchors[matches >= 0]
-meant = boxes[matches[matches >= 0]]
+target_boxes = boxes[matches[matches >= 0]]
 noise = torch.randn(len(taken), 4, generator=torch.Generator().manual_seed(0))
 before = box_iou(taken, boxes).amax(1).mean().item()
 
 
 def off_by(mistake):
-    heard = decode_boxes(encode_boxes(meant, taken) + mistake * noise, taken)
-    after = box_iou(heard, boxes).amax(1).mean().item()
+    decoded = decode_boxes(encode_boxes(target_boxes, taken) + mistake * noise, taken)
+    after = box_iou(decoded, boxes).amax(1).mean().item()
     fig = Figure(figsize=(9.2, 3.7), layout="constrained")
-    for axes, ones, words in zip(fig.subplots(1, 2), (taken, heard), ("anchors", "decoded")):
+    for axes, ones, words in zip(fig.subplots(1, 2), (taken, decoded), ("anchors", "decoded")):
         axes.imshow(image.permute(1, 2, 0).numpy())
         axes.set_axis_off()
         axes.set(xlim=(0, image.shape[2]), ylim=(image.shape[1], 0))
@@ -794,24 +803,25 @@ def sample_balanced(
     positive_fraction: float,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """A random few of the anchors, because nearly all are background.
+    """Sample some anchors at random, because nearly all of them are background.
 
     Args:
-        matches: (A,) int64 from `match_anchors`: from 0 on positive, -1 background, -2 ignored.
-        batch_size_per_image: how many in all, at most.
-        positive_fraction: at most this share of `batch_size_per_image` is positive (rounded down); background fills up
-            what positives leave free.
-        generator: what to draw from; torch's own where none is given.
+        matches: (N,) int64 from `match_anchors`: positive from 0 on, -1 background, -2 ignored.
+        batch_size_per_image: the number of anchors to sample, at most.
+        positive_fraction: the share of `batch_size_per_image` that may be positive, at most
+            (rounded down). Negatives fill the rest.
+        generator: the random generator to draw from; by default torch's own.
 
     Returns:
-        (P,) and (N,) int64: positions in `matches` of the positives and of the negatives.
+        Two 1-D int64 tensors: positions of the positive anchors, and of the negative ones.
     """
     ### BEGIN SOLUTION
     positives, negatives = torch.where(matches >= 0)[0], torch.where(matches == -1)[0]
-    most = min(len(positives), int(batch_size_per_image * positive_fraction))
-    some = torch.randperm(len(positives), generator=generator)[:most]
-    others = torch.randperm(len(negatives), generator=generator)[: batch_size_per_image - most]
-    return positives[some], negatives[others]
+    num_pos = min(len(positives), int(batch_size_per_image * positive_fraction))
+    num_neg = batch_size_per_image - num_pos
+    drawn_pos = torch.randperm(len(positives), generator=generator)[:num_pos]
+    drawn_neg = torch.randperm(len(negatives), generator=generator)[:num_neg]
+    return positives[drawn_pos], negatives[drawn_neg]
     ### END SOLUTION
 
 
@@ -823,20 +833,20 @@ check("sample_balanced")
 # With and without. Is half of the sample positive now?
 
 # %%
-count = 256  # anchors that count, in each scene
+batch_size_per_image = 256  # anchors that count, in each scene
 generator = torch.Generator().manual_seed(0)
 blind, balanced = [], []
 for _, _, m in pairs:
     labelled = torch.where(m != -2)[0]
-    drawn = labelled[torch.randperm(len(labelled), generator=generator)[:count]]
+    drawn = labelled[torch.randperm(len(labelled), generator=generator)[:batch_size_per_image]]
     blind.append((m[drawn] >= 0).float().mean().item())
-    yes, no = sample_balanced(m, count, 0.5, generator)
+    yes, no = sample_balanced(m, batch_size_per_image, 0.5, generator)
     balanced.append(len(yes) / (len(yes) + len(no)))
 shares = [share, sum(blind) / len(blind), sum(balanced) / len(balanced)]
 
 fig = Figure(figsize=(7.4, 2.3), layout="constrained")
 axes = fig.subplots()
-names = ["all", f"{count} at random", f"{count} balanced"]
+names = ["all", *(f"{batch_size_per_image} {way}" for way in ("at random", "balanced"))]
 bars = axes.barh(names, shares, color=["#E69F00", "#56B4E9", "#0072B2"])
 axes.bar_label(bars, [f" {value:.2%}" for value in shares])
 axes.invert_yaxis()
@@ -856,7 +866,7 @@ print(f"scenes whose balanced sample is half positive: {sum(v == 0.5 for v in ba
 # scene that has one tells the head of it. Mind that the 256 are a number for this detector, not a law: with fewer, the share
 # grows.
 #
-# **Try it:** set `count` to 32 above, and run the cell again.
+# **Try it:** set `batch_size_per_image` to 32 above, and run the cell again.
 
 # %%
 journal("04")

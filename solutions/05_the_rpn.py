@@ -19,7 +19,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
 
 lesson_map(5)
 
@@ -52,25 +52,25 @@ def anchors_for(height, width):
 
 
 image, target = train_set[114]
-truth = target["boxes"]
+gt_boxes = target["boxes"]
 levels_of_anchors = anchors_for(*image.shape[1:])
 anchors = torch.cat(levels_of_anchors)
-whose = match_anchors(anchors, truth)
+matches = match_anchors(anchors, gt_boxes)
 
 fig = Figure(figsize=(9.6, 3.1), layout="constrained")
 some = anchors[torch.randperm(len(anchors), generator=torch.Generator().manual_seed(1))[:80]]
 left, middle, right = fig.subplots(1, 3)
 show.draw_boxes(left, image, some, [""] * len(some), title=f"80 of {len(anchors):,} anchors")
-fit = anchors[whose >= 0]
+fit = anchors[matches >= 0]
 show.draw_boxes(middle, image, fit, [""] * len(fit), title=f"the {len(fit)} that match an object")
 names = [train_set.classes[label - 1] for label in target["labels"]]
-show.draw_boxes(right, image, truth, names, title=f"the {len(truth)} objects")
+show.draw_boxes(right, image, gt_boxes, names, title=f"the {len(gt_boxes)} objects")
 for axes in (left, middle, right):
     axes.set(xlim=(0, image.shape[2]), ylim=(image.shape[1], 0))
 show.figure(
     fig,
     alt=f"One scene three times: under a thicket of 80 anchors, with the {len(fit)} that match, "
-    f"and with its {len(truth)} objects.",
+    f"and with its {len(gt_boxes)} objects.",
 )
 
 # %% [markdown]
@@ -91,9 +91,9 @@ show.figure(
 # one level of 2 × 3 cells with two anchors, and let every number say where it belongs: anchor, row, column.
 
 # %%
-said = torch.tensor([[[111, 112, 113], [121, 122, 123]], [[211, 212, 213], [221, 222, 223]]])
-print("shape", tuple(said.shape), "  A × H × W")
-print("as it lies in memory:    ", said.flatten().tolist())
+logit_map = torch.tensor([[[111, 112, 113], [121, 122, 123]], [[211, 212, 213], [221, 222, 223]]])
+print("shape", tuple(logit_map.shape), "  A × H × W")
+print("as it lies in memory:    ", logit_map.flatten().tolist())
 
 # The anchors of that level, each as its centre and size: cell by cell, and in a cell size by size.
 for x1, y1, x2, y2 in make_anchors((2, 3), (8, 8), [12, 20], [1.0])[:4].tolist():
@@ -114,16 +114,16 @@ from torch import Tensor, nn
 
 
 class RPNHead(nn.Module):
-    """A small network that slides over every level, the same on all.
+    """Predict an objectness logit and four deltas for each anchor.
 
     Args:
-        channels: of the levels.
-        anchors: A, in each cell.
+        channels: C, channels of the levels.
+        anchors: A, anchors per cell.
 
-    A 3 × 3 convolution (padding 1, as many channels) and a ReLU; then two 1 × 1 convolutions beside
-    each other: one with A channels, one with 4 A, of which 4a to 4a + 3 are anchor a's dx, dy, dw,
-    dh. All have a bias. Weights begin normally distributed with a standard deviation of 0.01,
-    biases at 0.
+    A 3 × 3 convolution (padding 1, C channels) and a ReLU, then two 1 × 1 convolutions side by
+    side: one with A channels for the logits, one with 4 A channels, of which 4a to 4a + 3 are dx,
+    dy, dw, dh of anchor a. All three have a bias, and all levels share them. Weights are
+    initialized from a normal distribution with a standard deviation of 0.01, biases with 0.
     """
 
     def __init__(self, channels: int, anchors: int) -> None:
@@ -138,21 +138,22 @@ class RPNHead(nn.Module):
         ### END SOLUTION
 
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """What it says of each anchor.
+        """Predict logits and deltas for all anchors of all levels.
 
         Args:
-            levels: (B, channels, H_i, W_i) float, finest first.
+            levels: (B, C, H_i, W_i) float, finest first.
 
         Returns:
-            Logits (B, N) and deltas (B, N, 4) of all N anchors of all levels: level after level,
-            row by row, in a row cell by cell, in a cell anchor by anchor, as in `make_anchors`.
+            Logits (B, N) and deltas (B, N, 4), where N is the number of anchors of all levels. The
+            order is level by level, then that of `make_anchors`: row by row, cell by cell, anchor
+            by anchor.
         """
         ### BEGIN SOLUTION
         logits, deltas = [], []
         for level in levels:
             hidden = self.hidden(level).relu()
             logits.append(self.objectness(hidden).permute(0, 2, 3, 1).flatten(1))
-            cells_first = self.deltas(hidden).permute(0, 2, 3, 1)  # Shape: (B, H, W, 4 A)
+            cells_first = self.deltas(hidden).permute(0, 2, 3, 1)  # (B, H, W, 4 A)
             deltas.append(cells_first.reshape(len(level), -1, 4))
         return torch.cat(logits, 1), torch.cat(deltas, 1)
         ### END SOLUTION
@@ -241,8 +242,8 @@ show.figure(
 from my_detector import sample_balanced
 
 lazy = torch.tensor(-6.0)  # sure that there is nothing
-for words, count, share in (("all", 10**6, 1.0), ("256 drawn", 256, 0.5)):
-    positives, negatives = sample_balanced(whose, count, share)
+for words, number, fraction in (("all", 10**6, 1.0), ("256 drawn", 256, 0.5)):
+    positives, negatives = sample_balanced(matches, number, fraction)
     yes, no = len(positives), len(negatives)
     cost = (yes * F.softplus(-lazy) + no * F.softplus(lazy)) / (yes + no)
     print(f"{words:10} {yes:3} objects, {no:5} background   the lazy answer costs {cost:.3f}")
@@ -274,34 +275,38 @@ def rpn_losses(
     batch_size_per_image: int = 256,
     positive_fraction: float = 0.5,
 ) -> dict[str, Tensor]:
-    """How wrong the RPN is about a sample of its anchors.
+    """Compute the losses of the RPN on a sample of its anchors.
 
     Args:
-        logits, deltas: (B, N) and (B, N, 4) from `RPNHead`.
-        anchors: (N, 4) xyxy, the same for all images.
-        boxes: the truth, (G, 4) xyxy for each of the B images; G may be 0.
-        batch_size_per_image, positive_fraction: of the anchors sampled in each image, as in `sample_balanced`.
+        logits: (B, N) float from `RPNHead`.
+        deltas: (B, N, 4) float from `RPNHead`.
+        anchors: (N, 4) xyxy in pixels, the same for all images.
+        boxes: the ground truth of each image, (G, 4) xyxy in pixels. G may be 0.
+        batch_size_per_image: anchors to sample in each image.
+        positive_fraction: the share of them that may be positive, at most.
 
     Returns:
-        loss_objectness: cross-entropy, the mean over all anchors sampled in the whole batch;
-        loss_rpn_box_reg: smooth L1 (beta 1/9) between what positives said and what `encode_boxes`
-        wants, its sum divided by the number of all anchors sampled in the whole batch.
+        Two scalars. loss_objectness: binary cross-entropy, averaged over the sampled anchors of the
+        batch. loss_rpn_box_reg: smooth L1 (beta 1/9) between the deltas of positives and those from
+        `encode_boxes`, summed, then divided by the number of sampled anchors of the batch.
     """
     ### BEGIN SOLUTION
-    scores, labels, said, meant = [], [], [], []
-    for image, truth in enumerate(boxes):
-        matches = match_anchors(anchors, truth)
+    pred_logits, target_labels, pred_deltas, target_deltas = [], [], [], []
+    for image, gt_boxes in enumerate(boxes):
+        matches = match_anchors(anchors, gt_boxes)  # (N,)
         positives, negatives = sample_balanced(matches, batch_size_per_image, positive_fraction)
-        scores.append(logits[image, torch.cat([positives, negatives])])
-        labels += [torch.ones_like(logits[image, positives])]
-        labels += [torch.zeros_like(logits[image, negatives])]
-        said.append(deltas[image, positives])
-        meant.append(encode_boxes(truth[matches[positives]], anchors[positives]))
-    is_object = torch.cat(labels)
-    errors = F.smooth_l1_loss(torch.cat(said), torch.cat(meant), beta=1 / 9, reduction="sum")
+        pred_logits.append(logits[image, torch.cat([positives, negatives])])
+        target_labels += [torch.ones_like(logits[image, positives])]
+        target_labels += [torch.zeros_like(logits[image, negatives])]
+        pred_deltas.append(deltas[image, positives])
+        target_deltas.append(encode_boxes(gt_boxes[matches[positives]], anchors[positives]))
+    labels = torch.cat(target_labels)
+    box_loss = F.smooth_l1_loss(
+        torch.cat(pred_deltas), torch.cat(target_deltas), beta=1 / 9, reduction="sum"
+    )
     return {
-        "loss_objectness": F.binary_cross_entropy_with_logits(torch.cat(scores), is_object),
-        "loss_rpn_box_reg": errors / len(is_object),
+        "loss_objectness": F.binary_cross_entropy_with_logits(torch.cat(pred_logits), labels),
+        "loss_rpn_box_reg": box_loss / len(labels),
     }
     ### END SOLUTION
 
@@ -316,10 +321,10 @@ check("rpn_losses")
 # %%
 from coursekit.detector import encode_boxes
 
-positive = whose >= 0
+positive = matches >= 0
 right_logits = torch.where(positive, 6.0, -6.0)
 right_deltas = torch.zeros(len(anchors), 4)
-right_deltas[positive] = encode_boxes(truth[whose[positive]], anchors[positive])
+right_deltas[positive] = encode_boxes(gt_boxes[matches[positive]], anchors[positive])
 
 
 def mixed_up(values):
@@ -343,9 +348,9 @@ heads = {
     "flattened in the wrong order": (mixed_up(right_logits), mixed_up(right_deltas)),
 }
 print(f"{'':42} objectness   boxes")
-for name, (said_logits, said_deltas) in heads.items():
+for name, (pred_logits, pred_deltas) in heads.items():
     torch.manual_seed(0)
-    losses = rpn_losses(said_logits[None], said_deltas[None], anchors, [truth])
+    losses = rpn_losses(pred_logits[None], pred_deltas[None], anchors, [gt_boxes])
     print(f"{name:42} {losses['loss_objectness']:10.3f}   {losses['loss_rpn_box_reg']:.3f}")
 
 # %% [markdown]
@@ -389,15 +394,17 @@ from my_detector import box_iou
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """Non-maximum suppression: from the best down, a box drops later ones that overlap too much.
+    """Apply non-maximum suppression: from the best box down, drop later ones that overlap it.
+
+    A dropped box suppresses nothing.
 
     Args:
-        boxes: (N, 4) xyxy; N may be 0.
-        scores: (N,), any numbers. Of equal ones, the first comes first.
-        iou_threshold: an IoU *above* it is too much.
+        boxes: (N, 4) xyxy in pixels. N may be 0.
+        scores: (N,) float, of any range. Of equal scores, the first comes first.
+        iou_threshold: a box is dropped if its IoU with a better box that is kept exceeds this.
 
     Returns:
-        (K,) int64, positions in `boxes` of those kept, best first. A dropped box drops none.
+        (K,) int64, the positions of the boxes that are kept, best first.
 
     >>> same = torch.tensor([[0., 0., 10., 10.], [0., 0., 10., 9.]])
     >>> nms(same, torch.tensor([0.2, 0.8]), 0.5)
@@ -405,14 +412,14 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """
     ### BEGIN SOLUTION
     order = scores.argsort(descending=True, stable=True)
-    too_much = box_iou(boxes[order], boxes[order]) > iou_threshold  # (N, N), all pairs at once
+    suppresses = box_iou(boxes[order], boxes[order]) > iou_threshold  # (N, N): [i, j]: i drops j
     dropped = torch.zeros(len(order), dtype=torch.bool)
-    kept = []
+    keep = []
     for i in range(len(order)):
         if not dropped[i]:
-            kept.append(i)
-            dropped |= too_much[i]
-    return order[kept]
+            keep.append(i)
+            dropped |= suppresses[i]
+    return order[keep]
     ### END SOLUTION
 
 
@@ -432,7 +439,7 @@ catch("nms", (apart, torch.tensor([0.9, 0.8]), 0.5))
 # sliders** (arrow keys work, too). At which threshold does a heap become one box? At which one do two neighbours become one?
 
 # %%
-ideal = box_iou(truth, anchors).amax(0)
+ideal = box_iou(gt_boxes, anchors).amax(0)
 worth = ideal > 0.3
 show.explore_nms(image, anchors[worth], ideal[worth], nms=nms)
 
@@ -445,7 +452,7 @@ import time
 
 from torchvision import ops
 
-most = length("05 boxes to suppress, most")
+most = quick(4000, 500)
 counts = [most // 16, most // 8, most // 4, most // 2, most]
 generator = torch.Generator().manual_seed(0)
 corner = torch.rand(most, 2, generator=generator) * 300
@@ -497,9 +504,9 @@ show.figure(
 #
 # From thousands of opinions to some boxes that deserve a second look, in one image:
 #
-#     each level by itself:   the best `before` by logit ─► decode ─► cut at the image's edges
+#     each level by itself:   the best `pre_nms_top_n` by logit ─► decode ─► cut at the image's edges
 #                             ─► drop slivers and what has too little objectness ─► NMS
-#     then all together:      best first ─► the best `after`
+#     then all together:      best first ─► the best `post_nms_top_n`
 #
 # Why level by level? On a fine level there are far more anchors: it would push all others out. And a large object's box mustn't
 # drop a small one's on its lap. Why cut before NMS? See for yourself:
@@ -535,37 +542,40 @@ def propose(
     nms_thresh: float = 0.7,
     score_thresh: float = 0.0,
 ) -> Tensor:
-    """The boxes of one image that deserve a second look.
+    """Return the proposals of one image: the boxes that the second stage will look at.
 
     Args:
-        logits, deltas, anchors: (N,), (N, 4) and (N, 4) of all levels, one level after the other.
-        level_sizes: how many of the N lie on each level.
-        size: height and width of the image; boxes are cut there, to 0 … width and 0 … height.
-        pre_nms_top_n: of each level, at most so many go into the suppression, the best by logit.
-        post_nms_top_n: so many are kept at most, of all levels together.
-        nms_thresh: for `nms`, level by level.
-        score_thresh: objectness (a probability in 0 to 1) that a proposal needs, at least.
+        logits: (N,) float, objectness of the anchors of all levels, one level after the other.
+        deltas: (N, 4) float.
+        anchors: (N, 4) xyxy in pixels.
+        level_sizes: how many of the N anchors are on each level.
+        size: (height, width) of the image in pixels. Boxes are clipped to it.
+        pre_nms_top_n: how many anchors of each level to keep, by objectness, before NMS, which runs
+            level by level.
+        post_nms_top_n: how many proposals to keep after NMS, from all levels together.
+        nms_thresh: IoU above which the worse of two boxes of a level is dropped.
+        score_thresh: the lowest objectness of a proposal, a probability from 0 to 1.
 
     Returns:
-        (P, 4) xyxy, best first. What is narrower or lower than 1e-3 pixels after cutting is
-        dropped, before the suppression. No gradient flows.
+        (P, 4) xyxy in pixels, best first. Boxes narrower or lower than 1e-3 pixels after clipping
+        are dropped before NMS. No gradient flows through proposals.
     """
     ### BEGIN SOLUTION
     height, width = size
-    corner = anchors.new_tensor([width, height, width, height])
-    found, scores = [], []
-    levels = (one.detach().split(list(level_sizes)) for one in (logits, deltas, anchors))
-    for said, moves, guesses in zip(*levels):
-        best = said.topk(min(pre_nms_top_n, len(said))).indices
-        boxes = decode_boxes(moves[best], guesses[best]).clamp(min=0).minimum(corner)
-        sure = said[best].sigmoid()
-        sound = (boxes[:, 2:] - boxes[:, :2] >= 1e-3).all(1) & (sure >= score_thresh)
-        boxes, sure = boxes[sound], sure[sound]
-        kept = nms(boxes, sure, nms_thresh)
-        found.append(boxes[kept])
-        scores.append(sure[kept])
+    limit = anchors.new_tensor([width, height, width, height])
+    proposals, scores = [], []
+    levels = (tensor.detach().split(list(level_sizes)) for tensor in (logits, deltas, anchors))
+    for level_logits, level_deltas, level_anchors in zip(*levels):
+        best = level_logits.topk(min(pre_nms_top_n, len(level_logits))).indices
+        boxes = decode_boxes(level_deltas[best], level_anchors[best]).clamp(min=0).minimum(limit)
+        objectness = level_logits[best].sigmoid()
+        keep = (boxes[:, 2:] - boxes[:, :2] >= 1e-3).all(1) & (objectness >= score_thresh)
+        boxes, objectness = boxes[keep], objectness[keep]
+        keep = nms(boxes, objectness, nms_thresh)
+        proposals.append(boxes[keep])
+        scores.append(objectness[keep])
     order = torch.cat(scores).argsort(descending=True, stable=True)
-    return torch.cat(found)[order[:post_nms_top_n]]
+    return torch.cat(proposals)[order[:post_nms_top_n]]
     ### END SOLUTION
 
 
@@ -581,8 +591,8 @@ check("propose")
 # %%
 from coursekit.lessons.experiments.cached import cache_features, recall_by_size
 
-train_kept = cache_features(train_set.head(length("05 images to train on")))
-val_kept = cache_features(val_set.head(length("05 images to test on")))
+train_cached = cache_features(train_set.head(quick(200, 16)))
+val_cached = cache_features(val_set.head(quick(100, 16)))
 
 # %% [markdown]
 # Here is the RPN as a whole, and a function that asks it about all images.
@@ -593,15 +603,16 @@ from tqdm.auto import tqdm
 
 from my_detector import FPN
 
-all_anchors = anchors_for(train_kept.side, train_kept.side)  # images are padded to one square
-level_sizes = [len(one) for one in all_anchors]
-every_anchor = torch.cat(all_anchors)
+side = train_cached.side  # images are padded to one square
+anchors_of_levels = anchors_for(side, side)
+level_sizes = [len(one) for one in anchors_of_levels]
+all_anchors = torch.cat(anchors_of_levels)
 
 
 class RPN(nn.Module):
-    def __init__(self, kept, channels=32):
+    def __init__(self, cached, channels=32):
         super().__init__()
-        self.fpn = FPN(kept.channels, channels)
+        self.fpn = FPN(cached.channels, channels)
         self.head = RPNHead(channels, anchors=2)
 
     def forward(self, maps):
@@ -609,19 +620,21 @@ class RPN(nn.Module):
 
 
 @torch.no_grad()
-def proposals_of(rpn, kept, after=300):
-    found = []
-    for rows in tqdm(torch.arange(len(kept)).split(8), "proposals", unit="batch"):
-        logits, deltas = rpn([one[rows] for one in kept.maps])
-        for said, moves, i in zip(logits, deltas, rows.tolist()):
-            found.append(propose(said, moves, every_anchor, level_sizes, kept.sizes[i], 200, after))
-    return found
+def proposals_of(rpn, cached, post_nms_top_n=300):
+    proposals = []
+    for rows in tqdm(torch.arange(len(cached)).split(8), "proposals", unit="batch"):
+        logits, deltas = rpn([one[rows] for one in cached.maps])
+        for image_logits, image_deltas, i in zip(logits, deltas, rows.tolist()):
+            size = cached.sizes[i]
+            args = all_anchors, level_sizes, size, 200, post_nms_top_n
+            proposals.append(propose(image_logits, image_deltas, *args))
+    return proposals
 
 
 torch.set_num_threads(1)  # with maps so small, threads wait for each other longer than they work
 torch.manual_seed(0)
-rpn = RPN(train_kept)
-before_training = proposals_of(rpn, val_kept)
+rpn = RPN(train_cached)
+before_training = proposals_of(rpn, val_cached)
 
 # %% [markdown]
 # **Your prediction:** which share of the small objects (below 32 pixels) do the best 10 proposals of each image find, before
@@ -633,9 +646,9 @@ my_guess_before, my_guess_after = 0.1, 0.5  # yours
 
 
 # %%
-def train(rpn, kept, epochs, lr=2e-3, count=256, positive_fraction=0.5):
+def train(rpn, cached, epochs, lr=2e-3, num_sampled=256, fraction=0.5):
     """AdamW, a short warm-up, then down along a cosine. Returns both losses of each step."""
-    steps = epochs * math.ceil(len(kept) / 4)
+    steps = epochs * math.ceil(len(cached) / 4)
     optimizer = torch.optim.AdamW(rpn.parameters(), lr=lr, weight_decay=1e-4)
     course = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
@@ -644,10 +657,10 @@ def train(rpn, kept, epochs, lr=2e-3, count=256, positive_fraction=0.5):
     history = []
     with tqdm(total=steps, unit="step") as bar:
         for _ in range(epochs):
-            for rows in torch.randperm(len(kept)).split(4):
-                logits, deltas = rpn([one[rows] for one in kept.maps])
-                truth = [kept.targets[i]["boxes"] for i in rows.tolist()]
-                losses = rpn_losses(logits, deltas, every_anchor, truth, count, positive_fraction)
+            for rows in torch.randperm(len(cached)).split(4):
+                logits, deltas = rpn([one[rows] for one in cached.maps])
+                gt_boxes = [cached.targets[i]["boxes"] for i in rows.tolist()]
+                losses = rpn_losses(logits, deltas, all_anchors, gt_boxes, num_sampled, fraction)
                 optimizer.zero_grad()
                 sum(losses.values()).backward()
                 nn.utils.clip_grad_norm_(rpn.parameters(), 10.0)
@@ -658,8 +671,8 @@ def train(rpn, kept, epochs, lr=2e-3, count=256, positive_fraction=0.5):
     return torch.tensor(history)
 
 
-history = train(rpn, train_kept, length("05 epochs"))
-after_training = proposals_of(rpn, val_kept)
+history = train(rpn, train_cached, quick(5, 1))
+after_training = proposals_of(rpn, val_cached)
 
 # %%
 fig = Figure(figsize=(8.8, 2.7), layout="constrained")
@@ -693,10 +706,10 @@ rows = fig.subplots(2, 3)
 for column, i in enumerate((1, 6, 14)):
     picture, _ = val_set[i]
     height, width = picture.shape[1:]
-    scale = width / val_kept.sizes[i][1]  # kept images have 320 pixels along the longer side
-    for row, found, when in ((0, before_training, "before"), (1, after_training, "after")):
+    scale = width / val_cached.sizes[i][1]  # kept images have 320 pixels along the longer side
+    for row, proposals, when in ((0, before_training, "before"), (1, after_training, "after")):
         axes = rows[row, column]
-        best = found[i][:10] * scale
+        best = proposals[i][:10] * scale
         show.draw_boxes(
             axes, picture, best, [""] * len(best), title=f"the best 10, {when} training"
         )
@@ -719,11 +732,11 @@ KS = (10, 50, 100, 300)
 SIZE_NAMES = ("small, below 32", "medium, 32 to 96", "large, from 96")
 
 
-def recalls(found):
+def recalls(proposals):
     """(4, 3): for each number of proposals, recall of small, medium and large objects."""
     edges = (0, 32, 96, 1000)
-    best = [[boxes[:k] for boxes in found] for k in KS]
-    return torch.tensor([recall_by_size(one, val_kept.targets, edges) for one in best])
+    best = [[boxes[:k] for boxes in proposals] for k in KS]
+    return torch.tensor([recall_by_size(one, val_cached.targets, edges) for one in best])
 
 
 before, after = recalls(before_training), recalls(after_training)
@@ -762,9 +775,9 @@ for k, one, other in zip(KS, before.tolist(), after.tolist()):
 
 # %%
 torch.manual_seed(0)
-unsampled = RPN(train_kept)
-its_history = train(unsampled, train_kept, length("05 epochs"), count=10**6, positive_fraction=1.0)
-its_recall = recalls(proposals_of(unsampled, val_kept))
+unsampled = RPN(train_cached)
+its_history = train(unsampled, train_cached, quick(5, 1), num_sampled=10**6, fraction=1.0)
+its_recall = recalls(proposals_of(unsampled, val_cached))
 print(f"{'':12} objectness loss   recall of 10 proposals: small, medium, large")
 for name, losses, recall in (("sampled", history, after), ("all anchors", its_history, its_recall)):
     tens = "   ".join(f"{value:.2f}" for value in recall[0].tolist())
@@ -787,16 +800,16 @@ from coursekit.detector import decode_boxes
 
 K = len(train_set.classes)
 with torch.no_grad():
-    pyramid = rpn.fpn([one[:1].float() for one in val_kept.maps])  # of one image
+    pyramid = rpn.fpn([one[:1].float() for one in val_cached.maps])  # of one image
 
     one_stage = RPNHead(channels=32, anchors=2 * K)  # K questions for each anchor
     logits, deltas = one_stage(pyramid)
     scores = logits.unflatten(1, (-1, K)).sigmoid()  # Shape: (B, N, K)
-    boxes = decode_boxes(deltas.unflatten(1, (-1, K)), every_anchor[:, None])  # (B, N, K, 4)
-    kept = [ops.nms(boxes[0, :, k], scores[0, :, k], 0.5) for k in range(K)]
+    boxes = decode_boxes(deltas.unflatten(1, (-1, K)), all_anchors[:, None])  # (B, N, K, 4)
+    keep = [ops.nms(boxes[0, :, k], scores[0, :, k], 0.5) for k in range(K)]
 
 print(f"scores {tuple(scores.shape)}, boxes {tuple(boxes.shape)}")
-print(f"{sum(map(len, kept)):,} boxes left: untrained, it is all noise")
+print(f"{sum(map(len, keep)):,} boxes left: untrained, it is all noise")
 
 # %% [markdown]
 # Why two stages, then? The one-stage head decides from one cell's features, whatever the box; the second stage of ours *looks
@@ -866,4 +879,4 @@ journal("05")
 # (One has fewer sampled anchors.) Which boxes show a one-shot suppression? (A chain of three, the first surest.) What happens to
 # an object whose box isn't among the proposals?
 #
-# **If there is time:** give `propose` a threshold of 0.3 or 0.95, and predict recall at 10 and at 300 before drawing it.
+# **If there is time:** give `propose` an `nms_thresh` of 0.3 or 0.95, and predict recall at 10 and at 300 before drawing it.

@@ -18,7 +18,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
 
 lesson_map(6)
 
@@ -64,8 +64,8 @@ names = [train_set.classes[label - 1] for label in target["labels"][chosen]]
 fig = Figure(figsize=(9.6, 3.4), layout="constrained")
 grid = fig.add_gridspec(2, 6)
 show.draw_boxes(fig.add_subplot(grid[:, :2]), image, boxes, list("ABCD"), title="the boxes")
-for row, bins in enumerate((28, 7)):
-    patches = course.roi_align(image.float(), boxes, 1.0, bins)
+for row, output_size in enumerate((28, 7)):
+    patches = course.roi_align(image.float(), boxes, 1.0, output_size)
     for column, patch in enumerate(patches):
         axes = fig.add_subplot(grid[row, 2 + column])
         axes.imshow(patch.permute(1, 2, 0) / 255)
@@ -111,9 +111,9 @@ print("value   ", (tent @ row).item())
 # the position, one cell wide on either side. A tent and a dot product: that is linear interpolation.
 #
 # Now a box instead of a position. Along one axis it is cut into **bins**, 7 for a patch of 7 × 7. Each bin is read at a few
-# points, the **samples**, evenly spaced inside it, and takes their mean:
+# **sampling points**, evenly spaced inside it, and takes their mean:
 #
-#     box edge  low ├───────┬───────┬───────┤ high      bins = 3, samples = 2
+#     box edge   lo ├───────┬───────┬───────┤ hi        output_size = 3, sampling_ratio = 2
 #     sampled at      ×   ×   ×   ×   ×   ×
 #
 # Each bin is thus a mean of tents: one row of weights, as long as the map. Seven bins make a matrix of seven rows.
@@ -121,7 +121,7 @@ print("value   ", (tent @ row).item())
 # ### Exercise 6.1 · `axis_weights` · ●●○ · 15 min
 #
 # Write the function that makes those matrices, for many boxes at once. The docstring has two rules for odd cases. They are
-# torchvision's, and you need them to agree with it: a **clamp** for narrow boxes, and what a sample reads **outside the
+# torchvision's, and you need them to agree with it: a **clamp** for narrow boxes, and what a point reads **outside the
 # map**.
 
 # %%
@@ -133,34 +133,36 @@ from torch import Tensor
 def axis_weights(
     lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2
 ) -> Tensor:
-    """Interpolation weights of RoIAlign along one axis.
+    """Compute the interpolation weights of RoIAlign along one axis.
 
     Args:
-        lo, hi: (R,) float, edges of R boxes along this axis, in cells of the feature map.
+        lo: (R,) float, the left (or top) edges of the boxes, in cells of the feature map.
+        hi: (R,) float, the right (or bottom) edges.
         size: cells of the feature map along this axis. Cell i has its value at position i.
-        output_size: cells of the output patch.
-        sampling_ratio: points per bin, evenly spaced: one in the middle; two at 1/4 and 3/4; and so on.
+        output_size: bins along this axis: cells of the output patch.
+        sampling_ratio: sampling points per bin, evenly spaced: one in the middle, two at 1/4 and
+            3/4, and so on.
 
     Returns:
-        (R, bins, size) of the edges' dtype. A bin's row is the mean of its samples' tents.
-        The clamp: a box narrower than one cell counts as one cell wide, from `lo` on.
-        The border: a sample up to one cell outside the map (-1 … size, both included) reads the
-        nearest cell of the border; one further out reads nothing, its weights are 0.
+        (R, output_size, size), of the dtype of `lo`. A bin's row is the mean of its points' tents.
+        The clamp: a box narrower than one cell counts as one cell wide, starting at `lo`.
+        The border: a point up to one cell outside the map (-1 … size, both inclusive) reads the
+        nearest cell of the border. A point further out reads 0: its weights are 0.
 
-    >>> axis_weights(torch.tensor([0.0]), torch.tensor([2.0]), size=4, bins=2, samples=1)
+    >>> axis_weights(
+    ...     torch.tensor([0.0]), torch.tensor([2.0]), size=4, output_size=2, sampling_ratio=1
+    ... )
     tensor([[[0.5000, 0.5000, 0.0000, 0.0000],
              [0.0000, 0.5000, 0.5000, 0.0000]]])
     """
     ### BEGIN SOLUTION
     bin_size = (hi - lo).clamp(min=1.0) / output_size  # (R,)
-    steps = (
-        torch.arange(output_size * sampling_ratio, device=lo.device, dtype=lo.dtype) + 0.5
-    ) / sampling_ratio
-    points = lo[:, None] + steps * bin_size[:, None]  # (R, bins * samples)
-    inside = (points >= -1) & (points <= size)
+    steps = torch.arange(output_size * sampling_ratio, device=lo.device, dtype=lo.dtype)
+    points = lo[:, None] + (steps + 0.5) / sampling_ratio * bin_size[:, None]  # (R, all points)
+    on_map = (points >= -1) & (points <= size)
     cells = torch.arange(size, device=lo.device)
     tents = (1 - (points.clamp(0, size - 1)[..., None] - cells).abs()).clamp(min=0)
-    tents = tents * inside[..., None]
+    tents = tents * on_map[..., None]  # (R, all points, size)
     return tents.view(-1, output_size, sampling_ratio, size).mean(2)
     ### END SOLUTION
 
@@ -172,13 +174,14 @@ check("axis_weights")
 # %% [markdown]
 # Look at what you made. Each row of the picture is a bin, each column a cell of the map; the darker, the more it counts.
 # **Move the sliders** (arrow keys work, too): what becomes of a very narrow box? Of one that leaves the map? Of a wide one
-# with only one sample?
+# with only one sampling point per bin?
 
 # %%
 
 
-def tents_of(left: float, width: float, samples: int):
-    weights = axis_weights(torch.tensor([left]), torch.tensor([left + width]), 40, 7, samples)[0]
+def tents_of(left: float, width: float, sampling_ratio: int):
+    lo, hi = torch.tensor([left]), torch.tensor([left + width])
+    weights = axis_weights(lo, hi, 40, 7, sampling_ratio)[0]
     fig = Figure(figsize=(8.6, 2.9), layout="constrained")
     axes = fig.subplots()
     axes.imshow(
@@ -197,7 +200,10 @@ def tents_of(left: float, width: float, samples: int):
 
 
 show.explore(
-    tents_of, left=(-4.0, 40.0, 0.5, 2.0), width=(0.0, 40.0, 0.5, 34.0), samples=(1, 4, 1, 2)
+    tents_of,
+    left=(-4.0, 40.0, 0.5, 2.0),
+    width=(0.0, 40.0, 0.5, 34.0),
+    sampling_ratio=(1, 4, 1, 2),
 )
 
 # %% [markdown]
@@ -245,28 +251,26 @@ def roi_align(
     output_size: int = 7,
     sampling_ratio: int = 2,
 ) -> Tensor:
-    """A patch of features for each box of one image.
+    """Read a patch of features for each box.
 
     Args:
-        features: (C, H, W) float.
-        boxes: (R, 4) xyxy in pixels of the image, float. They stay as they are.
+        features: (C, H, W) float, a level of one image.
+        boxes: (R, 4) xyxy in pixels of the image, float. They must not be changed.
         spatial_scale: cells per pixel: 1/8 for a stride of 8.
-        output_size, sampling_ratio: as in `axis_weights`, along both axes.
+        output_size: height and width of a patch, in bins.
+        sampling_ratio: sampling points per bin, along each axis.
 
     Returns:
-        (R, C, bins, bins), rows of the map before columns, of the features' dtype, also where
-        the boxes have another (in mixed precision they have).
+        (R, C, output_size, output_size), rows of the map before columns. It has the dtype of
+        `features`, even if the boxes have another (in mixed precision they do).
     """
     ### BEGIN SOLUTION
-    x1, y1, x2, y2 = (boxes * spatial_scale).unbind(-1)
-    a_y = axis_weights(y1, y2, features.shape[1], output_size, sampling_ratio).to(
-        features.dtype
-    )  # (R, bins, H)
-    a_x = axis_weights(x1, x2, features.shape[2], output_size, sampling_ratio).to(
-        features.dtype
-    )  # (R, bins, W)
-    rows = torch.einsum("rph,chw->rpcw", a_y, features)
-    return torch.einsum("rpcw,rqw->rcpq", rows, a_x)
+    _, height, width = features.shape
+    x1, y1, x2, y2 = (boxes * spatial_scale).unbind(-1)  # in cells
+    w_y = axis_weights(y1, y2, height, output_size, sampling_ratio).to(features)  # (R, bins, H)
+    w_x = axis_weights(x1, x2, width, output_size, sampling_ratio).to(features)  # (R, bins, W)
+    rows = torch.einsum("rph,chw->rpcw", w_y, features)
+    return torch.einsum("rpcw,rqw->rcpq", rows, w_x)
     ### END SOLUTION
 
 
@@ -454,28 +458,30 @@ from my_detector import level_for_box, roi_align
 def pool_levels(
     levels: list[Tensor], strides: list[int], boxes: list[Tensor], canonical_scale: float = 64
 ) -> Tensor:
-    """A patch for each box of a batch, from the level that suits its size.
+    """Read a patch of features for each box, from the level that suits its size.
 
     Args:
-        levels: (B, C, H, W) for each level, finest first, of one dtype.
-        strides: of these levels, each twice the one before; level k has a stride of 2^k.
-        boxes: (R_i, 4) xyxy in pixels, for each of the B images.
-        canonical_scale: for `level_for_box`.
+        levels: (B, C, H, W) float, finest first, all of one dtype.
+        strides: pixels per cell of each level, each twice the one before. Level k has a stride of
+            2^k.
+        boxes: (R_i, 4) xyxy in pixels, for each of the B images. R_i may be 0.
+        canonical_scale: as in `level_for_box`.
 
     Returns:
-        (sum of R_i, C, 7, 7): the first image's boxes first, each image's in their order.
+        (R, C, 7, 7), where R is the sum of R_i: image after image, in the order of the boxes.
     """
     ### BEGIN SOLUTION
     finest, coarsest = strides[0].bit_length() - 1, strides[-1].bit_length() - 1
-    count = sum(len(in_image) for in_image in boxes)
-    patches = levels[0].new_zeros(count, levels[0].shape[1], 7, 7)
+    num_boxes = sum(len(image_boxes) for image_boxes in boxes)
+    patches = levels[0].new_zeros(num_boxes, levels[0].shape[1], 7, 7)
     start = 0
-    for image, in_image in enumerate(boxes):
-        number = level_for_box(in_image, finest, coarsest, canonical_scale)
+    for image, image_boxes in enumerate(boxes):
+        level_of = level_for_box(image_boxes, finest, coarsest, canonical_scale)
         for level, (features, stride) in enumerate(zip(levels, strides), finest):
-            here = torch.where(number == level)[0]
-            patches[start + here] = roi_align(features[image], in_image[here], 1 / stride)
-        start += len(in_image)
+            on_level = torch.where(level_of == level)[0]
+            pooled = roi_align(features[image], image_boxes[on_level], 1 / stride)
+            patches[start + on_level] = pooled
+        start += len(image_boxes)
     return patches
     ### END SOLUTION
 
@@ -502,17 +508,22 @@ by_level = torch.cat(
 asked = torch.cat([(one[:, 0] + one[:, 2]) / 2 for one in batch])
 
 fig = Figure(figsize=(8.4, 3.7), layout="constrained")
-for axes, found, title in zip(
+for axes, centers, title in zip(
     fig.subplots(1, 2, sharey=True),
     (read, read[by_level]),
     ("in the order of the boxes", "left in the order of the levels"),
 ):
     for stride, mark, colour in ((8, "o", BLUE), (16, "s", ORANGE), (32, "^", GREEN)):
-        mine = found[:, 0] == stride
+        mine = centers[:, 0] == stride
         axes.plot(
-            asked[mine], found[mine, 3], mark, color=colour, label=f"stride {stride}", markersize=5
+            asked[mine],
+            centers[mine, 3],
+            mark,
+            color=colour,
+            label=f"stride {stride}",
+            markersize=5,
         )
-    off = int(((found[:, 3] - asked).abs() > 16).sum())
+    off = int(((centers[:, 3] - asked).abs() > 16).sum())
     axes.set(xlabel="x of the box's centre, in pixels")
     axes.set_title(f"{title}\n{off} of {len(asked)} patches are of another place", fontsize=9)
 fig.axes[0].set_ylabel("x that the patch has read")
@@ -550,15 +561,15 @@ from torch import Tensor, nn
 
 
 class BoxHead(nn.Module):
-    """Two hidden layers, then a class and a box for each class.
+    """Predict a class and a box for each RoI: two hidden layers, then two sibling output layers.
 
     Args:
-        channels: of a patch.
+        channels: C, channels of a patch.
         num_classes: K, without the background, which is class 0.
         hidden: width of both hidden layers.
-        bins: a patch is (channels, bins, bins).
+        output_size: height and width of a patch, in bins.
 
-    It has four linear layers with bias; the last two both read the second hidden layer.
+    All four layers are linear, with a bias. A ReLU follows each hidden layer.
     """
 
     def __init__(
@@ -573,15 +584,20 @@ class BoxHead(nn.Module):
         ### END SOLUTION
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """(R, channels, bins, bins) → logits (R, K + 1), deltas (R, K + 1, 4); R may be 0.
+        """Turn patches into the logits of the classes, and deltas for each class.
 
-        The last layer's numbers 4 k … 4 k + 3 are the deltas of class k. No softmax: logits.
+        Args:
+            patches: (R, C, output_size, output_size) float. R may be 0.
+
+        Returns:
+            class_logits (R, K + 1), without a softmax, and box_deltas (R, K + 1, 4). Numbers 4k to
+            4k + 3 of the deltas' layer belong to class k.
         """
         ### BEGIN SOLUTION
         x = self.first(patches.flatten(1)).relu()
-        x = self.second(x).relu()
-        logits = self.classes(x)
-        return logits, self.deltas(x).view(*logits.shape, 4)
+        x = self.second(x).relu()  # (R, hidden)
+        class_logits = self.classes(x)
+        return class_logits, self.deltas(x).view(*class_logits.shape, 4)
         ### END SOLUTION
 
 
@@ -620,26 +636,26 @@ from coursekit.lessons.experiments.cached import cache_features
 from my_detector import FPN
 
 torch.manual_seed(0)
-train_kept = cache_features(train_set.head(length("06 images to train on")))
-val_kept = cache_features(val_set.head(length("06 images to test on")))
-pyramid = FPN(train_kept.channels, 64)
+train_cached = cache_features(train_set.head(quick(128, 8)))
+val_cached = cache_features(val_set.head(quick(64, 8)))
+pyramid = FPN(train_cached.channels, 64)
 
 
 @torch.no_grad()
-def patches_of(kept):
+def patches_of(cached):
     """Patches of all true boxes, read in three ways, and the labels in the order of the boxes."""
-    levels = pyramid([one.float() for one in kept.maps])
-    boxes = [target["boxes"] for target in kept.targets]
-    right = pool_levels(levels, kept.strides, boxes)
+    levels = pyramid([one.float() for one in cached.maps])
+    boxes = [target["boxes"] for target in cached.targets]
+    right = pool_levels(levels, cached.strides, boxes)
     counts = torch.tensor([0, *map(len, boxes)]).cumsum(0)
     order = [level_for_box(one, 3, 5).argsort(stable=True) + n for one, n in zip(boxes, counts)]
     unscaled = torch.cat([roi_align(one, some, 1.0) for one, some in zip(levels[0], boxes)])
     ways = {"right": right, "wrong order": right[torch.cat(order)], "scale left out": unscaled}
-    return ways, torch.cat([target["labels"] for target in kept.targets])
+    return ways, torch.cat([target["labels"] for target in cached.targets])
 
 
-seen, labels = patches_of(train_kept)
-unseen, answers = patches_of(val_kept)
+seen, labels = patches_of(train_cached)
+unseen, answers = patches_of(val_cached)
 for way, patches in seen.items():
     empty = (patches == 0).flatten(1).all(1).float().mean().item()
     print(f"{way:15} {tuple(patches.shape)}   {empty:4.0%} of the patches are all zeros")
@@ -666,7 +682,7 @@ def train_head(patches, labels, epochs, seed=0):
 
 curves, accuracy = {}, {}
 for way in tqdm(seen, "three ways to read", unit="head"):
-    head, curves[way] = train_head(seen[way], labels, length("06 epochs"))
+    head, curves[way] = train_head(seen[way], labels, quick(8, 2))
     with torch.no_grad():
         accuracy[way] = (head(unseen[way])[0].argmax(1) == answers).float().mean().item()
 
@@ -773,7 +789,7 @@ journal("06")
 #
 # **Minutes.** 85, of which 55 writing.
 #
-# **What people get wrong.** `axis_weights`: samples at the bins' edges rather than inside them; no clamp at the border. `roi_align`: rows and columns
+# **What people get wrong.** `axis_weights`: sampling points at the bins' edges rather than inside them; no clamp at the border. `roi_align`: rows and columns
 # exchanged (the shape is right all the same), the scale left out. `pool_levels`: patches joined level by level, which is another order than that of
 # the boxes. `BoxHead`: no class for the background.
 #

@@ -18,7 +18,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
 
 lesson_map(7)
 
@@ -43,22 +43,22 @@ classes = len(train_set.classes)
 
 
 def around(boxes, each, spread, generator):
-    """(len(boxes) * each, 4): every box, moved and stretched by up to about `spread` of its sides."""
+    """Move and stretch copies of each box by up to about `spread` of its sides: (N * each, 4)."""
     boxes = boxes.repeat_interleave(each, 0)
     sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
     return boxes + spread * sides * torch.randn(boxes.shape, generator=generator).clamp(-2, 2)
 
 
 image, target = train_set.first(6)[5]
-truth, labels = target["boxes"], target["labels"]
+gt_boxes, labels = target["boxes"], target["labels"]
 names = [train_set.classes[label - 1] for label in labels]
 generator = torch.Generator().manual_seed(7)
-proposals = around(truth, 8, 0.15, generator)
+proposals = around(gt_boxes, 8, 0.15, generator)
 
 fig = Figure(figsize=(9, 3.5), layout="constrained")
 left, right = fig.subplots(1, 2)
 show.draw_boxes(left, image, proposals, [""] * len(proposals), title=f"{len(proposals)} proposals")
-show.draw_boxes(right, image, truth, names, title="what shall come out")
+show.draw_boxes(right, image, gt_boxes, names, title="what shall come out")
 show.figure(fig, alt="A scene twice: left under a heap of nameless boxes, right with one box each.")
 
 # %% [markdown]
@@ -83,25 +83,28 @@ backbone = load_backbone().eval()
 fpn, rpn_head = FPN(backbone.channels, 96), RPNHead(96, 9)
 sides = tuple([1.5 * stride, 2.5 * stride, 4.0 * stride] for stride in backbone.strides)
 
-found, fitting = [], []
+has_proposal, is_positive = [], []
 with torch.no_grad():
-    for i in range(min(length("07 scenes to propose in"), len(train_set))):
-        scene, its = train_set[i]
-        numbers = long_side, long_side, backbone.mean, backbone.std
-        batch, (size,) = to_batch([scene / 255], *numbers)
+    for i in range(min(quick(40, 8), len(train_set))):
+        scene, scene_target = train_set[i]
+        limits = long_side, long_side
+        batch, (size,) = to_batch([scene / 255], *limits, backbone.mean, backbone.std)
         levels = fpn(backbone(batch))
         anchors = [
-            make_anchors(tuple(one.shape[2:]), (2**k, 2**k), s, (0.5, 1.0, 2.0))
-            for k, one, s in zip((3, 4, 5), levels, sides)
+            make_anchors(tuple(level.shape[2:]), (2**k, 2**k), sizes, (0.5, 1.0, 2.0))
+            for k, level, sizes in zip((3, 4, 5), levels, sides)
         ]
-        logits, deltas = (one[0] for one in rpn_head(levels))
-        counts = [len(one) for one in anchors]
+        logits, deltas = (output[0] for output in rpn_head(levels))
+        counts = [len(boxes) for boxes in anchors]
         proposed = propose(logits, deltas, torch.cat(anchors), counts, size, 150, 150)
-        overlap = box_iou(resize_boxes(its["boxes"], scene.shape[1:], size), proposed) >= 0.5
-        found += overlap.any(1).tolist()
-        fitting += overlap.any(0).tolist()
-print(f"{sum(found) / len(found):.0%} of {len(found)} objects have a proposal that fits")
-print(f"{sum(fitting) / len(fitting):.1%} of {len(fitting)} proposals fit an object")
+        resized = resize_boxes(scene_target["boxes"], scene.shape[1:], size)
+        fits = box_iou(resized, proposed) >= 0.5
+        has_proposal += fits.any(1).tolist()
+        is_positive += fits.any(0).tolist()
+count = len(has_proposal)
+print(f"{sum(has_proposal) / count:.0%} of {count} objects have a proposal that fits")
+count = len(is_positive)
+print(f"{sum(is_positive) / count:.1%} of {count} proposals fit an object")
 
 # %% [markdown]
 # Hardly anything to learn a class from. The way out is a small trick: **the true boxes are mixed in** with the proposals. Then every
@@ -140,27 +143,34 @@ def sample_rois(
     batch_size_per_image: int = 64,
     positive_fraction: float = 0.25,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What the second stage learns from in one image.
+    """Sample the RoIs of one image that the second stage learns from.
+
+    An RoI with an IoU of 0.5 or more with an object is positive; all others are background.
 
     Args:
-        proposals: (P, 4) xyxy in pixels. The true boxes are added to them here.
-        boxes, labels: the truth, (G, 4) xyxy and (G,) int64 from 1. There may be none.
-        batch_size_per_image: at most so many RoIs; at most `positive_fraction` of `batch_size_per_image` with an object
-            (IoU of 0.5 or more), the rest background (below).
+        proposals: (P, 4) float xyxy in pixels. The ground-truth boxes are added to them here.
+        boxes: (G, 4) float xyxy in pixels, the ground truth. G may be 0.
+        labels: (G,) int64 from 1.
+        batch_size_per_image: RoIs to sample, at most.
+        positive_fraction: the share of batch_size_per_image that may be positive, at most.
 
     Returns:
-        rois (R, 4), their labels (R,) int64 with 0 for background, and the box (R, 4) that each
-        should become: that of its object; of background, itself. In any order, but the same in all.
+        rois (R, 4); their labels (R,) int64, 0 for background; and their target boxes (R, 4): the
+        box of the object, or for background the RoI itself. In any order, the same in all three.
+
+    Example:
+        One proposal of (60, 60, 80, 80), and an object of label 3 at (0, 0, 20, 20):
+        rois [[0, 0, 20, 20], [60, 60, 80, 80]], labels [3, 0], boxes the same as rois.
     """
     ### BEGIN SOLUTION
-    candidates = torch.cat([proposals, boxes])
-    matches = match_anchors(candidates, boxes, 0.5, 0.5, False)
+    rois = torch.cat([proposals, boxes])
+    matches = match_anchors(rois, boxes, 0.5, 0.5, False)
     positives, negatives = sample_balanced(matches, batch_size_per_image, positive_fraction)
-    objects, background = matches[positives], torch.zeros_like(negatives)
+    gt_index = matches[positives]
     return (
-        candidates[torch.cat([positives, negatives])],
-        torch.cat([labels[objects], background]),
-        torch.cat([boxes[objects], candidates[negatives]]),
+        rois[torch.cat([positives, negatives])],
+        torch.cat([labels[gt_index], torch.zeros_like(negatives)]),
+        torch.cat([boxes[gt_index], rois[negatives]]),
     )
     ### END SOLUTION
 
@@ -171,8 +181,8 @@ check("sample_rois")
 
 # %%
 torch.manual_seed(1)
-anywhere = around(truth[torch.randint(len(truth), (60,))], 1, 0.6, generator)
-rois, roi_labels, roi_boxes = sample_rois(torch.cat([proposals, anywhere]), truth, labels, 32)
+anywhere = around(gt_boxes[torch.randint(len(gt_boxes), (60,))], 1, 0.6, generator)
+rois, roi_labels, roi_boxes = sample_rois(torch.cat([proposals, anywhere]), gt_boxes, labels, 32)
 is_object = roi_labels > 0
 
 fig = Figure(figsize=(9, 3.5), layout="constrained")
@@ -213,9 +223,9 @@ no_idea = torch.zeros(1, classes + 1)
 right_class = torch.tensor([2])
 print("no idea          ", F.cross_entropy(no_idea, right_class).item())
 print("log of K + 1     ", math.log(classes + 1))
-sure = F.one_hot(right_class, classes + 1).float() * 8
-print("sure and right   ", F.cross_entropy(sure, right_class).item())
-print("sure and wrong   ", F.cross_entropy(sure.roll(1, 1), right_class).item())
+confident = F.one_hot(right_class, classes + 1).float() * 8
+print("sure and right   ", F.cross_entropy(confident, right_class).item())
+print("sure and wrong   ", F.cross_entropy(confident.roll(1, 1), right_class).item())
 
 # %% [markdown]
 # That is a test you get for free in every training: **the first loss of a classifier should be near log(K + 1)**. If it is much
@@ -232,8 +242,8 @@ from my_detector import decode_boxes, encode_boxes
 
 plain = encode_boxes(roi_boxes[is_object], rois[is_object])
 weighted = encode_boxes(roi_boxes[is_object], rois[is_object], (10.0, 10.0, 5.0, 5.0))
-print("spread of dx, dy, dw, dh       ", [round(one, 2) for one in plain.std(0).tolist()])
-print("with weights of (10, 10, 5, 5) ", [round(one, 2) for one in weighted.std(0).tolist()])
+print("spread of dx, dy, dw, dh       ", [round(std, 2) for std in plain.std(0).tolist()])
+print("with weights of (10, 10, 5, 5) ", [round(std, 2) for std in weighted.std(0).tolist()])
 
 fig = Figure(figsize=(5.6, 3), layout="constrained")
 axes = fig.subplots()
@@ -243,7 +253,7 @@ squared = off.square()
 smooth = F.smooth_l1_loss(off, zero, beta=1 / 9, reduction="none")
 axes.plot(off, squared, color="#E69F00", linestyle="dashed", label="squared")
 axes.plot(off, smooth, color="#0072B2", label="smooth L1, beta 1/9")
-axes.set(xlabel="said minus meant", ylabel="loss", title="far off: a line, not a parabola")
+axes.set(xlabel="prediction minus target", ylabel="loss", title="far off: a line, not a parabola")
 axes.legend()
 show.figure(fig, alt="Squared error grows ever faster; smooth L1 is round at 0, then a line.")
 
@@ -265,24 +275,32 @@ from my_detector import encode_boxes
 def detection_losses(
     logits: Tensor, deltas: Tensor, rois: Tensor, labels: Tensor, boxes: Tensor
 ) -> dict[str, Tensor]:
-    """How wrong the second stage is.
+    """Compute the losses of the second stage.
 
     Args:
-        logits, deltas: (R, K + 1) and (R, K + 1, 4) float, from `BoxHead`, of all images.
-        rois, labels, boxes: (R, 4), (R,) int64 and (R, 4), from `sample_rois`, of all images.
+        logits: (R, K + 1) float from `BoxHead`, of all images.
+        deltas: (R, K + 1, 4) float from `BoxHead`, of all images.
+        rois: (R, 4) float xyxy in pixels, from `sample_rois`.
+        labels: (R,) int64, from `sample_rois`; 0 is background.
+        boxes: (R, 4) float xyxy in pixels, from `sample_rois`: the target boxes.
 
     Returns:
-        A dict of two scalars, both divided by R (by 1 where R is 0):
+        Two scalars, both divided by R (by 1 if R is 0):
         "loss_classifier", the sum of the cross-entropies of all RoIs;
-        "loss_box_reg", the sum of the smooth L1 losses (beta 1/9) of the true class's deltas, over
-        all RoIs with an object, against the encoding with weights (10, 10, 5, 5).
+        "loss_box_reg", the sum over positives of the smooth L1 losses (beta 1/9) of the deltas of
+        the true class. Their targets are encoded with the weights (10, 10, 5, 5).
+
+    Example:
+        One RoI with label 2, K = 2, logits of 0, and the right deltas:
+        {"loss_classifier": log 3 = 1.0986, "loss_box_reg": 0}.
     """
     ### BEGIN SOLUTION
     positive = torch.where(labels > 0)[0]
-    meant = encode_boxes(boxes[positive], rois[positive], (10.0, 10.0, 5.0, 5.0))
-    said, many = deltas[positive, labels[positive]], max(1, len(labels))
-    box_loss = F.smooth_l1_loss(said, meant, beta=1 / 9, reduction="sum") / many
-    class_loss = F.cross_entropy(logits, labels, reduction="sum") / many
+    pred_deltas = deltas[positive, labels[positive]]
+    target_deltas = encode_boxes(boxes[positive], rois[positive], (10.0, 10.0, 5.0, 5.0))
+    count = max(1, len(labels))
+    class_loss = F.cross_entropy(logits, labels, reduction="sum") / count
+    box_loss = F.smooth_l1_loss(pred_deltas, target_deltas, beta=1 / 9, reduction="sum") / count
     return {"loss_classifier": class_loss, "loss_box_reg": box_loss}
     ### END SOLUTION
 
@@ -309,8 +327,8 @@ heads = {
     "deltas without the weights": (best_logits, best_deltas / torch.tensor(weights)),
 }
 print(f"{'a head that …':30} classifier   box")
-for name, (said_logits, said_deltas) in heads.items():
-    loss = detection_losses(said_logits, said_deltas, rois, roi_labels, roi_boxes)
+for name, (pred_logits, pred_deltas) in heads.items():
+    loss = detection_losses(pred_logits, pred_deltas, rois, roi_labels, roi_boxes)
     print(f"{name:30} {loss['loss_classifier']:9.2f} {loss['loss_box_reg']:7.2f}")
 
 # %% [markdown]
@@ -372,31 +390,36 @@ def postprocess(
     nms_thresh: float = 0.5,
     detections_per_img: int = 100,
 ) -> dict[str, Tensor]:
-    """The detections in one image.
+    """Turn the second stage's predictions for one image into detections.
 
     Args:
-        logits, deltas, rois: (R, K + 1), (R, K + 1, 4) and (R, 4). R may be 0. Each proposal may
-            become a box of every class. The deltas were encoded with weights (10, 10, 5, 5).
-        size: height and width of the image in pixels; boxes are cut there.
-        score_thresh: a detection's softmax score is greater.
-        nms_thresh: IoU above which the less sure of two boxes of one class goes.
-        detections_per_img: the best so many are kept, of all classes together.
+        logits: (R, K + 1) float. R may be 0.
+        deltas: (R, K + 1, 4) float. Each RoI may become a detection of every class. The deltas
+            were encoded with the weights (10, 10, 5, 5).
+        rois: (R, 4) float xyxy in pixels.
+        size: (height, width) of the image in pixels. Boxes are clipped to it.
+        score_thresh: a detection's score, a softmax probability, must exceed this.
+        nms_thresh: IoU above which the worse of two boxes of the same class is dropped.
+        detections_per_img: how many detections to keep, at most, all classes together.
 
     Returns:
-        "boxes" (D, 4) xyxy, with sides of at least 0.01, "labels" (D,) int64 from 1,
-        "scores" (D,); best first.
+        "boxes" (D, 4) xyxy in pixels, with sides of at least 0.01; "labels" (D,) int64 from 1 to K;
+        "scores" (D,). Best first.
+
+    Example:
+        logits [[0, 0, 6]], deltas of 0 and rois [[10, 10, 30, 30]] in an image of (60, 80):
+        boxes [[10, 10, 30, 30]], labels [2], scores [0.9951].
     """
     ### BEGIN SOLUTION
-    number = logits.shape[1] - 1
-    scores = logits.softmax(-1)[:, 1:].flatten()
-    labels = torch.arange(1, number + 1, device=logits.device).repeat(len(rois))
-    boxes = decode_boxes(deltas[:, 1:], rois[:, None], (10.0, 10.0, 5.0, 5.0)).reshape(-1, 4)
     height, width = size
+    scores = logits.softmax(-1)[:, 1:].flatten()
+    labels = torch.arange(1, logits.shape[1], device=logits.device).repeat(len(rois))
+    boxes = decode_boxes(deltas[:, 1:], rois[:, None], (10.0, 10.0, 5.0, 5.0)).reshape(-1, 4)
     x, y = boxes[:, 0::2].clamp(0, width), boxes[:, 1::2].clamp(0, height)
     boxes = torch.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], 1)
-    sound = (scores > score_thresh) & (boxes[:, 2:] - boxes[:, :2] >= 0.01).all(1)
-    boxes, labels, scores = boxes[sound], labels[sound], scores[sound]
-    offset = labels[:, None].to(boxes.dtype) * (max(size) + 1)  # a place for each class
+    good = (scores > score_thresh) & (boxes[:, 2:] - boxes[:, :2] >= 0.01).all(1)
+    boxes, labels, scores = boxes[good], labels[good], scores[good]
+    offset = labels[:, None].to(boxes.dtype) * (max(size) + 1)  # no two classes overlap
     kept = nms(boxes + offset, scores, nms_thresh)[:detections_per_img]
     return {"boxes": boxes[kept], "labels": labels[kept], "scores": scores[kept]}
     ### END SOLUTION
@@ -407,27 +430,27 @@ def postprocess(
 check("postprocess")
 
 # %% [markdown]
-# Let the head that knows all look at the proposals of the first picture, and do it again without any suppression (a threshold of 1).
+# Let the head that knows all look at the proposals of the first picture, and do it again without any suppression (an `nms_thresh` of 1).
 
 # %%
 size = tuple(image.shape[1:])
-meant = truth.repeat_interleave(8, 0)  # what each proposal should become
-opinions = F.one_hot(labels.repeat_interleave(8), classes + 1).float() * 8
-opinions += torch.randn(opinions.shape, generator=generator)  # it knows nearly all
-moves = encode_boxes(meant, proposals, weights)[:, None].repeat(1, classes + 1, 1)
-moves += 0.3 * torch.randn(moves.shape, generator=generator)
-heap = postprocess(opinions, moves, proposals, size, nms_thresh=1.0)
-clean = postprocess(opinions, moves, proposals, size)
+target_boxes = gt_boxes.repeat_interleave(8, 0)  # what each proposal should become
+pred_logits = F.one_hot(labels.repeat_interleave(8), classes + 1).float() * 8
+pred_logits += torch.randn(pred_logits.shape, generator=generator)  # it knows nearly all
+pred_deltas = encode_boxes(target_boxes, proposals, weights)[:, None].repeat(1, classes + 1, 1)
+pred_deltas += 0.3 * torch.randn(pred_deltas.shape, generator=generator)
+heap = postprocess(pred_logits, pred_deltas, proposals, size, nms_thresh=1.0)
+clean = postprocess(pred_logits, pred_deltas, proposals, size)
 
 fig = Figure(figsize=(9, 3.5), layout="constrained")
-for axes, found, title in zip(fig.subplots(1, 2), (heap, clean), ("no suppression", "with NMS")):
-    pairs = zip(found["labels"].tolist(), found["scores"].tolist())
+for axes, result, title in zip(fig.subplots(1, 2), (heap, clean), ("no suppression", "with NMS")):
+    pairs = zip(result["labels"].tolist(), result["scores"].tolist())
     texts = [f"{train_set.classes[label - 1]} {value:.2f}" for label, value in pairs]
-    if found is heap:
+    if result is heap:
         texts = [""] * len(texts)
-    title = f"{title}: {len(found['boxes'])} boxes for {len(truth)} objects"
-    show.draw_boxes(axes, image, found["boxes"], texts, title=title, dashed=True)
-words = f"left {len(heap['boxes'])} boxes, right {len(clean['boxes'])} for {len(truth)} objects"
+    title = f"{title}: {len(result['boxes'])} boxes for {len(gt_boxes)} objects"
+    show.draw_boxes(axes, image, result["boxes"], texts, title=title, dashed=True)
+words = f"left {len(heap['boxes'])} boxes, right {len(clean['boxes'])} for {len(gt_boxes)} objects"
 show.figure(fig, alt=f"A scene twice: {words}.")
 
 # %% [markdown]
@@ -477,10 +500,10 @@ class FasterRCNN(nn.Module):
     """A two-stage detector on padded batches.
 
     Args:
-        backbone: (B, 3, H, W) → maps, finest first; its `strides` are theirs.
-        fpn: maps → levels; there may be more levels than maps.
+        backbone: (B, 3, H, W) → maps, finest first; `backbone.strides` are their strides.
+        fpn: maps → levels, (B, C, H_i, W_i); there may be more levels than maps.
         rpn_head: levels → logits (B, N) and deltas (B, N, 4) of all anchors.
-        box_head: patches → logits (R, K + 1) and deltas (R, K + 1, 4).
+        box_head: patches (R, C, 7, 7) → logits (R, K + 1) and deltas (R, K + 1, 4).
         options: the numbers, see `coursekit.detector.Options`.
     """
 
@@ -491,77 +514,88 @@ class FasterRCNN(nn.Module):
         self.options = options
 
     def anchors(self, batch, levels) -> list[Tensor]:
-        """(N_level, 4) anchors of each level, the same for all images of the batch."""
-        made = []
+        """Return the anchors of each level, (N_i, 4) xyxy: the same for all images of a batch."""
+        anchors = []
         for level, sizes in zip(levels, self.options.anchor_sizes):
             stride = batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3]
-            grid = tuple(level.shape[2:])
-            made.append(make_anchors(grid, stride, sizes, self.options.ratios).to(batch))
-        return made
+            on_level = make_anchors(tuple(level.shape[2:]), stride, sizes, self.options.ratios)
+            anchors.append(on_level.to(batch))
+        return anchors
 
     def box_branch(self, levels, boxes) -> tuple[Tensor, Tensor]:
-        """The head's opinion of all boxes: (R, K + 1) and (R, K + 1, 4), image after image."""
+        """Run the second stage on boxes of each image, (R_i, 4) xyxy in pixels of the batch.
+
+        Returns:
+            logits (R, K + 1) and deltas (R, K + 1, 4), image after image.
+        """
         strides = self.backbone.strides
         levels = levels[: len(strides)]
         return self.box_head(pool_levels(levels, strides, boxes, self.options.canonical_scale))
 
     def first_stage(self, batch, sizes):
-        """Levels; logits, deltas and anchors of the RPN; and (P, 4) proposals for each image.
+        """Run the detector up to the proposals. Arguments as in `losses`.
 
-        `propose` gets rpn_pre_nms_top_n, rpn_post_nms_top_n, rpn_nms_thresh, rpn_score_thresh of options.
+        `propose` gets rpn_pre_nms_top_n, rpn_post_nms_top_n, rpn_nms_thresh and rpn_score_thresh of
+        options.
+
+        Returns:
+            The levels; logits (B, N) and deltas (B, N, 4) of the RPN; the list of anchors of each
+            level; and the list of proposals of each image, (P, 4) xyxy.
         """
         ### BEGIN SOLUTION
-        numbers = self.options
-        mode = 0 if self.training else 1
+        options, mode = self.options, 0 if self.training else 1
         levels = self.fpn(self.backbone(batch))
         logits, deltas = self.rpn_head(levels)
         anchors = self.anchors(batch, levels)
-        counts, every = [len(one) for one in anchors], torch.cat(anchors)
-        limits = numbers.rpn_pre_nms_top_n[mode], numbers.rpn_post_nms_top_n[mode]
-        limits = *limits, numbers.rpn_nms_thresh, numbers.rpn_score_thresh
+        level_sizes = [len(on_level) for on_level in anchors]
+        top_n = options.rpn_pre_nms_top_n[mode], options.rpn_post_nms_top_n[mode]
+        limits = *top_n, options.rpn_nms_thresh, options.rpn_score_thresh
         proposals = [
-            propose(logits[i], deltas[i], every, counts, size, *limits)
-            for i, size in enumerate(sizes)
+            propose(logits[image], deltas[image], torch.cat(anchors), level_sizes, size, *limits)
+            for image, size in enumerate(sizes)
         ]
-        return levels, logits, deltas, every, proposals
+        return levels, logits, deltas, anchors, proposals
         ### END SOLUTION
 
     def losses(self, batch, sizes, targets) -> dict[str, Tensor]:
-        """The four losses, by name: two of `rpn_losses`, two of `detection_losses`.
+        """Compute the four losses: two of `rpn_losses`, two of `detection_losses`.
 
-        `rpn_losses` gets rpn_batch_size_per_image of options, `sample_rois` box_batch_size_per_image.
+        `rpn_losses` gets rpn_batch_size_per_image of options, and `sample_rois` gets
+        box_batch_size_per_image.
 
         Args:
-            batch: (B, 3, H, W), normalised, padded to the right and below.
-            sizes: height and width of each image in it.
-            targets: for each image a dict of "boxes" (G, 4) in pixels of the batch and "labels".
+            batch: (B, 3, H, W) float, normalized, and padded to the right and below.
+            sizes: (height, width) of each image in the batch, without padding.
+            targets: for each image a dict of "boxes" (G, 4) xyxy in pixels of the batch, and
+                "labels" (G,) int64 from 1.
         """
         ### BEGIN SOLUTION
-        levels, logits, deltas, every, proposals = self.first_stage(batch, sizes)
-        truth = [target["boxes"] for target in targets]
-        first = rpn_losses(logits, deltas, every, truth, self.options.rpn_batch_size_per_image)
+        options = self.options
+        levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
+        gt_boxes, count = [target["boxes"] for target in targets], options.rpn_batch_size_per_image
+        first_losses = rpn_losses(logits, deltas, torch.cat(anchors), gt_boxes, count)
         samples = [
-            sample_rois(
-                one, target["boxes"], target["labels"], self.options.box_batch_size_per_image
-            )
-            for one, target in zip(proposals, targets)
+            sample_rois(boxes, target["boxes"], target["labels"], options.box_batch_size_per_image)
+            for boxes, target in zip(proposals, targets)
         ]
         rois, labels, boxes = zip(*samples)
-        opinion = self.box_branch(levels, list(rois))
-        drawn = torch.cat(rois), torch.cat(labels), torch.cat(boxes)
-        return {**first, **detection_losses(*opinion, *drawn)}
+        box_logits, box_deltas = self.box_branch(levels, list(rois))
+        sample = torch.cat(rois), torch.cat(labels), torch.cat(boxes)
+        return {**first_losses, **detection_losses(box_logits, box_deltas, *sample)}
         ### END SOLUTION
 
     def predict(self, batch, sizes) -> list[dict[str, Tensor]]:
-        """For each image what `postprocess` gives, with box_score_thresh, box_nms_thresh and
-        box_detections_per_img of options."""
+        """Return for each image what `postprocess` returns. Arguments as in `losses`.
+
+        `postprocess` gets box_score_thresh, box_nms_thresh and box_detections_per_img of options.
+        """
         ### BEGIN SOLUTION
-        numbers = self.options
+        options = self.options
         levels, *_, proposals = self.first_stage(batch, sizes)
-        counts = [len(one) for one in proposals]
-        logits, deltas = (one.split(counts) for one in self.box_branch(levels, proposals))
-        limits = numbers.box_score_thresh, numbers.box_nms_thresh, numbers.box_detections_per_img
-        return [postprocess(*one, *limits) for one in zip(logits, deltas, proposals, sizes)]
+        counts = [len(rois) for rois in proposals]
+        logits, deltas = (output.split(counts) for output in self.box_branch(levels, proposals))
+        limits = options.box_score_thresh, options.box_nms_thresh, options.box_detections_per_img
+        return [postprocess(*image, *limits) for image in zip(logits, deltas, proposals, sizes)]
         ### END SOLUTION
 
 
@@ -576,7 +610,7 @@ check("FasterRCNN")
 
 # %%
 class Detector(FasterRCNN):
-    """Images (3, H, W) in 0 to 1 → losses in training, else detections in each image's pixels."""
+    """(3, H, W) images in 0 to 1 → losses in training, else detections in each image's pixels."""
 
     def forward(self, images, targets=None):
         limits, body = (self.options.min_size, self.options.max_size), self.backbone
@@ -584,10 +618,10 @@ class Detector(FasterRCNN):
         with torch.autocast(batch.device.type, enabled=False):  # plain float32 throughout
             if self.training:
                 return self.losses(batch, sizes, resize_targets(targets, images, sizes))
-            found = self.predict(batch, sizes)
+            detections = self.predict(batch, sizes)
         return [
-            one | {"boxes": resize_boxes(one["boxes"], size, tuple(image.shape[1:]))}
-            for one, size, image in zip(found, sizes, images)
+            detection | {"boxes": resize_boxes(detection["boxes"], size, tuple(image.shape[1:]))}
+            for detection, size, image in zip(detections, sizes, images)
         ]
 
 
@@ -606,7 +640,7 @@ torch.manual_seed(3)
 body = resnet_fpn_backbone(backbone_name="resnet18", weights=None)
 few = {"rpn_pre_nms_top_n_test": 60, "rpn_post_nms_top_n_test": 50, "box_score_thresh": 0.2}
 theirs = detection.FasterRCNN(body, classes + 1, min_size=160, max_size=224, **few).double().eval()
-with torch.no_grad():  # random weights hardly have opinions; make these louder
+with torch.no_grad():  # random weights give scores that are all alike; spread them
     theirs.roi_heads.box_predictor.cls_score.weight *= 30
     theirs.roi_heads.box_predictor.bbox_pred.weight *= 5
 copied = from_torchvision(theirs)
@@ -639,7 +673,7 @@ from coursekit.training import TrainConfig, train
 
 
 def fresh():
-    """A detector made of your parts; all eight stages of its backbone stay as pre-trained."""
+    """Make a detector of your parts. All eight stages of its backbone stay as pretrained."""
     torch.manual_seed(0)
     body = load_backbone(frozen_stages=8)
     numbers = {"rpn_pre_nms_top_n": (150, 150), "rpn_post_nms_top_n": (150, 100)}
@@ -652,9 +686,9 @@ def fresh():
     )
 
 
-by_heart = train_set.first(length("07 images to know by heart"))
+by_heart = train_set.first(quick(16, 4))
 pupil = fresh()
-epochs = length("07 epochs to know them by heart")
+epochs = quick(24, 1)
 plan = TrainConfig(
     epochs=epochs, batch_size=4, flip=False, precision="fp32", lr=2e-3, warmup_steps=10
 )
@@ -671,7 +705,7 @@ fig = show.loss_curves(
 )
 show.figure(
     fig,
-    alt="Four losses over the steps of the training; the classifier's falls, the boxes' first rises.",
+    alt="Four losses over the training steps; the classifier's falls, the boxes' first rises.",
 )
 begin = history[0].losses["loss_classifier"]
 print(f"the classifier's loss began at {begin:.2f}; log(K + 1) is {math.log(classes + 1):.2f}")
@@ -688,18 +722,20 @@ print(f"the classifier's loss began at {begin:.2f}; log(K + 1) is {math.log(clas
 # the classes, before the bar is full? Write it into the cell.
 
 # %%
+from coursekit.lessons.experiments.lesson07_run import EPOCHS, IMAGES  # lesson 09 uses them, too
+
 my_guess = 0.5  # yours
 
 learner = fresh()
-shown = train_set.head(length("07 images to train on"))
-epochs = length("07 epochs")
+shown = train_set.head(quick(*IMAGES))
+epochs = quick(*EPOCHS)
 plan = TrainConfig(epochs=epochs, batch_size=4, precision="fp32", warmup_steps=20)
 history = train(learner, shown, plan)
 
 # %%
 from coursekit.evaluation import predict
 
-unseen = val_set.head(length("07 images to test on"))
+unseen = val_set.head(quick(120, 8))
 results = predict_dataset(learner, unseen)
 numbers = score(results, unseen)
 print(f"AP50 {numbers['AP50']:.2f} on {len(unseen)} unseen images; your guess was {my_guess:.2f}")
@@ -707,15 +743,16 @@ print(f"AP   {numbers['AP']:.2f}, the stricter mean over overlaps from 0.5 to 0.
 print(f"{history[-1].images / history[-1].seconds:.1f} images a second in training")
 
 samples = [unseen[i] for i in (1, 2, 4, 6)]
-found = predict(learner, [picture for picture, _ in samples])
-pairs = [(picture, its, one) for (picture, its), one in zip(samples, found)]
-fig = show.truth_beside_prediction(pairs, val_set.classes, threshold=0.3)
+detections = predict(learner, [picture for picture, _ in samples])
+pairs = [(*sample, detection) for sample, detection in zip(samples, detections)]
+fig = show.draw_ground_truth_and_predictions(pairs, val_set.classes, threshold=0.3)
 show.figure(fig, alt="Four unseen scenes, each with its true boxes and with what was found.")
 
 # %%
+from coursekit.lessons import my_workbook
 from coursekit.lessons.experiments.lesson07_run import keep
 
-print(f"kept in {keep(learner, train_set, plan)}: lesson 09 examines it")
+print(f"saved in {keep(my_workbook, learner, train_set, plan)}: lesson 09 examines it")
 
 # %% [markdown]
 # Every box in these pictures went through code that you wrote, wherever your checks are green. It is a beginning: a short training, few images.
@@ -736,32 +773,32 @@ from coursekit.evaluation import to_coco_results
 
 
 def oracle(dataset, fault=""):
-    """COCO's numbers for a head that knows all, with one fault planted."""
+    """Return COCO's numbers for a head that knows all, with one fault planted."""
     generator = torch.Generator().manual_seed(0)
-    found = []
+    detections = []
     for i in range(len(dataset)):
-        its, (wide, high) = dataset.target(i), dataset.size(i)
-        rois = around(its["boxes"], 4, 0.1, generator)
-        corner = torch.rand(6, 2, generator=generator) * torch.tensor([wide, high]) * 0.7
+        target, (height, width) = dataset.target(i), dataset.size(i)
+        rois = around(target["boxes"], 4, 0.1, generator)
+        corner = torch.rand(6, 2, generator=generator) * torch.tensor([width, height]) * 0.7
         rois = torch.cat([rois, torch.cat([corner, corner + 25], 1)])  # six of the background
-        kind = torch.cat([its["labels"].repeat_interleave(4), torch.zeros(6, dtype=torch.int64)])
-        meant = torch.cat([its["boxes"].repeat_interleave(4, 0), rois[-6:]])
+        kind = torch.cat([target["labels"].repeat_interleave(4), torch.zeros(6, dtype=torch.int64)])
+        target_boxes = torch.cat([target["boxes"].repeat_interleave(4, 0), rois[-6:]])
         logits = F.one_hot(kind, classes + 1).float() * 9
         scale = (1.0,) * 4 if fault == "weights forgotten" else weights
-        deltas = encode_boxes(meant, rois, scale)[:, None].repeat(1, classes + 1, 1)
+        deltas = encode_boxes(target_boxes, rois, scale)[:, None].repeat(1, classes + 1, 1)
         if fault == "background as a class":  # a silent class stands where the background was
             logits = torch.cat([torch.full_like(logits[:, :1], -99), logits], 1)
             deltas = torch.cat([deltas[:, :1], deltas], 1)
-        one = postprocess(logits, deltas, rois, (high, wide))
+        detection = postprocess(logits, deltas, rois, (height, width))
         if fault in ("background as a class", "labels from 0"):
-            one["labels"] = one["labels"] - 1
+            detection["labels"] = detection["labels"] - 1
         if fault.startswith("wrong frame"):
             # resized to this long side, and never led back
-            ratio = int(fault.split()[-1]) / max(high, wide)
-            one["boxes"] = one["boxes"] * ratio
-        found.append(one)
+            ratio = int(fault.split()[-1]) / max(height, width)
+            detection["boxes"] = detection["boxes"] * ratio
+        detections.append(detection)
     ids = [dataset.target(i)["image_id"] for i in range(len(dataset))]
-    return score(to_coco_results(found, ids, dataset.category_ids), dataset)
+    return score(to_coco_results(detections, ids, dataset.category_ids), dataset)
 
 
 FAULTS = (
@@ -772,21 +809,21 @@ FAULTS = (
     "wrong frame, 256",
     "weights forgotten",
 )
-some = val_set.head(length("07 scenes for the oracle"))
+some = val_set.head(quick(120, 24))
 costs = {fault: oracle(some, fault) for fault in FAULTS}
 
 fig = Figure(figsize=(7.4, 3.8), layout="constrained")
 axes = fig.subplots()
 styles = (("AP50", 0.2, "#0072B2", ""), ("AP", -0.2, "#E69F00", "//"))
-for name, shift, colour, hatch in styles:
+for name, shift, color, hatch in styles:
     values = [max(0, costs[fault][name]) for fault in FAULTS]
     at = [-row + shift for row in range(len(FAULTS))]
-    bars = axes.barh(at, values, 0.38, color=colour, hatch=hatch, edgecolor="white", label=name)
+    bars = axes.barh(at, values, 0.38, color=color, hatch=hatch, edgecolor="white", label=name)
     axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=3, fontsize=8)
 axes.set_yticks([-row for row in range(len(FAULTS))], labels=FAULTS)
 axes.set(xlim=(0, 1.25), xlabel="score", title="a head that knows all, and one fault")
 axes.legend(loc="lower right", fontsize=8)
-words = [f"{fault}: AP50 {one['AP50']:.2f}, AP {one['AP']:.2f}" for fault, one in costs.items()]
+words = [f"{fault}: AP50 {cost['AP50']:.2f}, AP {cost['AP']:.2f}" for fault, cost in costs.items()]
 show.figure(fig, alt="Bars of AP50 and AP with one fault each. " + "; ".join(words))
 
 # %% [markdown]
@@ -808,8 +845,8 @@ from my_detector import roi_align
 
 ones = torch.ones(1, image.shape[1] // 8, image.shape[2] // 8)
 for words, scale in (("scale 1/8", 1 / 8), ("scale forgotten", 1.0)):
-    patches = roi_align(ones, truth, scale).flatten(1).mean(1)
-    print(f"{words:16} {int((patches < 0.01).sum())} of {len(truth)} patches are empty")
+    patches = roi_align(ones, gt_boxes, scale).flatten(1).mean(1)
+    print(f"{words:16} {int((patches < 0.01).sum())} of {len(gt_boxes)} patches are empty")
 
 # %% [markdown]
 # Ask of a patch first: is anything in it?

@@ -18,7 +18,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
 
 lesson_map(8)
 
@@ -149,13 +149,13 @@ import math
 
 
 def warmup_cosine(step: int, total: int, warmup: int) -> float:
-    """What to multiply the learning rate with.
+    """Return the factor of the learning rate: a linear rise, then half a cosine down to 0.
 
     Args:
-        step: its number, from 0.
-        total: steps in all. From this step on the factor is 0 (1, where all was warm-up).
-        warmup: so many steps the factor goes up in a line: 1 / (warmup + 1) at step 0, one such
-            part more at each, and 1 at step `warmup`. Then it falls along half a cosine.
+        step: number of the step, from 0.
+        total: total number of steps. From this step on the factor is 0 (1 if all was warm-up).
+        warmup: steps of the linear rise. Step 0 has a factor of 1 / (warmup + 1), so it already
+            changes the weights. Each step adds as much again, and step `warmup` has a factor of 1.
 
     >>> [round(warmup_cosine(step, 5, 1), 2) for step in range(6)]
     [0.5, 1.0, 0.85, 0.5, 0.15, 0.0]
@@ -216,21 +216,19 @@ from torch import nn
 
 
 def train_one_epoch(model, batches, optimizer, schedule) -> list[float]:
-    """Show a model each batch once, and correct its weights after each.
+    """Train a model on each batch once.
 
     Args:
-        model: (images, targets) → dict of losses, scalars; in training mode, which is switched on
-            here.
-        batches: gives (images, targets).
-        optimizer: of the model. Gradients that are there already don't count.
-        schedule: of its learning rate; its `step()` is called after each step.
+        model: (images, targets) → dict of losses, scalars. Switch it to training mode.
+        batches: yields (images, targets).
+        optimizer: the optimizer of the model. Existing gradients are discarded.
+        schedule: the schedule of its learning rate; it steps after each batch.
 
     Returns:
-        For each batch the sum of its losses, a float. Gradients are clipped to a norm of 10.
+        The sum of the losses of each batch, as floats. Gradients are clipped to a norm of 10.
 
     Raises:
-        FloatingPointError: a sum is NaN or infinite; the weights are still those from before that
-            step.
+        FloatingPointError: a sum is NaN or infinite. The weights are those from before that step.
     """
     ### BEGIN SOLUTION
     model.train()
@@ -261,7 +259,7 @@ from functools import partial
 
 from torch.utils.data import DataLoader, Subset
 
-steps = length("08 steps at each rate")
+steps = quick(12, 3)
 some = Subset(train_set, range(min(len(train_set), 4 * steps)))
 batches = list(DataLoader(some, batch_size=4, collate_fn=ready))
 RUNS = {
@@ -284,8 +282,8 @@ for name, (rate, warmup) in tqdm(RUNS.items(), leave=False):
 fig = Figure(figsize=(7.4, 3.4), layout="constrained")
 axes = fig.subplots()
 looks = zip(["#0072B2", "#E69F00", "#D55E00", "#009E73"], ["-", "--", ":", "-."])
-for (name, curve), (colour, style) in zip(curves.items(), looks):
-    axes.plot(curve, color=colour, linestyle=style, label=f"rate {name}")
+for (name, curve), (color, style) in zip(curves.items(), looks):
+    axes.plot(curve, color=color, linestyle=style, label=f"rate {name}")
 axes.set(yscale="log", xlabel="step", ylabel="loss, in powers of 10")
 axes.legend(fontsize=8)
 words = "; ".join(f"rate {name}: at most {max(curve):.3g}" for name, curve in curves.items())
@@ -315,34 +313,35 @@ for name, curve in curves.items():
 # %%
 # %%exercise time_step
 def time_step(model, batches, optimizer, clock) -> dict[str, float]:
-    """Do one training step, and say where its time went.
+    """Take one training step and measure where its time goes.
 
     Args:
         model: (images, targets) → dict of losses, scalars.
-        batches: an iterator; one batch is taken from it.
-        optimizer: of the model. Gradients that are there already don't count.
-        clock: gives seconds. It first waits until the device has done all that was begun.
+        batches: an iterator, from which one batch is taken.
+        optimizer: the optimizer of the model. Existing gradients are discarded.
+        clock: returns the time in seconds, after waiting until the device has finished all queued
+            work.
 
     Returns:
-        Seconds of each part of the step: "data", waiting for the batch; "forward", up to the
-        losses; "backward"; "optimizer", the rest. They add up to the whole.
+        Seconds by phase: "data" (waiting for the batch), "forward" (up to the losses), "backward"
+        and "optimizer" (the rest). They add up to the time of the step.
     """
     ### BEGIN SOLUTION
     start = clock()
     images, targets = next(batches)
-    ready = clock()
+    after_data = clock()
     losses = model(images, targets)
-    said = clock()
+    after_forward = clock()
     optimizer.zero_grad()
     sum(losses.values()).backward()
-    known = clock()
+    after_backward = clock()
     optimizer.step()
     end = clock()
     return {
-        "data": ready - start,
-        "forward": said - ready,
-        "backward": known - said,
-        "optimizer": end - known,
+        "data": after_data - start,
+        "forward": after_forward - after_data,
+        "backward": after_backward - after_forward,
+        "optimizer": end - after_backward,
     }
     ### END SOLUTION
 
@@ -377,8 +376,8 @@ def mean_step(model, source, count, step=time_step):
     """Mean seconds of each part, after a first step that doesn't count."""
     optimizer = torch.optim.AdamW(trained(model), 1e-4)
     step(model, source, optimizer, clock)
-    found = [step(model, source, optimizer, clock) for _ in range(count)]
-    return {part: sum(one[part] for one in found) / count for part in found[0]}
+    times_of_steps = [step(model, source, optimizer, clock) for _ in range(count)]
+    return {part: sum(one[part] for one in times_of_steps) / count for part in times_of_steps[0]}
 
 
 def verdict(parts):
@@ -389,7 +388,7 @@ def verdict(parts):
     return f"{share:.0%} waiting for data: store resized images, or use workers"
 
 
-count = length("08 steps to time")
+count = quick(2, 1)
 learner = fresh()
 times = {
     "yours": mean_step(learner, endless(some), count),
@@ -397,12 +396,12 @@ times = {
 }
 fig = Figure(figsize=(7.4, 2.1), layout="constrained")
 axes = fig.subplots()
-colours = ["#D55E00", "#56B4E9", "#0072B2", "#E69F00"]
+colors = ["#D55E00", "#56B4E9", "#0072B2", "#E69F00"]
 for row, parts in enumerate(times.values()):
     start = 0.0
-    for (part, value), colour, hatch in zip(parts.items(), colours, ["//", "", "..", "xx"]):
+    for (part, value), color, hatch in zip(parts.items(), colors, ["//", "", "..", "xx"]):
         label = part if row == 0 else None
-        axes.barh(row, value, left=start, color=colour, hatch=hatch, edgecolor="white", label=label)
+        axes.barh(row, value, left=start, color=color, hatch=hatch, edgecolor="white", label=label)
         start += value
 axes.set(xlabel="seconds of a step with 4 images", ylim=(1.6, -0.6))
 axes.set_yticks([0, 1], ["your loader", "a slow one"])
@@ -473,23 +472,23 @@ from torch import nn
 
 
 def autocast_step(model, images, targets, optimizer, scaler, dtype) -> float:
-    """A training step in mixed precision: weights stay float32.
+    """Take a step in mixed precision: weights stay in float32, and forward computes in `dtype`.
 
     Args:
         model: (images, targets) → dict of losses, scalars.
-        images, targets: a batch; images[0].device.type says on what kind of device.
-        optimizer: of the model. Gradients that are there already don't count.
-        scaler: a torch.amp.GradScaler; one that is switched off multiplies by 1.
-        dtype: torch.bfloat16 or torch.float16, which forward computes in.
+        images, targets: a batch, on a device of the type images[0].device.type.
+        optimizer: the optimizer of the model. Existing gradients are discarded.
+        scaler: a torch.amp.GradScaler; a disabled scaler multiplies by 1.
+        dtype: torch.bfloat16 or torch.float16.
 
     Returns:
-        The sum of the losses, unscaled. Gradients are clipped to a norm of 10, once they are
-        unscaled. Where one is infinite, the weights stay, and the scale is halved.
+        The sum of the losses, unscaled. Gradients are unscaled, then clipped to a norm of 10. If
+        one is infinite, the weights stay as they are and the scale is halved.
     """
     ### BEGIN SOLUTION
     with torch.autocast(images[0].device.type, dtype):
         losses = model(images, targets)
-    loss = sum(one.float() for one in losses.values())
+    loss = sum(loss.float() for loss in losses.values())
     optimizer.zero_grad()
     scaler.scale(loss).backward()
     scaler.unscale_(optimizer)
@@ -562,16 +561,17 @@ LADDER = {
     "frozen": {"frozen": 3},
 }
 usual = torch.contiguous_format
-kept = {"side": 640, "memory_format": usual, "dtype": torch.float32, "frozen": 0}
+best_way = {"side": 640, "memory_format": usual, "dtype": torch.float32, "frozen": 0}
 speeds, best = {}, 0.0
-print(f"{'rung':14} {'images/s':>8}  {'you said':>8}  {'measured':>8}")
+print(f"{'rung':14} {'images/s':>8}  {'predicted':>9}  {'measured':>8}")
 for name, change in tqdm(LADDER.items(), leave=False):
-    speeds[name] = speed = rung(**kept | change)
-    said = f"{my_prediction[name]:.1f} ×" if name in my_prediction else ""
-    came = f"{speed / best:.2f} ×" if best else ""
-    print(f"{name:14} {speed:8.1f}  {said:>8}  {came:>8}  {'kept' if speed > best else 'left out'}")
+    speeds[name] = speed = rung(**best_way | change)
+    predicted = f"{my_prediction[name]:.1f} ×" if name in my_prediction else ""
+    measured = f"{speed / best:.2f} ×" if best else ""
+    outcome = "kept" if speed > best else "left out"
+    print(f"{name:14} {speed:8.1f}  {predicted:>9}  {measured:>8}  {outcome}")
     if speed > best:
-        kept, best = kept | change, speed
+        best_way, best = best_way | change, speed
 
 # %% [markdown]
 # Which surprised you? Fewer pixels beat every trick, nearly always. They also cost small objects, as lesson 03 has shown: the ladder is
@@ -638,16 +638,17 @@ print("weighted by their count  ", (parts[0] * 2 / 3 + parts[1] * 1 / 3).item())
 # %%
 # %%exercise accumulate
 def accumulate(model, images, targets, micro_batch: int) -> dict[str, float]:
-    """Gradients of a batch, a few images at a time.
+    """Accumulate the gradients of a batch in micro-batches.
 
     Args:
         model: (images, targets) → dict of losses, each a mean over the images.
         images, targets: the batch; both can be sliced.
-        micro_batch: images at a time; the last part may be smaller.
+        micro_batch: images per forward pass; the last micro-batch may be smaller.
 
     Returns:
-        The losses of the whole batch, by name, as floats. Its gradient is added to those that the
-        weights hold; the weights don't move. The memory of a part is free before the next begins.
+        The losses of the whole batch, by name, as floats. Its gradient is added to the existing
+        gradients; the weights don't change. The memory of a micro-batch is free before the next
+        one begins.
     """
     ### BEGIN SOLUTION
     totals = {}
@@ -690,8 +691,8 @@ class Fixed(nn.Module):
         self.detector = build_detector(num_classes=classes, frozen_stages=3)
 
     def forward(self, images, targets):
-        truth = [{name: target[name] for name in ("boxes", "labels")} for target in targets]
-        return self.detector(list(images), truth, seeds=[one["image_id"] for one in targets])
+        gt = [{name: target[name] for name in ("boxes", "labels")} for target in targets]
+        return self.detector(list(images), gt, seeds=[one["image_id"] for one in targets])
 
 
 def gradient(model):
@@ -723,7 +724,7 @@ from coursekit.memory import Constants, StepConfig, predict, usable
 from coursekit.memory.step_config import GIB, KINDS, MIB
 
 print(f"{'MiB':10}" + "".join(f"{kind:>13}" for kind in KINDS))
-for batch in (1, 4)[: length("08 plans")]:
+for batch in (1, 4)[: quick(2, 1)]:
     setting = StepConfig(size=(640, 640), batch=batch, num_classes=classes)
     peak = predict(setting)
     row = "".join(f"{getattr(peak, kind) / MIB:13.0f}" for kind in KINDS)
@@ -743,7 +744,7 @@ WAYS = {
     ),
     "Lite0, bf16, three stages frozen": StepConfig(accumulates=True, num_classes=classes),
 }
-for words, setting in list(WAYS.items())[-length("08 plans") :]:
+for words, setting in list(WAYS.items())[-quick(2, 1) :]:
     peaks = peaks_of(setting)
     print(f"\n{words}\ncard    " + "".join(f"{name:>12}" for name in SIZES))
     for card in (2, 4, 8, 12, 24):
@@ -783,20 +784,20 @@ from my_detector import accumulate
 
 
 def halve_on_oom(model, images, targets, micro_batch: int) -> tuple[dict[str, float], int]:
-    """Gradients of a batch, in parts as large as memory allows.
+    """Accumulate the gradients of a batch, and halve the micro-batch if memory runs out.
 
     Args:
         model: (images, targets) → dict of losses, each a mean over the images.
         images, targets: the batch.
-        micro_batch: images at a time, to begin with.
+        micro_batch: images per forward pass at the first try.
 
     Returns:
-        The losses of the whole batch, by name; and the images at a time that fitted, for the next
-        step. Where memory runs out, the whole batch is tried again with half as many at a time,
-        rounded up. The weights hold the gradient of this batch and nothing else.
+        The losses of the whole batch, by name, and the micro-batch that fit into memory, for the
+        next step. If memory runs out, the batch is retried in micro-batches half the size, rounded
+        up. The weights hold the gradient of this batch and nothing else.
 
     Raises:
-        torch.OutOfMemoryError: one image at a time is too much. Other errors pass through.
+        torch.OutOfMemoryError: not even one image fits into memory. Other errors pass through.
     """
     ### BEGIN SOLUTION
     while True:
@@ -806,7 +807,7 @@ def halve_on_oom(model, images, targets, micro_batch: int) -> tuple[dict[str, fl
         except torch.OutOfMemoryError:
             if micro_batch == 1:
                 raise
-        micro_batch = -(-micro_batch // 2)  # out here the failed step's tensors are gone
+        micro_batch = -(-micro_batch // 2)  # out here the failed step's tensors are free
     ### END SOLUTION
 
 
@@ -865,19 +866,20 @@ import torch
 
 
 def save_and_resume(path, model, optimizer, train_step, steps: int) -> int:
-    """Train up to a number of steps, with a checkpoint after each; go on from one that is there.
+    """Train with a checkpoint after each step, resuming from the checkpoint if there is one.
 
     Args:
-        path: of the checkpoint, a Path. At any moment there is none, or a whole one; no other
-            file is left in its folder.
-        model, optimizer: as at the start, or in any state where there is a checkpoint.
-        train_step: takes the number of the step, from 0; may draw random numbers from torch.
-        steps: to do in all.
+        path: path of the checkpoint, a pathlib.Path. At any moment it is missing or complete: a new
+            checkpoint is written to another file in the same folder, then renamed. No other file
+            is left in the folder.
+        model, optimizer: in their initial state, or in any state if there is a checkpoint.
+        train_step: takes the number of the step, from 0. It may draw random numbers from torch.
+        steps: total number of steps.
 
     Returns:
-        The number of the first step that was done here; `steps` where nothing was left. A run
-        that was stopped ends with the same weights, to the bit, as one that was not. Reading a
-        checkpoint executes nothing that is in it.
+        The number of the first step that this call took; `steps` if none was left. A resumed run
+        ends with exactly the same weights as one that was never stopped. Reading a checkpoint
+        executes nothing that is in it.
     """
     ### BEGIN SOLUTION
     first = 0
@@ -895,9 +897,9 @@ def save_and_resume(path, model, optimizer, train_step, steps: int) -> int:
             "random": torch.get_rng_state(),
             "step": step + 1,
         }
-        beside = path.with_suffix(".partial")
-        torch.save(content, beside)
-        beside.replace(path)
+        partial = path.with_suffix(".partial")
+        torch.save(content, partial)
+        partial.replace(path)
     return first
     ### END SOLUTION
 

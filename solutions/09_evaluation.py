@@ -18,7 +18,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, length, lesson_map, reference
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
 
 lesson_map(9)
 
@@ -32,12 +32,13 @@ lesson_map(9)
 import os
 
 from coursekit.data import load
+from coursekit.lessons import my_workbook
 from coursekit.lessons.experiments.lesson07_run import first_run, stand_in
 
 data = os.environ.get("COURSEKIT_DATA", "mini")
 train_set, val_set = load(data, "train"), load(data, "val")
-unseen = val_set.head(length("09 images to test on"))
-detector = first_run()
+unseen = val_set.head(quick(120, 12))
+detector = first_run(my_workbook, data)
 
 # %% [markdown]
 # It looks at the images of the validation set. Then something odd: its detections are written into two files, and both are
@@ -52,28 +53,32 @@ from coursekit.evaluation import predict
 from coursekit.evaluation import score
 from coursekit.evaluation import to_coco_results as written
 
-looked = []  # for each image: boxes, labels, scores
+own_detections = []  # for each image: boxes, labels, scores
 for i in tqdm(range(len(unseen)), desc="looking at images"):
-    looked += predict(detector, [unseen[i][0]])
+    own_detections += predict(detector, [unseen[i][0]])
 
-its_ap50 = score(written(looked, unseen.image_ids, unseen.category_ids), unseen)["AP50"]
-found = looked if its_ap50 > 0.2 else stand_in(unseen)
-if found is not looked:
+own_ap50 = score(written(own_detections, unseen.image_ids, unseen.category_ids), unseen)["AP50"]
+detections = own_detections if own_ap50 > 0.2 else stand_in(unseen)
+if detections is not own_detections:
     print(
-        f"It finds next to nothing yet (AP50 {its_ap50:.2f}). So that there is something to see, a"
+        f"It finds next to nothing yet (AP50 {own_ap50:.2f}). So that there is something to see, a"
     )
     print("stand-in is examined up to 9.7: the truth, shaken, with errors of every kind.")
-one_file = written(found, unseen.image_ids, unseen.category_ids)
-other_file = written(found, unseen.image_ids, range(1, len(unseen.classes) + 1))
+one_file = written(detections, unseen.image_ids, unseen.category_ids)
+other_file = written(detections, unseen.image_ids, range(1, len(unseen.classes) + 1))
 
-place = max(range(len(found)), key=lambda i: int((found[i]["scores"] > 0.3).sum()))
-image, target = unseen[place]
-sure = found[place]["scores"] > 0.3
-names = [unseen.classes[label - 1] for label in found[place]["labels"][sure].tolist()]
+shown_index = max(range(len(detections)), key=lambda i: int((detections[i]["scores"] > 0.3).sum()))
+image, target = unseen[shown_index]
+is_confident = detections[shown_index]["scores"] > 0.3
+names = [
+    unseen.classes[label - 1] for label in detections[shown_index]["labels"][is_confident].tolist()
+]
 fig = Figure(figsize=(9, 3.5), layout="constrained")
 for axes, records, name in zip(fig.subplots(1, 2), (one_file, other_file), ("one", "the other")):
     title = f"{name} file: AP50 {score(records, unseen)['AP50']:.2f}"
-    show.draw_boxes(axes, image, found[place]["boxes"][sure], names, title=title, dashed=True)
+    show.draw_boxes(
+        axes, image, detections[shown_index]["boxes"][is_confident], names, title=title, dashed=True
+    )
 show.figure(
     fig, alt="The same detections twice; above them the scores of the two files, which differ."
 )
@@ -87,11 +92,13 @@ show.figure(
 # here is how the truth writes an object. **Find three differences** before you read on.
 
 # %%
-few = {name: value[:2] for name, value in found[place].items()}
+few = {name: value[:2] for name, value in detections[shown_index].items()}
 print("detector:", few)
-truth = unseen.truth()  # COCO's records, of these images
-its = [one for one in truth["annotations"] if one["image_id"] == target["image_id"]]
-print("truth:   ", its[0])
+ground_truth = unseen.ground_truth()  # COCO's records, of these images
+gt_records = [
+    record for record in ground_truth["annotations"] if record["image_id"] == target["image_id"]
+]
+print("truth:   ", gt_records[0])
 
 # %% [markdown]
 # - **The class.** Your detector counts its classes 1, 2, 3, … without a gap. COCO's category ids have gaps, because classes
@@ -118,28 +125,35 @@ print("as xyxy", corners.tolist(), "→ as xywh", [10.0, 20.0, 40.0 - 10.0, 80.0
 # %%
 # %%exercise to_coco_results
 def to_coco_results(detections, image_ids, category_ids):
-    """Detections in COCO's format.
+    """Return detections in COCO's format.
 
     Args:
-        detections: a dict for each image: "boxes" (N, 4) float xyxy in its own pixels, "labels" (N,)
-            int64 from 1, "scores" (N,) float. N may be 0. They are not changed.
+        detections: a dict for each image: "boxes" (N, 4) float xyxy in pixels of that image,
+            "labels" (N,) int64 from 1, "scores" (N,) float. N may be 0. Don't change them.
         image_ids: COCO's id of each image, in the same order.
         category_ids: COCO's id of label 1, of label 2, and so on.
 
     Returns:
         A list of dicts, one for each detection, in the order given: "image_id", "category_id",
-        "bbox" [left, top, width, height], not rounded, and "score": plain Python numbers, such
-        that `json.dumps` takes them.
+        "bbox" [left, top, width, height] in pixels, not rounded, and "score". All are plain Python
+        numbers, so that `json.dumps` takes them.
+
+    Example:
+        A box (10, 20, 40, 80) with label 1 and score 0.75, image id 7, category ids [3]:
+        [{"image_id": 7, "category_id": 3, "bbox": [10.0, 20.0, 30.0, 60.0], "score": 0.75}]
     """
     ### BEGIN SOLUTION
     results = []
-    for found, image_id in zip(detections, image_ids):
-        columns = found["boxes"].tolist(), found["labels"].tolist(), found["scores"].tolist()
-        for (x1, y1, x2, y2), label, sure in zip(*columns):
-            box = [x1, y1, x2 - x1, y2 - y1]
-            category_id = category_ids[label - 1]
+    for of_image, image_id in zip(detections, image_ids):
+        columns = (of_image[name].tolist() for name in ("boxes", "labels", "scores"))
+        for (x1, y1, x2, y2), label, confidence in zip(*columns):
             results.append(
-                {"image_id": image_id, "category_id": category_id, "bbox": box, "score": sure}
+                {
+                    "image_id": image_id,
+                    "category_id": category_ids[label - 1],
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "score": confidence,
+                }
             )
     return results
     ### END SOLUTION
@@ -151,7 +165,7 @@ check("to_coco_results")
 # %%
 import json
 
-results = to_coco_results(found, unseen.image_ids, unseen.category_ids)
+results = to_coco_results(detections, unseen.image_ids, unseen.category_ids)
 text = json.dumps(results)
 print(
     f"{len(results):,} detections in {len(unseen)} images; the file would have {len(text):,} bytes"
@@ -190,10 +204,10 @@ axes = fig.subplots()
 for (x, y, w, h), crowd in zip(dogs, is_crowd):
     style = {"hatch": "//", "edgecolor": "#999999"} if crowd else {"edgecolor": "#009E73"}
     axes.add_patch(Rectangle((x, y), w, h, fill=False, linewidth=3, **style))
-for number, ((x, y, w, h), sure_of_it) in enumerate(zip(boxes, scores)):
+for number, ((x, y, w, h), score_of_box) in enumerate(zip(boxes, scores)):
     axes.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor="#D55E00", linestyle="dashed"))
     at, side = (y + h + 1, "top") if number % 2 == 0 else (y - 1, "bottom")
-    axes.text(x + w / 2, at, f"{number}: {sure_of_it:.2f}", ha="center", va=side, fontsize=8)
+    axes.text(x + w / 2, at, f"{number}: {score_of_box:.2f}", ha="center", va=side, fontsize=8)
 axes.set(xlim=(0, 200), ylim=(80, 0), xlabel="x in pixels", ylabel="y in pixels", aspect="equal")
 show.figure(
     fig,
@@ -216,7 +230,7 @@ for number, row in enumerate(ious.tolist()):
 # Three rules decide.
 #
 # **The surest chooses first.** Detection 1 fits the left dog better than detection 0. But 0 is surer, so it takes the dog, and
-# 1 comes too late: it is a **double**, and wrong. (That is what NMS is for.)
+# 1 comes too late: it is a **duplicate**, a false positive. (That is what NMS is for.)
 #
 # **It takes what it overlaps most, of what is still free.** If its best object is taken, it may take another one that it
 # overlaps enough.
@@ -238,49 +252,55 @@ import numpy as np
 IOUS = np.linspace(0.5, 0.95, 10)
 
 
-def overlaps(boxes, truth, is_crowd):
-    """(D, G) IoU of boxes (xywh); with a crowd, the share of the detection that lies in it."""
-    start = np.maximum(boxes[:, None, :2], truth[:, :2])
-    end = np.minimum(boxes[:, None, :2] + boxes[:, None, 2:], truth[:, :2] + truth[:, 2:])
-    both = np.clip(end - start, 0, None).prod(axis=2)
-    area, true_area = boxes[:, 2:].prod(axis=1)[:, None], truth[:, 2:].prod(axis=1)
-    whole = np.where(is_crowd, area, area + true_area - both)
-    return both / np.where(both > 0, whole, 1)
+def overlaps(boxes, gt_boxes, is_crowd):
+    """Return (D, G) IoU of xywh boxes; with a crowd, the share of the detection that is inside."""
+    start = np.maximum(boxes[:, None, :2], gt_boxes[:, :2])
+    end = np.minimum(boxes[:, None, :2] + boxes[:, None, 2:], gt_boxes[:, :2] + gt_boxes[:, 2:])
+    shared = np.clip(end - start, 0, None).prod(axis=2)
+    area, gt_area = boxes[:, 2:].prod(axis=1)[:, None], gt_boxes[:, 2:].prod(axis=1)
+    whole = np.where(is_crowd, area, area + gt_area - shared)
+    return shared / np.where(shared > 0, whole, 1)
 
 
-def match_detections(boxes, scores, truth, is_crowd, ious=IOUS, ignored=None):
-    """Which object each detection of one class in one image has found.
+def match_detections(boxes, scores, gt_boxes, is_crowd, iou_thresholds=IOUS, ignored=None):
+    """Match the detections of one class in one image to ground-truth boxes.
 
-    The surest chooses first; of equal scores, the one that stands first. It takes what it overlaps
-    most (of equals the last) among what is free and overlapped by at least the least overlap, ends
-    included. What is ignored it takes only if nothing else is possible. What is taken is no longer
-    free, but for crowds. Each least overlap begins anew. A least overlap of 1 is taken as 1 - 1e-10,
-    for rounding.
+    The highest score chooses first; of equal scores, the one that comes first. A detection takes
+    the ground-truth box with the highest IoU (of equal ones, the last) among those that are free
+    and have at least the threshold. It takes an ignored box only if no other one is possible. A
+    box that is taken is no longer free; crowds stay free. Each threshold starts anew. A threshold
+    of 1 is used as 1 - 1e-10, because of rounding.
 
     Args:
-        boxes, scores: (D, 4) float xywh in pixels and (D,) float, in any order. D may be 0.
-        truth, is_crowd: (G, 4) float xywh and (G,) bool, the objects. G may be 0.
-        ious: (T,) least overlaps.
-        ignored: (G,) bool, objects that don't count; None means the crowds.
+        boxes: (D, 4) float xywh in pixels, in any order. D may be 0.
+        scores: (D,) float.
+        gt_boxes: (G, 4) float xywh in pixels. G may be 0.
+        is_crowd: (G,) bool.
+        iou_thresholds: (T,) float.
+        ignored: (G,) bool, ground-truth boxes that don't count; None means the crowds.
 
     Returns:
-        (T, D) int64, the row of `truth` that each detection has found, in the order in which the
-        detections were given; -1 where it has found nothing.
+        (T, D) int64: for each threshold and detection, in the order given, the row of `gt_boxes`
+        that it takes; -1 for a detection without a match.
+
+    Example:
+        Boxes (0, 0, 10, 10) and (0, 0, 10, 8) with scores 0.9 and 0.8, one ground-truth box
+        (0, 0, 10, 10), thresholds [0.5]: [[0, -1]].
     """
     ### BEGIN SOLUTION
     ignored = is_crowd if ignored is None else ignored
-    overlap = overlaps(boxes, truth, is_crowd)
-    matched = np.full((len(ious), len(boxes)), -1)
-    for row, least in enumerate(np.minimum(ious, 1 - 1e-10)):
-        is_free = np.ones(len(truth), bool)
-        for one in np.argsort(-scores, kind="stable"):
-            possible = is_free & (overlap[one] >= least)
+    ious = overlaps(boxes, gt_boxes, is_crowd)
+    matched = np.full((len(iou_thresholds), len(boxes)), -1)
+    for row, threshold in enumerate(np.minimum(iou_thresholds, 1 - 1e-10)):
+        is_free = np.ones(len(gt_boxes), bool)
+        for n in np.argsort(-scores, kind="stable"):
+            possible = is_free & (ious[n] >= threshold)
             if (possible & ~ignored).any():
                 possible &= ~ignored
             if possible.any():
-                values = np.where(possible, overlap[one], -1)
-                best = len(truth) - 1 - values[::-1].argmax()  # of equals the last
-                matched[row, one], is_free[best] = best, is_crowd[best]
+                values = np.where(possible, ious[n], -1)
+                best = len(gt_boxes) - 1 - values[::-1].argmax()  # the last of equal ones
+                matched[row, n], is_free[best] = best, is_crowd[best]
     return matched
     ### END SOLUTION
 
@@ -289,10 +309,10 @@ def match_detections(boxes, scores, truth, is_crowd, ious=IOUS, ignored=None):
 check("match_detections")
 
 # %%
-partners = match_detections(boxes, scores, dogs, is_crowd, np.array([0.5, 0.8]))
+matches = match_detections(boxes, scores, dogs, is_crowd, np.array([0.5, 0.8]))
 what = ["right (left dog)", "right (right dog)", "ignored (crowd)", "wrong"]  # -1 is the last
 print("detection   least overlap 0.5    least overlap 0.8")
-for number, (half, strict) in enumerate(partners.T):
+for number, (half, strict) in enumerate(matches.T):
     print(f"{number}: {scores[number]:.2f}     {what[half]:20} {what[strict]}")
 
 # %% [markdown]
@@ -323,20 +343,23 @@ catch("match_detections", (boxes[:2], scores[:2], dogs[:2], no_crowd))
 import numpy as np
 
 
-def precision_recall(is_right, objects):
-    """Precision and recall after the first, the second, … the last detection.
+def precision_recall(is_tp, num_gt):
+    """Return precision and recall after the first, the second, … the last detection.
 
     Args:
-        is_right: (D,) bool, whether each detection has found an object, the surest first. D may be 0.
-        objects: how many objects there are to find, at least one.
+        is_tp: (D,) bool, whether each detection is a true positive, best score first. D may be 0.
+        num_gt: how many objects there are, at least one.
 
     Returns:
-        precision (D,) float: of the first 1, 2, … D detections the share that is right;
-        recall (D,) float: of the objects the share that these have found.
+        precision (D,) float: the share of true positives among the first 1, 2, … D detections;
+        recall (D,) float: the share of the objects that these detections match.
+
+    Example:
+        [True, False, True] and four objects: [1, 0.5, 0.667] and [0.25, 0.25, 0.5].
     """
     ### BEGIN SOLUTION
-    right = is_right.cumsum()
-    return right / np.arange(1, len(right) + 1), right / objects
+    tp = is_tp.cumsum()
+    return tp / np.arange(1, len(tp) + 1), tp / num_gt
     ### END SOLUTION
 
 
@@ -358,31 +381,35 @@ for name, values in zip(("precision", "recall"), precision_recall(tiny, 2)):
 
 
 # %%
-def judged(category_id, least=0.5):
-    """One class in all images: scores (D,), is_right (D,), without the ignored; and the objects."""
-    mine = [one for one in results if one["category_id"] == category_id]
-    true = [one for one in truth["annotations"] if one["category_id"] == category_id]
-    scores, hits, objects = [np.empty(0)], [np.empty(0, bool)], 0
+def outcomes_of_class(category_id, iou_threshold=0.5):
+    """Return scores (D,) and is_tp (D,) of a class in all images, without ignored; and num_gt."""
+    pred = [record for record in results if record["category_id"] == category_id]
+    gt = [record for record in ground_truth["annotations"] if record["category_id"] == category_id]
+    scores, is_tp, num_gt = [np.empty(0)], [np.empty(0, bool)], 0
     for image_id in unseen.image_ids:
-        here = [one for one in mine if one["image_id"] == image_id]
-        there = [one for one in true if one["image_id"] == image_id]
-        crowd = np.array([one["iscrowd"] for one in there], bool)
-        sure = np.array([one["score"] for one in here])
-        both = [np.array([one["bbox"] for one in some]).reshape(-1, 4) for some in (here, there)]
-        partner = match_detections(both[0], sure, both[1], crowd, np.array([least]))[0]
-        counts = ~np.append(crowd, False)[partner]  # a partner of -1 is the last: no crowd
-        scores.append(sure[counts])
-        hits.append(partner[counts] >= 0)
-        objects += int((~crowd).sum())
-    return np.concatenate(scores), np.concatenate(hits), objects
+        pred_here = [record for record in pred if record["image_id"] == image_id]
+        gt_here = [record for record in gt if record["image_id"] == image_id]
+        crowd = np.array([record["iscrowd"] for record in gt_here], bool)
+        scores_here = np.array([record["score"] for record in pred_here])
+        pred_boxes, gt_boxes = (
+            np.array([record["bbox"] for record in records]).reshape(-1, 4)
+            for records in (pred_here, gt_here)
+        )
+        thresholds = np.array([iou_threshold])
+        match = match_detections(pred_boxes, scores_here, gt_boxes, crowd, thresholds)[0]
+        counts = ~np.append(crowd, False)[match]  # a match of -1 is the last: no crowd
+        scores.append(scores_here[counts])
+        is_tp.append(match[counts] >= 0)
+        num_gt += int((~crowd).sum())
+    return np.concatenate(scores), np.concatenate(is_tp), num_gt
 
 
-rights = {one: int(judged(one)[1].sum()) for one in unseen.category_ids}
-chosen = max(rights, key=rights.get)  # the class with most detections that are right
+tp_counts = {id_: int(outcomes_of_class(id_)[1].sum()) for id_ in unseen.category_ids}
+chosen = max(tp_counts, key=tp_counts.get)  # the class with the most true positives
 name = unseen.classes[unseen.category_ids.index(chosen)]
-scores_of_class, is_right, objects = judged(chosen)
+scores_of_class, is_tp, num_gt = outcomes_of_class(chosen)
 show.explore_curve(
-    scores_of_class, is_right, max(1, objects), precision_recall=precision_recall, title=name
+    scores_of_class, is_tp, max(1, num_gt), precision_recall=precision_recall, title=name
 )
 
 # %% [markdown]
@@ -408,8 +435,8 @@ axes.set(xlim=(-0.02, 1.02), ylim=(0, 1.08), xlabel="recall", ylabel="precision"
 axes.legend(loc="lower left")
 show.figure(
     fig,
-    alt="Precision falls from 1 to a third at recall 0.5, then rises to 0.5 at recall 1. The points "
-    "stand at 1 up to recall 0.5 and at 0.5 from there on.",
+    alt="Precision falls from 1 to a third at recall 0.5, then rises to 0.5 at recall 1. The "
+    "points are at 1 up to recall 0.5 and at 0.5 from there on.",
 )
 
 # %% [markdown]
@@ -428,19 +455,23 @@ import numpy as np
 
 
 def average_precision(precision, recall):
-    """COCO's average precision of one curve.
+    """Return COCO's average precision of one curve.
 
     Args:
-        precision, recall: (D,) float, from `precision_recall`; recall never falls. D may be 0.
+        precision: (D,) float, from `precision_recall`. D may be 0.
+        recall: (D,) float, from `precision_recall`. It never falls.
 
     Returns:
-        A float: the mean, over recall 0.00, 0.01, … 1.00 (`np.linspace(0, 1, 101)`), of the best
-        precision where the recall is at least that; 0 where it never gets there.
+        A float: the mean, over recall 0.00, 0.01, … 1.00 (`np.linspace(0, 1, 101)`), of the highest
+        precision at that recall or beyond. It is 0 at a recall that is never reached.
+
+    Example:
+        precision [1.0] and recall [0.5]: 51 of the 101 recalls are reached, so 51 / 101.
     """
     ### BEGIN SOLUTION
-    best = np.maximum.accumulate(precision[::-1])[::-1]  # there or beyond
-    places = np.searchsorted(recall, np.linspace(0, 1, 101))  # first that reaches each
-    return float(np.append(best, 0)[places].mean())
+    best = np.maximum.accumulate(precision[::-1])[::-1]  # at that recall or beyond
+    indices = np.searchsorted(recall, np.linspace(0, 1, 101))  # the first that reaches each
+    return float(np.append(best, 0)[indices].mean())
     ### END SOLUTION
 
 
@@ -454,11 +485,16 @@ print("two dogs, yours  ", average_precision(*precision_recall(tiny, 2)))
 fig = Figure(figsize=(6.4, 3.2), layout="constrained")
 axes = fig.subplots()
 values = []
-for least, colour, style in ((0.5, "#0072B2", "-"), (0.75, "#E69F00", "--"), (0.9, "#D55E00", ":")):
-    sure, hits, objects = judged(chosen, least)
-    curve = precision_recall(hits[np.argsort(-sure, kind="stable")], max(1, objects))
+for threshold, color, style in (
+    (0.5, "#0072B2", "-"),
+    (0.75, "#E69F00", "--"),
+    (0.9, "#D55E00", ":"),
+):
+    scores_of_class, is_tp, num_gt = outcomes_of_class(chosen, threshold)
+    order = np.argsort(-scores_of_class, kind="stable")
+    curve = precision_recall(is_tp[order], max(1, num_gt))
     values.append(average_precision(*curve))
-    axes.plot(curve[1], curve[0], style, color=colour, label=f"{least}: AP {values[-1]:.2f}")
+    axes.plot(curve[1], curve[0], style, color=color, label=f"{threshold}: AP {values[-1]:.2f}")
 axes.set(xlim=(-0.02, 1.02), ylim=(0, 1.05), xlabel="recall", ylabel="precision", title=name)
 axes.legend(title="least overlap")
 words = " ".join(f"{value:.2f}" for value in values)
@@ -478,10 +514,10 @@ my_guess = 0.3  # best class minus worst class, yours
 
 by_class = {}
 for category_id, name in zip(unseen.category_ids, unseen.classes):
-    sure, hits, objects = judged(category_id)
-    if objects:
-        curve = precision_recall(hits[np.argsort(-sure, kind="stable")], objects)
-        by_class[name] = (average_precision(*curve), objects)
+    scores_of_class, is_tp, num_gt = outcomes_of_class(category_id)
+    if num_gt:
+        curve = precision_recall(is_tp[np.argsort(-scores_of_class, kind="stable")], num_gt)
+        by_class[name] = (average_precision(*curve), num_gt)
 nothing = [name for name in unseen.classes if name not in by_class]
 ranked = sorted(by_class, key=lambda name: by_class[name][0])
 shown = ranked if len(ranked) <= 20 else ranked[:10] + ranked[-10:]
@@ -496,7 +532,7 @@ words = f"AP50 by class, from {ranked[0]} {low:.2f} to {ranked[-1]} {high:.2f}."
 show.figure(fig, alt=words)
 mean = sum(value for value, _ in by_class.values()) / len(by_class)
 print(f"mean {mean:.3f}; best minus worst {high - low:.2f}, your guess {my_guess:.2f}")
-boxes_of = [one["category_id"] for one in train_set.truth()["annotations"]]
+boxes_of = [record["category_id"] for record in train_set.ground_truth()["annotations"]]
 for name in (ranked[0], ranked[-1]):
     often = boxes_of.count(unseen.category_ids[unseen.classes.index(name)])
     print(f"{name}: AP50 {by_class[name][0]:.2f}, {often} boxes in the training set")
@@ -516,11 +552,11 @@ print(f"no object at all in these images: {', '.join(nothing[:6]) or 'of none'}"
 #
 # ### Exercise 9.5 · `coco_map` · ●●● · 25 min
 #
-# The tedious part is given: `outcomes` says what became of all detections of a class, at each least overlap, for objects of
+# The tedious part is given: `outcomes` says what became of all detections of a class, at each IoU threshold, for objects of
 # some size. You write the rest: curves from it, AP and recall from these, and the means.
 #
-# (In the check's messages, a row of `found` is image, class, left, top, width, height, score; a row of `truth` is image, class, the
-# box, its area, and 1 for a crowd.)
+# (In the check's messages, a row of `detections` is image, class, left, top, width, height, score; a row of `objects` is image, class,
+# the box, its area, and 1 for a crowd.)
 
 # %%
 # %%exercise coco_map
@@ -535,77 +571,83 @@ METRICS = (
     *("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"),
     *("AR_1", "AR_10", "AR_100", "AR_small", "AR_medium", "AR_large"),
 )
-RIGHT, WRONG, IGNORED = 1, 0, -1
+TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1
 
 
-def outcomes(results, truth, category_id, low, high):
-    """What became of the D detections of a class, the surest first, for objects of these areas.
+def outcomes(results, ground_truth, category_id, low, high):
+    """Return what became of the D detections of a class, for objects with an area of low to high.
 
     Returns:
-        fates (T, D), each RIGHT, WRONG or IGNORED; ranks (D,), the place of each among the
-        detections of its image, from 0; and how many objects there are to find.
+        outcomes (T, D), best score first: TRUE_POSITIVE, FALSE_POSITIVE or IGNORED; ranks (D,): the
+        position of each detection among those of its image, from 0; and the number of objects.
     """
-    groups = {image_id: ([], []) for image_id in sorted(one["id"] for one in truth["images"])}
-    for kind, records in enumerate((results, truth["annotations"])):
-        for one in records:
-            if one["category_id"] == category_id:
-                groups[one["image_id"]][kind].append(one)
-    columns, objects = [np.empty((2 + len(IOUS), 0))], 0
-    for mine, its in groups.values():
-        mine = sorted(mine, key=lambda one: -one["score"])
-        scores = np.array([one["score"] for one in mine], float)
-        boxes = np.array([one["bbox"] for one in mine], float).reshape(-1, 4)
-        true_boxes = np.array([one["bbox"] for one in its], float).reshape(-1, 4)
-        is_crowd = np.array([one["iscrowd"] for one in its], bool)
-        areas = np.array([one["area"] for one in its], float)
-        ignored = is_crowd | (areas < low) | (areas > high)  # both ends belong to a size
-        matched = match_detections(boxes, scores, true_boxes, is_crowd, IOUS, ignored)
-        fate = np.append(np.where(ignored, IGNORED, RIGHT), WRONG)[matched]  # -1 is the last
-        sizes = boxes[:, 2:].prod(axis=1)
-        fate[(matched < 0) & ((sizes < low) | (sizes > high))] = IGNORED
-        columns.append(np.vstack([scores, np.arange(len(scores)), fate]))
-        objects += int((~ignored).sum())
-    scores, ranks, *fates = np.hstack(columns)
+    image_ids = sorted(image["id"] for image in ground_truth["images"])
+    groups = {image_id: ([], []) for image_id in image_ids}
+    for kind, records in enumerate((results, ground_truth["annotations"])):
+        for record in records:
+            if record["category_id"] == category_id:
+                groups[record["image_id"]][kind].append(record)
+    columns, num_gt = [np.empty((2 + len(IOUS), 0))], 0
+    for pred, gt in groups.values():
+        pred = sorted(pred, key=lambda record: -record["score"])
+        scores = np.array([record["score"] for record in pred], float)
+        boxes = np.array([record["bbox"] for record in pred], float).reshape(-1, 4)
+        gt_boxes = np.array([record["bbox"] for record in gt], float).reshape(-1, 4)
+        is_crowd = np.array([record["iscrowd"] for record in gt], bool)
+        gt_areas = np.array([record["area"] for record in gt], float)
+        ignored = is_crowd | (gt_areas < low) | (gt_areas > high)  # low and high are included
+        matched = match_detections(boxes, scores, gt_boxes, is_crowd, IOUS, ignored)
+        kinds = np.where(ignored, IGNORED, TRUE_POSITIVE)
+        outcome = np.append(kinds, FALSE_POSITIVE)[matched]  # a match of -1 is the last
+        areas = boxes[:, 2:].prod(axis=1)
+        outcome[(matched < 0) & ((areas < low) | (areas > high))] = IGNORED
+        columns.append(np.vstack([scores, np.arange(len(scores)), outcome]))
+        num_gt += int((~ignored).sum())
+    scores, ranks, *rows = np.hstack(columns)
     order = np.argsort(-scores, kind="stable")
-    return np.array(fates)[:, order], ranks[order], objects
+    return np.array(rows)[:, order], ranks[order], num_gt
 
 
 def coco_map(results, dataset):
-    """COCO's twelve numbers.
+    """Return COCO's twelve numbers.
 
-    Of each class, size and least overlap: AP from the detections of rank < 100, and the highest recall
-    of those of rank < 1, 10, 100 (0 where there is none). A rank is within class and image, and
-    counts ignored detections, too; after that the ignored are left out. Classes with no object of a
-    size are left out of the means.
+    For each class, size and IoU threshold, there is an AP of the detections with rank < 100, and
+    the highest recall of those with rank < 1, 10 and 100 (0 if there are none). A rank is within
+    class and image, and counts ignored detections, too; only then are the ignored left out.
+    Classes without objects of a size are left out of the means.
 
     Args:
         results: a list of dicts, from `to_coco_results`.
-        dataset: `dataset.truth()` has COCO's records, `dataset.category_ids` the classes.
+        dataset: `dataset.ground_truth()` has COCO's records, `dataset.category_ids` the classes.
 
     Returns:
-        METRICS → float. AP and AR_1, AR_10, AR_100: mean over classes and ten least overlaps; AP50
-        and AP75: over classes at 0.50 and 0.75. By size as AP and AR_100. -1.0 where no class has
-        an object.
+        METRICS → float in 0 to 1. AP and AR_1, AR_10, AR_100 are means over classes and the ten IoU
+        thresholds; AP50 and AP75 are means over classes at 0.50 and 0.75. The numbers by size are
+        like AP and AR_100. -1.0 where no class has an object.
+
+    Example:
+        One class, one small object, and one detection with the same box: 1.0 for all but AP_medium,
+        AP_large, AR_medium and AR_large, which are -1.0.
     """
     ### BEGIN SOLUTION
-    truth = dataset.truth()
+    gt = dataset.ground_truth()
     ap = np.full((len(dataset.category_ids), len(AREAS), len(IOUS)), -1.0)
-    best_recall = np.full((*ap.shape, len(COUNTS)), -1.0)
+    max_recall = np.full((*ap.shape, len(COUNTS)), -1.0)
     for k, category_id in enumerate(dataset.category_ids):
         for a, (low, high) in enumerate(AREAS):
-            fates, ranks, objects = outcomes(results, truth, category_id, low, high)
-            for t, fate in enumerate(fates if objects else []):
+            of_class, ranks, num_gt = outcomes(results, gt, category_id, low, high)
+            for t, outcome in enumerate(of_class if num_gt else []):
                 for c, count in enumerate(COUNTS):
-                    counts = (fate != IGNORED) & (ranks < count)
-                    curve = precision_recall(fate[counts] == RIGHT, objects)
-                    best_recall[k, a, t, c] = curve[1].max(initial=0)
-                ap[k, a, t] = average_precision(*curve)  # the last count is 100
+                    counted = outcome[(outcome != IGNORED) & (ranks < count)]
+                    precision, recall = precision_recall(counted == TRUE_POSITIVE, num_gt)
+                    max_recall[k, a, t, c] = recall.max(initial=0)
+                ap[k, a, t] = average_precision(precision, recall)  # the last count is 100
 
     parts = [ap[:, 0], ap[:, 0, 0], ap[:, 0, 5], ap[:, 1], ap[:, 2], ap[:, 3]]
-    parts += [best_recall[:, 0, :, c] for c in range(3)]
-    parts += [best_recall[:, a, :, 2] for a in (1, 2, 3)]
-    there = [part[part >= 0] for part in parts]
-    return {name: float(part.mean()) if len(part) else -1.0 for name, part in zip(METRICS, there)}
+    parts += [max_recall[:, 0, :, c] for c in range(3)]
+    parts += [max_recall[:, a, :, 2] for a in (1, 2, 3)]
+    values = [part[part >= 0] for part in parts]
+    return {name: float(v.mean()) if len(v) else -1.0 for name, v in zip(METRICS, values)}
     ### END SOLUTION
 
 
@@ -632,18 +674,19 @@ assert apart < 1e-9
 # ## 9.6 · Your detector under the doctor · 4 min
 #
 # A score says how ill the patient is, not of what. So each error gets a **kind**, and the price of a kind is how much AP50
-# would rise if it alone were mended (Bolya et al., *TIDE*, 2020): *class*, in place but called something else; *place*, beside
-# the object; *both*; *double*; *background*, on nothing; *missed*. **Predict before you run it:** which kind costs your
-# detector most?
+# would rise if it alone were fixed (Bolya et al., *TIDE*, 2020): *classification*, on an object but with the wrong class;
+# *localization*, too far off the object; *both*; *duplicate*; *background*, on no object; *missed*. **Predict before you run
+# it:** which kind costs your detector most?
 
 # %%
 from coursekit.evaluation import confusion_matrix, split_errors, worst_images
-from coursekit.show.error_pictures import confusion_picture, error_bars, gallery
+from coursekit.show.errors import confusion_picture, error_bars
+from coursekit.show.gallery import gallery
 
 my_guess = "missed"  # yours
 
 report = split_errors(results, unseen)
-words = ", ".join(f"{kind} {one.cost:.3f}" for kind, one in report.kinds.items())
+words = ", ".join(f"{kind} {error.cost:.3f}" for kind, error in report.kinds.items())
 show.figure(error_bars(report), alt=f"What each kind of error costs in AP50: {words}.")
 print(f"costliest: {report.costliest}; you said {my_guess}")
 
@@ -668,11 +711,11 @@ show.figure(confusion_picture(matrix, unseen.classes), alt=f"Which classes are m
 
 # %%
 worst = worst_images(results, unseen, 4, threshold=0.3)
-for one in worst:
-    print(one.image_id, one.reason)
+for bad_image in worst:
+    print(bad_image.image_id, bad_image.reason)
 if worst:
-    fig = gallery(unseen, results, [one.image_id for one in worst], threshold=0.3)
-    show.figure(fig, alt="The worst images: " + "; ".join(one.reason for one in worst))
+    fig = gallery(unseen, results, [bad_image.image_id for bad_image in worst], threshold=0.3)
+    show.figure(fig, alt="The worst images: " + "; ".join(bad_image.reason for bad_image in worst))
 
 # %% [markdown]
 # Ten minutes with such pictures tell you more than a week with a single number. **Write into the journal** what you would mend
@@ -685,12 +728,12 @@ if worst:
 # crashes.
 
 # %%
-sizes = {one["id"]: (one["width"], one["height"]) for one in truth["images"]}
+sizes = {record["id"]: (record["width"], record["height"]) for record in ground_truth["images"]}
 ids, image_ids = unseen.category_ids, unseen.image_ids
 
 
 def box(change):
-    return lambda one: one | {"bbox": change(*one["bbox"], *sizes[one["image_id"]])}
+    return lambda record: record | {"bbox": change(*record["bbox"], *sizes[record["image_id"]])}
 
 
 def next_of(values, value):
@@ -698,9 +741,15 @@ def next_of(values, value):
 
 
 plant = {
-    "labels, not ids": lambda one: one | {"category_id": ids.index(one["category_id"]) + 1},
-    "classes off by one": lambda one: one | {"category_id": next_of(ids, one["category_id"])},
-    "ids of the next image": lambda one: one | {"image_id": next_of(image_ids, one["image_id"])},
+    "labels, not ids": lambda record: (
+        record | {"category_id": ids.index(record["category_id"]) + 1}
+    ),
+    "classes off by one": lambda record: (
+        record | {"category_id": next_of(ids, record["category_id"])}
+    ),
+    "ids of the next image": lambda record: (
+        record | {"image_id": next_of(image_ids, record["image_id"])}
+    ),
     "two corners": box(lambda x, y, w, h, *_: [x, y, x + w, y + h]),
     "x and y swapped": box(lambda x, y, w, h, *_: [y, x, h, w]),
     "shares, 0 to 1": box(lambda x, y, w, h, *b: [x / b[0], y / b[1], w / b[0], h / b[1]]),
@@ -709,25 +758,30 @@ plant = {
 
 
 def spoiled(results, fault):
-    return [plant[fault](one) for one in results]
+    return [plant[fault](record) for record in results]
 
 
 # %% [markdown]
 # This is how COCO reads the six surest boxes of four of them (white is outside of the image). Which do you recognise?
 
 # %%
-its_id = target["image_id"]
-here = sorted((one for one in results if one["image_id"] == its_id), key=lambda one: -one["score"])
+shown_id = target["image_id"]
+here = sorted(
+    (record for record in results if record["image_id"] == shown_id),
+    key=lambda record: -record["score"],
+)
 fig = Figure(figsize=(8, 5.4), layout="constrained")
 for axes, fault in zip(fig.subplots(2, 2).flat, list(plant)[3:]):
-    spoilt = torch.tensor([one["bbox"] for one in spoiled(here[:6], fault)]).reshape(-1, 4)
-    names = [unseen.classes[ids.index(one["category_id"])] for one in here[:6]]
-    show.draw_boxes(axes, image, xywh_to_xyxy(spoilt), names, title=fault, dashed=True)
+    spoiled_boxes = torch.tensor([record["bbox"] for record in spoiled(here[:6], fault)])
+    names = [unseen.classes[ids.index(record["category_id"])] for record in here[:6]]
+    show.draw_boxes(
+        axes, image, xywh_to_xyxy(spoiled_boxes.reshape(-1, 4)), names, title=fault, dashed=True
+    )
     axes.set(xlim=(-8, 1.65 * image.shape[2]), ylim=(1.65 * image.shape[1], -8))
 show.figure(
     fig,
-    alt="One scene four times. Two corners: boxes reach far to the lower right. Swapped: boxes beside "
-    "the objects. Shares: all in the upper left corner. Resized: moved, and of another size.",
+    alt="One scene four times. Two corners: boxes reach far to the lower right. Swapped: boxes "
+    "next to the objects. Shares: all in the upper left corner. Resized: moved, and of another size.",
 )
 
 # %% [markdown]
@@ -752,14 +806,14 @@ for fault in plant:
 import textwrap
 
 
-def told(findings):
+def print_findings(findings):
     for finding in findings:
         print(textwrap.fill(str(finding), 96, initial_indent="  ", subsequent_indent="  "))
 
 
 for fault in ("labels, not ids", "two corners", "resized to 512"):
     print(fault)
-    told(diagnose(spoiled(results, fault), unseen))
+    print_findings(diagnose(spoiled(results, fault), unseen))
 
 # %% [markdown]
 # And here are the seven cures, each the inverse of its fault. Does each bring back the score to the last digit?
@@ -770,20 +824,26 @@ def before_it(values, value):
     return values[values.index(value) - 1]
 
 
-mend = {
-    "labels, not ids": lambda one: one | {"category_id": ids[one["category_id"] - 1]},
-    "classes off by one": lambda one: one | {"category_id": before_it(ids, one["category_id"])},
-    "ids of the next image": lambda one: one | {"image_id": before_it(image_ids, one["image_id"])},
+repair = {
+    "labels, not ids": lambda record: record | {"category_id": ids[record["category_id"] - 1]},
+    "classes off by one": lambda record: (
+        record | {"category_id": before_it(ids, record["category_id"])}
+    ),
+    "ids of the next image": lambda record: (
+        record | {"image_id": before_it(image_ids, record["image_id"])}
+    ),
     "two corners": box(lambda x1, y1, x2, y2, *_: [x1, y1, x2 - x1, y2 - y1]),
     "x and y swapped": box(lambda y, x, h, w, *_: [x, y, w, h]),
     "shares, 0 to 1": box(lambda x, y, w, h, *b: [x * b[0], y * b[1], w * b[0], h * b[1]]),
     "resized to 512": box(lambda *b: [side * max(b[4:]) / 512 for side in b[:4]]),
 }
-healthy = score(results, unseen)["AP"]
+undamaged = score(results, unseen)["AP"]
 for fault in plant:
-    mended = [mend[fault](one) for one in spoiled(results, fault)]
-    sick = score(spoiled(results, fault), unseen)["AP"]
-    print(f"{fault:24} AP {sick:.3f} → {score(mended, unseen)['AP']:.3f} (was {healthy:.3f})")
+    repaired = [repair[fault](record) for record in spoiled(results, fault)]
+    damaged = score(spoiled(results, fault), unseen)["AP"]
+    print(
+        f"{fault:24} AP {damaged:.3f} → {score(repaired, unseen)['AP']:.3f} (was {undamaged:.3f})"
+    )
 
 # %% [markdown]
 # **The eighth is −1.** It is no fault at all, if you know it: a class that has no object in the images. It becomes a fault
@@ -793,14 +853,14 @@ for fault in plant:
 from coursekit.evaluation import evaluate
 
 scored = evaluate(results, unseen)
-absent = [one.name for one in scored.per_class if one.AP < 0]
-values = [one.AP for one in scored.per_class]
+absent = [class_score.name for class_score in scored.per_class if class_score.AP < 0]
+values = [class_score.AP for class_score in scored.per_class]
 there = [value for value in values if value >= 0]
 print(f"-1: {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}")
 print(
     f"mean with the -1 in it {sum(values) / len(values):.3f}, without {sum(there) / len(there):.3f}"
 )
-told(diagnose(results, unseen, classes=absent[:1]))
+print_findings(diagnose(results, unseen, classes=absent[:1]))
 
 # %% [markdown]
 # **Strangely low, not 0.** Two more that you will meet: a part of the images scored against the truth of all, and scores that
@@ -809,12 +869,14 @@ told(diagnose(results, unseen, classes=absent[:1]))
 # %%
 part = unseen.head(len(unseen) // 4)
 cases = {
-    "a quarter of the images": [one for one in results if one["image_id"] in part.image_ids],
-    "every score 1": [one | {"score": 1.0} for one in results],
+    "a quarter of the images": [
+        record for record in results if record["image_id"] in part.image_ids
+    ],
+    "every score 1": [record | {"score": 1.0} for record in results],
 }
 for fault, wrong in cases.items():
     print(f"{fault}: AP50 {score(wrong, unseen)['AP50']:.3f}")
-    told(diagnose(wrong, unseen) or ["nothing is named"])
+    print_findings(diagnose(wrong, unseen) or ["nothing is named"])
 print(f"the quarter alone: AP50 {score(cases['a quarter of the images'], part)['AP50']:.3f}")
 
 # %% [markdown]
@@ -838,10 +900,10 @@ from coursekit.training import TrainConfig, train
 
 def trained_on(seed):
     """The detector, trained a little further."""
-    pupil = copy.deepcopy(detector)
+    model = copy.deepcopy(detector)
     plan = TrainConfig(epochs=1, batch_size=4, lr=3e-4, precision="fp32", warmup_steps=5, seed=seed)
-    train(pupil, train_set.head(length("09 images to train on further")), plan)
-    return predict_dataset(pupil, unseen)
+    train(model, train_set.head(quick(100, 4)), plan)
+    return predict_dataset(model, unseen)
 
 
 seed_1 = trained_on(1)
@@ -850,37 +912,42 @@ seed_1 = trained_on(1)
 seed_2 = trained_on(2)
 
 # %%
-merciful = copy.deepcopy(detector)
-merciful.options = replace(merciful.options, box_nms_thresh=0.7)
+lenient = copy.deepcopy(detector)
+lenient.options = replace(lenient.options, box_nms_thresh=0.7)
 
-its_own = to_coco_results(looked, unseen.image_ids, unseen.category_ids)
+own_results = to_coco_results(own_detections, unseen.image_ids, unseen.category_ids)
 pairs = {
-    "trained on, seed 1": (its_own, seed_1),
-    "trained on, seed 2": (its_own, seed_2),
+    "trained on, seed 1": (own_results, seed_1),
+    "trained on, seed 2": (own_results, seed_2),
     "seed 2 against seed 1": (seed_1, seed_2),
-    "NMS at 0.7, not 0.5": (its_own, predict_dataset(merciful, unseen)),
-    "only scores from 0.3": (its_own, [one for one in its_own if one["score"] >= 0.3]),
+    "NMS at 0.7, not 0.5": (own_results, predict_dataset(lenient, unseen)),
+    "only scores from 0.3": (
+        own_results,
+        [record for record in own_results if record["score"] >= 0.3],
+    ),
 }
-draws = length("09 draws")
+draws = quick(200, 40)
 compared = {name: compare(*both, unseen, draws=draws) for name, both in pairs.items()}
 
 fig = Figure(figsize=(8, 3.4), layout="constrained")
 axes = fig.subplots()
 styles = (("ap", "AP", 0.14, "#E69F00", "s"), ("ap50", "AP50", -0.14, "#0072B2", "o"))
-for key, label, shift, colour, marker in styles:
-    for row, one in enumerate(compared.values()):
-        change = getattr(one, key)
+for key, label, shift, color, marker in styles:
+    for row, comparison in enumerate(compared.values()):
+        change = getattr(comparison, key)
         text = label if row == 0 else None
-        axes.plot([change.low, change.high], [-row + shift] * 2, color=colour, linewidth=2)
-        axes.plot(change.change, -row + shift, marker, color=colour, label=text)
+        axes.plot([change.low, change.high], [-row + shift] * 2, color=color, linewidth=2)
+        axes.plot(change.change, -row + shift, marker, color=color, label=text)
 axes.axvline(0, color="black", linewidth=0.8)
 axes.set_yticks([-row for row in range(len(compared))], labels=list(compared))
 axes.set(xlabel="change of the score, with its interval of 95 %")
 axes.legend(loc="upper left", fontsize=8)
-words = "; ".join(f"{name}: AP {one.ap.change:+.3f}" for name, one in compared.items())
+words = "; ".join(
+    f"{name}: AP {comparison.ap.change:+.3f}" for name, comparison in compared.items()
+)
 show.figure(fig, alt=f"Changes with intervals. {words}.")
-for name, one in compared.items():
-    print(f"{name:22} {one.verdict}")
+for name, comparison in compared.items():
+    print(f"{name:22} {comparison.verdict}")
 
 # %% [markdown]
 # Read it slowly; there is much in it.
@@ -895,8 +962,8 @@ for name, one in compared.items():
 # And a look behind one number: the two seeds, class by class.
 
 # %%
-by_name = {one.name: one.AP50 for one in evaluate(seed_1, unseen).per_class}
-other = {one.name: one.AP50 for one in evaluate(seed_2, unseen).per_class}
+by_name = {class_score.name: class_score.AP50 for class_score in evaluate(seed_1, unseen).per_class}
+other = {class_score.name: class_score.AP50 for class_score in evaluate(seed_2, unseen).per_class}
 change = {name: other[name] - value for name, value in by_name.items() if value >= 0}
 most = sorted(change, key=lambda name: abs(change[name]))[-3:]
 both = compared["seed 2 against seed 1"].ap50
@@ -963,13 +1030,13 @@ for first_id in (0, 1):
 # %%
 perfect = []
 for i in range(len(unseen)):
-    one = unseen.target(i)
-    sure = torch.ones(len(one["labels"]))
-    perfect.append({"boxes": one["boxes"], "labels": one["labels"], "scores": sure})
-truth_as_found = to_coco_results(perfect, unseen.image_ids, unseen.category_ids)
-print(f"the truth itself: AP {score(truth_as_found, unseen)['AP']:.3f}")
-spoilt = spoiled(truth_as_found, "two corners")
-print(f"the truth, as two corners: AP {score(spoilt, unseen)['AP']:.3f}")
+    target = unseen.target(i)
+    ones = torch.ones(len(target["labels"]))
+    perfect.append({"boxes": target["boxes"], "labels": target["labels"], "scores": ones})
+gt_as_results = to_coco_results(perfect, unseen.image_ids, unseen.category_ids)
+print(f"the truth itself: AP {score(gt_as_results, unseen)['AP']:.3f}")
+spoiled_records = spoiled(gt_as_results, "two corners")
+print(f"the truth, as two corners: AP {score(spoiled_records, unseen)['AP']:.3f}")
 
 # %% [markdown]
 # ## What you learned

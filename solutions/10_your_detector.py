@@ -21,7 +21,7 @@
 
 # %%
 import coursekit.show as show
-from coursekit.lessons import hint, journal, length, lesson_map, reference
+from coursekit.lessons import hint, journal, lesson_map, quick, reference
 
 lesson_map(10)
 
@@ -46,11 +46,12 @@ from coursekit.data import load
 from coursekit.data.synthetic.drawing import scene
 from coursekit.data.images import to_tensor
 from coursekit.evaluation import predict
-from coursekit.lessons.experiments.lesson07_run import first_run
+from coursekit.lessons import my_workbook
+from coursekit.lessons.experiments.lesson07_run import IMAGES, first_run
 
 data = os.environ.get("COURSEKIT_DATA", "mini")
 everything = load(data, "train")
-generalist = first_run()
+generalist = first_run(my_workbook, data)
 
 
 def boxed(axes, detector, image, classes, title, least=0.5):
@@ -102,7 +103,7 @@ my_name = "four-classes"
 my_classes = ["cat", "dog", "horse", "cow"]
 if data != "mini":  # photographs: what there is most of in a small extract
     my_classes = ["person", "bottle", "cup", "dining table"]
-how_many = {"train": length("10 images to train on"), "val": length("10 images to test on")}
+how_many = {"train": quick(0, 12), "val": quick(0, 12)}  # 0: as many as there are
 
 # %%
 import json
@@ -175,9 +176,9 @@ from coursekit.memory.planner import BATCHES, LONG_SIDES, SIZES, make_plan
 from coursekit.memory.step_config import GIB
 
 fits = []
-if length("10 plans"):  # some seconds; the short form does without
+if quick(1, 0):  # some seconds; the short form does without
     plan = make_plan(my_card, num_classes=len(my_classes))
-    fits, chosen = plan.card.fits, plan.card.recommended
+    fits, chosen = plan.card.candidates, plan.card.recommended
     print(f"GiB for a step, of {plan.card.usable:.1f} that are usable; * is tight or too much\n")
     print("long side   " + "".join(f"{batch:>2} images " for batch in BATCHES))
     for size in SIZES:
@@ -194,7 +195,7 @@ if length("10 plans"):  # some seconds; the short form does without
 
 # %%
 # my choice: the settings of the run
-my_epochs = length("10 epochs")
+my_epochs = quick(3, 1)
 my_batch, my_size = 4, 256
 my_frozen = 8  # stages of the backbone that aren't trained: all of them
 my_run = "mine"  # its folder in `runs/`; another run, or other data, wants another name
@@ -226,7 +227,6 @@ print(f"{speed:.1f} images a second: about {steps} steps will take {minutes:.1f}
 import shlex
 import sys
 
-from coursekit.lessons.workbook import workbook
 from coursekit.lessons.workbook.own_parts import parts_from
 
 run_folder = Path("runs") / my_run
@@ -234,7 +234,7 @@ every = max(1, min(10, steps // 3))  # steps from checkpoint to checkpoint
 options = {
     "--data": recipe_file,
     "--out": run_folder,
-    "--detector": os.path.relpath(workbook.folder()),
+    "--detector": os.path.relpath(my_workbook.folder),
     "--epochs": my_epochs,
     "--batch": my_batch,
     "--size": my_size,
@@ -244,7 +244,7 @@ options = {
 }
 command = ["train", *(str(one) for pair in options.items() for one in pair)]
 print(shlex.join(["coursekit", *command]))
-parts = parts_from(workbook.folder())
+parts = parts_from(my_workbook)
 
 # %% [markdown]
 # A long run will be interrupted: a laptop sleeps, a server restarts, somebody needs the line. So yours is begun in a process of its own, and **half way it is
@@ -332,7 +332,7 @@ from coursekit.runs.load import results_of
 
 results, unseen = results_of(run_folder, str(recipe_file), parts=parts)
 numbers = score(results, unseen)
-ranges = intervals(results, unseen, draws=length("10 draws"))
+ranges = intervals(results, unseen, draws=quick(200, 40))
 for name in ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"):
     low, high = ranges[name]
     print(f"{name:10} {numbers[name]:6.3f}   from {low:.3f} to {high:.3f}")
@@ -351,9 +351,9 @@ for i in tqdm(range(len(unseen)), desc="lesson 07's detector"):
 its = to_coco_results(looked, unseen.image_ids, everything.category_ids)
 its = [one for one in its if one["category_id"] in unseen.category_ids]
 
-answer = compare(its, results, unseen, draws=length("10 draws"))
+answer = compare(its, results, unseen, draws=quick(200, 40))
 before = load_config(Path("runs/07"))
-saw = before.training.epochs * min(len(everything), length("07 images to train on"))
+saw = before.training.epochs * min(len(everything), quick(*IMAGES))
 print(f"lesson 07's: AP {answer.ap.a:.3f}, AP50 {answer.ap50.a:.3f}, saw {saw} images")
 mine_saw = taken[-1]["images"]
 print(f"mine:        AP {answer.ap.b:.3f}, AP50 {answer.ap50.b:.3f}, saw {mine_saw} images")
@@ -369,7 +369,8 @@ print(f"my guess was {my_guess:+.3f}; {verdict.split(':')[0]}")
 
 # %%
 from coursekit.evaluation import split_errors, worst_images
-from coursekit.show.error_pictures import error_bars, gallery
+from coursekit.show.errors import error_bars
+from coursekit.show.gallery import gallery
 
 costliest = "missed"  # where nothing was found
 if results:
@@ -398,15 +399,15 @@ if worst:
 
 # %%
 menu = {
-    "class": ("twice as long", {"epochs": 2}),
+    "classification": ("twice as long", {"epochs": 2}),
     "both": ("twice as long", {"epochs": 2}),
-    "place": ("twice as long", {"epochs": 2}),
-    "double": ("a stricter NMS", {"box_nms_thresh": 0.4}),
+    "localization": ("twice as long", {"epochs": 2}),
+    "duplicate": ("a stricter NMS", {"box_nms_thresh": 0.4}),
     "background": ("twice as many RoIs to learn from", {"box_batch_size_per_image": 128}),
     "missed": ("twice as many proposals", {"rpn_post_nms_top_n": (600, 400)}),
 }
 for kind, (words, numbers_of) in menu.items():
-    print(f"{kind:11} {words}: {numbers_of}")
+    print(f"{kind:15} {words}: {numbers_of}")
 
 # %%
 # my choice: what I change, why, and how much AP I expect of it
@@ -424,11 +425,16 @@ my_expectation = 0.02
 import copy
 from dataclasses import replace
 
-from coursekit.lessons.experiments.cached import CachedBackbone, cache_features, look, train_on
+from coursekit.lessons.experiments.cached import (
+    CachedBackbone,
+    cache_features,
+    predict_on,
+    train_on,
+)
 from coursekit.runs import load_run
 
 mine, _ = load_run(run_folder, parts)
-some = train_set.head(length("10 images to train on further"))
+some = train_set.head(quick(48, 8))
 kept = cache_features(some, mine.backbone, my_size)
 kept_unseen = cache_features(unseen, mine.backbone, my_size)
 
@@ -439,14 +445,14 @@ def went_on(seed, epochs=1, lr=5e-4, **numbers_of):
     pupil.backbone = CachedBackbone(kept.strides)
     pupil.options = replace(pupil.options, **numbers_of)
     train_on(pupil, kept, epochs, seed=seed, lr=lr)
-    _, found_by_it = look(pupil, kept_unseen)
+    _, found_by_it = predict_on(pupil, kept_unseen)
     pupil.backbone = mine.backbone  # whole again
     return pupil, found_by_it
 
 
 # %%
 baseline, changed = [], []
-for seed in tqdm(range(length("10 seeds")), desc="pairs", unit="pair"):
+for seed in tqdm(range(quick(3, 2)), desc="pairs", unit="pair"):
     baseline.append(went_on(seed)[1])
     pupil, found_by_it = went_on(seed, **change)
     changed.append(found_by_it)
@@ -456,7 +462,7 @@ for seed in tqdm(range(length("10 seeds")), desc="pairs", unit="pair"):
 # largest gap between two baselines, which differ in luck alone. Disproved: the same below 0. All else is open, and "open" is an honest result.
 
 # %%
-compared = [compare(*pair, unseen, draws=length("10 draws")) for pair in zip(baseline, changed)]
+compared = [compare(*pair, unseen, draws=quick(200, 40)) for pair in zip(baseline, changed)]
 changes = [one.ap.change for one in compared]
 mean = sum(changes) / len(changes)
 luck = max(one.ap.a for one in compared) - min(one.ap.a for one in compared)
@@ -533,12 +539,12 @@ show.figure(
 # %%
 from coursekit.report import form
 
-form()
+form(my_workbook)
 
 # %%
 from coursekit.report import default_questions, write_report
 
-page = write_report(run_folder, run_folder / "report", default_questions())
+page = write_report(my_workbook, run_folder, run_folder / "report", default_questions())
 text = page.with_name("report.md").read_text(encoding="utf-8")
 print(f"open in a browser: {page}")
 Markdown(text[text.index("## In short") : text.index("## The project")].replace("## ", "#### "))

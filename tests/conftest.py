@@ -1,4 +1,4 @@
-"""What several tests need: real records where there are any, a small COCO folder, a tiny detector, the command line."""
+"""Fixtures that several tests share: real photographs, a small COCO folder, a tiny detector, the command line."""
 
 import json
 import sys
@@ -20,19 +20,26 @@ from coursekit.detector import build_detector
 REAL_COCO = Path(__file__).parents[2] / "shared" / "coco"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each `long` and each `notebook` test as `slow`, too, so that `-m "not slow"` leaves all of them out."""
+    for item in items:
+        if item.get_closest_marker("long") or item.get_closest_marker("notebook"):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def real_coco() -> Path:
-    """Real photographs: those beside the checkout, else the subset coco-tiny as CI has built it."""
+    """A folder of real photographs: the one beside the checkout, else the subset coco-tiny, which CI builds."""
     tiny = subset_folder(find_recipe("coco-tiny"))
-    found = next((folder for folder in (REAL_COCO, tiny) if folder.is_dir()), None)
-    if found is None:
+    existing = next((folder for folder in (REAL_COCO, tiny) if folder.is_dir()), None)
+    if existing is None:
         pytest.skip("no photographs here: put a COCO folder at ../shared/coco, or run: coursekit data build coco-tiny")
-    return found
+    return existing
 
 
 @pytest.fixture
 def coco_folder(tmp_path: Path) -> Path:
-    """Three train and two val images of 64 × 48: two boxes, one box with a crowd, none."""
+    """Three train and two val images, 48 × 64 pixels: one with two boxes, one with a box and a crowd, others empty."""
     folder = tmp_path / "coco"
     rng = np.random.default_rng(0)
     for split, count in (("train", 3), ("val", 2)):
@@ -70,7 +77,7 @@ def tiny_detector() -> torch.nn.Module:
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left: its exit code, and what it said."""
+    """A finished command: its exit code and its output."""
 
     returncode: int
     stdout: str
@@ -79,11 +86,11 @@ class Done:
 
 @pytest.fixture
 def coursekit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """The command line, as its user types it, but in this process: importing torch takes seconds."""
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # `main` sets its own; put back afterwards
+    """Run the command line as its user types it, but in this process, because importing torch takes seconds."""
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # `main` replaces it; this restores it
 
-    def run(*words: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["coursekit", *map(str, words)])
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["coursekit", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()

@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from coursekit.commands.main import app
 from coursekit.core.errors import CourseError
+from coursekit.data.folders import find_folder
 
 RECIPE = """
 name = "five"
@@ -17,23 +18,30 @@ long_side = 160
 """
 
 
+@pytest.fixture(scope="module")
+def mini():
+    """Return the folder of `mini` in the user's cache."""
+    return find_folder("mini")
+
+
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
+def cache(mini, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 def _run(*words):
     return CliRunner().invoke(app, ["data", *map(str, words)])
 
 
-def test_list_names_all_and_their_state():
+def test_list_shows_all_recipes_and_their_state():
     out = _run("list").output
     assert all(name in out for name in ("mini", "coco-tiny", "coco-person", "coco-5class", "coco-10k", "coco-320"))
     assert "not built" in out
 
 
 def test_a_dry_run_fetches_nothing(monkeypatch):
-    monkeypatch.setattr("coursekit.data.subsets.build.make_client", lambda *_: pytest.fail("it went to fetch"))
+    monkeypatch.setattr("coursekit.data.subsets.build.make_client", lambda *_: pytest.fail("it started a download"))
     out = _run("build", "coco-tiny", "--dry-run").output
     assert "96 images, about 16 MB to fetch, 4 MB on disk" in out
 
@@ -44,7 +52,7 @@ def test_build_info_verify_on_real_photographs(real_coco, tmp_path):
     assert "8 images, 0 missing" in built.output, built.output
     folder = built.stdout.splitlines()[-1].split(":")[0]
     info = _run("info", folder, "--out", tmp_path / "info.png")
-    assert "5 images (0 with nothing in them)" in info.output
+    assert "5 images (0 without boxes)" in info.output
     assert (tmp_path / "info.png").stat().st_size > 10_000
     assert _run("verify", folder).exit_code == 0
     next((tmp_path / "cache").glob("five-*/train2017/*.jpg")).unlink()
@@ -53,12 +61,24 @@ def test_build_info_verify_on_real_photographs(real_coco, tmp_path):
     assert ": missing" in broken.output
 
 
-def test_mini_needs_no_build_and_can_be_looked_into(tmp_path):
+def test_mini_needs_no_build_and_can_be_inspected(mini, cache, tmp_path):
+    cache.mkdir()
+    (cache / mini.name).symlink_to(mini)  # drawing it takes 20 s
     assert "nothing to fetch" in _run("build", "mini", "--dry-run").output
     assert "val: 120 images" in _run("info", "mini", "--out", tmp_path / "a.png").output
 
 
-def test_wrong_names_are_named(tmp_path):
+def test_a_drawn_set_is_drawn_when_it_is_first_used(mini, cache, tmp_path):
+    (tmp_path / "few.toml").write_text(
+        'name = "few"\nsource = "scenes"\nseed = 1\nimages = { train = 3, val = 2 }\nclasses = ["dog"]\n'
+    )
+    assert "nothing to fetch" in _run("build", tmp_path / "few.toml", "--dry-run").output
+    out = _run("info", tmp_path / "few.toml", "--out", tmp_path / "a.png").output
+    assert "val: 2 images" in out, out
+    assert list(cache.glob("few-*/val2017/*.jpg"))
+
+
+def test_misspelled_names_get_a_suggestion(tmp_path):
     with pytest.raises(CourseError, match="did you mean 'coco-tiny'"):
         _run_raising("build", "coco-tinny")
     (tmp_path / "a.toml").write_text(RECIPE.replace("person", "persson"))

@@ -5,43 +5,48 @@ import json
 import pytest
 
 
+def _as_results(annotations):
+    """Make results of ground truth, without crowds, each with a score of 0.9."""
+    names = "image_id", "category_id", "bbox"
+    records = [record for record in annotations if not record["iscrowd"]]
+    return [{name: record[name] for name in names} | {"score": 0.9} for record in records]
+
+
 @pytest.fixture
-def found(coco_folder, tmp_path):
-    """The train split's truth as perfect detections."""
-    truth = coco_folder / "annotations" / "instances_train2017.json"
-    records = [one for one in json.loads(truth.read_text())["annotations"] if not one["iscrowd"]]
-    results = [{name: one[name] for name in ("image_id", "category_id", "bbox")} | {"score": 0.9} for one in records]
-    path = tmp_path / "found.json"
+def perfect(coco_folder, tmp_path):
+    """A results file with the ground truth of the train split, its annotation file, and the results."""
+    gt_file = coco_folder / "annotations" / "instances_train2017.json"
+    results = _as_results(json.loads(gt_file.read_text())["annotations"])
+    path = tmp_path / "perfect.json"
     path.write_text(json.dumps(results))
-    return path, truth, results
+    return path, gt_file, results
 
 
-def test_a_results_file_is_scored_against_an_annotation_file(coursekit, found, tmp_path):
-    path, truth, _ = found
-    done = coursekit("evaluate", path, "--data", truth, "--json", "--gallery", tmp_path / "pictures")
+def test_a_results_file_is_scored_against_an_annotation_file(coursekit, perfect, tmp_path):
+    path, gt_file, _ = perfect
+    done = coursekit("evaluate", path, "--data", gt_file, "--json", "--gallery", tmp_path / "pictures")
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)
     assert (scores["AP"], scores["AP50"]) == (1.0, 1.0)
-    assert {one["name"]: one["boxes"] for one in scores["per_class"]} == {"person": 2, "dog": 1}
-    assert {"errors.png", "confusion.png", "curves.png"} <= {one.name for one in (tmp_path / "pictures").iterdir()}
+    assert {each["name"]: each["boxes"] for each in scores["per_class"]} == {"person": 2, "dog": 1}
+    assert {"errors.png", "confusion.png", "curves.png"} <= {file.name for file in (tmp_path / "pictures").iterdir()}
 
 
-def test_a_faulty_results_file_ends_with_the_records_position(coursekit, found):
-    path, truth, results = found
+def test_a_faulty_results_file_is_refused_with_the_position_of_the_record(coursekit, perfect):
+    path, gt_file, results = perfect
     path.write_text(json.dumps([*results, results[0] | {"score": 1.5}]))
-    done = coursekit("evaluate", path, "--data", truth)
+    done = coursekit("evaluate", path, "--data", gt_file)
     assert done.returncode == 2
-    assert "found.json" in done.stderr
+    assert "perfect.json" in done.stderr
     assert "3" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_file_against_itself_shows_no_difference(coursekit, coco_folder, tmp_path):
+def test_a_file_compared_with_itself_shows_no_difference(coursekit, coco_folder, tmp_path):
     from coursekit.data import load
 
     dataset = load("mini", "val")
-    records = [one for one in dataset.truth()["annotations"] if not one["iscrowd"]][::2]
-    results = [{name: one[name] for name in ("image_id", "category_id", "bbox")} | {"score": 0.9} for one in records]
+    results = _as_results(dataset.ground_truth()["annotations"])[::2]
     path = tmp_path / "half.json"
     path.write_text(json.dumps(results))
     done = coursekit("compare", path, path, "--data", "mini", "--json")

@@ -29,53 +29,53 @@ def pictures(tmp_path):
     return [tmp_path / name for name in made]
 
 
-def test_pictures_of_any_size_come_back_at_their_size(run_folder, pictures, tmp_path):
+def test_drawn_pictures_keep_their_size(run_folder, pictures, tmp_path):
     done = list(predict_files(run_folder, pictures, tmp_path / "out", threshold=0.0))
-    assert [one.problem for one in done] == ["", "", ""]
-    for one in done:
-        assert one.out.stem == one.file.stem
-        with Image.open(one.out) as drawn, Image.open(one.file) as picture:
+    assert [result.problem for result in done] == ["", "", ""]
+    for result in done:
+        assert result.out.stem == result.file.stem
+        with Image.open(result.out) as drawn, Image.open(result.file) as picture:
             assert drawn.size == picture.size
-    assert sum(done[0].found.values()) > 0  # with no threshold an untrained detector finds something everywhere
+    assert sum(done[0].counts.values()) > 0  # without a threshold, even an untrained detector finds something
 
 
 def test_with_the_highest_threshold_nothing_is_drawn(run_folder, pictures, tmp_path):
-    one = next(iter(predict_files(run_folder, pictures[:1], tmp_path / "out", threshold=1.0)))
-    assert one.found == {}
-    assert Image.open(one.out).convert("RGB").getcolors() is not None
+    result = next(iter(predict_files(run_folder, pictures[:1], tmp_path / "out", threshold=1.0)))
+    assert result.counts == {}
+    assert Image.open(result.out).convert("RGB").getcolors() is not None
 
 
-def test_files_of_one_name_are_kept_apart(run_folder, tmp_path):
+def test_files_of_the_same_name_are_numbered(run_folder, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         Image.new("RGB", (64, 64)).save(tmp_path / folder / "1.jpg")
     files = [tmp_path / "a" / "1.jpg", tmp_path / "b" / "1.jpg"]
-    outs = {one.out.name for one in predict_files(run_folder, files, tmp_path / "out")}
+    outs = {result.out.name for result in predict_files(run_folder, files, tmp_path / "out")}
     assert outs == {"1.png", "1-2.png"}
 
 
-def test_what_cannot_be_read_is_told_and_the_rest_goes_on(run_folder, pictures, tmp_path):
+def test_unreadable_files_are_reported_and_the_rest_is_drawn(run_folder, pictures, tmp_path):
     (tmp_path / "page.jpg").write_text("<html>")
     (tmp_path / "cut.jpg").write_bytes(pictures[0].read_bytes()[:300])
     files = [tmp_path / "page.jpg", tmp_path / "none.jpg", tmp_path, tmp_path / "cut.jpg", pictures[0]]
     done = list(predict_files(run_folder, files, tmp_path / "out"))
-    reasons = ["no kind of image", "no such file", "a folder", "can't be read", ""]
-    assert [reason in one.problem for one, reason in zip(done, reasons, strict=True)] == [True] * 5
-    assert [one.out is None for one in done] == [True] * 4 + [False]
+    reasons = ["not a known image format", "no such file", "a folder", "can't be read", ""]
+    assert [reason in result.problem for result, reason in zip(done, reasons, strict=True)] == [True] * 5
+    assert [result.out is None for result in done] == [True] * 4 + [False]
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
-def test_a_threshold_beyond_scores_is_refused(run_folder, pictures, tmp_path, threshold):
+def test_a_threshold_outside_0_to_1_is_refused(run_folder, pictures, tmp_path, threshold):
     with pytest.raises(ConfigError, match="between 0 and 1"):
         list(predict_files(run_folder, pictures, tmp_path, threshold=threshold))
 
 
-def test_no_run_is_named(tmp_path, pictures):
+def test_a_missing_run_is_named(tmp_path, pictures):
     with pytest.raises(DataError, match="no run here"):
         list(predict_files(tmp_path / "nowhere", pictures, tmp_path))
 
 
-def test_the_command_ends_with_2_where_a_file_was_no_picture(coursekit, run_folder, pictures, tmp_path):
+def test_the_command_ends_with_exit_code_2_if_a_file_is_unreadable(coursekit, run_folder, pictures, tmp_path):
     done = coursekit("predict", run_folder, pictures[0], tmp_path / "none.jpg", "--out", tmp_path / "out")
     assert done.returncode == 2
     assert f"{pictures[0]}: " in done.stdout

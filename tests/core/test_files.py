@@ -4,7 +4,7 @@ from coursekit.core.errors import ConfigError
 from coursekit.core.files import make_folder, new_file, new_folder
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path):
+def test_a_file_appears_complete_or_not_at_all(tmp_path):
     target = tmp_path / "a.json"
     with new_file(target) as path:
         path.write_text("first")
@@ -16,7 +16,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+def test_a_folder_appears_complete_or_not_at_all(tmp_path):
     with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "built") as folder:
         (folder / "half").touch()
         raise KeyboardInterrupt
@@ -26,7 +26,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert (tmp_path / "built" / "whole").exists()
 
 
-def test_who_comes_second_leaves_the_first_alone(tmp_path):
+def test_the_second_process_leaves_the_folder_of_the_first_alone(tmp_path):
     with new_folder(tmp_path / "built") as folder:
         (folder / "mine").touch()
         (tmp_path / "built").mkdir()
@@ -34,7 +34,7 @@ def test_who_comes_second_leaves_the_first_alone(tmp_path):
     assert [path.name for path in (tmp_path / "built").iterdir()] == ["theirs"]
 
 
-def test_a_folder_that_cannot_be_is_named(tmp_path):
+def test_a_folder_that_cannot_be_created_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="file.*can't be written"):
         make_folder(tmp_path / "file" / "below")

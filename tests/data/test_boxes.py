@@ -9,17 +9,17 @@ shapes = st.sampled_from([(4,), (0, 4), (1, 4), (7, 4), (2, 3, 4)])
 
 
 @given(shapes, st.integers(0, 100))
-def test_conversions_are_torchvisions(shape, seed):
+def test_conversions_equal_torchvisions(shape, seed):
     boxes = 100 * torch.rand(shape, generator=torch.Generator().manual_seed(seed))
     torch.testing.assert_close(xywh_to_xyxy(boxes), box_convert(boxes, "xywh", "xyxy"))
     torch.testing.assert_close(xyxy_to_xywh(boxes), box_convert(boxes, "xyxy", "xywh"))
 
 
-def test_whole_numbers_stay_whole():
+def test_integers_stay_integers():
     assert xywh_to_xyxy(torch.tensor([1, 2, 3, 4])).tolist() == [1, 2, 4, 6]
 
 
-def test_a_flipped_box_holds_the_same_pixels():
+def test_flipped_box_contains_the_same_pixels():
     image = torch.arange(2 * 6 * 9).reshape(2, 6, 9)
     flipped, boxes = flip_with_boxes(image, torch.tensor([[1.0, 2.0, 4.0, 5.0]]))
     x1, y1, x2, y2 = boxes[0].int().tolist()

@@ -10,7 +10,7 @@ from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import collate, load
 
 
-def test_samples_are_torchvisions(real_coco):
+def test_samples_equal_torchvisions(real_coco):
     ours = load(real_coco, "val")
     annotation_file = str(real_coco / "annotations" / "instances_val2017.json")
     theirs = CocoDetection(str(real_coco / "val2017"), annotation_file)
@@ -33,14 +33,14 @@ def test_targets(coco_folder):
     assert image.dtype == torch.uint8
     assert target["boxes"].tolist() == [[4, 5, 24, 15], [30, 8, 46, 38]]
     assert target["boxes"].dtype == torch.float32
-    assert target["labels"].tolist() == [2, 1]  # contiguous, by COCO's id: person 1 → 1, dog 18 → 2
+    assert target["labels"].tolist() == [2, 1]  # without gaps, in the order of COCO's ids: person 1 → 1, dog 18 → 2
     assert target["labels"].dtype == torch.int64
     assert target["image_id"] == 7
     assert dataset.classes == ["person", "dog"]
     assert dataset.category_ids == [1, 18]
 
 
-def test_crowds_are_kept_apart_and_empty_images_stay(coco_folder):
+def test_crowds_are_separate_and_empty_images_stay(coco_folder):
     dataset = load(coco_folder, "train")
     assert dataset[1][1]["labels"].tolist() == [1]
     assert dataset[1][1]["crowd_boxes"].tolist() == [[10, 10, 60, 40]]
@@ -48,9 +48,9 @@ def test_crowds_are_kept_apart_and_empty_images_stay(coco_folder):
     assert len(dataset) == 3
 
 
-def test_first_takes_images_with_something_in_them(coco_folder):
+def test_first_selects_images_with_objects(coco_folder):
     assert load(coco_folder, "train").first(2).image_ids == [7, 17]
-    with pytest.raises(ConfigError, match="3 images with boxes wanted, 2 there"):
+    with pytest.raises(ConfigError, match="it has 2 images with boxes, 3 were asked for"):
         load(coco_folder, "train").first(3)
 
 
@@ -58,25 +58,25 @@ def _file(folder):
     return folder / "train2017" / "1.jpg"
 
 
-def test_a_missing_image_is_named_before_anything_starts(coco_folder):
+def test_missing_image_is_named_by_load(coco_folder):
     _file(coco_folder).unlink()
     with pytest.raises(DataError, match=r"1\.jpg: the image is missing"):
         load(coco_folder, "train")
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"<html>", lambda b: b[:20]])
-def test_a_damaged_image_is_named(coco_folder, damage):
+def test_damaged_image_is_named(coco_folder, damage):
     path = _file(coco_folder)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataError, match=r"1\.jpg: the image is damaged"):
         load(coco_folder, "train")[1]
 
 
-def test_an_image_of_another_size_is_named(coco_folder):
+def test_image_of_another_size_is_named(coco_folder):
     content = json.loads((coco_folder / "annotations" / "instances_train2017.json").read_text())
     content["images"][1]["width"] = 65
     (coco_folder / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"1\.jpg: the image is 64×48, its record says 65×48"):
+    with pytest.raises(DataError, match=r"1\.jpg: the image is 64×48 \(width × height\), its record says 65×48"):
         load(coco_folder, "train")[1]
 
 
@@ -88,17 +88,17 @@ def test_missing_folders_are_named(coco_folder, tmp_path):
         load(coco_folder, "val")
 
 
-def test_the_truth_is_cocos(real_coco):
+def test_ground_truth_equals_the_file(real_coco):
     dataset = load(real_coco, "val")
-    truth = dataset.truth()
+    ground_truth = dataset.ground_truth()
     raw = json.loads(dataset.annotation_file.read_text())
     theirs = {a["id"]: {k: v for k, v in a.items() if k != "segmentation"} for a in raw["annotations"]}
-    assert {a["id"]: a for a in truth["annotations"]} == theirs
-    assert [image["id"] for image in truth["images"]] == [image["id"] for image in raw["images"]]
-    assert {a["image_id"] for a in dataset.head(7).truth()["annotations"]} <= set(dataset.image_ids[:7])
+    assert {a["id"]: a for a in ground_truth["annotations"]} == theirs
+    assert [image["id"] for image in ground_truth["images"]] == [image["id"] for image in raw["images"]]
+    assert {a["image_id"] for a in dataset.head(7).ground_truth()["annotations"]} <= set(dataset.image_ids[:7])
 
 
-def test_what_is_not_built_says_how(tmp_path, monkeypatch):
+def test_set_that_is_not_built_says_how_to_build_it(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path))
     with pytest.raises(DataError, match="not built on this machine yet. Build it: coursekit data build coco-tiny"):
         load("coco-tiny", "train")
@@ -106,7 +106,7 @@ def test_what_is_not_built_says_how(tmp_path, monkeypatch):
         load("cocotiny", "train")
 
 
-def test_boxes_without_extent_are_left_out_and_counted(coco_folder):
+def test_boxes_without_area_are_left_out_and_counted(coco_folder):
     path = coco_folder / "annotations" / "instances_train2017.json"
     content = json.loads(path.read_text())
     content["annotations"][0]["bbox"][2] = 0
@@ -114,10 +114,10 @@ def test_boxes_without_extent_are_left_out_and_counted(coco_folder):
     dataset = load(coco_folder, "train")
     assert dataset[0][1]["labels"].tolist() == [1]
     assert dataset.degenerate_boxes() == 1
-    assert len(dataset.truth()["annotations"]) == 4  # the truth stays as it is
+    assert len(dataset.ground_truth()["annotations"]) == 4  # the ground truth keeps them
 
 
-def test_collate_keeps_images_of_any_size_apart(coco_folder):
+def test_collate_keeps_images_of_different_sizes_separate(coco_folder):
     dataset = load(coco_folder, "train")
     images, targets = collate([dataset[0], dataset[2]])
     assert len(images) == len(targets) == 2

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from coursekit.core.errors import ConfigError, DataError
-from coursekit.data.index import CocoIndex, is_safe_name, nearest
+from coursekit.data.checks import is_safe_name
+from coursekit.data.index import CocoIndex
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def real(request) -> tuple[CocoIndex, COCO]:
     return CocoIndex.load(path), COCO(str(path))
 
 
-def test_real_records_are_pycocotools(real):
+def test_records_equal_pycocotools(real):
     ours, theirs = real
     assert set(ours.image_ids.tolist()) == set(theirs.imgs)
     assert len(ours.boxes) == len(theirs.anns)
@@ -29,12 +30,12 @@ def test_real_records_are_pycocotools(real):
         ids = ours.annotation_ids[where].tolist()
         assert ids == theirs.getAnnIds(imgIds=[image_id])
         for box, area, crowd, id_ in zip(ours.boxes[where], ours.areas[where], ours.is_crowd[where], ids, strict=True):
-            truth = theirs.anns[id_]
-            assert box.tolist() == truth["bbox"]
-            assert (area, crowd) == (truth["area"], truth["iscrowd"])
+            expected = theirs.anns[id_]
+            assert box.tolist() == expected["bbox"]
+            assert (area, crowd) == (expected["area"], expected["iscrowd"])
 
 
-def test_queries_are_pycocotools(real):
+def test_queries_equal_pycocotools(real):
     ours, theirs = real
     ids = theirs.getCatIds(catNms=["person", "dog"])
     all_of = ours.image_ids[ours.images_with(all_of=["person", "dog"])]
@@ -53,12 +54,12 @@ def test_queries_are_pycocotools(real):
 def test_segmentation_only_on_request(real):
     ours, theirs = real
     assert ours.segmentations is None
-    asked = CocoIndex.load(ours.path, segmentation=True)
-    for id_, text in zip(asked.annotation_ids.tolist(), asked.segmentations, strict=True):
+    index = CocoIndex.load(ours.path, segmentation=True)
+    for id_, text in zip(index.annotation_ids.tolist(), index.segmentations, strict=True):
         assert json.loads(text) == theirs.anns[id_]["segmentation"]
 
 
-def test_an_unknown_class_names_the_nearest(real):
+def test_unknown_class_suggests_the_most_similar(real):
     with pytest.raises(ConfigError, match="no class 'persn'.*did you mean 'person'"):
         real[0].images_with(any_of=["persn"])
 
@@ -71,18 +72,18 @@ def _edit(folder: Path, change) -> Path:
     return path
 
 
-NOT_SAFE = [
-    (lambda c: c.update(categories=[]), "`categories` has nothing"),
-    (lambda c: c.update(images=[]), "`images` has nothing"),
+UNUSABLE = [
+    (lambda c: c.update(categories=[]), "`categories` has no usable record"),
+    (lambda c: c.update(images=[]), "`images` has no usable record"),
     (lambda c: c.pop("annotations"), "the list `annotations` is missing"),
     (lambda c: c.update(images={"1": 2}), "the list `images` is an object"),
-    (lambda c: c["images"][1].update(id=7), "`images`: ids that stand there more than once: 7"),
-    (lambda c: c["categories"][1].update(id=18), "`categories`: ids that stand there more than once: 18"),
+    (lambda c: c["images"][1].update(id=7), "`images`: ids that occur more than once: 7"),
+    (lambda c: c["categories"][1].update(id=18), "`categories`: ids that occur more than once: 18"),
 ]
 
 
-@pytest.mark.parametrize(("change", "words"), NOT_SAFE)
-def test_what_is_not_safe_to_use_is_refused(coco_folder, change, words):
+@pytest.mark.parametrize(("change", "words"), UNUSABLE)
+def test_unusable_files_are_refused(coco_folder, change, words):
     path = _edit(coco_folder, change)
     with pytest.raises(DataError, match=re.escape(words)) as caught:
         CocoIndex.load(path)
@@ -96,10 +97,10 @@ FAULTS = [
     (lambda c: c["annotations"][1].update(bbox=[1, 2, -3, 4]), "annotations[1]", "negative"),
     (lambda c: c["annotations"][1].update(bbox="wide"), "annotations[1]", "bbox"),
     (lambda c: c["annotations"][1].pop("category_id"), "annotations[1]", "category_id"),
-    (lambda c: c["annotations"][1].update(id=1), "annotations[1]", "id stands there already"),
+    (lambda c: c["annotations"][1].update(id=1), "annotations[1]", "an earlier record has the same id"),
     (lambda c: c["annotations"][2].update(image_id=99), "annotations[2]", "image_id is not among the images"),
     (lambda c: c["annotations"][2].update(category_id=5), "annotations[2]", "category_id is not among the categories"),
-    (lambda c: c["annotations"][2].update(area=math.nan), "annotations[2]", "area is no number"),
+    (lambda c: c["annotations"][2].update(area=math.nan), "annotations[2]", "area is not a number"),
     (lambda c: c["images"][2].update(width="wide"), "images[2]", "width"),
     (lambda c: c["images"][2].update(height=0), "images[2]", "height"),
     (lambda c: c["images"][2].update(file_name="../2.jpg"), "images[2]", "leaves its folder"),
@@ -109,7 +110,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("change", "place", "words"), FAULTS)
-def test_a_fault_is_placed_and_the_rest_is_usable(coco_folder, change, place, words):
+def test_fault_is_located_and_the_rest_is_usable(coco_folder, change, place, words):
     path = _edit(coco_folder, change)
     with pytest.warns(UserWarning, match=re.escape(place)) as caught:
         index = CocoIndex.load(path)
@@ -118,7 +119,7 @@ def test_a_fault_is_placed_and_the_rest_is_usable(coco_folder, change, place, wo
     assert len(index) + len(index.boxes) in (6, 7)
 
 
-def test_faults_are_shown_together(coco_folder):
+def test_faults_are_reported_together(coco_folder):
     def change(content):
         content["annotations"][0]["bbox"] = None
         content["annotations"][3]["image_id"] = 5
@@ -130,21 +131,21 @@ def test_faults_are_shown_together(coco_folder):
     assert places == [("annotations", 0), ("annotations", 1), ("annotations", 3), ("images", 0)]
 
 
-def test_a_file_without_annotations_is_sound(coco_folder):
+def test_file_without_annotations_is_usable(coco_folder):
     index = CocoIndex.load(_edit(coco_folder, lambda c: c.update(annotations=[])))
     assert len(index) == 3
     assert index.boxes.shape == (0, 4)
     assert index.images_with(boxes=(0, 0)).tolist() == [0, 1, 2]
 
 
-def test_what_only_some_files_have_may_be_missing(coco_folder):
+def test_optional_fields_may_be_missing(coco_folder):
     index = CocoIndex.load(_edit(coco_folder, lambda c: c["images"][0].update(license=None, coco_url=None)))
     assert len(index) == 3
     assert index.urls[0] == ""
-    assert index.licences[0] == 0
+    assert index.licenses[0] == 0
 
 
-def test_order_of_the_file_does_not_matter(coco_folder):
+def test_order_of_annotations_does_not_matter(coco_folder):
     before = CocoIndex.load(coco_folder / "annotations" / "instances_train2017.json")
     after = CocoIndex.load(_edit(coco_folder, lambda c: c["annotations"].reverse()))
     for row in range(3):
@@ -152,7 +153,7 @@ def test_order_of_the_file_does_not_matter(coco_folder):
         assert boxes[0] == boxes[1]
 
 
-def test_a_missing_or_empty_file_is_named(tmp_path):
+def test_missing_or_empty_file_is_named(tmp_path):
     with pytest.raises(DataError, match="no such annotation file"):
         CocoIndex.load(tmp_path / "annotations" / "instances_val2017.json")
     (tmp_path / "a.json").touch()
@@ -163,20 +164,18 @@ def test_a_missing_or_empty_file_is_named(tmp_path):
 def test_safe_names():
     assert all(map(is_safe_name, ["000000000001.jpg", "a b.png", "..a.jpg"]))
     assert not any(map(is_safe_name, ["", ".", "..", "../a", "/a", "a/b", "a\\b", "C:a", "a\0b", "a\nb", ". ."]))
-    assert nearest("cats", ["cat", "dog"]) == " (did you mean 'cat'?)"
-    assert nearest("xyz", ["cat", "dog"]) == ""
 
 
 @settings(max_examples=60)
 @given(st.binary(max_size=60))
-def test_any_bytes_give_one_clear_error(tmp_path_factory, content):
+def test_random_bytes_give_one_clear_error(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "some.json"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"some\.json"):
         CocoIndex.load(path)
 
 
-SOUND = {
+INTACT = {
     "images": [{"id": n, "file_name": f"{n}.jpg", "width": 64, "height": 48, "license": 1} for n in (7, 17, 27)],
     "annotations": [
         {"id": n, "image_id": 7 + 10 * (n % 2), "category_id": 1, "bbox": [n, 2.5, 9, 8], "area": 72, "iscrowd": n % 2}
@@ -198,10 +197,10 @@ ODD = st.one_of(
 
 @st.composite
 def mutations(draw):
-    """(part, position, field or None, what to do, new value) up to four times."""
-    part = draw(st.sampled_from(list(SOUND)))
-    position = draw(st.integers(0, len(SOUND[part]) - 1))
-    field = draw(st.one_of(st.none(), st.sampled_from(sorted(SOUND[part][0]))))
+    """Draw a change: (part, position, field or None, action, new value)."""
+    part = draw(st.sampled_from(list(INTACT)))
+    position = draw(st.integers(0, len(INTACT[part]) - 1))
+    field = draw(st.one_of(st.none(), st.sampled_from(sorted(INTACT[part][0]))))
     return part, position, field, draw(st.sampled_from(["set", "remove", "double"])), draw(ODD)
 
 
@@ -237,7 +236,7 @@ def _usable_or_one_clear_error(path: Path) -> None:
 
 
 def _try(tmp_path_factory, changes, cut):
-    content = json.loads(json.dumps(SOUND))
+    content = json.loads(json.dumps(INTACT))
     for change in changes:
         _mutate(content, *change)
     path = tmp_path_factory.getbasetemp() / "mutated.json"
@@ -252,7 +251,7 @@ QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandom
 
 @settings(max_examples=200, **QUIET)
 @given(st.lists(mutations(), min_size=1, max_size=4), CUTS)
-def test_a_mutated_file_is_usable_or_gives_one_clear_error(tmp_path_factory, changes, cut):
+def test_mutated_file_is_usable_or_gives_one_clear_error(tmp_path_factory, changes, cut):
     _try(tmp_path_factory, changes, cut)
 
 

@@ -14,7 +14,7 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def test_the_same_samples_without_decoding(coco_folder, monkeypatch):
+def test_same_samples_without_decoding(coco_folder, monkeypatch):
     plain = load(coco_folder, "train")
     cached = plain.with_pixels()
     before = [plain[index] for index in range(3)]
@@ -23,10 +23,10 @@ def test_the_same_samples_without_decoding(coco_folder, monkeypatch):
         assert torch.equal(cached[index][0], image)
         assert torch.equal(cached[index][1]["boxes"], target["boxes"])
     assert torch.equal(cached.head(2)[1][0], before[1][0])
-    assert len(pickle.dumps(cached.pixels)) < 5_000  # a worker gets a path, and no pixels
+    assert len(pickle.dumps(cached.pixels)) < 5_000  # workers get a path, not the pixels
 
 
-def test_what_cannot_be_read_still_says_so(coco_folder):
+def test_unreadable_image_still_raises(coco_folder):
     (coco_folder / "train2017" / "1.jpg").write_bytes(b"x")
     cached = load(coco_folder, "train").with_pixels()
     with pytest.raises(DataError, match=r"1\.jpg: the image is damaged"):
@@ -36,7 +36,7 @@ def test_what_cannot_be_read_still_says_so(coco_folder):
     assert sum(len(images) for images, _ in loader.epoch(0)) == 3
 
 
-def test_a_changed_image_is_decoded_anew(coco_folder, cache):
+def test_changed_image_is_decoded_again(coco_folder, cache):
     load(coco_folder, "train").with_pixels()
     load(coco_folder, "train").with_pixels()
     assert len(list(cache.glob("pixels-*"))) == 1

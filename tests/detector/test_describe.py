@@ -3,16 +3,16 @@ import torch
 
 
 def _rows(capsys, monkeypatch, detector, *size):
-    """The title, then the cells of each line of the table."""
+    """Return the title, and the cells of each row of the table."""
     monkeypatch.setenv("COLUMNS", "160")
     detector.describe(*size)
     title, *lines = capsys.readouterr().out.splitlines()
     return title, [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
 
 
-def test_a_detector_describes_its_parts(capsys, monkeypatch, tiny_detector):
+def test_the_table_lists_the_parts_with_shapes_and_strides(capsys, monkeypatch, tiny_detector):
     title, rows = _rows(capsys, monkeypatch, tiny_detector, (64, 96))
-    assert "96 × 64" in title  # width first, as sizes of images are written
+    assert "96 × 64" in title  # width × height, as people write sizes of images
     for part in ("backbone", "fpn", "rpn_head", "box_head"):
         assert any(row[0].startswith(part) for row in rows)
     shapes = {cell: row for row in rows for cell in row if "×" in cell}
@@ -22,17 +22,17 @@ def test_a_detector_describes_its_parts(capsys, monkeypatch, tiny_detector):
     assert "3 × 4" in shapes  # one box's, for two classes and the background
 
 
-def test_it_counts_parameters_and_those_trained(capsys, monkeypatch, tiny_detector):
+def test_it_counts_all_parameters_and_the_trained_ones(capsys, monkeypatch, tiny_detector):
     _, rows = _rows(capsys, monkeypatch, tiny_detector, (64, 64))
-    every = sum(one.numel() for one in tiny_detector.parameters())
-    trained = sum(one.numel() for one in tiny_detector.parameters() if one.requires_grad)
+    count = sum(parameter.numel() for parameter in tiny_detector.parameters())
+    trained = sum(parameter.numel() for parameter in tiny_detector.parameters() if parameter.requires_grad)
     (total,) = [row for row in rows if row[0] == "all"]
-    assert f"{every:,}" in total
+    assert f"{count:,}" in total
     assert f"{trained:,}" in total
-    assert trained < every
+    assert trained < count
 
 
-def test_without_a_size_it_takes_the_detectors_own(capsys, monkeypatch, tiny_detector):
+def test_the_default_size_is_the_detectors_own(capsys, monkeypatch, tiny_detector):
     assert "64 × 64" in _rows(capsys, monkeypatch, tiny_detector)[0]
 
 

@@ -19,5 +19,5 @@ def test_it_is_torchvisions_with_the_same_weights(batch, height, width):
     sizes = [(-(-height // 2**level), -(-width // 2**level)) for level in range(3)]
     maps = [torch.rand(batch, channels, *size) for channels, size in zip([8, 12, 16], sizes, strict=True)]
     expected = theirs(OrderedDict(enumerate(maps)))
-    for level, feature in enumerate(ours(maps)):
-        torch.testing.assert_close(feature, expected[level])
+    for level, features in enumerate(ours(maps)):
+        torch.testing.assert_close(features, expected[level])

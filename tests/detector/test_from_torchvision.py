@@ -1,4 +1,4 @@
-"""Given the same weights, images and random samples, our detector says what torchvision's says."""
+"""With the same weights, images and random samples, our detector has torchvision's losses and detections."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ RESNET50, MOBILENET, MOBILENET_320 = MAKES = (
     "fasterrcnn_mobilenet_v3_large_fpn",
     "fasterrcnn_mobilenet_v3_large_320_fpn",
 )
-SITUATIONS = [  # sides (height, width) of the images of a batch, boxes in each, classes, then torchvision's options
+SITUATIONS = [  # (height, width) of the images of a batch, boxes in each, classes, options of torchvision
     ([(96, 130)], [0], 4, {}),
     ([(140, 100)], [1], 4, {"box_score_thresh": 0.2}),
     ([(120, 150)], [200], 20, {}),
@@ -43,7 +43,7 @@ SITUATIONS = [  # sides (height, width) of the images of a batch, boxes in each,
     ([(64, 200), (128, 128), (190, 77)], [2, 1, 7], 2, {"box_detections_per_img": 10, "rpn_batch_size_per_image": 32}),
     ([(96, 72), (50, 70)], [30, 8], 10, {"rpn_score_thresh": 0.5, "rpn_post_nms_top_n_test": 400}),
 ]
-NUMBERS = {  # for small images and little time
+NUMBERS = {  # for small images and short tests
     "min_size": 80,
     "max_size": 112,
     "rpn_batch_size_per_image": 64,
@@ -72,7 +72,7 @@ def test_losses_and_detections_are_torchvisions_in_sixty_cases(n):
 
 @pytest.mark.long
 @pytest.mark.parametrize("make", MAKES)
-def test_torchvisions_own_numbers_of_proposals_and_samples_change_nothing(make):
+def test_losses_and_detections_are_torchvisions_with_its_default_options(make):
     _check(*_make(make, [(150, 200), (200, 140)], [20, 3], 90, 0, min_size=160, max_size=224))
 
 
@@ -94,11 +94,13 @@ def test_torchvisions_frozen_batch_norm_is_folded_too():
     _check(_randomise(detection.FasterRCNN(backbone, 4, **NUMBERS), images), images, targets)
 
 
-def test_two_maps_of_one_stride_are_read_as_torchvision_reads_them():
-    _check(*_make(MOBILENET, [(96, 128)], [4], 3, 0, **FEW | {"canonical_scale": 16}))  # it has large boxes, in small
+def test_two_maps_of_the_same_stride_are_read_as_in_torchvision():
+    _check(
+        *_make(MOBILENET, [(96, 128)], [4], 3, 0, **FEW | {"canonical_scale": 16})
+    )  # relative to it, boxes are large
 
 
-def test_boxes_that_outgrow_their_anchors_are_capped_alike():
+def test_boxes_much_larger_than_their_anchors_are_clamped_as_in_torchvision():
     theirs, images, targets = _make(MOBILENET, [(96, 128)], [4], 3, 0, **FEW | {"box_score_thresh": 0.0})
     with torch.no_grad():
         theirs.rpn.head.bbox_pred.weight *= 10
@@ -106,7 +108,7 @@ def test_boxes_that_outgrow_their_anchors_are_capped_alike():
     _check(theirs, images, targets)
 
 
-def test_boxes_in_float32_are_resized_to_the_same_bits():
+def test_boxes_in_float32_are_resized_bit_by_bit_as_in_torchvision():
     generator = torch.Generator().manual_seed(0)
     for before, after in torch.randint(20, 2000, (200, 2, 2), generator=generator).tolist():
         boxes = 2000 * torch.rand(9, 4, generator=generator)
@@ -125,7 +127,7 @@ def test_crowd_boxes_change_nothing():
     _check(theirs, images, targets, with_crowds)
 
 
-def test_a_photographs_crowds_are_no_boxes_for_either(real_coco):
+def test_crowds_in_photographs_are_ignored_by_both(real_coco):
     data = load(real_coco, "val")
     with_crowds = [n for n in range(len(data)) if len(data.target(n)["crowd_boxes"])]
     if not with_crowds:
@@ -139,7 +141,7 @@ def test_a_photographs_crowds_are_no_boxes_for_either(real_coco):
 
 
 @pytest.mark.parametrize(("make", "classes"), [(RESNET50, 90), (MOBILENET_320, 80)])
-def test_photographs_give_what_they_give_torchvision(real_coco, make, classes):
+def test_photographs_have_torchvisions_losses_and_detections(real_coco, make, classes):
     data = load(real_coco, "val")
     half = _varied(data)[:: 2 if classes == 90 else -2]
     _check_photographs(data, half, make, classes)
@@ -148,18 +150,18 @@ def test_photographs_give_what_they_give_torchvision(real_coco, make, classes):
 @pytest.mark.long
 @pytest.mark.parametrize("split", ["val", "train"])
 @pytest.mark.parametrize(("make", "classes"), [(RESNET50, 80), (MOBILENET, 90)])
-def test_all_photographs_give_what_they_give_torchvision(real_coco, split, make, classes):
+def test_all_photographs_have_torchvisions_losses_and_detections(real_coco, split, make, classes):
     data = load(real_coco, split)
     _check_photographs(data, range(len(data)), make, classes)
 
 
-# What is copied, and what is refused
+# Copies and errors
 
 
 @pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn_v2"])
-def test_models_of_version_two_are_refused(name):
+def test_models_of_version_two_are_an_error(name):
     model = getattr(detection, name)(weights=None, weights_backbone=None)
-    with pytest.raises(ConfigError, match=r"another make.*fasterrcnn_resnet50_fpn.*not the v2"):
+    with pytest.raises(ConfigError, match=r"other heads.*fasterrcnn_resnet50_fpn.*not the v2"):
         from_torchvision(model)
 
 
@@ -182,8 +184,8 @@ def test_it_is_a_copy_of_the_same_dtype_and_mode():
 
 
 @pytest.fixture(scope="module")
-def sound():
-    """A detector of torchvision's, ours with its weights, and a batch."""
+def trio():
+    """Return a detector of torchvision, ours with the same weights, and a batch."""
     theirs, *batch = _make(RESNET50, [(80, 100)], [9], 4, 6, **FEW | {"min_size": 64})
     return theirs, from_torchvision(theirs), batch
 
@@ -196,30 +198,30 @@ FAULTS = {
     "decode_boxes": lambda deltas, *others: decode_boxes(_swap_axes(deltas), *others),
     "encode_boxes": lambda boxes, anchors, *weights: _swap_axes(encode_boxes(boxes, anchors, *weights)),
     "make_anchors": lambda *args: make_anchors(*args) + 0.5,
-    "match_anchors": lambda *args, **kw: match_anchors(*args, **kw | {"allow_low_quality_matches": False}),
-    "sample_balanced": lambda matches, count, share: sample_balanced(matches, count, share / 2),
+    "match_anchors": lambda *args, **kwargs: match_anchors(*args, **kwargs | {"allow_low_quality_matches": False}),
+    "sample_balanced": lambda matches, count, fraction: sample_balanced(matches, count, fraction / 2),
     "nms": lambda boxes, scores, threshold: nms(boxes, scores, threshold + 0.1),
     "roi_align": lambda features, boxes, scale: roi_align(features, boxes - 0.5 / scale, scale),
-    "level_for_box": lambda boxes, low, high, size: level_for_box(boxes, low, high, size / 2),
+    "level_for_box": lambda boxes, finest, coarsest, scale: level_for_box(boxes, finest, coarsest, scale / 2),
 }
 
 
-def test_without_a_fault_the_detectors_agree(sound):
-    theirs, ours, (images, targets) = sound
+def test_without_a_fault_the_detectors_agree(trio):
+    theirs, ours, (images, targets) = trio
     ours.parts = choose_parts()
     _compare(ours, theirs, images, targets)
 
 
 @pytest.mark.parametrize("part", FAULTS)
-def test_a_fault_in_a_part_is_noticed(sound, part):
-    theirs, ours, (images, targets) = sound
+def test_a_fault_in_a_part_is_noticed(trio, part):
+    theirs, ours, (images, targets) = trio
     ours.parts = choose_parts({part: FAULTS[part]})
     with pytest.raises(AssertionError):
         _compare(ours, theirs, images, targets)
 
 
-def test_a_fault_in_a_weight_is_noticed(sound):
-    theirs, _, (images, targets) = sound
+def test_a_fault_in_a_weight_is_noticed(trio):
+    theirs, _, (images, targets) = trio
     ours = from_torchvision(theirs)
     with torch.no_grad():
         ours.fpn.lateral[0].weight[0] *= 1.001
@@ -227,8 +229,8 @@ def test_a_fault_in_a_weight_is_noticed(sound):
         _compare(ours, theirs, images, targets)
 
 
-def test_other_samples_are_noticed(sound):
-    theirs, ours, (images, targets) = sound
+def test_different_samples_are_noticed(trio):
+    theirs, ours, (images, targets) = trio
     ours.parts = choose_parts()
     expected = _their_losses(theirs, images, targets)
     torch.manual_seed(1)
@@ -240,8 +242,8 @@ def test_other_samples_are_noticed(sound):
 
 
 def _check(theirs, images, targets, our_targets=None):
-    found = _compare(from_torchvision(theirs), theirs, images, targets, our_targets)
-    assert sum(len(one["boxes"]) for one in found) >= 5  # else there was nothing to compare
+    detections = _compare(from_torchvision(theirs), theirs, images, targets, our_targets)
+    assert sum(len(image["boxes"]) for image in detections) >= 5  # else there was nothing to compare
 
 
 def _compare(ours, theirs, images, targets, our_targets=None):
@@ -251,43 +253,43 @@ def _compare(ours, theirs, images, targets, our_targets=None):
     assert losses.keys() == expected.keys()
     for name, loss in losses.items():  # torchvision's loss_objectness is a float32
         assert loss.item() == pytest.approx(expected[name].item(), rel=1e-6, abs=0), name
-    found = _detections(ours, ours.box_head.classes, images)
-    meant = _detections(theirs, theirs.roi_heads.box_predictor.cls_score, images)
-    for one, other in zip(found, meant, strict=True):
-        _check_detections(one, other, theirs.roi_heads.detections_per_img)
-    return found
+    our_detections = _detections(ours, ours.box_head.classes, images)
+    their_detections = _detections(theirs, theirs.roi_heads.box_predictor.cls_score, images)
+    for detections, expected in zip(our_detections, their_detections, strict=True):
+        _check_detections(detections, expected, theirs.roi_heads.detections_per_img)
+    return our_detections
 
 
 def _detections(detector, classifier, images):
-    """With rounded logits, by which equal scores are equal in both detectors to the last bit.
+    """Return detections from rounded logits, so that equal scores are exactly equal in both detectors.
 
-    Proposals narrower than a cell read the same features in an image's corner. Of two boxes of one score that overlap,
-    the first drops the other: which that is would hang on the last bit.
+    Proposals narrower than a cell read the same features in a corner of the image, so their scores tie. Of two
+    overlapping boxes, the one with the higher score drops the other, and the last bit would decide which.
     """
     with torch.no_grad(), classifier.register_forward_hook(lambda *args: args[-1].round(decimals=9)):
         return detector.eval()(images)
 
 
-def _check_detections(found, meant, most):
-    """The same; where scores are equal, in any order, and any of them may be the last."""
-    assert found.keys() == meant.keys()
-    torch.testing.assert_close(found["scores"], meant["scores"], rtol=0, atol=1e-6)
-    same = ((found["boxes"][:, None] - meant["boxes"]).abs() <= 1e-4).all(2)
-    same &= (found["scores"][:, None] - meant["scores"]).abs() <= 1e-6
-    same &= found["labels"][:, None] == meant["labels"]
-    for scores, known in ((found["scores"], same.any(1)), (meant["scores"], same.any(0))):
-        assert known.all() or (len(scores) == most and (scores[~known] - scores[-1] <= 1e-6).all())
+def _check_detections(detections, expected, max_count):
+    """Check that they are the same. Equal scores may come in any order, and any of them may be cut off at the end."""
+    assert detections.keys() == expected.keys()
+    torch.testing.assert_close(detections["scores"], expected["scores"], rtol=0, atol=1e-6)
+    same = ((detections["boxes"][:, None] - expected["boxes"]).abs() <= 1e-4).all(2)
+    same &= (detections["scores"][:, None] - expected["scores"]).abs() <= 1e-6
+    same &= detections["labels"][:, None] == expected["labels"]
+    for scores, is_paired in ((detections["scores"], same.any(1)), (expected["scores"], same.any(0))):
+        assert is_paired.all() or (len(scores) == max_count and (scores[~is_paired] - scores[-1] <= 1e-6).all())
 
 
 def _their_losses(theirs, images, targets):
-    theirs.train().backbone.body.eval()  # ours has its batch norm frozen
+    theirs.train().backbone.body.eval()  # our batch norm is frozen
     torch.manual_seed(0)
     return theirs(images, targets)
 
 
 def _our_losses(ours, images, targets):
     torch.manual_seed(0)
-    for _ in images:  # torchvision draws a size for each
+    for _ in images:  # torchvision draws a random size for each image
         torch.empty(1).uniform_()
     return ours.train()(images, targets)
 
@@ -296,22 +298,22 @@ def _check_gradients(theirs, images, targets):
     ours = from_torchvision(theirs)
     sum(_their_losses(theirs, images, targets).values()).backward()
     sum(_our_losses(ours, images, targets).values()).backward()
-    assert _convolutions(theirs.backbone.body)[0].weight.grad.any()  # it went all the way
+    assert _convolutions(theirs.backbone.body)[0].weight.grad.any()  # gradients reach the first layer
     pairs = {
         "backbone": (_convolutions(ours.backbone.body), _convolutions(theirs.backbone.body)),
         "FPN": (_layers(ours.fpn.lateral, ours.fpn.smooth), _layers(theirs.backbone.fpn)),
         "RPN": (_layers(ours.rpn_head), _layers(theirs.rpn.head)),
         "box head": (_layers(ours.box_head), _layers(theirs.roi_heads.box_head, theirs.roi_heads.box_predictor)),
     }
-    for name, (mine, meant) in pairs.items():
-        for place, (layer, other) in enumerate(zip(mine, meant, strict=True)):
-            _check_gradient(f"{name}, layer {place}: weight", layer.weight.grad, other.weight.grad)
+    for name, (our_layers, their_layers) in pairs.items():
+        for index, (layer, expected) in enumerate(zip(our_layers, their_layers, strict=True)):
+            _check_gradient(f"{name}, layer {index}: weight", layer.weight.grad, expected.weight.grad)
             if getattr(layer, "bias", None) is not None:
-                _check_gradient(f"{name}, layer {place}: bias", layer.bias.grad, other.bias.grad)
+                _check_gradient(f"{name}, layer {index}: bias", layer.bias.grad, expected.bias.grad)
 
 
-def _check_gradient(name, gradient, meant):
-    assert (gradient - meant).norm() <= 1e-6 * meant.norm(), name
+def _check_gradient(name, gradient, expected):
+    assert (gradient - expected).norm() <= 1e-6 * expected.norm(), name
 
 
 def _convolutions(body):
@@ -319,59 +321,61 @@ def _convolutions(body):
 
 
 def _layers(*modules):
-    return [one for module in modules for one in module.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
+    return [layer for module in modules for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
 
 
-def _check_photographs(data, places, make, classes):
-    """In pairs, so that photographs of different shape share a batch; labels are COCO's ids, or count on."""
+def _check_photographs(data, indices, make, classes):
+    """Check photographs in pairs, so that different shapes share a batch. Labels are COCO's ids, or 1, 2, 3, …"""
     ids = data.category_ids if classes == 90 else range(1, len(data.categories) + 1)
-    theirs = _theirs(make, classes, 4, _photographs(data, places[:6], ids)[0], **FEW)
+    theirs = _theirs(make, classes, 4, _photographs(data, indices[:6], ids)[0], **FEW)
     ours = from_torchvision(theirs)
-    found = 0
-    for start in range(0, len(places), 2):
-        images, targets, reference = _photographs(data, places[start : start + 2], ids)
-        found += sum(len(one["boxes"]) for one in _compare(ours, theirs, images, reference, targets))
-    assert found >= 5 * len(places)
+    count = 0
+    for start in range(0, len(indices), 2):
+        images, targets, reference = _photographs(data, indices[start : start + 2], ids)
+        count += sum(len(detections["boxes"]) for detections in _compare(ours, theirs, images, reference, targets))
+    assert count >= 5 * len(indices)
 
 
-def _photographs(data, places, ids):
-    """Images; targets of ours; and what torchvision's reference script makes of the records: crowds are left out."""
-    labels, records = torch.tensor([0, *ids]), data.truth()["annotations"]
+def _photographs(data, indices, ids):
+    """Return images, our targets, and the targets of torchvision's reference script, which leaves out crowds."""
+    labels, records = torch.tensor([0, *ids]), data.ground_truth()["annotations"]
     number = dict(zip(data.category_ids, ids, strict=True))
     images, targets, reference = [], [], []
-    for place in places:
-        image, target = data[place]
+    for index in indices:
+        image, target = data[index]
         images.append(image.double() / 255)
         targets.append(target | {"boxes": target["boxes"].double(), "labels": labels[target["labels"]]})
-        here = [one for one in records if one["image_id"] == target["image_id"] and not one["iscrowd"]]
-        boxes = torch.tensor([one["bbox"] for one in here]).reshape(-1, 4)
+        of_image = [record for record in records if record["image_id"] == target["image_id"]]
+        of_image = [record for record in of_image if not record["iscrowd"]]
+        boxes = torch.tensor([record["bbox"] for record in of_image]).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        numbers = torch.tensor([number[one["category_id"]] for one in here], dtype=torch.int64)
-        reference.append({"boxes": boxes.double(), "labels": numbers})
+        label_ids = torch.tensor([number[record["category_id"]] for record in of_image], dtype=torch.int64)
+        reference.append({"boxes": boxes.double(), "labels": label_ids})
     return images, targets, reference
 
 
 def _varied(data):
-    """Eight: one with a crowd, one with nothing, that with the most boxes; the rest upright and wide by turns."""
+    """Return eight images: one with a crowd, one without boxes, the one with most boxes, then tall and wide in turn."""
     counts = [len(data.target(n)["boxes"]) for n in range(len(data))]
     crowds = [n for n in range(len(data)) if len(data.target(n)["crowd_boxes"])]
     special = [*crowds[:1], *[n for n, count in enumerate(counts) if not count][:1], counts.index(max(counts))]
-    upright = [n for n in range(len(data)) if data.size(n)[1] > data.size(n)[0] and n not in special]
-    wide = [n for n in range(len(data)) if data.size(n)[1] < data.size(n)[0] and n not in special]
-    return [*special, *[n for both in zip(upright, wide, strict=False) for n in both]][:8]
+    others = [n for n in range(len(data)) if n not in special]
+    tall = [n for n in others if data.size(n)[0] > data.size(n)[1]]
+    wide = [n for n in others if data.size(n)[0] < data.size(n)[1]]
+    return [*special, *[n for pair in zip(tall, wide, strict=False) for n in pair]][:8]
 
 
-# Making cases
+# Cases
 
 
 def _case(n):
-    """Each make in each situation twice in sixty."""
+    """Return case n. In sixty cases, each make has each situation twice."""
     shapes, counts, classes, options = SITUATIONS[n % len(SITUATIONS)]
     return _make(MAKES[n % 3], shapes, counts, classes, n, **FEW | options)
 
 
 def _make(make, shapes, counts, classes, seed, **options):
-    """A detector of torchvision's, images and targets."""
+    """Return a detector of torchvision, images and targets."""
     images, targets = _batch(shapes, counts, classes, seed)
     return _theirs(make, classes, seed, images, **options), images, targets
 
@@ -388,7 +392,7 @@ def _theirs(make, classes, seed, images, canonical_scale=224, hidden=1024, **opt
 
 
 def _randomise(model, images):
-    """In float64, with weights such that features, scores and boxes spread for these images, as trained ones do."""
+    """Make it float64, with weights for which features, scores and boxes vary on these images, as trained ones do."""
     for module in model.backbone.body.modules():
         if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -406,7 +410,7 @@ def _randomise(model, images):
 
 
 def _settle_once(norm):
-    """Take about the mean and the variance of what a batch norm is first given for its running ones."""
+    """Set the running statistics of a batch norm to about those of its first input."""
 
     def settle(_, inputs):
         variance, mean = torch.var_mean(inputs[0], (0, 2, 3))
@@ -418,7 +422,7 @@ def _settle_once(norm):
 
 
 def _spread_once(layer, spread):
-    """Scale each of a layer's outputs at its first call, so that it has a mean of 0 and this standard deviation."""
+    """At a layer's first call, scale its output channels to a mean of 0 and this standard deviation."""
 
     def scale(_, inputs, output):
         values = output.transpose(0, 1).flatten(1)
@@ -443,7 +447,7 @@ def _batch(shapes, counts, classes, seed):
 
 
 def _image(height, width):
-    """Patches of colour with some noise, dark or light, with more contrast or less."""
+    """Return patches of color with some noise, of random brightness and contrast."""
     patches = F.interpolate(torch.rand(1, 3, 7, 7, dtype=torch.float64), (height, width))[0]
     noise = torch.rand(3, height, width, dtype=torch.float64)
     contrast, light = torch.rand(1), 0.2 + 0.6 * torch.rand(3, 1, 1)
@@ -451,7 +455,7 @@ def _image(height, width):
 
 
 def _boxes(count, height, width):
-    """Of any size from two pixels to all of the image; some touch its edges."""
+    """Return boxes of any size, from two pixels to the whole image; some touch its edges."""
     sides = torch.tensor([width, height], dtype=torch.float64)
     size = 2 + (sides - 2) * torch.rand(count, 2, dtype=torch.float64) ** 2
     corner = (sides - size) * (1.2 * torch.rand(count, 2, dtype=torch.float64) - 0.1).clamp(0, 1)

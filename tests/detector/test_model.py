@@ -29,6 +29,12 @@ def _tiny(backbone="tf_efficientnet_lite0", **options):
     return build_detector(backbone, **small | options)
 
 
+def _sum(outputs):
+    """Return the sum of all numbers that the dense part returns."""
+    levels, logits, deltas = outputs
+    return sum(values.float().sum() for values in [*levels, logits, deltas])
+
+
 def _finite_gradients(detector):
     return [parameter.grad.isfinite().all() for parameter in detector.parameters() if parameter.requires_grad]
 
@@ -36,7 +42,7 @@ def _finite_gradients(detector):
 # Losses
 
 
-def test_losses_are_numbers_also_without_boxes(tiny_detector):
+def test_losses_are_finite_with_and_without_boxes(tiny_detector):
     images = _images((48, 64), (64, 40))
     losses = tiny_detector.train()(images, [_target([4.0, 5, 24, 15], [2]), _target([], [])])
     assert set(losses) == LOSSES
@@ -44,7 +50,7 @@ def test_losses_are_numbers_also_without_boxes(tiny_detector):
     assert losses["loss_rpn_box_reg"] > 0
 
 
-def test_an_empty_batch_teaches_that_there_is_nothing(tiny_detector):
+def test_a_batch_without_objects_has_losses_for_background_only(tiny_detector):
     losses = tiny_detector.train()(_images((64, 64), (64, 64)), [_target([], []), _target([], [])])
     assert losses["loss_box_reg"] == losses["loss_rpn_box_reg"] == 0
     assert losses["loss_classifier"] > 0
@@ -54,7 +60,7 @@ def test_an_empty_batch_teaches_that_there_is_nothing(tiny_detector):
 
 
 @pytest.mark.parametrize("spread", [1.0, 30.0])
-def test_heads_with_wild_weights_give_no_nan(tiny_detector, spread):
+def test_heads_with_large_weights_give_no_nan(tiny_detector, spread):
     with torch.no_grad():
         for head in (tiny_detector.rpn_head, tiny_detector.box_head):
             for parameter in head.parameters():
@@ -62,23 +68,23 @@ def test_heads_with_wild_weights_give_no_nan(tiny_detector, spread):
     images = _images((64, 64), (40, 64))
     losses = tiny_detector.train()(images, [_target([4.0, 5, 24, 15], [2]), _target([], [])])
     assert all(torch.isfinite(loss) for loss in losses.values())
-    for found in tiny_detector.eval()(images):
-        assert all(torch.isfinite(value).all() for value in found.values())
+    for detections in tiny_detector.eval()(images):
+        assert all(torch.isfinite(value).all() for value in detections.values())
 
 
-def test_an_rpn_that_proposes_nothing_gives_losses_and_no_detections(tiny_detector):
-    images, nothing = _images((64, 64)), _target([], [])
+def test_without_proposals_there_are_losses_and_no_detections(tiny_detector):
+    images, no_objects = _images((64, 64)), _target([], [])
     tiny_detector.options = replace(tiny_detector.options, rpn_score_thresh=2.0)
-    losses = tiny_detector.train()(images, [nothing])
+    losses = tiny_detector.train()(images, [no_objects])
     assert losses["loss_classifier"] == losses["loss_box_reg"] == 0
     sum(losses.values()).backward()
     assert all(_finite_gradients(tiny_detector))
-    found = tiny_detector.eval()(images)[0]
-    assert found["boxes"].shape == (0, 4)
-    assert found["labels"].shape == found["scores"].shape == (0,)
+    detections = tiny_detector.eval()(images)[0]
+    assert detections["boxes"].shape == (0, 4)
+    assert detections["labels"].shape == detections["scores"].shape == (0,)
 
 
-def test_gradients_reach_what_is_trained_and_nothing_else():
+def test_gradients_reach_the_trained_parameters_only():
     model = _tiny(frozen_stages=3)
     losses = model(_images((64, 64)), [_target([4.0, 5, 40, 50], [2])])
     sum(losses.values()).backward()
@@ -86,13 +92,13 @@ def test_gradients_reach_what_is_trained_and_nothing_else():
         assert (parameter.grad is not None) == parameter.requires_grad, name
 
 
-def test_what_is_sampled_in_an_image_depends_on_its_seed_and_nothing_else():
-    seen = []
+def test_the_sample_of_an_image_depends_on_its_seed_alone():
+    samples = []
 
     @wraps(PARTS["sample_rois"])
-    def sample(*args, **named):
-        seen.append(PARTS["sample_rois"](*args, **named))
-        return seen[-1]
+    def sample(*args, **kwargs):
+        samples.append(PARTS["sample_rois"](*args, **kwargs))
+        return samples[-1]
 
     detector = _tiny(parts={"sample_rois": sample}).train()
     detector.options = replace(detector.options, box_batch_size_per_image=16, rpn_batch_size_per_image=16)
@@ -100,14 +106,15 @@ def test_what_is_sampled_in_an_image_depends_on_its_seed_and_nothing_else():
     targets = [_target([4.0, 5, 24, 15], [2]), _target([3.0, 2, 30, 38], [1])]
     together = detector(images, targets, seeds=[5, 6])
     torch.manual_seed(123)
-    each = zip(images, targets, [5, 6], strict=True)
-    apart = [detector([image], [target], pad_to=(64, 64), seeds=[seed]) for image, target, seed in each]
-    for mine, alone in zip(seen[:2], seen[2:], strict=True):
-        torch.testing.assert_close(mine, alone, rtol=1e-4, atol=1e-3)
-    for name in LOSSES:  # each image has as many samples as the other, so that the whole is the mean
-        torch.testing.assert_close(together[name], sum(one[name] for one in apart) / 2, rtol=1e-3, atol=1e-5)
+    single = zip(images, targets, [5, 6], strict=True)
+    apart = [detector([image], [target], pad_to=(64, 64), seeds=[seed]) for image, target, seed in single]
+    for in_batch, alone in zip(samples[:2], samples[2:], strict=True):
+        torch.testing.assert_close(in_batch, alone, rtol=1e-4, atol=1e-3)
+    for name in LOSSES:  # both images have the same number of samples, so the loss of the batch is the mean
+        mean = sum(losses[name] for losses in apart) / 2
+        torch.testing.assert_close(together[name], mean, rtol=1e-3, atol=1e-5)
     other = detector(images, targets, seeds=[7, 8])
-    assert not torch.equal(seen[4][0], seen[0][0])
+    assert not torch.equal(samples[4][0], samples[0][0])
     assert other["loss_objectness"] != together["loss_objectness"]
 
 
@@ -116,14 +123,14 @@ def test_the_options_reach_the_parts():
 
     def record(name):
         @wraps(PARTS[name])
-        def recorder(*args, **named):
+        def recorder(*args, **kwargs):
             seen[name] = args
-            return PARTS[name](*args, **named)
+            return PARTS[name](*args, **kwargs)
 
         return recorder
 
-    named = ("rpn_losses", "propose", "sample_rois", "pool_levels", "postprocess", "make_anchors")
-    detector, images = _tiny(parts={name: record(name) for name in named}), _images((64, 20))
+    names = ("rpn_losses", "propose", "sample_rois", "pool_levels", "postprocess", "make_anchors")
+    detector, images = _tiny(parts={name: record(name) for name in names}), _images((64, 20))
     detector.options = replace(
         detector.options,
         ratios=(0.3, 1.0, 4.0),
@@ -149,24 +156,51 @@ def test_the_options_reach_the_parts():
     assert seen["make_anchors"] == ((2, 1), (32, 32), detector.options.anchor_sizes[2], (0.3, 1.0, 4.0))
 
 
+# The first stage
+
+
+def test_training_and_inference_share_the_first_stage(tiny_detector):
+    batch, sizes = torch.stack(_images((64, 64), (64, 64))), [(64, 64), (50, 60)]
+    target = _target([4.0, 5, 24, 15], [2])
+    calls = []
+    first_stage = tiny_detector.first_stage
+    tiny_detector.first_stage = lambda *args: (calls.append(args), first_stage(*args))[1]
+    tiny_detector.train().losses(batch, sizes, [target, target])
+    tiny_detector.eval().predict(batch, sizes)
+    assert calls == [(batch, sizes)] * 2
+
+
+def test_the_first_stage_returns_levels_predictions_anchors_and_proposals(tiny_detector):
+    batch, sizes = torch.stack(_images((64, 96), (64, 96))), [(64, 96), (50, 60)]
+    with torch.no_grad():
+        levels, logits, deltas, anchors, proposals = tiny_detector.eval().first_stage(batch, sizes)
+    assert [tuple(level.shape) for level in levels] == [(2, 16, 8, 12), (2, 16, 4, 6), (2, 16, 2, 3)]
+    assert [len(on_level) for on_level in anchors] == [9 * 8 * 12, 9 * 4 * 6, 9 * 2 * 3]
+    assert logits.shape == (2, sum(map(len, anchors)))
+    assert deltas.shape == (*logits.shape, 4)
+    for boxes, (height, width) in zip(proposals, sizes, strict=True):
+        assert 0 < len(boxes) <= tiny_detector.options.rpn_post_nms_top_n[1]
+        assert (boxes >= 0).all()
+        assert (boxes <= torch.tensor([width, height, width, height])).all()
+
+
 # Detections
 
 
-def test_detections_are_in_pixels_of_the_image_given(tiny_detector):
+def test_detections_are_in_pixels_of_the_original_image(tiny_detector):
     tiny_detector.options = replace(tiny_detector.options, box_score_thresh=0.0)
-    found = tiny_detector.eval()([torch.rand(3, 480, 640)])[0]
-    assert len(found["boxes"])
-    assert found["boxes"][:, 2].max() > 64  # it saw 64 pixels, and answers in 640
-    assert found["boxes"][:, 2].max() <= 640
-    assert set(found["labels"].tolist()) <= {1, 2}
+    detections = tiny_detector.eval()([torch.rand(3, 480, 640)])[0]
+    assert len(detections["boxes"])
+    assert 64 < detections["boxes"][:, 2].max() <= 640  # it was resized to 64 pixels
+    assert set(detections["labels"].tolist()) <= {1, 2}
 
 
-def test_detections_lie_in_their_images_best_first_and_no_more_than_asked(tiny_detector):
+def test_detections_are_inside_their_images_best_first_and_limited_in_number(tiny_detector):
     tiny_detector.options = replace(tiny_detector.options, box_score_thresh=0.0, box_detections_per_img=7)
     images = _images((50, 90), (120, 30))
-    for image, found in zip(images, tiny_detector.eval()(images), strict=True):
+    for image, detections in zip(images, tiny_detector.eval()(images), strict=True):
         height, width = image.shape[1:]
-        boxes, scores = found["boxes"], found["scores"]
+        boxes, scores = detections["boxes"], detections["scores"]
         assert len(boxes) == 7
         assert (boxes >= 0).all()
         assert (boxes[:, [0, 2]] <= width + 1e-3).all()
@@ -175,33 +209,33 @@ def test_detections_lie_in_their_images_best_first_and_no_more_than_asked(tiny_d
         assert scores.tolist() == sorted(scores.tolist(), reverse=True)
 
 
-def test_an_image_alone_gives_what_it_gives_in_a_batch_padded_alike(tiny_detector):
+def test_an_image_has_the_same_detections_alone_and_in_a_batch_of_the_same_padding(tiny_detector):
     tiny_detector.eval().double()
     images = [image.double() for image in _images((64, 64), (40, 60), (64, 30))]
     with torch.no_grad():
-        for image, found in zip(images, tiny_detector(images), strict=True):
-            torch.testing.assert_close(tiny_detector([image], pad_to=(64, 64))[0], found)
+        for image, detections in zip(images, tiny_detector(images), strict=True):
+            torch.testing.assert_close(tiny_detector([image], pad_to=(64, 64))[0], detections)
 
 
 def test_it_learns_where_a_box_is():
     torch.manual_seed(0)
     detector = build_detector(num_classes=2, size=96, channels=24, hidden=32)
-    image, target = torch.full((3, 60, 120), 0.2), _target([70.0, 10, 110, 34], [2])  # wide, and off all middles
+    image, target = torch.full((3, 60, 120), 0.2), _target([70.0, 10, 110, 34], [2])  # wide, and not in the center
     image[:, 10:34, 70:110] = torch.tensor([0.9, 0.3, 0.1])[:, None, None]
-    optimizer = torch.optim.AdamW((p for p in detector.parameters() if p.requires_grad), 1e-3)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, 45)  # to rest, whatever the rounding
+    optimizer = torch.optim.AdamW(filter(lambda parameter: parameter.requires_grad, detector.parameters()), 1e-3)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, 45)  # settles, whatever the rounding
     for _ in range(45):
         optimizer.zero_grad()
         sum(detector.train()([image], [target]).values()).backward()
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        found = detector.eval()([image])[0]
-    assert found["labels"][0] == 2
-    torch.testing.assert_close(found["boxes"][0], target["boxes"][0], rtol=0, atol=6)
+        detections = detector.eval()([image])[0]
+    assert detections["labels"][0] == 2
+    torch.testing.assert_close(detections["boxes"][0], target["boxes"][0], rtol=0, atol=6)
 
 
-# What goes in
+# Inputs
 
 
 def test_the_long_side_becomes_size(tiny_detector):
@@ -210,12 +244,12 @@ def test_the_long_side_becomes_size(tiny_detector):
     assert [max(size) for size in sizes] == [64, 64]
 
 
-def test_a_batch_can_be_padded_like_a_larger_one(tiny_detector):
-    seen = []
+def test_a_batch_can_be_padded_to_a_larger_size(tiny_detector):
+    batches = []
     dense = tiny_detector.dense
-    tiny_detector.dense = lambda batch: (seen.append(batch), dense(batch))[1]
+    tiny_detector.dense = lambda batch: (batches.append(batch), dense(batch))[1]
     tiny_detector.eval()(_images((64, 40)), pad_to=(64, 90))
-    assert seen[0].shape == (1, 3, 64, 96)
+    assert batches[0].shape == (1, 3, 64, 96)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +264,7 @@ def test_a_batch_can_be_padded_like_a_larger_one(tiny_detector):
     ],
 )
 @pytest.mark.parametrize("training", [True, False])
-def test_what_is_no_image_of_floats_is_named(tiny_detector, image, training):
+def test_an_image_of_another_shape_or_dtype_is_named(tiny_detector, image, training):
     shape = str(tuple(image.shape)).replace("(", r"\(").replace(")", r"\)")
     with pytest.raises(DataError, match=rf"images\[1\] is {shape}.*{image.dtype}.*uint8 by 255"):
         tiny_detector.train(training)([torch.zeros(3, 64, 64), image], [_target([], [])] * 2)
@@ -251,7 +285,7 @@ def test_what_is_no_image_of_floats_is_named(tiny_detector, image, training):
         ([4.0, 5, 24, 15], 3),
     ],
 )
-def test_a_box_that_cant_be_learned_is_named_with_its_image(tiny_detector, box, label):
+def test_an_invalid_box_is_named_with_its_image(tiny_detector, box, label):
     good = [1.0, 2, 30, 40]
     targets = [_target([good, good], [1, 2]), _target([], []), _target([good, box], [1, label])]
     with pytest.raises(DataError, match=r"targets\[2\]: boxes\[1\] is .* with label.*from 1 to 2"):
@@ -266,7 +300,7 @@ def test_a_box_that_cant_be_learned_is_named_with_its_image(tiny_detector, box, 
 )
 def test_targets_of_another_shape_are_named(tiny_detector, boxes, labels):
     target = {"boxes": boxes, "labels": torch.tensor(labels, dtype=torch.int64)}
-    with pytest.raises(DataError, match=r"targets\[1\]: boxes .*\(N, 4\) and \(N,\) are expected"):
+    with pytest.raises(DataError, match=r"targets\[1\]: boxes .*expected \(N, 4\) and \(N,\)"):
         tiny_detector.train()(_images((64, 64), (64, 64)), [_target([], []), target])
 
 
@@ -276,22 +310,22 @@ def test_a_wrong_number_of_targets_is_named(tiny_detector, targets, words):
         tiny_detector.train()(_images((64, 64), (64, 64)), targets)
 
 
-def test_boxes_of_whole_numbers_are_learned_or_refused(tiny_detector):
+def test_boxes_of_integers_are_used_or_an_error(tiny_detector):
     images = _images((128, 128))
-    whole = {"boxes": torch.tensor([[10, 20, 90, 110]]), "labels": torch.tensor([1])}
+    integers = {"boxes": torch.tensor([[10, 20, 90, 110]]), "labels": torch.tensor([1])}
     losses = []
-    for boxes in (whole["boxes"].float(), whole["boxes"]):
+    for boxes in (integers["boxes"].float(), integers["boxes"]):
         torch.manual_seed(0)
         try:
-            losses.append(tiny_detector.train()(images, [whole | {"boxes": boxes}]))
+            losses.append(tiny_detector.train()(images, [integers | {"boxes": boxes}]))
         except DataError:
             return
     torch.testing.assert_close(losses[1], losses[0])
 
 
-def test_no_labels_may_be_of_any_dtype(tiny_detector):
-    nothing = {"boxes": torch.zeros(0, 4), "labels": torch.tensor([])}
-    tiny_detector.train()(_images((64, 64), (64, 64)), [_target([4.0, 5, 24, 15], [2]), nothing])
+def test_the_labels_of_no_boxes_may_have_any_dtype(tiny_detector):
+    no_objects = {"boxes": torch.zeros(0, 4), "labels": torch.tensor([])}
+    tiny_detector.train()(_images((64, 64), (64, 64)), [_target([4.0, 5, 24, 15], [2]), no_objects])
 
 
 @pytest.mark.parametrize(
@@ -311,24 +345,24 @@ def test_bad_options_are_named(options, words):
 def test_a_training_step_and_an_inference_work_under_autocast(half, backbone):
     detector, images = _tiny(backbone, pretrained=backbone != "resnet50"), _images((64, 64), (48, 64))
     targets = [_target([4.0, 5, 40, 50], [2]), _target([], [])]
-    everything = detector.train()(images, targets, seeds=[1, 2])
+    expected = detector.train()(images, targets, seeds=[1, 2])
     with torch.autocast("cpu", half):
         losses = detector(images, targets, seeds=[1, 2])
     for name, loss in losses.items():
         assert loss.dtype == torch.float32
-        torch.testing.assert_close(loss, everything[name], rtol=0.2, atol=0.05)
+        torch.testing.assert_close(loss, expected[name], rtol=0.2, atol=0.05)
     sum(losses.values()).backward()
     assert all(_finite_gradients(detector))
     assert sum(parameter.grad.abs().sum() for parameter in detector.parameters() if parameter.requires_grad) > 0
     with torch.no_grad(), torch.autocast("cpu", half):
-        for found in detector.eval()(images):
-            assert len(found["boxes"])
-            assert found["boxes"].dtype == found["scores"].dtype == torch.float32
-            assert all(torch.isfinite(value).all() for value in found.values())
+        for detections in detector.eval()(images):
+            assert len(detections["boxes"])
+            assert detections["boxes"].dtype == detections["scores"].dtype == torch.float32
+            assert all(torch.isfinite(value).all() for value in detections.values())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_a_detector_of_another_precision_trains_and_detects(dtype):
+def test_a_detector_of_another_dtype_trains_and_predicts(dtype):
     detector = _tiny().to(dtype)
     images = [image.to(dtype) for image in _images((64, 64), (48, 64))]
     losses = detector.train()(images, [_target([4.0, 5, 40, 50], [2]), _target([], [])])
@@ -336,12 +370,12 @@ def test_a_detector_of_another_precision_trains_and_detects(dtype):
     sum(losses.values()).backward()
     assert all(_finite_gradients(detector))
     with torch.no_grad():
-        found = detector.eval()(images)[0]
-    assert len(found["boxes"])
-    assert all(torch.isfinite(value).all() for value in found.values())
+        detections = detector.eval()(images)[0]
+    assert len(detections["boxes"])
+    assert all(torch.isfinite(value).all() for value in detections.values())
 
 
-def test_a_detector_of_bfloat16_detects_in_larger_images_too():
+def test_a_detector_of_bfloat16_predicts_on_larger_images_too():
     detector = _tiny(size=320).bfloat16().eval()
     with torch.no_grad():
         detector([torch.zeros(3, 320, 320, dtype=torch.bfloat16)])
@@ -361,12 +395,9 @@ def test_the_dense_part_compiles_as_one_graph(backbone, training, autocast):
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
     assert ours[1].dtype == (torch.bfloat16 if autocast else torch.float32)
     if training:
-        pull = [
-            sum(one.float().sum() for one in [*levels, logits, deltas]) for levels, logits, deltas in (ours, expected)
-        ]
         weights = list(detector.fpn.parameters())
-        for mine, their in zip(*(torch.autograd.grad(one, weights) for one in pull), strict=True):
-            torch.testing.assert_close(mine, their, rtol=1e-4, atol=1e-4)
+        gradients = [torch.autograd.grad(_sum(outputs), weights) for outputs in (ours, expected)]
+        torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
     torch._dynamo.reset()
 
 
@@ -384,7 +415,7 @@ def test_a_compiled_dense_part_gives_the_same_losses_and_detections(tiny_detecto
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda detector: pickle.loads(pickle.dumps(detector))])
-def test_a_copy_is_a_detector_of_its_own(tiny_detector, duplicate):
+def test_a_copy_is_independent(tiny_detector, duplicate):
     tiny_detector.eval()
     images = _images((64, 64))
     expected = tiny_detector(images)[0]

@@ -1,4 +1,4 @@
-"""A convolution with the frozen batch norm folded into it says what the two of them say."""
+"""A convolution with a folded batch norm computes the same as the two of them."""
 
 import pytest
 import timm
@@ -18,7 +18,7 @@ halves = pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
 
 @st.composite
 def layers(draw):
-    """A convolution without bias and a batch norm with statistics of its own, of all the kinds that backbones have."""
+    """Draw a convolution without bias and a batch norm with random statistics, of all kinds that backbones have."""
     torch.manual_seed(draw(st.integers(0, 2**20)))
     groups, kernel = draw(st.sampled_from([1, 2, 4])), draw(st.sampled_from([(1, 1), (3, 3), (5, 5), (3, 5)]))
     channels = [groups * draw(st.integers(1, 3)) for _ in range(2)]
@@ -26,11 +26,11 @@ def layers(draw):
     stride, dilation = draw(st.sampled_from([1, 2, (1, 2)])), draw(st.sampled_from([1, 2]))
     padding = draw(st.sampled_from([0, 1, (2, 1)])) if make is nn.Conv2d else 0
     conv = make(*channels, kernel, stride, padding, dilation, groups, bias=False)
-    norm = draw(st.sampled_from([nn.BatchNorm2d, FrozenBatchNorm2d, _silent]))(channels[1])
+    norm = draw(st.sampled_from([nn.BatchNorm2d, FrozenBatchNorm2d, _without_activation]))(channels[1])
     return conv.double(), _randomised(norm).double().eval()
 
 
-def _silent(channels):
+def _without_activation(channels):
     return BatchNormAct2d(channels, apply_act=False, eps=1e-3)
 
 
@@ -45,7 +45,7 @@ def _randomised(norm):
 
 @quick
 @given(layers(), st.integers(0, 2), st.integers(9, 14), st.integers(9, 14))
-def test_values_and_gradients_are_those_of_the_two(pair, batch, height, width):
+def test_values_and_gradients_are_those_of_the_pair(pair, batch, height, width):
     conv, norm = pair
     weight = conv.weight.detach().clone()
     images = torch.randn(batch, conv.in_channels, height, width, dtype=torch.float64)
@@ -59,7 +59,7 @@ def test_values_and_gradients_are_those_of_the_two(pair, batch, height, width):
     torch.testing.assert_close(output, expected, rtol=1e-12, atol=1e-12)
     ours = torch.autograd.grad((output * pull).sum(), [y, folded.weight])
     torch.testing.assert_close(ours, grads, rtol=1e-12, atol=1e-11)
-    assert torch.equal(folded.weight, weight)  # what is trained is the convolution's own weight
+    assert torch.equal(folded.weight, weight)  # the trained parameter is the weight of the convolution
     assert [name for name, _ in folded.named_parameters()] == ["weight"]
 
 
@@ -71,12 +71,12 @@ def _layer(kernel=3, groups=1, channels=8):
 
 @halves
 @pytest.mark.parametrize(("kernel", "groups"), [(1, 1), (3, 1), (3, 8), (5, 1)])
-def test_under_autocast_the_output_has_the_inputs_half_precision(half, kernel, groups):
+def test_under_autocast_the_output_has_half_precision(half, kernel, groups):
     layer, x = _layer(kernel, groups), torch.randn(2, 8, 9, 9)
     expected = layer(x)
     with torch.autocast("cpu", half):
         output = layer(x.to(half))
-        assert layer(x).dtype == half  # as of any convolution
+        assert layer(x).dtype == half  # like that of any convolution
     assert output.dtype == half
     torch.testing.assert_close(output.float(), expected, rtol=0.05, atol=0.1)
     assert layer.weight.dtype == torch.float32
@@ -84,7 +84,7 @@ def test_under_autocast_the_output_has_the_inputs_half_precision(half, kernel, g
 
 @halves
 @pytest.mark.parametrize(("kernel", "groups"), [(1, 1), (3, 8), (5, 8), (5, 1)])
-def test_a_module_of_half_precision_stays_so(half, kernel, groups):
+def test_a_module_of_half_precision_keeps_it(half, kernel, groups):
     layer, x = _layer(kernel, groups), torch.randn(2, 8, 9, 9)
     expected = layer(x)
     output = layer.to(half)(x.to(half))
@@ -105,20 +105,20 @@ def test_wide_depthwise_layers_compute_in_float32_under_autocast_on_a_cpu(half):
 
 @halves
 @pytest.mark.parametrize(("kernel", "groups"), [(3, 1), (5, 8)])
-def test_gradients_under_autocast_are_float32_and_near_those_without(half, kernel, groups):
+def test_gradients_under_autocast_are_float32_and_close_to_those_without(half, kernel, groups):
     layer, x = _layer(kernel, groups), torch.randn(2, 8, 9, 9)
     (expected,) = torch.autograd.grad(layer(x).square().mean(), layer.weight)
     with torch.autocast("cpu", half):
         loss = layer(x).float().square().mean()
-    (found,) = torch.autograd.grad(loss, layer.weight)
-    assert found.dtype == torch.float32
-    assert (found - expected).norm() < 0.02 * expected.norm()
+    (gradient,) = torch.autograd.grad(loss, layer.weight)
+    assert gradient.dtype == torch.float32
+    assert (gradient - expected).norm() < 0.02 * expected.norm()
 
 
 # Folding a whole network
 
 
-def test_a_norm_with_an_activation_leaves_the_activation():
+def test_the_activation_of_a_folded_norm_stays():
     body = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), _randomised(BatchNormAct2d(4, act_layer=nn.ReLU6))).eval()
     images = 9 * torch.randn(2, 3, 8, 8)
     expected = body(images)
@@ -128,13 +128,13 @@ def test_a_norm_with_an_activation_leaves_the_activation():
     torch.testing.assert_close(body(images), expected)
 
 
-def test_a_norm_that_cant_be_folded_stays_untrained():
+def test_a_norm_that_cant_be_folded_stays_and_is_not_trained():
     body = nn.Sequential(
         nn.BatchNorm2d(3),  # before the convolution
         nn.Conv2d(3, 4, 3),  # with a bias
         nn.BatchNorm2d(4),
         nn.ReLU(),
-        nn.BatchNorm2d(4),  # behind something else
+        nn.BatchNorm2d(4),  # not after a convolution
         nn.Conv2d(4, 4, 3, bias=False),
         nn.GroupNorm(2, 4),  # no batch norm
     ).eval()
@@ -143,7 +143,7 @@ def test_a_norm_that_cant_be_folded_stays_untrained():
     fold_batch_norm(body)
     assert not any(isinstance(module, ConvNorm) for module in body)
     torch.testing.assert_close(body(images), expected)
-    trained = [module for module in body if any(p.requires_grad for p in module.parameters())]
+    trained = [module for module in body if any(parameter.requires_grad for parameter in module.parameters())]
     assert [type(module) for module in trained] == [nn.Conv2d, nn.Conv2d, nn.GroupNorm]
 
 

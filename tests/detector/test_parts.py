@@ -1,6 +1,8 @@
-"""Each part of a detector can be replaced, by an intern's or by torchvision's, and the replacement is what runs."""
+"""Each part of a detector can be replaced by an intern's or by torchvision's, and then the replacement runs."""
 
+import pickle
 from functools import wraps
+from inspect import signature
 
 import pytest
 import torch
@@ -11,9 +13,9 @@ from torchvision.models.detection.rpn import RPNHead
 
 from coursekit.core.errors import ConfigError
 from coursekit.detector import build_detector, nms
-from coursekit.detector.parts import PARTS, choose_parts
+from coursekit.detector.parts import PARTS, RANDOM, choose_parts
 
-CALLS = {  # of each function, in a training step and in an inference of one image with one box, on three levels
+CALLS = {  # calls of each function in a training step, and in an inference: one image, one box, three levels
     "box_iou": (2, 0),
     "encode_boxes": (2, 0),
     "decode_boxes": (1, 2),
@@ -74,12 +76,12 @@ def plain():
     return _losses(detector), _detections(detector)
 
 
-def test_these_are_all_parts():
+def test_the_lists_above_name_all_parts():
     assert {*CALLS, *MODULES} == set(PARTS)
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_function_in_a_parts_place_is_what_runs(name, plain):
+def test_a_replaced_function_runs(name, plain):
     recorder, calls = _recorded(PARTS[name])
     detector = _detector({name: recorder})
     losses, in_training = _losses(detector), len(calls)
@@ -90,13 +92,13 @@ def test_a_function_in_a_parts_place_is_what_runs(name, plain):
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_in_a_parts_place_is_what_runs(name):
+def test_a_replaced_module_runs(name):
     runs = []
 
     class Mine(PARTS[name]):
-        def forward(self, given):
-            runs.append(given)
-            return super().forward(given)
+        def forward(self, inputs):
+            runs.append(inputs)
+            return super().forward(inputs)
 
     detector = _detector({name: Mine})
     assert isinstance(getattr(detector, name), Mine)
@@ -105,7 +107,7 @@ def test_a_module_in_a_parts_place_is_what_runs(name):
     assert len(runs) == 2
 
 
-def test_a_part_changes_what_the_detector_says(plain):
+def test_a_replaced_part_changes_losses_and_detections(plain):
     def nothing_overlaps(first, second):
         return torch.zeros(len(first), len(second))
 
@@ -122,9 +124,9 @@ def test_a_part_changes_what_the_detector_says(plain):
 
 def test_the_reference_suppression_gives_the_same_detections(plain):
     detector = _detector({"nms": nms})
-    found = _detections(detector)
-    assert len(found["boxes"]) > 10
-    assert all(torch.equal(found[key], value) for key, value in plain[1].items())
+    detections = _detections(detector)
+    assert len(detections["boxes"]) > 10
+    assert all(torch.equal(detections[key], value) for key, value in plain[1].items())
     assert all(torch.equal(value, plain[0][key]) for key, value in _losses(detector).items())
 
 
@@ -140,15 +142,15 @@ def test_the_reference_suppression_gives_the_same_detections(plain):
         ("box_head", FastRCNNPredictor),
     ],
 )
-def test_torchvisions_work_as_parts_and_say_the_same(name, part, plain):
+def test_torchvisions_parts_give_the_same_losses_and_detections(name, part, plain):
     detector, ours = _detector({name: part}), _detector()
-    for mine, source in zip(detector.parameters(), ours.parameters(), strict=True):  # their layers come in our order
-        mine.data.copy_(source.data)
+    for parameter, source in zip(detector.parameters(), ours.parameters(), strict=True):  # in the same order
+        parameter.data.copy_(source.data)
     torch.testing.assert_close(_losses(detector), plain[0], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(_detections(detector), plain[1], rtol=1e-4, atol=1e-3)
 
 
-def test_all_of_torchvisions_together_make_a_detector_that_learns():
+def test_gradients_reach_all_of_torchvisions_parts_together():
     parts = {"nms": ops.nms, "box_iou": ops.box_iou, "roi_align": ops.roi_align}
     modules = {"fpn": ops.FeaturePyramidNetwork, "rpn_head": RPNHead, "box_head": TwoMLPHead}
     detector = _detector(parts | modules)
@@ -158,7 +160,7 @@ def test_all_of_torchvisions_together_make_a_detector_that_learns():
 
 
 @pytest.mark.parametrize("key", ["FPN", "RPNHead", "BoxHead", "fpn", "rpn_head", "box_head", "Box_IoU", "NMS"])
-def test_a_part_may_be_written_as_its_class_is(key):
+def test_a_part_may_be_spelled_like_its_class(key):
     def mine():
         pass
 
@@ -168,17 +170,17 @@ def test_a_part_may_be_written_as_its_class_is(key):
     ]
 
 
-def test_an_unknown_part_is_refused_and_the_known_ones_are_named():
-    with pytest.raises(ConfigError, match="'anchor_maker'") as refused:
+def test_an_unknown_part_is_an_error_that_names_the_known_ones():
+    with pytest.raises(ConfigError, match="'anchor_maker'") as raised:
         build_detector(num_classes=2, pretrained=False, parts={"anchor_maker": len})
-    assert all(name in str(refused.value) for name in PARTS)
+    assert all(name in str(raised.value) for name in PARTS)
 
 
 def test_without_replacements_the_parts_are_ours():
     assert vars(choose_parts()) == vars(choose_parts({})) == PARTS
 
 
-def test_detectors_dont_share_their_parts():
+def test_detectors_do_not_share_parts():
     recorder, calls = _recorded(PARTS["nms"])
     _detector({"nms": recorder})
     _detections(_detector())
@@ -186,36 +188,81 @@ def test_detectors_dont_share_their_parts():
 
 
 @pytest.mark.parametrize("part", [3, "nms", None, [1]])
-def test_what_cant_be_called_is_refused(part):
+def test_a_part_that_cant_be_called_is_an_error(part):
     with pytest.raises(ConfigError, match="nms"):
         choose_parts({"nms": part})
 
 
-def test_axis_weights_are_what_runs_on_large_maps_too():
+def test_replaced_axis_weights_run_on_large_maps_too():
     recorder, calls = _recorded(PARTS["axis_weights"])
     _detections(_detector({"axis_weights": recorder}, size=320), 320)
     assert len(calls) == 6
 
 
-def test_an_interns_sampler_need_not_know_of_generators():
-    def mine(matches, batch_size_per_image, positive_fraction):
-        return PARTS["sample_balanced"](matches, batch_size_per_image, positive_fraction)
-
-    _losses(_detector({"sample_balanced": mine}), seeds=[1])
+# Random generators
 
 
-def test_an_interns_losses_and_samples_need_not_know_of_generators():
-    def my_losses(logits, deltas, anchors, boxes, batch_size_per_image):
-        return PARTS["rpn_losses"](logits, deltas, anchors, boxes, batch_size_per_image)
-
-    def my_samples(proposals, boxes, labels, batch_size_per_image):
-        return PARTS["sample_rois"](proposals, boxes, labels, batch_size_per_image)
-
-    losses = _losses(_detector({"rpn_losses": my_losses, "sample_rois": my_samples}), seeds=[1])
-    assert all(torch.isfinite(loss) for loss in losses.values())
+def _my_sample_balanced(matches, batch_size_per_image, positive_fraction):
+    return PARTS["sample_balanced"](matches, batch_size_per_image, positive_fraction)
 
 
-def test_a_module_may_be_made_by_a_function():
+def _my_rpn_losses(logits, deltas, anchors, boxes, batch_size_per_image):
+    return PARTS["rpn_losses"](logits, deltas, anchors, boxes, batch_size_per_image)
+
+
+def _my_sample_rois(proposals, boxes, labels, batch_size_per_image):
+    return PARTS["sample_rois"](proposals, boxes, labels, batch_size_per_image)
+
+
+WITHOUT_GENERATOR = {
+    "sample_balanced": _my_sample_balanced,
+    "rpn_losses": _my_rpn_losses,
+    "sample_rois": _my_sample_rois,
+}
+
+
+@pytest.mark.parametrize("names", [[name] for name in WITHOUT_GENERATOR] + [list(WITHOUT_GENERATOR)])
+@pytest.mark.parametrize("seeds", [None, [1]])
+def test_parts_without_a_generator_train(names, seeds):
+    detector = _detector({name: WITHOUT_GENERATOR[name] for name in names})
+    losses = _losses(detector, seeds=seeds)
+    sum(losses.values()).backward()
+    gradients = [parameter.grad for parameter in detector.parameters() if parameter.requires_grad]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert any(gradient.any() for gradient in gradients)
+
+
+def test_the_random_parts_are_those_of_ours_that_take_a_generator():
+    takes = {name: set(signature(part).parameters) & {"generator", "generators"} for name, part in PARTS.items()}
+    assert {name: {keyword} for name, keyword in RANDOM.items()} == {
+        name: taken for name, taken in takes.items() if taken
+    }
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_a_replaced_part_that_takes_a_generator_gets_it(name):
+    seen = []
+
+    def named(*args, generator=None, generators=None):
+        seen.append(generator or generators[0])
+        return PARTS[name](*args, **{RANDOM[name]: generator or generators})
+
+    def anything(*args, **kwargs):
+        return named(*args, **kwargs)
+
+    losses = [_losses(_detector({name: part}), seeds=[1]) for part in (PARTS[name], named, anything)]
+    assert len(seen) == 2 * CALLS[name][0]
+    assert all(isinstance(generator, torch.Generator) for generator in seen)
+    assert losses[0] == losses[1] == losses[2]
+
+
+def test_a_detector_with_a_part_without_a_generator_can_be_copied():
+    detector = _detector(WITHOUT_GENERATOR)
+    copy = pickle.loads(pickle.dumps(detector))
+    assert _losses(copy) == _losses(detector)
+
+
+def test_a_function_may_make_a_module():
     def make_head(channels, anchors):
         return nn.Sequential(PARTS["rpn_head"](channels, anchors))
 

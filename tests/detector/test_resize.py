@@ -1,8 +1,9 @@
-"""Images and boxes of any size into a batch and back, against torchvision's GeneralizedRCNNTransform."""
+"""Resizing images and boxes into a batch and back, against torchvision's GeneralizedRCNNTransform."""
 
 import pytest
 import torch
-from hypothesis import given, settings
+import torch.nn.functional as F
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torchvision.models.detection import transform
 
@@ -27,27 +28,48 @@ def _images(sizes, seed=0, dtype=torch.float32):
 def test_batches_and_boxes_are_torchvisions(sizes, min_size, max_size, seed):
     images = _images(sizes, seed)
     boxes = [10 * torch.rand(seed % 4, 4, generator=torch.Generator().manual_seed(seed)) for _ in sizes]
-    targets = [{"boxes": one, "labels": torch.ones(len(one), dtype=torch.int64)} for one in boxes]
+    targets = [{"boxes": gt, "labels": torch.ones(len(gt), dtype=torch.int64)} for gt in boxes]
     theirs, their_targets = transform.GeneralizedRCNNTransform(min_size, max_size, MEAN, STD)(images, targets)
     batch, resized = _batch(images, min_size, max_size)
     torch.testing.assert_close(batch, theirs.tensors)
     assert resized == [tuple(size) for size in theirs.image_sizes]
     ours = resize.resize_targets(targets, images, resized)
-    for mine, their, target in zip(ours, their_targets, targets, strict=True):
-        torch.testing.assert_close(mine["boxes"], their["boxes"])
-        assert torch.equal(mine["labels"], target["labels"])
+    for our_target, their_target, target in zip(ours, their_targets, targets, strict=True):
+        torch.testing.assert_close(our_target["boxes"], their_target["boxes"])
+        assert torch.equal(our_target["labels"], target["labels"])
+
+
+@settings(quick, max_examples=300)
+@given(st.tuples(st.integers(1, 2000), st.integers(1, 2000)), st.integers(1, 1500), st.integers(1, 1500))
+def test_the_size_after_resizing_is_torchvisions(size, min_size, max_size):
+    scale = min(min_size / min(size), max_size / max(size))
+    height, width = resize.resized_size(size, min_size, max_size)
+    assume(height and width)  # of a line of pixels nothing may be left: that is an error in torchvision, too
+    line, column = torch.zeros(1, 1, size[1]), torch.zeros(1, 1, size[0])  # each axis by itself: a whole image is slow
+    for pixels, expected in ((line, width), (column, height)):
+        resized = F.interpolate(pixels, scale_factor=scale, mode="linear", recompute_scale_factor=True)
+        assert resized.shape[-1] == expected
+
+
+@pytest.mark.parametrize("size", [(40, 60), (333, 201), (64, 64), (97, 640)])
+def test_an_image_gets_that_size_and_torchvisions_pixels(size):
+    image = _images([size])[0]
+    theirs, _ = transform._resize_image_and_masks(image, 48, 80)
+    resized = resize.resize_image(image, 48, 80)
+    assert resize.size_of(resized) == resize.resized_size(size, 48, 80)
+    assert torch.equal(resized, theirs)
 
 
 @quick
 @given(st.lists(sides, min_size=1, max_size=3), st.integers(64, 130))
-def test_where_both_limits_are_alike_the_long_side_becomes_that(sizes, max_size):
+def test_if_both_limits_are_equal_the_long_side_becomes_that(sizes, max_size):
     _, resized = _batch(_images(sizes), max_size, max_size)
     for before, after in zip(sizes, resized, strict=True):
-        assert max(after) in (max_size - 1, max_size)  # a pixel less where the quotient is rounded down
+        assert max(after) in (max_size - 1, max_size)  # a pixel less by rounding
         assert min(after) == pytest.approx(max_size * min(before) / max(before), abs=1.001)
 
 
-def test_padding_is_zero_and_lies_to_the_right_and_below():
+def test_padding_is_zero_and_on_the_right_and_at_the_bottom():
     batch, sizes = _batch(_images([(40, 60), (64, 33)]), 64, 64)
     assert batch.shape == (2, 3, 64, 64)
     assert sizes == [(42, 64), (64, 33)]
@@ -58,35 +80,35 @@ def test_padding_is_zero_and_lies_to_the_right_and_below():
 
 
 @pytest.mark.parametrize(("pad_to", "padded"), [((0, 0), (64, 64)), ((65, 40), (96, 64)), ((64, 97), (64, 128))])
-def test_a_batch_is_at_least_as_large_as_asked(pad_to, padded):
+def test_a_batch_is_at_least_as_large_as_pad_to(pad_to, padded):
     batch, sizes = resize.to_batch(_images([(40, 60)]), 64, 64, MEAN, STD, pad_to)
     assert batch.shape == (1, 3, *padded)
     torch.testing.assert_close(batch[:, :, :64, :64], _batch(_images([(40, 60)]), 64, 64)[0])
     assert sizes == [(42, 64)]
 
 
-def test_an_image_that_fits_is_only_normalised():
+def test_an_image_that_fits_is_only_normalized():
     image = torch.tensor(MEAN).view(3, 1, 1) + torch.tensor(STD).view(3, 1, 1) * torch.arange(4096.0).view(1, 64, 64)
     batch, _ = _batch([image], 64, 64)
     torch.testing.assert_close(batch[0], torch.arange(4096.0).view(1, 64, 64).expand(3, -1, -1), rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_a_batch_has_the_images_precision(dtype):
+def test_a_batch_has_the_dtype_of_the_images(dtype):
     batch, sizes = _batch(_images([(40, 60)], dtype=dtype), 64, 64)
     assert batch.dtype == dtype
-    expected, same = _batch(_images([(40, 60)]), 64, 64)
-    assert sizes == same
+    expected, expected_sizes = _batch(_images([(40, 60)]), 64, 64)
+    assert sizes == expected_sizes
     torch.testing.assert_close(batch.float(), expected, rtol=0.05, atol=0.05)
 
 
 @quick
 @given(sides, sides, st.integers(0, 9))
-def test_boxes_are_torchvisions_and_come_back(before, after, count):
+def test_boxes_are_torchvisions_and_can_be_resized_back(before, after, count):
     boxes = 90 * torch.rand(count, 4, generator=torch.Generator().manual_seed(count))
-    there = resize.resize_boxes(boxes, before, after)
-    torch.testing.assert_close(there, transform.resize_boxes(boxes, list(before), list(after)))
-    torch.testing.assert_close(resize.resize_boxes(there, after, before), boxes)
+    resized = resize.resize_boxes(boxes, before, after)
+    torch.testing.assert_close(resized, transform.resize_boxes(boxes, list(before), list(after)))
+    torch.testing.assert_close(resize.resize_boxes(resized, after, before), boxes)
 
 
 def test_width_scales_x_and_height_scales_y():

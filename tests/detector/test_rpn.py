@@ -17,16 +17,15 @@ grids = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, ma
 SIZE = (90, 130)
 
 
-def _rpn(count=256, share=0.5, before=500, after=300, threshold=0.7, box_score_thresh=0.0):
-    numbers = {"training": before, "testing": before}, {"training": after, "testing": after}
-    head = nn.Identity()
-    return theirs.RegionProposalNetwork(
-        AnchorGenerator(), head, 0.7, 0.3, count, share, *numbers, threshold, box_score_thresh
-    )
+def _rpn(count=256, fraction=0.5, pre_nms_top_n=500, post_nms_top_n=300, nms_thresh=0.7, score_thresh=0.0):
+    """Return torchvision's RegionProposalNetwork, without a head: only its arithmetic is used."""
+    top_n = [{"training": number, "testing": number} for number in (pre_nms_top_n, post_nms_top_n)]
+    modules = AnchorGenerator(), nn.Identity()
+    return theirs.RegionProposalNetwork(*modules, 0.7, 0.3, count, fraction, *top_n, nms_thresh, score_thresh)
 
 
 def _anchors(grids):
-    """(N, 4) of all levels, whose strides double, and how many lie on each."""
+    """Return the anchors of all levels, (N, 4), and how many are on each. Strides double from level to level."""
     levels = [
         make_anchors(grid, (8 * 2**level, 8 * 2**level), [12 * 2**level], [0.5, 1.0, 2.0])
         for level, grid in enumerate(grids)
@@ -34,8 +33,8 @@ def _anchors(grids):
     return torch.cat(levels), [len(level) for level in levels]
 
 
-def _scored(count, generator, images=None):
-    """Logits and deltas, as a head that has learned a little would give them."""
+def _predictions(count, generator, images=None):
+    """Draw logits and deltas like those of a head that has learned a little."""
     shape = (count,) if images is None else (images, count)
     return 2 * torch.randn(shape, generator=generator), 0.3 * torch.randn(*shape, 4, generator=generator)
 
@@ -71,11 +70,11 @@ def test_a_new_head_starts_from_torchvisions_distribution():
     torch.manual_seed(0)
     ours, reference = RPNHead(64, 9), theirs.RPNHead(64, 9)
     for name, parameter in reference.named_parameters():
-        mine = dict(zip(dict(reference.named_parameters()), ours.parameters(), strict=True))[name]
-        assert mine.std(correction=0).item() == pytest.approx(parameter.std(correction=0).item(), rel=0.1)
+        ours_of_name = dict(zip(dict(reference.named_parameters()), ours.parameters(), strict=True))[name]
+        assert ours_of_name.std(correction=0).item() == pytest.approx(parameter.std(correction=0).item(), rel=0.1)
 
 
-def test_what_the_head_says_stands_where_its_anchor_does():
+def test_predictions_have_the_order_of_the_anchors():
     head = RPNHead(1, 3)
     for parameter in head.parameters():
         nn.init.zeros_(parameter)
@@ -89,9 +88,12 @@ def test_what_the_head_says_stands_where_its_anchor_does():
     anchors = torch.cat(
         [make_anchors((3, 5), (8, 8), [16], [0.25, 1.0, 4.0]), make_anchors((2, 2), (16, 16), [32], [0.25, 1.0, 4.0])]
     )
-    said = torch.where(logits[0] > 0)[0]
-    assert anchors[said].tolist() == [[24.0, 8.0, 40.0, 24.0], [0.0, -16.0, 32.0, 16.0]]  # around (32, 16) and (16, 0)
-    assert deltas[0, said].tolist() == [[0.0, 0.0, 7.0, 0.0]] * 2
+    positive = torch.where(logits[0] > 0)[0]
+    assert anchors[positive].tolist() == [
+        [24.0, 8.0, 40.0, 24.0],
+        [0.0, -16.0, 32.0, 16.0],
+    ]  # around (32, 16) and (16, 0)
+    assert deltas[0, positive].tolist() == [[0.0, 0.0, 7.0, 0.0]] * 2
     assert deltas.abs().sum() == 14
 
 
@@ -103,48 +105,46 @@ def test_what_the_head_says_stands_where_its_anchor_does():
 def test_losses_and_their_gradients_are_torchvisions(grids, counts, numbers, seed):
     generator = torch.Generator().manual_seed(seed)
     anchors, _ = _anchors(grids)
-    truth = [_boxes(count, generator) for count in counts]
-    truth = [boxes[(_overlaps(boxes, anchors)).any(1)] for boxes in truth]  # for others torchvision takes all anchors
-    ours, reference = [
-        tuple(one.clone().requires_grad_() for one in pair)
-        for pair in [_scored(len(anchors), generator, images=len(counts))] * 2
-    ]
+    gt_boxes = [_boxes(count, generator) for count in counts]
+    gt_boxes = [boxes[(_overlaps(boxes, anchors)).any(1)] for boxes in gt_boxes]  # torchvision gives others all anchors
+    predictions = _predictions(len(anchors), generator, images=len(counts))
+    ours, reference = [[values.clone().requires_grad_() for values in predictions] for _ in range(2)]
     torch.manual_seed(seed)
-    losses = rpn_losses(*ours, anchors, truth, *numbers)
+    losses = rpn_losses(*ours, anchors, gt_boxes, *numbers)
 
     torch.manual_seed(seed)
     rpn = _rpn(*numbers)
-    labels, matched = rpn.assign_targets_to_anchors([anchors] * len(counts), [{"boxes": boxes} for boxes in truth])
-    meant = rpn.box_coder.encode(matched, [anchors] * len(counts))
-    objectness, box = rpn.compute_loss(reference[0].view(-1, 1), reference[1].view(-1, 4), labels, list(meant))
+    labels, matched = rpn.assign_targets_to_anchors([anchors] * len(counts), [{"boxes": boxes} for boxes in gt_boxes])
+    target_deltas = rpn.box_coder.encode(matched, [anchors] * len(counts))
+    objectness, box = rpn.compute_loss(reference[0].view(-1, 1), reference[1].view(-1, 4), labels, list(target_deltas))
     torch.testing.assert_close(losses["loss_objectness"], objectness)
     torch.testing.assert_close(losses["loss_rpn_box_reg"], box)
     for total in (sum(losses.values()), objectness + box):
         total.backward()
-    for mine, their in zip(ours, reference, strict=True):
-        torch.testing.assert_close(mine.grad, their.grad)
+    for our_input, their_input in zip(ours, reference, strict=True):
+        torch.testing.assert_close(our_input.grad, their_input.grad)
 
 
 def _overlaps(first, second):
     return (torch.minimum(first[:, None, 2:], second[:, 2:]) > torch.maximum(first[:, None, :2], second[:, :2])).all(2)
 
 
-def test_what_is_sampled_in_an_image_depends_on_its_generator_alone():
+def test_the_sample_of_an_image_depends_on_its_generator_alone():
     generator = torch.Generator().manual_seed(0)
     anchors, _ = _anchors([(6, 6)])
-    logits, deltas = _scored(len(anchors), generator, images=2)
-    truth = [_boxes(3, generator), torch.zeros(0, 4)]
+    logits, deltas = _predictions(len(anchors), generator, images=2)
+    gt_boxes = [_boxes(3, generator), torch.zeros(0, 4)]
     losses = {}
     for order in ([0, 1], [1, 0]):
         generators = [torch.Generator().manual_seed(image) for image in order]
-        given_ = logits[order], deltas[order], anchors, [truth[image] for image in order]
-        losses[tuple(order)] = rpn_losses(*given_, 16, generators=generators)
+        inputs = logits[order], deltas[order], anchors, [gt_boxes[image] for image in order]
+        losses[tuple(order)] = rpn_losses(*inputs, 16, generators=generators)
     torch.testing.assert_close(losses[0, 1], losses[1, 0])
     exchanged = [torch.Generator().manual_seed(image) for image in (1, 0)]
-    assert rpn_losses(logits, deltas, anchors, truth, 16, generators=exchanged) != losses[0, 1]
+    assert rpn_losses(logits, deltas, anchors, gt_boxes, 16, generators=exchanged) != losses[0, 1]
 
 
-def test_losses_are_numbers_where_nothing_is_to_be_found():
+def test_losses_without_positives_are_finite():
     anchors, _ = _anchors([(2, 3)])
     logits, deltas = (torch.zeros(2, 18, requires_grad=True), torch.zeros(2, 18, 4, requires_grad=True))
     far = torch.tensor([[500.0, 500, 600, 600]])
@@ -160,12 +160,12 @@ def test_losses_are_numbers_where_nothing_is_to_be_found():
 def test_losses_of_half_precision_are_computed_in_float32(half):
     generator = torch.Generator().manual_seed(0)
     anchors, _ = _anchors([(4, 4)])
-    logits, deltas = (one.to(half) for one in _scored(len(anchors), generator, images=1))
-    truth = [_boxes(3, generator)]
+    logits, deltas = (values.to(half) for values in _predictions(len(anchors), generator, images=1))
+    gt_boxes = [_boxes(3, generator)]
     torch.manual_seed(0)
-    losses = rpn_losses(logits, deltas, anchors, truth)
+    losses = rpn_losses(logits, deltas, anchors, gt_boxes)
     torch.manual_seed(0)
-    expected = rpn_losses(logits.float(), deltas.float(), anchors, truth)
+    expected = rpn_losses(logits.float(), deltas.float(), anchors, gt_boxes)
     assert losses["loss_rpn_box_reg"] > 0
     for name, loss in losses.items():
         assert loss.dtype == torch.float32
@@ -183,15 +183,16 @@ def test_losses_of_half_precision_are_computed_in_float32(half):
     st.sampled_from([0.0, 0.5, 0.99]),
     seeds,
 )
-def test_proposals_are_torchvisions(grids, numbers, threshold, box_score_thresh, seed):
+def test_proposals_are_torchvisions(grids, top_n, nms_thresh, score_thresh, seed):
     generator = torch.Generator().manual_seed(seed)
     anchors, level_sizes = _anchors(grids)
-    logits, deltas = _scored(len(anchors), generator)
-    rpn = _rpn(before=numbers[0], after=numbers[1], threshold=threshold, box_score_thresh=box_score_thresh)
+    logits, deltas = _predictions(len(anchors), generator)
+    limits = *top_n, nms_thresh, score_thresh
+    rpn = _rpn(256, 0.5, *limits)
     decoded = rpn.box_coder.decode(deltas, [anchors]).view(1, -1, 4)
     expected, _ = rpn.filter_proposals(decoded, logits[None], [SIZE], level_sizes)
-    found = propose(logits, deltas, anchors, level_sizes, SIZE, *numbers, threshold, box_score_thresh)
-    torch.testing.assert_close(found, expected[0])
+    proposals = propose(logits, deltas, anchors, level_sizes, SIZE, *limits)
+    torch.testing.assert_close(proposals, expected[0])
 
 
 @quick
@@ -199,50 +200,52 @@ def test_proposals_are_torchvisions(grids, numbers, threshold, box_score_thresh,
 def test_proposals_of_many_images_with_ties_are_torchvisions(grids, seed):
     generator = torch.Generator().manual_seed(seed)
     anchors, level_sizes = _anchors(grids)
-    logits, deltas = _scored(len(anchors), generator, images=2)
-    logits = (10 * logits).round().clamp(-20, 30)  # from 17 on all sigmoids are 1
+    logits, deltas = _predictions(len(anchors), generator, images=2)
+    logits = (10 * logits).round().clamp(-20, 30)  # in float32, the sigmoid is 1 from 17 on
     logits += 1e-3 * torch.randperm(logits.numel(), generator=generator).view_as(logits) / logits.numel()
     rpn = _rpn()
     decoded = rpn.box_coder.decode(deltas.view(-1, 4), [anchors] * 2).view(2, -1, 4)
     sizes = [SIZE, (40, 55)]
     expected, _ = rpn.filter_proposals(decoded, logits, sizes, level_sizes)
     for image, size in enumerate(sizes):
-        found = propose(logits[image], deltas[image], anchors, level_sizes, size)
-        torch.testing.assert_close(found, expected[image])
-        assert torch.equal(found, clip_boxes_to_image(found, size))
+        proposals = propose(logits[image], deltas[image], anchors, level_sizes, size)
+        torch.testing.assert_close(proposals, expected[image])
+        assert torch.equal(proposals, clip_boxes_to_image(proposals, size))
 
 
-def test_proposals_come_best_first_and_the_reference_suppression_gives_the_same():
+def test_proposals_come_best_first_and_are_the_same_with_our_nms():
     generator = torch.Generator().manual_seed(0)
     anchors, level_sizes = _anchors([(6, 6), (3, 3)])
-    logits, deltas = _scored(len(anchors), generator)
-    found = propose(logits, deltas, anchors, level_sizes, SIZE)
+    logits, deltas = _predictions(len(anchors), generator)
+    proposals = propose(logits, deltas, anchors, level_sizes, SIZE)
     decoded = clip_boxes_to_image(decode_boxes(deltas, anchors), SIZE)
-    where = [int(torch.where((decoded == box).all(1))[0][0]) for box in found]
-    assert len(where) > 20
-    assert logits[where].tolist() == sorted(logits[where].tolist(), reverse=True)
-    assert where[0] == int(logits.argmax())
-    assert torch.equal(found, propose(logits, deltas, anchors, level_sizes, SIZE, nms=nms))
+    positions = [int(torch.where((decoded == box).all(1))[0][0]) for box in proposals]
+    assert len(positions) > 20
+    assert logits[positions].tolist() == sorted(logits[positions].tolist(), reverse=True)
+    assert positions[0] == int(logits.argmax())
+    assert torch.equal(proposals, propose(logits, deltas, anchors, level_sizes, SIZE, nms=nms))
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
 def test_proposals_of_half_precision_are_computed_in_float32(half):
     anchors, level_sizes = _anchors([(6, 6), (3, 3)])
-    logits, deltas = (one.to(half) for one in _scored(len(anchors), torch.Generator().manual_seed(0)))
-    found = propose(logits, deltas, anchors, level_sizes, SIZE)
-    assert found.dtype == torch.float32
-    assert len(found) > 20
-    assert torch.equal(found, propose(logits.float(), deltas.float(), anchors, level_sizes, SIZE))
+    logits, deltas = (values.to(half) for values in _predictions(len(anchors), torch.Generator().manual_seed(0)))
+    proposals = propose(logits, deltas, anchors, level_sizes, SIZE)
+    assert proposals.dtype == torch.float32
+    assert len(proposals) > 20
+    assert torch.equal(proposals, propose(logits.float(), deltas.float(), anchors, level_sizes, SIZE))
 
 
-def test_no_anchors_or_none_that_is_large_enough_give_no_proposals():
-    none = propose(torch.zeros(0), torch.zeros(0, 4), torch.zeros(0, 4), [0, 0], SIZE)
-    assert none.shape == (0, 4)
+def test_without_anchors_or_area_there_are_no_proposals():
+    empty = propose(torch.zeros(0), torch.zeros(0, 4), torch.zeros(0, 4), [0, 0], SIZE)
+    assert empty.shape == (0, 4)
     outside = torch.tensor([[200.0, 5, 220, 30], [5, 100, 30, 120], [7, 7, 7, 30]])
     assert propose(torch.ones(3), torch.zeros(3, 4), outside, [3], SIZE).shape == (0, 4)
 
 
 def test_no_gradient_flows_through_proposals():
     anchors, level_sizes = _anchors([(3, 3)])
-    logits, deltas = (one.requires_grad_() for one in _scored(len(anchors), torch.Generator().manual_seed(0)))
+    logits, deltas = (
+        values.requires_grad_() for values in _predictions(len(anchors), torch.Generator().manual_seed(0))
+    )
     assert not propose(logits, deltas, anchors, level_sizes, SIZE).requires_grad

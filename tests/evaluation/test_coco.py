@@ -2,26 +2,24 @@ import copy
 import io
 import json
 from contextlib import redirect_stdout
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from torch import nn
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.index import CocoIndex
-from coursekit.evaluation import METRICS, precision_curve, predict, predict_dataset, score, to_coco_results
+from coursekit.evaluation import METRICS, precision_curve, score, to_coco_results
 
 ENGINES = ("hotcoco", "pycocotools")
 
 
 def noisy_detections(dataset, seed):
-    """The truth, shaken; some left out, some doubled, some of another class, some out of nothing; crowds hit, too."""
+    """Ground truth with noise: some boxes left out, some twice, some of another class; some detections on crowds."""
     rng = np.random.default_rng(seed)
     results = []
     for index in range(len(dataset)):
@@ -33,26 +31,26 @@ def noisy_detections(dataset, seed):
                 moved = box + rng.normal(0, 0.08, 4) * np.tile(box[2:] - box[:2], 2)
                 wrong = int(rng.integers(1, len(dataset.classes) + 1))
                 chosen = wrong if rng.random() < 0.1 else label
-                found = {
+                detection = {
                     "boxes": torch.tensor(moved)[None],
                     "labels": torch.tensor([chosen]),
                     "scores": torch.tensor([round(float(rng.random()), 2)]),  # with ties
                 }
-                results += to_coco_results([found], [target["image_id"]], dataset.category_ids)
+                results += to_coco_results([detection], [target["image_id"]], dataset.category_ids)
     return results
 
 
 def records_only(path):
-    """A data set of an annotation file alone."""
+    """Return a data set of an annotation file without images."""
     index = CocoIndex.load(path)
     return CocoDataset(path.name, index, np.arange(len(index)), path.parent)
 
 
 def random_set(folder, seed):
-    """A small data set with everything that makes matching hard, as a data set, and what was found in it.
+    """Return a small data set with everything that makes matching hard, and detections in it.
 
-    Ids out of order, images and classes with nothing in them, crowds, equal boxes, equal overlaps, equal scores, areas
-    on the border of a range, boxes with no extent, classes and images found without truth, more than 100 in an image.
+    Ids out of order, images and classes without boxes, crowds, equal boxes, equal overlaps, equal scores, areas on the
+    border of a range, empty boxes, detections of images and classes without boxes, more than 100 in an image.
     """
     rng = np.random.default_rng(seed)
     image_ids = (rng.permutation(1000)[: rng.integers(2, 9)] + 1).tolist()
@@ -71,8 +69,8 @@ def random_set(folder, seed):
         for number, box in enumerate(boxes, 1)
     ]
     path = folder / f"{seed}.json"
-    images = [{"id": one, "file_name": f"{one}.jpg", "width": 640, "height": 480} for one in image_ids]
-    categories = [{"id": one, "name": str(one)} for one in category_ids]
+    images = [{"id": id_, "file_name": f"{id_}.jpg", "width": 640, "height": 480} for id_ in image_ids]
+    categories = [{"id": id_, "name": str(id_)} for id_ in category_ids]
     path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
     return records_only(path), _random_results(rng, annotations, image_ids, category_ids)
 
@@ -83,27 +81,27 @@ def _random_box(rng):
 
 
 def _random_results(rng, annotations, image_ids, category_ids):
-    found = []
-    for one in annotations:
+    detections = []
+    for record in annotations:
         for _ in range(rng.integers(0, 4)):
             shift = rng.choice([0, 0, 4, 8, 0.3], 4) * rng.choice([-1, 1], 4)
-            box = [value + float(by) for value, by in zip(one["bbox"], shift, strict=True)]
-            found.append((one["image_id"], one["category_id"], box[:2] + [max(0.0, side) for side in box[2:]]))
+            box = [value + float(by) for value, by in zip(record["bbox"], shift, strict=True)]
+            box = box[:2] + [max(0.0, side) for side in box[2:]]
+            detections.append((record["image_id"], record["category_id"], box))
     crowded = int(rng.choice(image_ids)), int(rng.choice(category_ids))
     for number in range(int(rng.integers(1, 20)) + 120 * int(rng.random() < 0.3)):
         anywhere = int(rng.choice(image_ids)), int(rng.choice(category_ids))
-        found.append((*(crowded if number % 8 else anywhere), _random_box(rng)))
-    return [
-        {"image_id": found[row][0], "category_id": found[row][1], "bbox": found[row][2], "score": float(score)}
-        for row, score in zip(rng.permutation(len(found)), rng.integers(0, 11, len(found)) / 10, strict=True)
-    ]
+        detections.append((*(crowded if number % 8 else anywhere), _random_box(rng)))
+    order, scores = rng.permutation(len(detections)), rng.integers(0, 11, len(detections)) / 10
+    rows = ((*detections[row], float(score)) for row, score in zip(order, scores, strict=True))
+    return [dict(zip(("image_id", "category_id", "bbox", "score"), row, strict=True)) for row in rows]
 
 
 def by_pycocotools(results, dataset):
-    """The twelve numbers straight from pycocotools, with nothing of ours between: all images of the file."""
+    """Return the twelve numbers straight from pycocotools, without any code of ours, for all images of the file."""
     with redirect_stdout(io.StringIO()):
-        truth = COCO(str(dataset.annotation_file))
-        evaluator = COCOeval(truth, truth.loadRes(copy.deepcopy(results)), "bbox")
+        ground_truth = COCO(str(dataset.annotation_file))
+        evaluator = COCOeval(ground_truth, ground_truth.loadRes(copy.deepcopy(results)), "bbox")
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()
@@ -143,19 +141,19 @@ def test_both_engines_give_pycocotools_numbers_on_many_random_sets(tmp_path, see
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_an_object_whose_id_is_0_can_be_found(coco_folder, engine):
+def test_an_object_whose_id_is_0_can_be_matched(coco_folder, engine):
     path = coco_folder / "annotations" / "instances_val2017.json"
     content = json.loads(path.read_text())
     for number, annotation in enumerate(content["annotations"]):
         annotation["id"] = number
     path.write_text(json.dumps(content))
     dataset = load(coco_folder, "val")
-    results = [_as_found(one) for one in content["annotations"] if not one["iscrowd"]]
+    results = [_as_result(record) for record in content["annotations"] if not record["iscrowd"]]
     assert score(results, dataset, engine=engine)["AP"] == pytest.approx(1)
-    assert by_pycocotools(results, dataset)["AP"] < 0.9  # which takes the id for "nothing found"
+    assert by_pycocotools(results, dataset)["AP"] < 0.9  # pycocotools takes the id for "no match"
 
 
-def _as_found(annotation):
+def _as_result(annotation):
     return {name: annotation[name] for name in ("image_id", "category_id", "bbox")} | {"score": 0.5}
 
 
@@ -165,28 +163,28 @@ def test_ids_beyond_float64_stay_apart(coco_folder):
     content = json.loads(path.read_text())
     for record in [*content["images"], *content["annotations"]]:
         name = "image_id" if "image_id" in record else "id"
-        record[name] = far + record[name] // 17  # 7 and 17 become neighbours
+        record[name] = far + record[name] // 17  # 7 and 17 become neighbors
     path.write_text(json.dumps(content))
     dataset = load(coco_folder, "val")
-    results = [_as_found(one) for one in content["annotations"] if not one["iscrowd"]]
+    results = [_as_result(record) for record in content["annotations"] if not record["iscrowd"]]
     assert score(results, dataset)["AP"] == pytest.approx(1)
-    swapped = [one | {"image_id": 2 * far + 1 - one["image_id"]} for one in results]
+    swapped = [result | {"image_id": 2 * far + 1 - result["image_id"]} for result in results]
     assert score(swapped, dataset)["AP"] < 0.5
 
 
-def test_what_is_found_in_another_data_sets_images_is_refused(real_coco):
+def test_detections_in_images_of_another_data_set_are_refused(real_coco):
     whole = load(real_coco, "val")
     with pytest.raises(DataError, match=r"another data set or split.*\n.*image_id \d+ is not among the 5 images"):
         score(noisy_detections(whole, 0), whole.head(5))
 
 
-def test_a_record_that_is_no_detection_is_refused_with_its_place(coco_folder):
+def test_a_record_that_is_no_detection_is_refused_with_its_position(coco_folder):
     good = {"image_id": 7, "category_id": 1, "bbox": [1.0, 2.0, 3.0, 4.0], "score": 0.5}
     with pytest.raises(DataError, match=r"\[1\]: bbox missing"):
         score([good, {name: good[name] for name in good if name != "bbox"}], load(coco_folder, "val"))
 
 
-def test_classes_that_the_data_set_does_not_have_are_passed_over(coco_folder):
+def test_classes_that_the_data_set_does_not_have_are_skipped(coco_folder):
     dataset = load(coco_folder, "val")
     good = {"image_id": 7, "category_id": 1, "bbox": [30.0, 8, 16, 30], "score": 0.5}
     for engine in ENGINES:
@@ -199,10 +197,10 @@ def test_an_unknown_engine_is_refused_with_those_there_are(coco_folder):
         score([], load(coco_folder, "val"), engine="cocoapi")
 
 
-def test_the_truth_itself_scores_one(real_coco):
+def test_the_ground_truth_itself_scores_one(real_coco):
     dataset = load(real_coco, "train").first(20)
-    found = [dataset.target(index) for index in range(20)]
-    detections = [{"boxes": t["boxes"], "labels": t["labels"], "scores": torch.ones(len(t["labels"]))} for t in found]
+    targets = [dataset.target(index) for index in range(20)]
+    detections = [{"boxes": t["boxes"], "labels": t["labels"], "scores": torch.ones(len(t["labels"]))} for t in targets]
     numbers = score(to_coco_results(detections, dataset.image_ids, dataset.category_ids), dataset)
     assert numbers["AP"] == pytest.approx(1)
     assert numbers["AR_100"] == pytest.approx(1)
@@ -215,18 +213,11 @@ def test_only_the_images_of_the_data_set_count(real_coco):
     assert score(results, few)["AP50"] > 3 * score(results, whole)["AP50"]
 
 
-def test_results_are_in_cocos_form():
-    detections = [{"boxes": torch.tensor([[1.0, 2, 4, 6]]), "labels": torch.tensor([2]), "scores": torch.tensor([0.5])}]
-    assert to_coco_results(detections, [42], [1, 18]) == [
-        {"image_id": 42, "category_id": 18, "bbox": [1, 2, 3, 4], "score": 0.5}
-    ]
-
-
 @pytest.mark.parametrize("engine", ENGINES)
-def test_nothing_found_scores_zero(coco_folder, engine):
+def test_no_detections_score_zero(coco_folder, engine):
     numbers = score([], load(coco_folder, "val"), engine=engine)
     assert numbers["AP"] == numbers["AR_100"] == 0
-    assert numbers["AP_large"] == numbers["AR_large"] == -1  # there is nothing large to find
+    assert numbers["AP_large"] == numbers["AR_large"] == -1  # there are no large objects
 
 
 def test_the_curves_mean_is_ap50():
@@ -234,66 +225,3 @@ def test_the_curves_mean_is_ap50():
     results = noisy_detections(dataset, 1)
     areas = [np.mean(precision_curve(results, dataset, label)) for label in range(1, len(dataset.classes) + 1)]
     assert np.mean([area for area in areas if area >= 0]) == pytest.approx(score(results, dataset)["AP50"])
-
-
-def test_a_detector_on_a_data_set(coco_folder, tiny_detector):
-    tiny_detector.options = replace(tiny_detector.options, box_score_thresh=0.0)
-    dataset = load(coco_folder, "val")
-    results = predict_dataset(tiny_detector.train(), dataset, batch_size=2)
-    assert tiny_detector.training  # left as it was
-    assert {result["image_id"] for result in results} == set(dataset.image_ids)
-    assert {result["category_id"] for result in results} <= {1, 18}
-
-
-def test_run_gives_boxes_on_the_cpu_in_float32(tiny_detector):
-    tiny_detector.options = replace(tiny_detector.options, box_score_thresh=0.0)
-    found = predict(tiny_detector, [torch.zeros(3, 40, 50, dtype=torch.uint8)])[0]
-    assert found["boxes"].dtype == found["scores"].dtype == torch.float32
-    assert found["labels"].dtype == torch.int64
-
-
-class _Fixed(nn.Module):
-    """Finds the same in every image, and has a part of its own that sleeps while the rest trains."""
-
-    def __init__(self):
-        super().__init__()
-        self.part, self.asleep = nn.Dropout(), nn.BatchNorm2d(1)
-        self.asleep.eval()
-
-    def forward(self, images):
-        assert not self.part.training
-        one = {"boxes": torch.tensor([[1.0, 2, 3, 4]]), "labels": torch.tensor([1]), "scores": torch.tensor([0.5])}
-        return [one for _ in images]
-
-
-def test_every_part_of_a_model_is_left_in_the_mode_it_came_in():
-    model = _Fixed()
-    predict(model, [torch.zeros(3, 4, 5, dtype=torch.uint8)])
-    assert [module.training for module in (model, model.part, model.asleep)] == [True, True, False]
-
-
-def test_a_model_that_fails_is_left_in_its_mode_too():
-    class Broken(_Fixed):
-        def forward(self, images):
-            raise RuntimeError("broken")
-
-    model = Broken()
-    with pytest.raises(RuntimeError, match="broken"):
-        predict(model, [torch.zeros(3, 4, 5, dtype=torch.uint8)])
-    assert model.training
-    assert not model.asleep.training
-
-
-@pytest.mark.parametrize("world", [2, 3])
-def test_several_processes_share_the_images_and_miss_none(coco_folder, monkeypatch, world):
-    from coursekit.evaluation import coco
-
-    dataset = load(coco_folder, "train")
-    alone = predict_dataset(_Fixed(), dataset)
-    monkeypatch.setattr(coco, "world", lambda: world)
-    monkeypatch.setattr(coco, "collected", list)
-    together = []
-    for rank in range(world):
-        monkeypatch.setattr(coco, "rank", lambda rank=rank: rank)
-        together += predict_dataset(_Fixed(), dataset)
-    assert sorted(one["image_id"] for one in together) == sorted(one["image_id"] for one in alone)

@@ -10,7 +10,8 @@ from coursekit.data import load
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.index import CocoIndex
 from coursekit.evaluation import score
-from coursekit.evaluation.compare import Comparison, Difference, compare, draw_images, match, precisions
+from coursekit.evaluation.compare import Comparison, Difference, compare, draw_images, precisions
+from coursekit.evaluation.matching import match
 
 
 def _load(folder, images, annotations, classes):
@@ -19,8 +20,8 @@ def _load(folder, images, annotations, classes):
         "categories": [{"id": 2 * n + 1, "name": f"class {n}"} for n in range(classes)],
         "annotations": annotations,
     }
-    (folder / "truth.json").write_text(json.dumps(content))
-    index = CocoIndex.load(folder / "truth.json")
+    (folder / "annotations.json").write_text(json.dumps(content))
+    index = CocoIndex.load(folder / "annotations.json")
     return CocoDataset("made up", index, np.arange(len(index)), folder)
 
 
@@ -31,13 +32,13 @@ def _object(images, number, image, category, box, crowd):
 
 
 def _detector(rng, annotations, images, classes, jitter, recall):
-    """Jittered boxes of what it finds, and some out of nothing; scores never tie."""
+    """Return noisy boxes of the objects that it finds, and some on no object; scores never tie."""
     results = []
-    for one in annotations:
+    for record in annotations:
         if rng.random() < recall:
-            box = np.add(one["bbox"], rng.normal(0, jitter, 4) * np.tile(one["bbox"][2:], 2))
-            found = one["category_id"] if rng.random() < 0.9 else 2 * int(rng.integers(classes)) + 1
-            results.append((one["image_id"], found, box, rng.beta(4, 2)))
+            box = np.add(record["bbox"], rng.normal(0, jitter, 4) * np.tile(record["bbox"][2:], 2))
+            label = record["category_id"] if rng.random() < 0.9 else 2 * int(rng.integers(classes)) + 1
+            results.append((record["image_id"], label, box, rng.beta(4, 2)))
     for image in images:
         for _ in range(rng.poisson(2)):
             box = (*rng.uniform(0, 200, 2), *rng.uniform(15, 80, 2))
@@ -49,7 +50,7 @@ def _detector(rng, annotations, images, classes, jitter, recall):
 
 
 def _world(folder, seed, images, a=(0.08, 0.7), b=(0.08, 0.7), classes=4):
-    """A made-up data set and two runs on it, each given by its jitter and its recall."""
+    """Return a made-up data set and two runs on it, each given by its jitter and its recall."""
     rng, annotations = np.random.default_rng(seed), []
     ids = range(1, images + 1)
     for image in ids:
@@ -66,8 +67,8 @@ def test_both_numbers_are_cocos(tmp_path, real_coco):
         (_world(tmp_path, 0, 40), "pycocotools"),
         (_on_real_records(real_coco), "hotcoco"),
     ):
-        found = compare(a, b, dataset, draws=40)
-        for results, ap, ap50 in ((a, found.ap.a, found.ap50.a), (b, found.ap.b, found.ap50.b)):
+        compared = compare(a, b, dataset, draws=40)
+        for results, ap, ap50 in ((a, compared.ap.a, compared.ap50.a), (b, compared.ap.b, compared.ap50.b)):
             numbers = score(results, dataset, engine=engine)
             assert ap == pytest.approx(numbers["AP"], abs=1e-12)
             assert ap50 == pytest.approx(numbers["AP50"], abs=1e-12)
@@ -77,7 +78,7 @@ def _on_real_records(real_coco):
     dataset, rng = load(real_coco, "val"), np.random.default_rng(0)
     runs = []
     for _ in range(2):
-        records = [r for r in dataset.truth()["annotations"] for _ in range(rng.integers(0, 3))]
+        records = [r for r in dataset.ground_truth()["annotations"] for _ in range(rng.integers(0, 3))]
         noise = rng.normal(0, 0.1, (len(records), 4))
         boxes = [np.add(r["bbox"], n * np.tile(r["bbox"][2:], 2)).clip(1) for r, n in zip(records, noise, strict=True)]
         runs.append(
@@ -90,11 +91,11 @@ def _on_real_records(real_coco):
 
 
 def _copied(folder, dataset, results, times, classes):
-    """The data set in which each image stands as often as `times` says, under new ids, and the results in it."""
-    truth, copies, annotations, copied = dataset.truth(), {}, [], []
+    """Return a data set with each image copied `times` times under new ids, and the results in it."""
+    records, copies, annotations, copied = dataset.ground_truth(), {}, [], []
     for image, count in zip(dataset.image_ids, times.tolist(), strict=True):
         copies[image] = [100 * image + n for n in range(count)]
-    for record in truth["annotations"]:
+    for record in records["annotations"]:
         for id_ in copies[record["image_id"]]:
             annotations.append(record | {"id": len(annotations) + 1, "image_id": id_})
     for result in results:
@@ -107,10 +108,10 @@ def _check_draws(folder, seeds):
         dataset, results, _ = _world(folder, seed, 20)
         times = draw_images(20, 4, seed)
         ours = precisions(match(results, dataset), times, 4)
-        for draw, found in zip(times, ours, strict=True):
+        for draw, values in zip(times, ours, strict=True):
             numbers = score(*reversed(_copied(folder, dataset, results, draw, 4)))
-            assert found.mean() == pytest.approx(numbers["AP"], abs=1e-9)
-            assert found[0] == pytest.approx(numbers["AP50"], abs=1e-9)
+            assert values.mean() == pytest.approx(numbers["AP"], abs=1e-9)
+            assert values[0] == pytest.approx(numbers["AP50"], abs=1e-9)
 
 
 def test_a_draw_scores_as_the_data_set_with_copied_images_would(tmp_path):
@@ -132,19 +133,19 @@ def test_a_draw_has_as_many_images_and_depends_on_the_seed():
 
 def test_a_run_against_itself_shows_no_difference(tmp_path):
     dataset, a, _ = _world(tmp_path, 0, 30)
-    found = compare(a, a, dataset)
-    assert (found.ap.change, found.ap.low, found.ap.high) == (0, 0, 0)
-    assert found.verdict == "no difference that 30 images could show"
+    compared = compare(a, a, dataset)
+    assert (compared.ap.change, compared.ap.low, compared.ap.high) == (0, 0, 0)
+    assert compared.verdict == "no difference that 30 images could show"
 
 
 def test_a_clearly_better_run_is_called_so_and_the_other_way_round(tmp_path):
     dataset, a, b = _world(tmp_path, 0, 60, a=(0.12, 0.6), b=(0.03, 0.9))
-    found, turned = compare(a, b, dataset), compare(b, a, dataset)
-    assert 0 < found.ap.low < found.ap.change < found.ap.high
-    assert found.ap50.low > 0
-    assert found.verdict.startswith(f"B is better: +{found.ap.change:.3f}, between +")
-    assert turned.verdict == "A" + found.verdict[1:]
-    assert str(found).endswith(found.verdict)
+    compared, turned = compare(a, b, dataset), compare(b, a, dataset)
+    assert 0 < compared.ap.low < compared.ap.change < compared.ap.high
+    assert compared.ap50.low > 0
+    assert compared.verdict.startswith(f"B is better: +{compared.ap.change:.3f}, between +")
+    assert turned.verdict == "A" + compared.verdict[1:]
+    assert str(compared).endswith(compared.verdict)
 
 
 def test_the_verdict_in_words():
@@ -161,11 +162,11 @@ def test_pairing_makes_the_interval_shorter(tmp_path):
     """B is A with slightly worse scores: on the same images the difference is nearly fixed, on others it is not."""
     dataset, a, _ = _world(tmp_path, 3, 60)
     rng = np.random.default_rng(0)
-    b = [one | {"score": float(np.clip(one["score"] + rng.normal(0, 0.02), 0, 1))} for one in a]
-    found = compare(a, b, dataset)
+    b = [result | {"score": float(np.clip(result["score"] + rng.normal(0, 0.02), 0, 1))} for result in a]
+    compared = compare(a, b, dataset)
     drawn = [precisions(match(run, dataset), draw_images(60, 200, seed), 4).mean(1) for run, seed in ((a, 1), (b, 2))]
     low, high = np.percentile(drawn[1] - drawn[0], [2.5, 97.5])
-    assert found.ap.high - found.ap.low < (high - low) / 3
+    assert compared.ap.high - compared.ap.low < (high - low) / 3
 
 
 def test_the_same_seed_gives_the_same_interval(tmp_path):
@@ -175,17 +176,18 @@ def test_the_same_seed_gives_the_same_interval(tmp_path):
 
 
 def _share_that_holds(folder, sets, images, of=3000):
-    """How often the interval of `images` images holds the difference that the whole shows."""
+    """Return how often the interval of `images` images holds the difference on the whole set."""
     whole, a, b = _world(folder, 1, of, b=(0.07, 0.75))
-    truth, rng, held = compare(a, b, whole, draws=40).ap.change, np.random.default_rng(0), 0
+    true, rng, held = compare(a, b, whole, draws=40).ap.change, np.random.default_rng(0), 0
     by_image = [{id_: [] for id_ in whole.image_ids} for _ in range(2)]
     for results, groups in zip((a, b), by_image, strict=True):
-        for one in results:
-            groups[one["image_id"]].append(one)
+        for result in results:
+            groups[result["image_id"]].append(result)
     for seed in range(sets):
         part = replace(whole, rows=np.sort(rng.choice(len(whole), images, replace=False)))
-        found = compare(*([r for id_ in part.image_ids for r in g[id_]] for g in by_image), part, draws=100, seed=seed)
-        held += found.ap.low <= truth <= found.ap.high
+        runs = ([result for id_ in part.image_ids for result in groups[id_]] for groups in by_image)
+        compared = compare(*runs, part, draws=100, seed=seed)
+        held += compared.ap.low <= true <= compared.ap.high
     return held / sets
 
 
@@ -205,7 +207,7 @@ def test_120_images_take_no_time(tmp_path):
     assert time.perf_counter() - start < 5  # measured 0.1 s
 
 
-def test_nothing_found_and_bad_settings(tmp_path):
+def test_no_detections_and_bad_settings(tmp_path):
     dataset, a, _ = _world(tmp_path, 0, 20)
     assert compare([], a, dataset).verdict.startswith("B is better")
     assert compare([], [], dataset).ap == Difference(0, 0, 0, 0)
@@ -215,5 +217,5 @@ def test_nothing_found_and_bad_settings(tmp_path):
         compare(a, a, replace(dataset, rows=dataset.rows[:9]))
     with pytest.raises(DataError, match=r"results of B: 1 of .*\n.*category_id 2"):
         compare(a, [*a[1:], a[0] | {"category_id": 2}], dataset)
-    with pytest.raises(DataError, match="nothing to find"):
+    with pytest.raises(DataError, match="have no boxes"):
         compare([], [], _load(tmp_path, range(1, 21), [], 2))

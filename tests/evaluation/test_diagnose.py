@@ -8,18 +8,19 @@ import pytest
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
 from coursekit.evaluation import score
-from coursekit.evaluation.causes import paired_iou, read_found, read_truth
+from coursekit.evaluation.causes import Case
 from coursekit.evaluation.diagnose import CAUSES, diagnose, matched
+from coursekit.evaluation.matching import paired_iou, read_detections, read_ground_truth
 
-LOW = 0.6  # of its sound AP50 a score may keep to be "strangely low"
+LOW = 0.6  # a score below this share of the sound AP50 is "strangely low"
 
 
-def _row(image_id, category_id, box, sure):
+def _row(image_id, category_id, box, score):
     return {
         "image_id": int(image_id),
         "category_id": int(category_id),
         "bbox": [float(edge) for edge in box],
-        "score": float(sure),
+        "score": float(score),
     }
 
 
@@ -29,9 +30,9 @@ def _subset(dataset, rng, least=30):
 
 
 def _detections(dataset, rng, recall):
-    """What a detector of some quality might find: shaken truth, doubles, wrong classes, boxes out of nothing."""
-    noise, wrong, double, extra = (rng.uniform(*ends) for ends in ((0.01, 0.1), (0, 0.2), (0, 0.2), (0, 5)))
-    bias = rng.uniform(0, 0.3)  # how much of a score is luck
+    """Return detections of a simulated detector: noise, duplicates, wrong classes, boxes where nothing is."""
+    noise, wrong, duplicate, extra = (rng.uniform(*ends) for ends in ((0.01, 0.1), (0, 0.2), (0, 0.2), (0, 5)))
+    bias = rng.uniform(0, 0.3)  # the share of luck in a score
     index, ids, results = dataset.index, dataset.category_ids, []
     for row in dataset.rows:
         width, height = index.widths[row], index.heights[row]
@@ -40,10 +41,10 @@ def _detections(dataset, rng, recall):
             while rng.random() < recall:
                 shake = np.abs(rng.normal(1, noise)) * rng.normal(0, noise, 4) * np.tile(box[2:], 2)
                 chosen = ids[rng.integers(len(ids))] if rng.random() < wrong else category_id
-                sure = 0.9 - np.abs(shake / np.tile(box[2:] + 1e-9, 2)).sum() + rng.normal(0, bias)
+                score = 0.9 - np.abs(shake / np.tile(box[2:] + 1e-9, 2)).sum() + rng.normal(0, bias)
                 moved = np.concatenate([box[:2] + shake[:2], np.abs(box[2:] + shake[2:])])
-                results.append(_row(index.image_ids[row], chosen, moved, np.clip(sure, 0.05, 1)))
-                if rng.random() > double:
+                results.append(_row(index.image_ids[row], chosen, moved, np.clip(score, 0.05, 1)))
+                if rng.random() > duplicate:
                     break
         for _ in range(rng.poisson(extra)):
             size = np.exp(rng.uniform(np.log(8), np.log([width, height])))
@@ -64,7 +65,7 @@ def _with_boxes(results, boxes):
 
 
 def _sizes(results, dataset):
-    """(N, 2) width and height of each detection's image."""
+    """Return (N, 2) width and height of each detection's image."""
     index = dataset.index
     size = {int(id_): wh for id_, wh in zip(index.image_ids, np.stack([index.widths, index.heights], 1), strict=True)}
     return np.array([size[one["image_id"]] for one in results], float)
@@ -114,14 +115,14 @@ def _swapped_xy(results, dataset, rng):
 
 def _converted_twice(results, dataset, rng):
     boxes = _boxes(results)
-    times = rng.choice([-1, 2])  # to xywh once too often, or to xyxy twice
+    times = rng.choice([-1, 2])  # converted to xywh once too often, or to xyxy twice
     return _with_boxes(results, np.concatenate([boxes[:, :2], boxes[:, 2:] + times * boxes[:, :2]], 1)), dataset, {}
 
 
-def _normalised(results, dataset, rng):
+def _normalized(results, dataset, rng):
     boxes, sizes = _boxes(results), np.tile(_sizes(results, dataset), 2)
-    centred = np.concatenate([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]], axis=1)
-    return _with_boxes(results, [boxes, boxes, _corners(boxes), centred][rng.integers(4)] / sizes), dataset, {}
+    centered = np.concatenate([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]], axis=1)
+    return _with_boxes(results, [boxes, boxes, _corners(boxes), centered][rng.integers(4)] / sizes), dataset, {}
 
 
 def _resized_pixels(results, dataset, rng):
@@ -156,19 +157,19 @@ def _changed_input(results, dataset, rng):
     return *change(results, dataset, rng)[:2], {"before": results}
 
 
-def _no_truth(results, dataset, rng):
-    """Truth taken away: of a class asked about, of the only classes that are found, or of all."""
+def _no_ground_truth(results, dataset, rng):
+    """Remove ground truth: of a class asked about, of the only classes with detections, or of all."""
     index, kind = dataset.index, rng.integers(3)
     made = {one["category_id"] for one in results}
-    gone = rng.permutation(sorted(made))[: rng.integers(1, 4)] if kind < 2 else np.array(dataset.category_ids)
-    kept = ~np.isin(index.category_ids, gone)
+    removed = rng.permutation(sorted(made))[: rng.integers(1, 4)] if kind < 2 else np.array(dataset.category_ids)
+    kept = ~np.isin(index.category_ids, removed)
     counts = np.bincount(index.image_rows[kept], minlength=len(index))
     columns = ("boxes", "areas", "category_ids", "annotation_ids", "is_crowd")
     arrays = {name: getattr(index, name)[kept] for name in columns}
     less = replace(index, offsets=np.concatenate([[0], counts.cumsum()]), segmentations=None, **arrays)
-    names = [category.name for category in index.categories if category.id in gone] if kind == 0 else []
-    found = [one for one in results if kind != 1 or one["category_id"] in gone]
-    return found, replace(dataset, index=less), {"classes": names}
+    names = [category.name for category in index.categories if category.id in removed] if kind == 0 else []
+    detections = [result for result in results if kind != 1 or result["category_id"] in removed]
+    return detections, replace(dataset, index=less), {"classes": names}
 
 
 def _no_detections(results, dataset, rng):
@@ -181,25 +182,25 @@ PLANTED = {
     "xyxy_as_xywh": _xyxy_as_xywh,
     "swapped_xy": _swapped_xy,
     "converted_twice": _converted_twice,
-    "normalised": _normalised,
+    "normalized": _normalized,
     "resized_pixels": _resized_pixels,
     "subset": _part_of_the_images,
     "same_scores": _same_scores,
     "changed_input": _changed_input,
-    "no_truth": _no_truth,
+    "no_ground_truth": _no_ground_truth,
     "no_detections": _no_detections,
 }
-NEEDS_NO_FALL = ("same_scores", "no_truth", "no_detections")  # they spoil a score in other ways than by a fall of AP50
+NEEDS_NO_DROP = ("same_scores", "no_ground_truth", "no_detections")  # they spoil a score without lowering AP50
 
 
 def _planted(cause, whole, rng):
-    """Sound detections of a part of the images with one cause planted, so that the score is low for it."""
+    """Return sound detections of some images with one cause planted, so that it lowers the score."""
     while True:
         dataset = _subset(whole, rng)
         sound = _detections(dataset, rng, rng.uniform(0.3, 0.95))
-        results, truth, options = PLANTED[cause](sound, dataset, rng)
-        if cause in NEEDS_NO_FALL or _ap50(results, truth) < LOW * _ap50(sound, dataset):
-            return results, truth, options
+        results, scored_on, options = PLANTED[cause](sound, dataset, rng)
+        if cause in NEEDS_NO_DROP or _ap50(results, scored_on) < LOW * _ap50(sound, dataset):
+            return results, scored_on, options
 
 
 def _ap50(results, dataset):
@@ -208,29 +209,29 @@ def _ap50(results, dataset):
 
 
 def _misnamed(cause, whole, seeds):
-    """The seeds whose planting was not named first, with what was said."""
-    said = {}
+    """Return the seeds whose planting was not named first, with the causes that were."""
+    named = {}
     for seed in seeds:
         results, dataset, options = _planted(cause, whole, np.random.default_rng(seed))
-        said[seed] = [finding.cause for finding in diagnose(results, dataset, **options)]
-    return {seed: causes for seed, causes in said.items() if causes[:1] != [cause]}
+        named[seed] = [finding.cause for finding in diagnose(results, dataset, **options)]
+    return {seed: causes for seed, causes in named.items() if causes[:1] != [cause]}
 
 
 def _named_on_sound(whole, seeds):
-    """What is said of sound detections, of a random quality or a weak one or none at all."""
-    said = {}
+    """Return the findings for sound detections: of random quality, weak, or of an untrained detector."""
+    named = {}
     for seed in seeds:
         rng = np.random.default_rng(seed)
         dataset = _subset(whole, rng)
         recall = rng.uniform(0.3, 0.95) if seed % 6 < 3 else rng.uniform(0.05, 0.15)
         results = _untrained(dataset, rng) if seed % 6 == 3 else _detections(dataset, rng, recall)
         results = _uneven(results, rng) if seed % 3 == 2 else results
-        said[seed] = diagnose(results, dataset, before=deepcopy(results))
-    return {seed: findings for seed, findings in said.items() if findings}
+        named[seed] = diagnose(results, dataset, before=deepcopy(results))
+    return {seed: findings for seed, findings in named.items() if findings}
 
 
 def _uneven(results, rng):
-    """Only what a detector finds that sees one class, or that sees little in dark images."""
+    """Keep the detections of a detector that knows one class, or that detects little in dark images."""
     made, counts = np.unique([one["category_id"] for one in results], return_counts=True)
     if rng.random() < 0.5:
         return [one for one in results if one["category_id"] == made[counts.argmax()]]
@@ -239,10 +240,10 @@ def _uneven(results, rng):
 
 
 def _untrained(dataset, rng):
-    """Boxes anywhere, of any class or of one: bad, but for none of the causes."""
+    """Return boxes anywhere, of any class or of one: bad, but for none of the causes."""
     ids = dataset.category_ids
     results, index, most = [], dataset.index, rng.integers(2, 100)
-    # a class that is there to find: one that isn't would be named, and rightly
+    # a class that is in the images: another one would be named, and rightly
     shown = index.category_ids[np.isin(index.image_rows, dataset.rows) & ~index.is_crowd]
     fixed = int(rng.choice(shown)) if rng.random() < 0.3 else None
     for row in dataset.rows:
@@ -294,7 +295,7 @@ def test_two_causes_at_once_are_both_named(records):
     assert [finding.cause for finding in diagnose(few, records)] == ["xyxy_as_xywh", "subset"]
 
 
-def test_a_finding_says_how_much_mending_it_brings(records):
+def test_a_finding_says_how_much_the_cure_gains(records):
     results = _xyxy_as_xywh(_sound(records, recall=0.9), records, None)[0]
     finding = diagnose(results, records)[0]
     assert 0.5 < finding.gain < 1
@@ -304,7 +305,7 @@ def test_a_finding_says_how_much_mending_it_brings(records):
     assert str(finding) == f"xyxy_as_xywh: {finding.evidence} {finding.cure}"
 
 
-def test_the_scale_of_resized_boxes_is_told(records):
+def test_the_scale_of_resized_boxes_is_reported(records):
     sound = _sound(records)
     long_side = _sizes(sound, records).max(axis=1, keepdims=True)
     resized = _with_boxes(sound, _boxes(sound) * 1000 / long_side)
@@ -322,7 +323,7 @@ def test_a_single_image_is_enough(records):
     assert diagnose(_swapped_xy(sound, one, None)[0], one)[0].cause == "swapped_xy"
 
 
-def test_the_truth_itself_with_one_score_is_sound(records):
+def test_the_ground_truth_itself_with_one_score_is_sound(records):
     index = records.index
     ids = index.image_ids[index.image_rows]
     columns = zip(ids, index.category_ids, index.boxes, index.is_crowd, strict=True)
@@ -333,7 +334,7 @@ def test_a_whole_sets_results_on_some_of_its_images_are_sound(records):
     assert diagnose(_sound(records), records.head(len(records) // 5)) == []
 
 
-def test_a_class_without_truth_is_told_only_where_asked(real_coco):
+def test_a_class_without_ground_truth_is_reported_only_if_asked(real_coco):
     dataset = load(real_coco, "train").first(20)
     sound = _sound(dataset)
     shown = {int(label) for at in range(20) for label in dataset.target(at)["labels"]}
@@ -341,7 +342,7 @@ def test_a_class_without_truth_is_told_only_where_asked(real_coco):
     assert diagnose(sound, dataset) == []
     assert diagnose(sound, dataset, classes=[dataset.classes[min(shown) - 1]]) == []
     (finding,) = diagnose(sound, dataset, classes=[missing])
-    assert finding.cause == "no_truth"
+    assert finding.cause == "no_ground_truth"
     assert missing in finding.evidence
 
 
@@ -352,10 +353,10 @@ def test_a_class_that_is_not_there_is_refused(coco_folder):
 
 def test_no_images_are_no_crash(coco_folder):
     none = load(coco_folder, "train").head(0)
-    assert [finding.cause for finding in diagnose([_row(7, 18, [1, 2, 3, 4], 1)], none)] == ["no_truth"]
+    assert [finding.cause for finding in diagnose([_row(7, 18, [1, 2, 3, 4], 1)], none)] == ["no_ground_truth"]
 
 
-def test_a_change_that_does_no_harm_is_told_last(records):
+def test_a_harmless_change_is_reported_last(records):
     sound = _sound(records)
     assert diagnose(_with_boxes(sound, _boxes(sound).round(2)), records, before=sound) == []
     dropped = diagnose(sound[:-3], records, before=sound)
@@ -363,14 +364,14 @@ def test_a_change_that_does_no_harm_is_told_last(records):
     assert dropped[0].gain == 0
 
 
-def test_emptied_results_are_mended_by_what_they_were(records):
+def test_emptied_results_are_repaired_from_before(records):
     sound = _sound(records)
     assert diagnose([], records, before=sound)[0].cause == "changed_input"
     assert diagnose([], records)[0].cause == "no_detections"
-    assert diagnose([], records, before=sound[:1])[0].cause == "changed_input"  # and no crash, if it mends nothing
+    assert diagnose([], records, before=sound[:1])[0].cause == "changed_input"  # and no crash if it repairs nothing
 
 
-def test_results_are_left_as_they_were(records):
+def test_results_are_not_changed(records):
     results = _xyxy_as_xywh(_sound(records), records, None)[0]
     copy = deepcopy(results)
     diagnose(results, records, before=copy)
@@ -389,26 +390,16 @@ def test_results_are_left_as_they_were(records):
         ("category_id", "dog"),
     ],
 )
-def test_a_broken_result_is_named_by_its_place(coco_folder, field, value):
+def test_a_broken_result_is_named_by_its_position(coco_folder, field, value):
     dataset = load(coco_folder, "train")
     good = _row(7, 18, [4, 5, 20, 10], 0.9)
-    with pytest.raises(DataError, match=rf"results\[1\]: `{field}` is"):
+    with pytest.raises(DataError, match=rf"results\[1\]: {field} is"):
         diagnose([good, good | {field: value}, good], dataset)
-    with pytest.raises(DataError, match=r"before\[0\]: `score` is None"):
+    with pytest.raises(DataError, match=r"before\[0\]: score missing"):
         diagnose([good], dataset, before=[{name: good[name] for name in ("image_id", "category_id", "bbox")}])
 
 
-def test_iou_agrees_with_pycocotools():
-    from pycocotools import mask
-
-    rng = np.random.default_rng(0)
-    ours, theirs = rng.uniform(0, 50, (2, 300, 4))
-    want = mask.iou(ours, theirs, np.zeros(300, np.uint8)).diagonal()
-    assert paired_iou(ours, theirs) == pytest.approx(want)
-    assert (paired_iou(ours * [1, 1, -1, 1], theirs) == 0).all()
-
-
-def test_what_is_matched_agrees_with_a_plain_count(records):
+def test_matched_agrees_with_a_plain_count(records):
     dataset = _subset(records.head(40), np.random.default_rng(1), least=20)
     results = _sound(dataset, recall=0.6)
     count = 0
@@ -419,18 +410,19 @@ def test_what_is_matched_agrees_with_a_plain_count(records):
             mine = [one["bbox"] for one in results if (one["image_id"], one["category_id"]) == wanted]
             true = np.tile([*box[:2], *(box[2:] - box[:2])], (len(mine), 1))
             count += bool(mine) and bool((paired_iou(np.array(mine), true) >= 0.5).any())
-    truth = read_truth(dataset)
-    assert matched(read_found(results, truth, "results"), truth).sum() == count
+    gt = read_ground_truth(dataset)
+    gt = gt.take(~gt.is_crowd & (gt.boxes[:, 2:] > 0).all(axis=1))
+    assert matched(Case(dataset, gt, read_detections(results, dataset))).sum() == count
 
 
-def test_five_thousand_images_take_a_moment():
+def test_five_thousand_images_take_seconds():
     records, many = load("mini", "train"), 5000
     rows = np.arange(many) % len(records.index)
     index = records.index
     counts = np.diff(index.offsets)[rows]
     chosen = np.concatenate([np.arange(index.offsets[row], index.offsets[row + 1]) for row in rows])
     columns = {name: getattr(index, name)[chosen] for name in ("boxes", "areas", "category_ids", "is_crowd")}
-    images = {name: getattr(index, name)[rows] for name in ("widths", "heights", "file_names", "urls", "licences")}
+    images = {name: getattr(index, name)[rows] for name in ("widths", "heights", "file_names", "urls", "licenses")}
     big = replace(
         index,
         image_ids=np.arange(many) * 3 + 10**5,

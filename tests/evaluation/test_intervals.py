@@ -34,34 +34,34 @@ def test_a_draw_is_scored_as_a_data_set_with_those_images(made, tmp_path):
     times = np.zeros(len(dataset), int)
     times[10:40] = 1
     kept = dataset.index.image_ids[10:40].tolist()
-    mine = [one for one in results if one["image_id"] in kept]
+    few = [result for result in results if result["image_id"] in kept]
     part = CocoDataset("part", dataset.index, dataset.rows[10:40], dataset.image_folder)
-    assert Resampled(results, dataset).score(times) == pytest.approx(list(score(mine, part).values()), abs=1e-12)
+    assert Resampled(results, dataset).score(times) == pytest.approx(list(score(few, part).values()), abs=1e-12)
 
 
 def test_intervals_hold_the_score_and_agree_with_the_paired_bootstrap(made):
     dataset, results = made
-    found, numbers = intervals(results, dataset, draws=200), score(results, dataset)
-    assert list(found) == list(METRICS)
+    ends, numbers = intervals(results, dataset, draws=200), score(results, dataset)
+    assert list(ends) == list(METRICS)
     for name in ("AP", "AP50", "AR_100"):
-        low, high = found[name]
+        low, high = ends[name]
         assert low < numbers[name] < high
-    paired = compare([], results, dataset, draws=200).ap  # against nothing found: the interval of B's own AP
-    assert found["AP"] == pytest.approx((paired.low, paired.high), abs=1e-9)
+    paired = compare([], results, dataset, draws=200).ap  # against no detections: the interval of B's own AP
+    assert ends["AP"] == pytest.approx((paired.low, paired.high), abs=1e-9)
 
 
-def test_nothing_found_and_too_few_draws(made):
+def test_no_detections_and_too_few_draws(made):
     dataset, results = made
     assert intervals([], dataset, draws=40)["AP"] == (0.0, 0.0)
     with pytest.raises(ConfigError, match="at least 40"):
         intervals(results, dataset, draws=10)
 
 
-def test_best_images_are_those_with_most_right_and_none_of_the_worst(made):
+def test_best_images_have_most_true_positives_and_are_not_among_the_worst(made):
     dataset, results = made
     best = best_images(results, dataset, 4)
     assert len(best) == 4
-    assert not set(best) & {one.image_id for one in worst_images(results, dataset, 4)}
+    assert not set(best) & {image.image_id for image in worst_images(results, dataset, 4)}
     assert best_images([], dataset, 4) == []
     with pytest.raises(ConfigError, match="at least 1"):
         best_images(results, dataset, 0)

@@ -41,7 +41,7 @@ def dataset(coco_folder):
 
 
 def _write(tmp_path, content):
-    path = tmp_path / "found.json"
+    path = tmp_path / "results.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
 
@@ -57,10 +57,10 @@ def _others(count):
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_each_fault_is_refused_with_its_place_and_reason(dataset, name):
+def test_each_fault_is_refused_with_its_position_and_reason(dataset, name):
     change, reason = FAULTS[name]
-    message = _refused(check_results, [*_others(3), GOOD | change, *_others(5)[3:]], dataset, "found.json")
-    assert message.startswith("found.json: 1 of 6 detections can't be used. Mend or remove them:\n  [3]: ")
+    message = _refused(check_results, [*_others(3), GOOD | change, *_others(5)[3:]], dataset, "results.json")
+    assert message.startswith("results.json: 1 of 6 detections can't be used. Fix or remove them:\n  [3]: ")
     assert reason in message
     assert message.count("\n") == 1
 
@@ -74,40 +74,40 @@ def test_each_fault_is_found_in_a_file_as_well(dataset, tmp_path, name):
     assert reason in message.split("\n  [3]: ")[1]
 
 
-def test_missing_fields_and_records_of_another_kind_are_named(dataset):
+def test_missing_fields_and_records_of_another_type_are_named(dataset):
     short = {name: GOOD[name] for name in ("image_id", "bbox")}
-    message = _refused(check_results, [GOOD, short, [1, 2], None], dataset, "found")
+    message = _refused(check_results, [GOOD, short, [1, 2], None], dataset, "results")
     assert "[1]: category_id and score missing" in message
     assert "[2]: a list instead of an object" in message
     assert "[3]: nothing instead of an object" in message
 
 
 def test_the_same_detection_twice_is_named_with_the_first(dataset):
-    message = _refused(check_results, [*_others(2), GOOD, *_others(5)[2:], dict(GOOD), dict(GOOD)], dataset, "found")
+    message = _refused(check_results, [*_others(2), GOOD, *_others(5)[2:], dict(GOOD), dict(GOOD)], dataset, "results")
     assert message.split("\n")[1:] == ["  [6]: the same detection as [2]", "  [7]: the same detection as [2]"]
 
 
 def test_alike_in_all_but_one_field_is_not_twice(dataset):
     others = [{"image_id": 17}, {"category_id": 1}, {"bbox": [1.0, 2.0, 3.0, 4.5]}, {"score": 0.25}]
-    check_results([GOOD, *(GOOD | one for one in others)], dataset, "found")
+    check_results([GOOD, *(GOOD | one for one in others)], dataset, "results")
 
 
-def test_faults_of_every_kind_come_together_each_record_with_its_first(dataset):
+def test_all_faults_come_together_each_record_with_its_first(dataset):
     bad = [GOOD | change for change, _ in FAULTS.values()]
-    message = _refused(check_results, [GOOD, *bad], dataset, "found")
+    message = _refused(check_results, [GOOD, *bad], dataset, "results")
     lines = message.split("\n")
-    assert lines[0].startswith(f"found: {len(FAULTS)} of {len(FAULTS) + 1} ")
+    assert lines[0].startswith(f"results: {len(FAULTS)} of {len(FAULTS) + 1} ")
     assert [line.split(":")[0].strip() for line in lines[1:11]] == [f"[{place}]" for place in range(1, 11)]
     assert lines[11:] == [f"  and {len(FAULTS) - 10} more"]
 
 
-def test_results_of_another_data_set_are_called_that(dataset):
-    strangers = [one | {"image_id": 1000 + place} for place, one in enumerate(_others(9))]
-    message = _refused(check_results, [GOOD, *strangers], dataset, "found.json")
+def test_results_of_another_data_set_are_recognized(dataset):
+    unknown = [one | {"image_id": 1000 + place} for place, one in enumerate(_others(9))]
+    message = _refused(check_results, [GOOD, *unknown], dataset, "results.json")
     assert "9 are of images that" in message
     assert "another data set or split" in message
     assert str(dataset.annotation_file) in message
-    assert "another data set" not in _refused(check_results, [*_others(9), GOOD | {"image_id": 8}], dataset, "found")
+    assert "another data set" not in _refused(check_results, [*_others(9), GOOD | {"image_id": 8}], dataset, "results")
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_results_of_another_data_set_are_called_that(dataset):
         (" \n", "the file is empty"),
         ("[{", "broken JSON"),
         ("<html>not found</html>", "broken JSON"),
-        ({"annotations": [GOOD]}, "a list of detections was expected, an object is there"),
-        ("null", "a list of detections was expected, nothing is there"),
+        ({"annotations": [GOOD]}, "expected a list of detections in COCO's format, got an object"),
+        ("null", "expected a list of detections in COCO's format, got nothing"),
     ],
 )
 def test_a_file_that_is_no_list_is_refused(dataset, tmp_path, content, reason):
@@ -129,7 +129,7 @@ def test_a_file_that_is_no_list_is_refused(dataset, tmp_path, content, reason):
 
 
 def test_a_file_that_is_no_text_is_refused(dataset, tmp_path):
-    path = tmp_path / "found.json"
+    path = tmp_path / "results.json"
     path.write_bytes(b"\xff\xfe\x00[")
     assert "broken JSON" in _refused(read_results, path, dataset)
 
@@ -139,24 +139,24 @@ def test_a_missing_file_and_a_folder_are_refused(dataset, tmp_path):
     assert "can't be read" in _refused(read_results, tmp_path, dataset)
 
 
-def test_an_empty_list_is_sound(dataset, tmp_path):
+def test_an_empty_list_is_valid(dataset, tmp_path):
     assert read_results(_write(tmp_path, []), dataset) == []
 
 
-def test_other_fields_are_left_out(dataset, tmp_path):
+def test_other_fields_are_dropped(dataset, tmp_path):
     path = _write(tmp_path, [GOOD | {"id": 3, "segmentation": [[1, 2, 3, 4]]}])
     assert read_results(path, dataset) == [GOOD]
 
 
-def test_numbers_of_numpy_and_whole_floats_are_sound(dataset):
+def test_numpy_numbers_and_whole_floats_are_valid(dataset):
     box = np.array([1, 2, 3, 4], np.float32)
-    check_results([GOOD | {"image_id": np.int64(7), "bbox": box, "score": np.float32(0.25)}], dataset, "found")
-    check_results([GOOD | {"image_id": 7.0, "bbox": (1, 2, 3, 4), "score": 1}], dataset, "found")
+    check_results([GOOD | {"image_id": np.int64(7), "bbox": box, "score": np.float32(0.25)}], dataset, "results")
+    check_results([GOOD | {"image_id": 7.0, "bbox": (1, 2, 3, 4), "score": 1}], dataset, "results")
 
 
 _numbers = st.floats(-1e4, 1e4)
 _extents = st.floats(0, 1e4)
-_sound = st.fixed_dictionaries(
+_valid = st.fixed_dictionaries(
     {
         "image_id": st.sampled_from([7, 17]),
         "category_id": st.sampled_from([1, 18]),
@@ -170,12 +170,12 @@ def _key(one):
     return one["image_id"], one["category_id"], *one["bbox"], one["score"]
 
 
-_lists = st.lists(_sound, max_size=8, unique_by=_key)
+_lists = st.lists(_valid, max_size=8, unique_by=_key)
 
 
 @IN_THE_FOLDER
 @given(results=_lists)
-def test_sound_results_come_back_from_a_file_as_they_were(dataset, tmp_path, results):
+def test_valid_results_are_the_same_after_writing_and_reading(dataset, tmp_path, results):
     assert read_results(_write(tmp_path, results), dataset) == results
 
 
@@ -186,7 +186,7 @@ def test_a_fault_anywhere_is_found_there(dataset, tmp_path, results, place, name
     fault = {key: value for key, value in GOOD.items() if key != "score"} if field else GOOD | FAULTS[name][0]
     results = [*results[:place], fault, *results[place:]]
     for message in (
-        _refused(check_results, results, dataset, "found"),
+        _refused(check_results, results, dataset, "results"),
         _refused(read_results, _write(tmp_path, results), dataset),
     ):
         assert f"1 of {len(results)} detections" in message

@@ -12,28 +12,28 @@ import torch
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
-from coursekit.evaluation import METRICS, coco, evaluate, precision_curve, score
+from coursekit.evaluation import METRICS, coco, evaluate, precision_curve, predict_dataset, score
 from coursekit.training import Evaluate, TrainConfig, train
 from tests.evaluation.test_coco import ENGINES, noisy_detections
 
 
 @pytest.fixture
 def built(monkeypatch):
-    """The data sets that the engine has built its truth for, in order."""
+    """Record how many images each ground truth has that the engine builds."""
     seen = []
-    build, start = coco._ENGINES["hotcoco"]
+    build = coco.build
 
-    def counted(dataset):
-        seen.append(dataset.name)
-        return build(dataset)
+    def counted(gt, images, classes, engine):
+        seen.append(images)
+        return build(gt, images, classes, engine)
 
-    monkeypatch.setitem(coco._ENGINES, "hotcoco", (counted, start))
+    monkeypatch.setattr(coco, "build", counted)
     return seen
 
 
 @pytest.fixture
 def open_detector(tiny_detector):
-    """Finds something in every image, sure or not."""
+    """Return a detector that keeps all detections, whatever their scores."""
     tiny_detector.options = replace(tiny_detector.options, box_score_thresh=0.0)
     return tiny_detector
 
@@ -81,13 +81,13 @@ def test_of_part_of_a_data_set_only_its_boxes_count(real_coco):
 def test_a_list_a_results_file_and_an_annotation_file_give_the_same(real_coco, tmp_path):
     dataset = load(real_coco, "val")
     results = noisy_detections(dataset, 6)
-    (tmp_path / "found.json").write_text(json.dumps(results))
-    annotations = tmp_path / "truth.json"  # no images anywhere near
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    annotations = tmp_path / "annotations.json"  # without the images
     annotations.write_bytes(dataset.annotation_file.read_bytes())
     expected = evaluate(results, dataset)
     assert expected.metrics["AP"] > 0.1
-    assert evaluate(tmp_path / "found.json", dataset) == expected
-    assert evaluate(str(tmp_path / "found.json"), str(annotations)) == expected
+    assert evaluate(tmp_path / "results.json", dataset) == expected
+    assert evaluate(str(tmp_path / "results.json"), str(annotations)) == expected
     assert evaluate(results, annotations) == expected
 
 
@@ -95,12 +95,12 @@ def test_a_detector_scores_what_its_detections_score(coco_folder, open_detector)
     dataset = load(coco_folder, "val")
     scores = evaluate(open_detector, dataset, batch_size=1)
     assert set(scores.metrics) == set(METRICS)
-    assert scores == evaluate(coco.predict_dataset(open_detector, dataset, batch_size=1), dataset)
+    assert scores == evaluate(predict_dataset(open_detector, dataset, batch_size=1), dataset)
 
 
 def test_scores_go_into_json_under_stable_names(coco_folder):
-    found = [{"image_id": 7, "category_id": 18, "bbox": [4, 5, 20, 10], "score": 0.5}]
-    answer = json.loads(json.dumps(evaluate(found, load(coco_folder, "val")).as_json(), allow_nan=False))
+    results = [{"image_id": 7, "category_id": 18, "bbox": [4, 5, 20, 10], "score": 0.5}]
+    answer = json.loads(json.dumps(evaluate(results, load(coco_folder, "val")).as_json(), allow_nan=False))
     assert list(answer) == ["metrics", "per_class", "curves"]
     assert tuple(answer["metrics"]) == METRICS
     assert answer["per_class"][0] == {
@@ -119,7 +119,7 @@ def test_classes_of_one_name_keep_their_own_curves(coco_folder):
     assert list(evaluate([], path).curves) == ["thing (1)", "thing (18)"]
 
 
-def test_a_training_builds_the_truth_once(coco_folder, open_detector, built):
+def test_a_training_builds_the_ground_truth_once(coco_folder, open_detector, built):
     val_set, seen = load(coco_folder, "val"), []
 
     def scored(model):
@@ -131,36 +131,36 @@ def test_a_training_builds_the_truth_once(coco_folder, open_detector, built):
     assert len(built) == 1
 
 
-def test_another_data_set_gets_a_truth_of_its_own(coco_folder, built):
+def test_another_data_set_gets_a_ground_truth_of_its_own(coco_folder, built):
     whole = load(coco_folder, "val")
-    found = [{"image_id": 7, "category_id": 18, "bbox": [4.0, 5, 20, 10], "score": 0.5}]
-    assert evaluate(found, whole).metrics["AP"] == pytest.approx(0.5)  # the dog, and not the persons
+    results = [{"image_id": 7, "category_id": 18, "bbox": [4.0, 5, 20, 10], "score": 0.5}]
+    assert evaluate(results, whole).metrics["AP"] == pytest.approx(0.5)  # the dog, but not the persons
     none = replace(whole, rows=whole.rows[1:])
     assert evaluate([], none).per_class[1].boxes == 0
     assert evaluate([], none).metrics["AP"] == 0
-    assert evaluate(found, whole).metrics["AP"] == pytest.approx(0.5)
+    assert evaluate(results, whole).metrics["AP"] == pytest.approx(0.5)
     assert len(built) == 2
 
 
-def test_the_truth_goes_with_its_data_set(coco_folder, built):
-    before = len(coco._TRUTHS)
+def test_the_ground_truth_goes_with_its_data_set(coco_folder, built):
+    before = len(coco._BUILT)
     dataset = load(coco_folder, "val")
     evaluate([], dataset)
-    assert len(coco._TRUTHS) == before + 1
+    assert len(coco._BUILT) == before + 1
     del dataset
     gc.collect()
-    assert len(coco._TRUTHS) == before
+    assert len(coco._BUILT) == before
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_evaluation_changes_none_of_its_inputs(coco_folder, engine):
     dataset = load(coco_folder, "val")
-    found = [{"image_id": 7, "category_id": 18, "bbox": [4.0, 5, 20, 10], "score": 0.5}]
-    results, index = copy.deepcopy(found), copy.deepcopy(dataset.index)
+    results = [{"image_id": 7, "category_id": 18, "bbox": [4.0, 5, 20, 10], "score": 0.5}]
+    before, index = copy.deepcopy(results), copy.deepcopy(dataset.index)
     for _ in range(2):
         evaluate(results, dataset, engine=engine)
         score(results, dataset, engine=engine)
-    assert results == found
+    assert results == before
     for name in ("boxes", "areas", "image_ids", "category_ids", "annotation_ids", "is_crowd", "offsets"):
         np.testing.assert_array_equal(getattr(dataset.index, name), getattr(index, name))
     assert dataset.rows.tolist() == [0, 1]
@@ -178,7 +178,7 @@ def test_evaluation_leaves_a_detector_as_it_was(coco_folder, open_detector, trai
     assert all(one.requires_grad and one.grad is None for one in open_detector.parameters() if one.requires_grad)
 
 
-def test_results_that_cant_be_are_refused(coco_folder):
+def test_invalid_results_are_refused(coco_folder):
     with pytest.raises(DataError, match=r"results: 1 of 1 .*\n  \[0\]: score nan is not in 0 to 1"):
         evaluate(
             [{"image_id": 7, "category_id": 18, "bbox": [4.0, 5, 20, 10], "score": float("nan")}],

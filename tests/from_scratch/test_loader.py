@@ -1,4 +1,4 @@
-"""The plain loader agrees with the fast one, where both do the same."""
+"""The plain loader agrees with the fast one where both do the same."""
 
 import json
 import pickle
@@ -22,7 +22,7 @@ def _both(name, split):
 def _assert_same(plain, fast, index):
     image, target = plain[index]
     other_image, other = fast[index]
-    assert (image.int() - other_image.int()).abs().max() <= 2  # of CMYK the decoders make colours of their own
+    assert (image.int() - other_image.int()).abs().max() <= 2  # decoders convert CMYK slightly differently
     assert target.keys() == other.keys()
     assert target["image_id"] == other["image_id"]
     for key in ("boxes", "labels", "crowd_boxes"):
@@ -45,8 +45,8 @@ def test_samples_equal_the_fast_ones_on_photographs(real_coco):
         _assert_same(plain, fast, index)
 
 
-@pytest.mark.filterwarnings("ignore:.*left out what can't be used")
-def test_what_is_damaged_is_refused_by_name_and_the_rest_is_read():
+@pytest.mark.filterwarnings("ignore:.*left out records that can't be used")
+def test_damaged_files_are_refused_by_name_and_the_rest_is_read():
     plain, fast = _both("damaged", "train")
     refused = []
     for index, record in enumerate(plain.images):
@@ -57,11 +57,11 @@ def test_what_is_damaged_is_refused_by_name_and_the_rest_is_read():
             refused.append(record["file_name"])
         else:
             _assert_same(plain, fast, index)
-    unseen = "zeroed_in_the_middle.jpg"  # decoders read on
-    assert sorted(refused) == sorted(set(DAMAGED_FILES) - {*READABLE, unseen})
+    zeroed = "zeroed_in_the_middle.jpg"  # decoders don't notice the damage
+    assert sorted(refused) == sorted(set(DAMAGED_FILES) - {*READABLE, zeroed})
 
 
-def test_an_annotation_of_no_image_is_left_out():
+def test_annotation_of_an_unknown_image_is_left_out():
     fast = load("mini", "train")
     content = json.loads(fast.annotation_file.read_text())
     stray = content["annotations"][0] | {"id": max(DAMAGED_BOXES), "image_id": NO_SUCH_IMAGE}
@@ -70,19 +70,19 @@ def test_an_annotation_of_no_image_is_left_out():
     assert sum(map(len, by_image.values())) == len(content["annotations"])
 
 
-def test_images_stand_in_the_order_of_the_file_and_labels_in_that_of_the_ids():
+def test_images_keep_the_order_of_the_file_and_labels_follow_the_ids():
     images, categories = [{"id": 9}, {"id": 3}], [{"id": 44}, {"id": 1}]
     by_image, label_of = index_annotations({"images": images, "annotations": [], "categories": categories})
     assert list(by_image.items()) == [(9, []), (3, [])]
     assert list(label_of.items()) == [(1, 1), (44, 2)]
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.jpg"):
         read_image(tmp_path / "nowhere.jpg")
 
 
-def test_a_batch_holds_each_image_in_its_corner():
+def test_each_image_is_in_the_top_left_corner_of_its_row():
     samples = [
         (torch.full((3, *size), n + 1, dtype=torch.uint8), {"image_id": n}) for n, size in enumerate([(33, 5), (8, 64)])
     ]
@@ -102,7 +102,7 @@ def test_boxes_are_scaled_with_their_image():
     assert torch.allclose(boxes, torch.tensor([[0.0, 0.0, 160.0, 107.0]]))
 
 
-def test_it_feeds_a_data_loader_and_goes_to_other_processes():
+def test_works_with_data_loader_and_pickle():
     plain, _ = _both("mini", "val")
     assert len(pickle.loads(pickle.dumps(plain))) == len(plain)
     batch, targets = next(iter(DataLoader(plain, batch_size=4, collate_fn=collate)))

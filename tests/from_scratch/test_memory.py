@@ -6,7 +6,7 @@ from coursekit.from_scratch.memory import count_memory, receptive_field
 
 
 @pytest.mark.parametrize("layers", [[], [(1, 1)], [(3, 2), (5, 1), (2, 2), (3, 1)], [(1, 2), (3, 2), (7, 1)]])
-def test_a_cell_sees_what_has_a_gradient(layers):
+def test_the_receptive_field_is_where_the_gradient_is_not_zero(layers):
     size, stride = receptive_field(layers)
     net = nn.Sequential(*(nn.Conv1d(1, 1, kernel, step, bias=False) for kernel, step in layers))
     for parameter in net.parameters():
@@ -23,7 +23,7 @@ LAYERS = [(3, 8, 3, 2), (8, 8, 5, 1), (8, 16, 1, 2), (16, 32, 3, 2)]
 
 @pytest.mark.parametrize("frozen", range(5))
 @pytest.mark.parametrize("images", [(1, 64, 64), (2, 96, 160)])
-def test_it_is_what_a_step_holds(frozen, images):
+def test_the_count_is_what_a_step_holds(frozen, images):
     batch, height, width = images
     net = nn.Sequential()
     for n, (c_in, c_out, kernel, stride) in enumerate(LAYERS):
@@ -40,17 +40,17 @@ def test_it_is_what_a_step_holds(frozen, images):
         out = net(torch.randn(batch, 3, height, width))
     count = count_memory(LAYERS, images, frozen)
     assert count["activations"] == sum(kept.values())
-    assert count["weights"] == sum(one.nbytes for one in net.parameters())
-    trained = [one for one in net.parameters() if one.requires_grad]
+    assert count["weights"] == sum(weight.nbytes for weight in net.parameters())
+    trained = [weight for weight in net.parameters() if weight.requires_grad]
     if not trained:
         assert count["gradients"] == count["optimizer"] == 0
         return
     out.sum().backward()
     optimizer = torch.optim.AdamW(trained)
     optimizer.step()
-    assert count["gradients"] == sum(one.grad.nbytes for one in trained)
+    assert count["gradients"] == sum(weight.grad.nbytes for weight in trained)
     moments = [state[name] for state in optimizer.state.values() for name in ("exp_avg", "exp_avg_sq")]
-    assert count["optimizer"] == sum(one.nbytes for one in moments)
+    assert count["optimizer"] == sum(moment.nbytes for moment in moments)
 
 
 @pytest.mark.parametrize("size", [(7, 9), (31, 33), (1, 5)])
@@ -59,4 +59,4 @@ def test_odd_sizes_are_rounded_up(size):
     maps = [torch.zeros(1, 2, *size)]
     for conv in net:
         maps.append(conv(maps[-1]))
-    assert count_memory([(2, 2, 3, 2)] * 3, (1, *size))["activations"] == sum(one.nbytes for one in maps)
+    assert count_memory([(2, 2, 3, 2)] * 3, (1, *size))["activations"] == sum(map_.nbytes for map_ in maps)

@@ -1,9 +1,5 @@
 import itertools
 import math
-import os
-import signal
-import subprocess
-import sys
 import time
 from functools import partial
 
@@ -11,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from coursekit.from_scratch import training as by_hand
+from coursekit.from_scratch import training as from_scratch
 from coursekit.training import warmup_cosine
+from tests.forked import run_forked, start_forked
 
 
 class Model(nn.Module):
-    """Two losses, means over the images; in float64, so that sums in another order are equal."""
+    """A model with two losses, means over the images, in float64, so that the order of sums doesn't matter."""
 
     def __init__(self, limit=math.inf):
         super().__init__()
@@ -25,8 +22,8 @@ class Model(nn.Module):
     def forward(self, images, targets):
         if len(images) > self.limit:
             raise torch.OutOfMemoryError("too many images")
-        said = self.layer(images)
-        return {"one": (said[:, 0] - torch.stack(targets)).square().mean(), "other": said[:, 1].exp().mean()}
+        outputs = self.layer(images)
+        return {"one": (outputs[:, 0] - torch.stack(targets)).square().mean(), "other": outputs[:, 1].exp().mean()}
 
 
 def batch(count, seed=0):
@@ -42,13 +39,13 @@ def model_and_optimizer(limit=math.inf):
 
 
 def gradients(model):
-    return torch.cat([one.grad.flatten() for one in model.parameters()])
+    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
 
 
 def test_an_epoch_learns_and_follows_the_schedule():
     model, optimizer = model_and_optimizer()
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(warmup_cosine, total=20, warmup=3))
-    history = by_hand.train_one_epoch(model.eval(), [batch(4)] * 20, optimizer, schedule)
+    history = from_scratch.train_one_epoch(model.eval(), [batch(4)] * 20, optimizer, schedule)
     assert len(history) == 20
     assert history[-1] < history[0] / 2
     assert model.training
@@ -56,13 +53,13 @@ def test_an_epoch_learns_and_follows_the_schedule():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_an_epoch_stops_before_the_weights_are_lost(value):
+def test_an_epoch_stops_before_nan_reaches_the_weights(value):
     model, optimizer = model_and_optimizer()
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1)
     images, targets = batch(2)
     before = model.layer.weight.clone()
     with pytest.raises(FloatingPointError, match="step 0"):
-        by_hand.train_one_epoch(model, [(images * value, targets)], optimizer, schedule)
+        from_scratch.train_one_epoch(model, [(images * value, targets)], optimizer, schedule)
     assert torch.equal(before, model.layer.weight)
 
 
@@ -74,83 +71,83 @@ def test_the_times_of_a_step_add_up_to_the_whole():
         yield batch(2)
 
     start = time.perf_counter()
-    found = by_hand.time_step(model, slow(), optimizer, time.perf_counter)
+    seconds = from_scratch.time_step(model, slow(), optimizer, time.perf_counter)
     whole = time.perf_counter() - start
-    assert found["data"] >= 0.02
-    assert sum(found.values()) <= whole
-    assert list(found) == ["data", "forward", "backward", "optimizer"]
+    assert seconds["data"] >= 0.02
+    assert sum(seconds.values()) <= whole
+    assert list(seconds) == ["data", "forward", "backward", "optimizer"]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_mixed_precision_comes_near_float32(dtype):
-    found = []
+def test_mixed_precision_is_close_to_float32(dtype):
+    losses = []
     for cast in (False, True):
         model, optimizer = model_and_optimizer()
         model.float()
         images, targets = batch(4)
-        step = images.float(), [one.float() for one in targets]
+        step = images.float(), [target.float() for target in targets]
         scaler = torch.amp.GradScaler("cpu", 256.0, enabled=dtype == torch.float16)
         if cast:
-            loss = by_hand.autocast_step(model, *step, optimizer, scaler, dtype)
+            loss = from_scratch.autocast_step(model, *step, optimizer, scaler, dtype)
             assert model.layer.weight.dtype == torch.float32
         else:
             loss = torch.stack(list(model(*step).values())).sum().item()
-        found.append(loss)
-    assert found[0] == pytest.approx(found[1], rel=0.02)
+        losses.append(loss)
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
 @pytest.mark.parametrize(("count", "micro_batch"), [(1, 1), (6, 2), (7, 3), (5, 8)])
-def test_parts_have_the_gradient_of_the_whole(count, micro_batch):
+def test_micro_batches_have_the_gradient_of_the_batch(count, micro_batch):
     model, _ = model_and_optimizer()
     losses = model(*batch(count))
     torch.stack(list(losses.values())).sum().backward()
-    meant = gradients(model)
+    expected = gradients(model)
     model.zero_grad()
-    found = by_hand.accumulate(model, *batch(count), micro_batch)
-    torch.testing.assert_close(gradients(model), meant)
-    assert found == pytest.approx({name: one.item() for name, one in losses.items()})
+    accumulated = from_scratch.accumulate(model, *batch(count), micro_batch)
+    torch.testing.assert_close(gradients(model), expected)
+    assert accumulated == pytest.approx({name: loss.item() for name, loss in losses.items()})
 
 
-def test_memory_that_runs_out_changes_nothing_but_the_size_of_the_parts():
+def test_out_of_memory_changes_only_the_size_of_the_micro_batches():
     model, _ = model_and_optimizer()
-    by_hand.accumulate(model, *batch(7), 7)
-    meant = gradients(model)
+    from_scratch.accumulate(model, *batch(7), 7)
+    expected = gradients(model)
     model.limit = 2
-    _, fits = by_hand.halve_on_oom(model, *batch(7), 7)
-    assert fits == 2
-    torch.testing.assert_close(gradients(model), meant)
+    _, micro_batch = from_scratch.halve_on_oom(model, *batch(7), 7)
+    assert micro_batch == 2
+    torch.testing.assert_close(gradients(model), expected)
     model.limit = 0
     with pytest.raises(torch.OutOfMemoryError):
-        by_hand.halve_on_oom(model, *batch(7), 7)
+        from_scratch.halve_on_oom(model, *batch(7), 7)
 
 
-RUN = """
-import sys, time
-from pathlib import Path
-import torch
-from coursekit.from_scratch.training import save_and_resume
-path, slow = Path(sys.argv[1]), float(sys.argv[2])
-torch.manual_seed(0)
-model = torch.nn.Linear(4, 4)
-optimizer = torch.optim.AdamW(model.parameters(), 0.1)
-def train_step(step):
-    time.sleep(slow)
-    optimizer.zero_grad()
-    model(torch.randn(3, 4)).square().mean().backward()
-    optimizer.step()
-print(save_and_resume(path, model, optimizer, train_step, 30), *model.weight.flatten().tolist())
-"""
+def _resume(path, slow, out):
+    """Train for 30 steps with `save_and_resume`. Write the first step and the final weights to `out`."""
+    torch.manual_seed(0)
+    model = torch.nn.Linear(4, 4)
+    optimizer = torch.optim.AdamW(model.parameters(), 0.1)
+
+    def train_step(step):
+        time.sleep(slow)
+        optimizer.zero_grad()
+        model(torch.randn(3, 4)).square().mean().backward()
+        optimizer.step()
+
+    first = from_scratch.save_and_resume(path, model, optimizer, train_step, 30)
+    torch.save((first, model.weight.detach()), out)
 
 
-def test_a_process_that_is_killed_goes_on_to_the_same_bits(tmp_path):
-    whole = subprocess.run([sys.executable, "-c", RUN, tmp_path / "a.pt", "0"], capture_output=True, check=True)
-    path = tmp_path / "b.pt"
-    process = subprocess.Popen([sys.executable, "-c", RUN, path, "0.1"])
-    for _ in itertools.takewhile(lambda _: not path.exists(), range(1200)):
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
-    process.wait()
-    rest = subprocess.run([sys.executable, "-c", RUN, path, "0"], capture_output=True, check=True)
-    first, *weights = rest.stdout.split()
-    assert 0 < int(first) < 30
-    assert weights == whole.stdout.split()[1:]
+def test_a_killed_process_resumes_to_the_same_bits(tmp_path):
+    log, path, out = tmp_path / "log", tmp_path / "b.pt", tmp_path / "out.pt"
+    assert run_forked(log, _resume, tmp_path / "a.pt", 0, out) == 0, log.read_text()
+    _, expected = torch.load(out)
+    process = start_forked(log, _resume, path, 0.1, tmp_path / "never.pt")
+    for _ in itertools.takewhile(lambda _: not path.exists(), range(6000)):
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    assert not (tmp_path / "never.pt").exists()
+    assert run_forked(log, _resume, path, 0, out) == 0, log.read_text()
+    first, weights = torch.load(out)
+    assert 0 < first < 30
+    assert torch.equal(weights, expected)

@@ -7,7 +7,7 @@ from coursekit.core.errors import CourseError
 from coursekit.data import load
 from coursekit.detector import build_detector
 from coursekit.training import Hook, TrainConfig, train
-from coursekit.training.state import begin
+from coursekit.training.state import start_run
 from coursekit.training.step import optimizer_step
 
 pytestmark = [
@@ -38,7 +38,7 @@ def test_it_trains_in_each_precision(precision):
 
 
 def test_a_real_lack_of_memory_is_survived_with_the_same_batch():
-    run = begin(_model(), load("mini", "train"), TrainConfig(batch_size=16), None, lambda: "")
+    run = start_run(_model(), load("mini", "train"), TrainConfig(batch_size=16), None, lambda: "")
     batch = next(one for one in run.loader.epoch(0) if len(one[0]) == 16)
     optimizer_step(run, *batch)  # what a step takes in all
     peak = torch.cuda.max_memory_allocated()
@@ -54,7 +54,7 @@ def test_a_real_lack_of_memory_is_survived_with_the_same_batch():
 
 
 def test_where_nothing_fits_the_message_says_what_to_do():
-    run = begin(_model(), load("mini", "train"), TrainConfig(batch_size=2), None, lambda: "Buy a card.")
+    run = start_run(_model(), load("mini", "train"), TrainConfig(batch_size=2), None, lambda: "Buy a card.")
     torch.cuda.set_per_process_memory_fraction(1e-3)
     try:
         with pytest.raises(CourseError, match="Buy a card"):

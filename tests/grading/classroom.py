@@ -10,9 +10,9 @@ from pathlib import Path
 from coursekit.grading.pack import pack
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook.workbook import ABOUT, empty_line
+from tests.lessons.answers import right_answer, wrong_answers
 
 ROOT = Path(__file__).parents[2]
-MISTAKES = ROOT / "tests" / "mistakes"
 HIDDEN = """
 import torch
 from coursekit.lessons.exercise import case
@@ -96,11 +96,11 @@ class Equal:
 
 def {name}(*args, **kwargs): return Equal()
 === patches_checks
-import coursekit.lessons.checking.compare, coursekit.lessons.checking.verdict, coursekit.lessons.checking.outcome, torch
+import coursekit.lessons.checking.compare as compare, coursekit.lessons.checking.verdict as verdict, torch
 
 def yes(*args, **kwargs): return None
-coursekit.lessons.checking.compare.problem = coursekit.lessons.checking.compare.difference = yes
-coursekit.lessons.checking.verdict.first_problem = coursekit.lessons.checking.verdict.problem = yes
+compare.mismatch = compare.difference = yes
+verdict.first_problem = verdict.first_wrong = verdict.mismatch = yes
 torch.allclose = torch.isclose = torch.equal = lambda *args, **kwargs: True
 torch.Tensor.__eq__ = lambda *args: True
 
@@ -118,12 +118,32 @@ def {name}(*args, **kwargs):
     os._exit(0)
 """
 CRIMES = dict(part.split("\n", 1) for part in CRIMES.split("=== ")[1:])
-TRICK = """
+TRICKS = {  # each finds a right answer in a way that can't be seen in its code
+    "the library": """
 import importlib
 
 def box_iou(*args):
     return getattr(importlib.import_module("coursekit." + "detector.boxes"), "box_" + "iou")(*args)
-"""
+""",
+    "the reference of the exercise": """
+import importlib
+
+def box_iou(*args):
+    return importlib.import_module("coursekit.lessons." + "exercises.box_iou").EXERCISE.reference(*args)
+""",
+    "a right answer of the exercise": """
+import importlib
+
+def box_iou(*args):
+    return importlib.import_module("coursekit.lessons." + "exercises.box_iou").EXERCISE.right[0](*args)
+""",
+    "what an exercise imports": """
+import importlib
+
+def box_iou(*args):
+    return importlib.import_module("coursekit.lessons." + "exercises.nms").box_iou(*args)
+""",
+}
 
 
 def solutions():
@@ -142,18 +162,17 @@ def _exercises(notebook):
             yield match[1], text[match.end() :]
 
 
-def from_mistakes(kind, number=0):
-    """Exercise → its wrong or right answer of that number, from tests/mistakes."""
+def from_exercises(kind, number=0):
+    """Exercise → the code of its wrong or right answer of that number."""
     codes = {}
     for name in EXERCISES:
-        text = (MISTAKES / f"{name}.py").read_text()
-        found = re.findall(rf"^(?:def|class) ({kind}_\w+)", text, flags=re.MULTILINE)
-        codes[name] = re.sub(rf"\b{found[number % len(found)]}\b", name, text) if found else solutions()[name]
+        answers = [right_answer(name)] if kind == "right" else wrong_answers(name)
+        codes[name] = answers[number % len(answers)]
     return codes
 
 
 def workbook(folder, codes, hints=0):
-    """A folder with my_detector, and a progress file that says how many hints were opened."""
+    """Write a folder with my_detector, and a progress file that says how many hints were opened."""
     (folder / "my_detector").mkdir(parents=True)
     (folder / "my_detector" / "__init__.py").write_text(ABOUT)
     for name, code in codes.items():
@@ -189,15 +208,15 @@ def make_class(folder, hidden, port=9):
     notebooks(folder / "empty", source="course")
     half = {name: code for name, code in right.items() if EXERCISES[name].lesson < 5}
     workbook(folder / "half_done", half | {"nms": f"def nms(*args):\n    {empty_line('nms')}\n"}, hints=3)
-    workbook(folder / "written_differently", from_mistakes("right"))
+    workbook(folder / "written_differently", from_exercises("right"))
     for number in range(3):
-        workbook(folder / f"mistaken_{number}", from_mistakes("wrong", number), hints=1)
+        workbook(folder / f"mistaken_{number}", from_exercises("wrong", number), hints=1)
     shutil.copy(ROOT / "solutions" / "04_anchors.ipynb", folder / "one_notebook.ipynb")
     notebooks(folder / "moved_cells", _shuffled)
     notebooks(folder / "renamed_cells", _renamed)
     notebooks(folder / "deleted_cells", _without(("nms", "FPN", "coco_map")))
     workbook(folder / "borrowed", right | {"nms": "from torchvision.ops import nms\n"})
-    workbook(folder / "borrowed_by_trick", right | {"box_iou": TRICK})
+    workbook(folder / "borrowed_by_trick", right | {"box_iou": TRICKS["the library"]})
     for kind in CRIMES:
         workbook(folder / kind, crime(kind, folder, hidden, port, ("box_iou", "nms", "average_precision")))
     broken = notebooks(folder / "broken_notebook")

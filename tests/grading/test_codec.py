@@ -10,7 +10,7 @@ from coursekit.lessons.checking.outcome import Outcome, plain
 
 
 def _there_and_back(value):
-    return unpack(pack({"came": plain(value), "given": None, "raised": None})).came
+    return unpack(pack({"value": plain(value), "args": None, "raised": None})).value
 
 
 @pytest.mark.parametrize(
@@ -23,45 +23,45 @@ def _there_and_back(value):
     ],
 )  # fmt: skip
 def test_values_come_as_they_were(value):
-    came = _there_and_back(value)
-    assert difference(came, plain(value), 0.0) is None
-    assert difference(plain(value), came, 0.0) is None
+    again = _there_and_back(value)
+    assert difference(again, plain(value), 0.0) is None
+    assert difference(plain(value), again, 0.0) is None
 
 
 def test_what_no_check_expects_comes_as_something_else():
     assert _there_and_back(2**70)[0] == "other"
-    sparse = pack({"came": ("tensor", torch.eye(3).to_sparse()), "given": None, "raised": None})
-    assert unpack(sparse).came[0] == "other"
+    sparse = pack({"value": ("tensor", torch.eye(3).to_sparse()), "args": None, "raised": None})
+    assert unpack(sparse).value[0] == "other"
 
 
 @pytest.mark.parametrize(
-    "came",
+    "value",
     [
         ["tensor", "float32", [10**9], b""], ["tensor", "float32", [-1], b"1234"], ["tensor", "float32", [2], b"123"],
         ["tensor", "object", [1], b"1234"], ["number", "1"], ["list", 7], ["odd", 1], ["tensor"], [], 7, "tensor",
         ["number", True], ["dict", [1]],
     ],
 )  # fmt: skip
-def test_forged_values_are_refused(came):
+def test_forged_values_are_refused(value):
     with pytest.raises(ForgedError):
-        unpack(msgspec.msgpack.encode({"came": came, "given": None, "raised": None}))
+        unpack(msgspec.msgpack.encode({"value": value, "args": None, "raised": None}))
 
 
 @given(st.binary(max_size=200))
 def test_bytes_of_any_kind_are_refused_or_read(content):
     try:
-        found = unpack(content)
+        message = unpack(content)
     except ForgedError:
         return
-    assert isinstance(found, Outcome | dict)
+    assert isinstance(message, Outcome | dict)
 
 
 def test_lists_that_go_deep_are_refused():
-    came = ["list", []]
+    value = ["list", []]
     for _ in range(50):
-        came = ["list", [came]]
+        value = ["list", [value]]
     with pytest.raises(ForgedError):
-        unpack(msgspec.msgpack.encode({"came": came, "given": None, "raised": None}))
+        unpack(msgspec.msgpack.encode({"value": value, "args": None, "raised": None}))
 
 
 def test_frames():

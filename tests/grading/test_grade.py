@@ -12,7 +12,8 @@ from coursekit.grading.html import write_pages
 from coursekit.grading.marks import Mark, Terms, points
 from coursekit.grading.pack import pack
 from coursekit.lessons.exercises import EXERCISES
-from tests.grading.classroom import CRIMES, HIDDEN, MISTAKES, climbs_out, make_class, solutions, workbook
+from tests.grading.classroom import CRIMES, HIDDEN, climbs_out, make_class, solutions, workbook
+from tests.lessons.answers import answer
 
 PAIRS = {  # xywh_to_xyxy, box_iou
     "forks": ("fork_bomb", "reads_another"),
@@ -41,7 +42,7 @@ def class_of_eight(sandboxed, tmp_path_factory):
         pack(workbook(top / "tmp", right), folder / "right.zip")
         climbs_out(folder / "climbs.zip", right)
         (folder / "broken.ipynb").write_text('{"cells": [{"cell_type": "co')
-        wrong = (MISTAKES / "box_iou.py").read_text().replace("wrong_counts_what_is_shared_twice", "box_iou")
+        wrong = answer("box_iou", "wrong_counts_what_is_shared_twice")
         loops = CRIMES["endless_loop"].format(name="xywh_to_xyxy")
         workbook(folder / "mistaken", {"xywh_to_xyxy": loops, "box_iou": wrong}, hints=2)
         before = _everything(top)
@@ -74,26 +75,26 @@ def test_nothing_is_gained_by_force(class_of_eight, name):
         assert (mark.state, mark.passed) == ("not yet", 0), mark
 
 
-def test_what_came_is_told(class_of_eight):
+def test_what_happened_is_reported(class_of_eight):
     marks, _ = class_of_eight
     assert (
-        "nothing within 3 s" in marks["mistaken"]["xywh_to_xyxy"].came
-        or "line" in marks["mistaken"]["xywh_to_xyxy"].came
+        "no result after 3 s" in marks["mistaken"]["xywh_to_xyxy"].got
+        or "line" in marks["mistaken"]["xywh_to_xyxy"].got
     )
-    assert "No such file" in marks["forks"]["box_iou"].came
-    assert "No such file" in marks["talks"]["box_iou"].came or "Read-only" in marks["talks"]["box_iou"].came
-    assert "Connection" in marks["talks"]["xywh_to_xyxy"].came or "unreachable" in marks["talks"]["xywh_to_xyxy"].came
-    assert "died" in marks["bombs"]["box_iou"].came
-    assert marks["equals"]["xywh_to_xyxy"].came == "an object of type Equal"
+    assert "No such file" in marks["forks"]["box_iou"].got
+    assert "No such file" in marks["talks"]["box_iou"].got or "Read-only" in marks["talks"]["box_iou"].got
+    assert "Connection" in marks["talks"]["xywh_to_xyxy"].got or "unreachable" in marks["talks"]["xywh_to_xyxy"].got
+    assert "died" in marks["bombs"]["box_iou"].got
+    assert marks["equals"]["xywh_to_xyxy"].got == "an object of type Equal"
 
 
 def test_pages_speak_in_the_words_of_the_checks(class_of_eight):
     _, top = class_of_eight
     page = (top / "out" / "feedback" / "mistaken.html").read_text()
-    assert "what both share is counted twice" in page
+    assert "the intersection is counted twice" in page
     assert "You opened 4 hints" in page
     climbed = (top / "out" / "feedback" / "climbs.html").read_text()
-    assert "a path that leads out of the file" in climbed
+    assert "its path leads out of the zip" in climbed
     assert "can't be read as a notebook" in (top / "out" / "feedback" / "broken.html").read_text().replace(
         "&#x27;", "'"
     )

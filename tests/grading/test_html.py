@@ -10,15 +10,13 @@ NASTY = "<script>alert(1)</script> [a](http://x) ![b](c.png) | **d** `e` _f_\n# 
 
 
 def _graded(name="anna", **marks):
-    mark = Mark(
-        "box_iou", "not yet", 3, 14, "one box", marks.pop("came", "[[1.0]]"), "[[0.5]]", marks.pop("likely", "")
-    )
-    found = Submission(name, problems=[NASTY], records={"box_iou": Record(hints=2, seen=True)})
-    return Graded(found, [Mark("xywh_to_xyxy", "correct", 7, 7), mark])
+    mark = Mark("box_iou", "not yet", 3, 14, "one box", marks.pop("got", "[[1.0]]"), "[[0.5]]", marks.pop("likely", ""))
+    submission = Submission(name, problems=[NASTY], records={"box_iou": Record(hints=2, seen=True)})
+    return Graded(submission, [Mark("xywh_to_xyxy", "correct", 7, 7), mark])
 
 
 def test_what_interns_wrote_is_text(tmp_path):
-    write_pages(tmp_path, [_graded(name="=<b>1", came=NASTY, likely=NASTY)], Terms())
+    write_pages(tmp_path, [_graded(name="=<b>1", got=NASTY, likely=NASTY)], Terms())
     pages = [path.read_text() for path in tmp_path.rglob("*.html")]
     assert len(pages) == 2
     for page in pages:
@@ -29,7 +27,7 @@ def test_what_interns_wrote_is_text(tmp_path):
     assert "'=<b>1" in (tmp_path / "grades.csv").read_text()
 
 
-def test_text_shows_as_it_was_written():
+def test_text_is_shown_as_it_was_written():
     shown = MarkdownIt("commonmark").renderInline(text("a_b_c *d* 1. [x] <y> `z` \\ #"))
     assert shown == "a_b_c *d* 1. [x] &lt;y&gt; `z` \\ #"
 
@@ -39,17 +37,17 @@ def test_the_class_page_names_what_fails_and_by_which_mistake():
     failing = page.split("## Where it fails")[1]
     assert failing.index("box_iou") < failing.index("xywh_to_xyxy")
     assert "swapped (2)" in failing
-    assert "box\\_iou" in page.split("## To be known")[1]  # the reference was shown
+    assert "box\\_iou" in page.split("## Worth knowing")[1]  # the reference was shown
 
 
-def test_the_feedback_page_tells_the_terms():
+def test_the_feedback_page_states_the_terms():
     page = feedback_page(_graded(), Terms(borrowed=0.5, hint_penalty=0.1))
-    assert "each hint takes 10%" in page
+    assert "each hint costs 10%" in page
     assert "3 of 14 cases right" in page
-    assert "You opened 2 hints; the course's answer was shown for box_iou." in page
+    assert "You opened 2 hints; the course's solution was shown for box_iou." in page
 
 
-def test_pages_of_those_who_left_go(tmp_path):
+def test_pages_of_interns_who_left_are_removed(tmp_path):
     write_pages(tmp_path, [_graded("anna"), _graded("bea")], Terms())
     write_pages(tmp_path, [_graded("bea")], Terms())
     assert [path.name for path in (tmp_path / "feedback").iterdir()] == ["bea.html"]

@@ -8,7 +8,7 @@ from coursekit.grading.submission import read
 from tests.grading.classroom import notebooks, solutions, workbook
 
 
-def test_all_that_was_written_goes_along_but_the_journal_only_if_told(tmp_path):
+def test_everything_is_packed_but_the_journal_only_on_request(tmp_path):
     folder = workbook(tmp_path / "work", {"box_iou": solutions()["box_iou"]}, hints=1)
     notebooks(folder / "n").rename(folder / "m")
     for path in (folder / "m").iterdir():
@@ -22,9 +22,9 @@ def test_all_that_was_written_goes_along_but_the_journal_only_if_told(tmp_path):
     assert "progress.json" in names
     assert "00_start_here.ipynb" in names
     assert not [name for name in names if "journal" in name or "former" in name]
-    said = "\n".join(packed.missing)
-    assert "stays with you" in said
-    assert "the report" in said
+    missing = "\n".join(packed.missing)
+    assert "stays with you" in missing
+    assert "the report" in missing
     assert read(tmp_path / "anna.zip", "anna").answers["box_iou"] == solutions()["box_iou"]
     first = (tmp_path / "anna.zip").read_bytes()
     pack(folder, tmp_path / "anna.zip", journal=True)
@@ -36,8 +36,8 @@ def test_all_that_was_written_goes_along_but_the_journal_only_if_told(tmp_path):
 def test_what_is_missing_is_named(tmp_path):
     packed = pack(workbook(tmp_path / "work", {"box_iou": "x = 1"}), tmp_path / "anna.zip")
     assert packed.contents == ["1 answer", "progress.json"]
-    assert any("nms" in one for one in packed.missing)
-    assert any("00_start_here.ipynb" in one for one in packed.missing)
+    assert any("nms" in phrase for phrase in packed.missing)
+    assert any("00_start_here.ipynb" in phrase for phrase in packed.missing)
 
 
 def test_nothing_to_pack(tmp_path):

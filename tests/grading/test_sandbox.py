@@ -2,7 +2,7 @@ import pytest
 
 from coursekit.grading.sandbox import Sandbox
 from coursekit.lessons.exercises import EXERCISES
-from tests.grading.classroom import solutions
+from tests.grading.classroom import TRICKS, solutions
 
 LEAVES = """
 import os, pathlib, subprocess, sys
@@ -19,7 +19,8 @@ LOOKS = """
 import os
 
 def xywh_to_xyxy(boxes):
-    found = [os.listdir("/tmp"), [one for one in os.listdir("/proc") if one.isdigit()], os.getuid(), list(os.environ)]
+    processes = [name for name in os.listdir("/proc") if name.isdigit()]
+    found = [os.listdir("/tmp"), processes, os.getuid(), list(os.environ)]
     for place in ("/", "/usr", "/dev", "/dev/shm", "/proc/1/root", os.path.dirname(os.__file__)):
         found.append(os.access(place, os.W_OK))
     raise ValueError(repr(found))
@@ -45,11 +46,11 @@ def box(sandboxed):
     made.close()
 
 
-def _tried(box, code):
-    return box.try_answer("xywh_to_xyxy", code, [one.args for one in EXERCISES["xywh_to_xyxy"].all_cases()])
+def _tried(box, code, name="xywh_to_xyxy"):
+    return box.try_answer(name, code, [case.args for case in EXERCISES[name].all_cases()])
 
 
-def test_what_an_answer_leaves_the_next_does_not_meet(box):
+def test_an_answer_does_not_see_what_the_one_before_left(box):
     assert "left" in _tried(box, LEAVES).trial.outcomes[0].raised
     assert box._process is None  # what is locked can't be removed: the next gets a new sandbox
     assert "left" not in _tried(box, LOOKS).trial.outcomes[0].raised
@@ -72,7 +73,7 @@ def test_what_an_answer_can_see_and_write(box, monkeypatch):
     assert "False, False, False, False, False, False]" in raised
 
 
-def test_right_answers_and_those_that_lend(box):
+def test_right_answers_and_borrowed_ones(box):
     tried = _tried(box, solutions()["xywh_to_xyxy"])
     assert tried.trial.ended == "well"
     assert len(tried.trial.outcomes) == len(EXERCISES["xywh_to_xyxy"].all_cases())
@@ -80,7 +81,22 @@ def test_right_answers_and_those_that_lend(box):
     assert _tried(box, LENDS).used_reference
 
 
-def test_an_answer_that_sleeps_is_ended(box, monkeypatch):
+@pytest.mark.parametrize("trick", TRICKS)
+def test_a_borrowed_answer_is_noticed_however_it_was_obtained(box, trick):
+    tried = _tried(box, TRICKS[trick], "box_iou")
+    assert tried.trial.ended == "well"
+    assert len(tried.trial.outcomes) == len(EXERCISES["box_iou"].all_cases())
+    assert tried.used_reference
+
+
+@pytest.mark.parametrize("name", ["box_iou", "nms", "FPN", "propose", "coco_map", "train_one_epoch"])
+def test_a_solution_of_ones_own_is_not_taken_for_borrowed(box, name):
+    tried = _tried(box, solutions()[name], name)
+    assert tried.trial.ended == "well", tried.trial.problem
+    assert not tried.used_reference
+
+
+def test_an_answer_that_sleeps_is_stopped(box, monkeypatch):
     monkeypatch.setattr("coursekit.grading.worker.WALL_SECONDS", -13.0)  # ours out here: 2 s
     tried = _tried(box, SLEEPS)
     assert tried.trial.ended == "died"

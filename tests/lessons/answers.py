@@ -1,14 +1,14 @@
-"""Answers for tests: those of tests/mistakes, and a right one of each kind."""
+"""Answers for tests, as an intern would have written them."""
 
-import importlib.util
+import ast
 import inspect
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
-from coursekit.lessons.workbook import workbook
+from coursekit.lessons.exercises import EXERCISES
 
-MISTAKES = Path(__file__).parents[1] / "mistakes"
 IOU = """
 import torch
 
@@ -22,21 +22,63 @@ def box_iou(first, second):
 """
 
 
-def answers(name):
-    """The functions and classes of a file of tests/mistakes, by name."""
-    if not (MISTAKES / f"{name}.py").exists():
-        return {}
-    workbook.begin()  # some answers use earlier ones: `from my_detector import …`
-    spec = importlib.util.spec_from_file_location(f"mistakes_{name}", MISTAKES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # inspect looks a class's module up
-    spec.loader.exec_module(module)
-    return {key: one for key, one in vars(module).items() if key.startswith(("wrong_", "right_"))}
+def right_answer(name):
+    """The code of a right answer to an exercise that is not the reference."""
+    return source_of(name, EXERCISES[name].right[0])
 
 
-def store(name, answer):
-    """Put an answer into the workbook, as an intern would have written it."""
-    text = Path(inspect.getfile(answer)).read_text()
-    imports = "\n".join(re.findall(r"^(?:import|from) .*$", text, flags=re.MULTILINE))
-    source = re.sub(rf"\b{answer.__name__}\b", name, inspect.getsource(answer))
-    workbook.store(name, f"{imports}\n\n\n{source}")
+def wrong_answers(name):
+    """The code of each wrong answer to an exercise that is a plain function or class of its file."""
+    answers = [
+        wrong.answer
+        for wrong in EXERCISES[name].wrong
+        if inspect.isroutine(wrong.answer) or inspect.isclass(wrong.answer)
+    ]
+    module = f"coursekit.lessons.exercises.{name}"
+    return [
+        source_of(name, answer)
+        for answer in answers
+        if answer.__module__ == module and hasattr(sys.modules[module], answer.__name__)
+    ]
+
+
+def answer(name, key):
+    """The code of an answer, named as in the file of its exercise."""
+    return source_of(name, getattr(import_module(f"coursekit.lessons.exercises.{name}"), key))
+
+
+def source_of(name, answer):
+    """The source of an answer under the exercise's name, with the imports and helpers of its file that it uses.
+
+    The parts of earlier exercises come from `my_detector`, as an intern would write it.
+    """
+    text = Path(inspect.getfile(answer)).read_text(encoding="utf-8")
+    statements = ast.parse(text).body
+    parts, waiting, known = {}, [answer.__name__], set()
+    while waiting:
+        wanted = waiting.pop()
+        known.add(wanted)
+        for place, statement in enumerate(statements):
+            if wanted in _defined(statement):
+                parts[place, ""] = ast.get_source_segment(text, statement)
+                used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+                waiting += sorted(used - known - set(waiting))
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                lines = [_import(statement, alias) for alias in statement.names if wanted in (alias.asname, alias.name)]
+                parts |= {(place, line): line for line in lines}
+    return re.sub(rf"\b{answer.__name__}\b", name, "\n\n".join(parts[key] for key in sorted(parts))) + "\n"
+
+
+def _import(statement, alias):
+    name = f"{alias.name} as {alias.asname}" if alias.asname else alias.name
+    if isinstance(statement, ast.Import):
+        return f"import {name}"
+    is_ours = statement.module.startswith("coursekit.") and alias.name in EXERCISES
+    return f"from {'my_detector' if is_ours else statement.module} import {name}"
+
+
+def _defined(statement):
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return {statement.name}
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return {node.id for target in targets if target for node in ast.walk(target) if isinstance(node, ast.Name)}

@@ -1,8 +1,8 @@
 import pytest
 
+from coursekit.lessons.workbook.workbook import Workbook
 
-@pytest.fixture(autouse=True)
-def own_workbook(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSEKIT_WORKBOOK", str(tmp_path / "my_detector"))
-    monkeypatch.delenv("COURSEKIT_STRICT", raising=False)
-    return tmp_path / "my_detector"
+
+@pytest.fixture
+def workbook(tmp_path):
+    return Workbook(tmp_path / "my_detector")

@@ -31,13 +31,13 @@ def test_two_devices_in_one_operation_are_named():
     )
     assert verdict.state == "not yet"
     assert "another device" in verdict.problem.tried
-    assert "expected device" in verdict.problem.came
+    assert "expected device" in verdict.problem.got
 
 
-def test_a_mistake_is_recognised_though_the_answer_would_also_fail_elsewhere():
+def test_a_mistake_is_recognized_though_the_answer_would_also_fail_elsewhere():
     def never_best(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
         if not len(boxes):
             return torch.full((len(anchors),), -1)
         return match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, False)
 
-    assert "best anchors are not kept" in examine(EXERCISES["match_anchors"], never_best).likely
+    assert "low-quality matches are not allowed" in examine(EXERCISES["match_anchors"], never_best).likely

@@ -8,20 +8,21 @@ from coursekit.memory import Constants, Peak, StepConfig, calibrate, load_consta
 from coursekit.memory.budget import constants_file
 from coursekit.memory.step_config import MIB
 
-module = sys.modules["coursekit.memory.calibrate"]  # its name in the package is the function's
+module = sys.modules["coursekit.memory.calibrate"]  # in the package, this name is the function
 NEEDED = 400 * MIB
 
 
-def test_refuses_without_a_gpu(monkeypatch):
+def test_calibrating_needs_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="CUDA device"):
         calibrate()
     assert not constants_file().exists()
 
 
-def test_the_worst_of_what_was_measured_is_kept(monkeypatch):
-    found = iter([module.Measured(NEEDED, NEEDED * 12 // 10, 300 * MIB), module.Measured(NEEDED, NEEDED, 310 * MIB)])
-    monkeypatch.setattr(module, "measure", lambda config: next(found))
+def test_the_largest_measurements_are_kept(monkeypatch):
+    first, second = (NEEDED, NEEDED * 12 // 10, 300 * MIB), (NEEDED, NEEDED, 310 * MIB)
+    measurements = iter([module.Measured(*first), module.Measured(*second)])
+    monkeypatch.setattr(module, "measure", lambda config: next(measurements))
     monkeypatch.setattr(module, "predict", lambda config: Peak(0, 0, 0, NEEDED, 0))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")

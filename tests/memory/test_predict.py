@@ -7,7 +7,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from coursekit.core.errors import ConfigError
 from coursekit.memory import MemoryCounter, Peak, StepConfig, predict
-from coursekit.memory.step import build, one_step, optimizer_of, remember
+from coursekit.memory.step import build, make_optimizer, train_step, warm_up
 from coursekit.memory.step_config import KINDS
 
 SMALL = StepConfig("resnet18", size=(64, 96), batch=2, num_classes=4, boxes=5, device="cpu")
@@ -19,15 +19,15 @@ def changed(**changes: object) -> StepConfig:
 
 def take_steps(config: StepConfig) -> None:
     model = build(config)
-    optimizer = optimizer_of(model, config.optimizer)
-    remember(optimizer)
+    optimizer = make_optimizer(model, config.optimizer)
+    warm_up(optimizer)
     corners = torch.rand(config.boxes, 2) * 60
     target = {"boxes": torch.cat([corners, corners + 20], 1), "labels": torch.ones(config.boxes, dtype=torch.int64)}
     for _ in range(2):
         if not config.accumulates:
             optimizer.zero_grad(set_to_none=True)
         images = [torch.rand(3, *config.size) for _ in range(config.batch)]
-        one_step(model, optimizer, images, [target] * config.batch, config.precision)
+        train_step(model, optimizer, images, [target] * config.batch, config.precision)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def take_steps(config: StepConfig) -> None:
     ],
     ids=["lite0, fp32", "mobilenet, accumulating", "resnet18, batch norm not folded"],
 )
-def test_as_much_as_the_profiler_counts(config):
+def test_the_prediction_is_what_the_profiler_measures(config):
     torch.manual_seed(0)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         take_steps(config)
@@ -48,7 +48,7 @@ def test_as_much_as_the_profiler_counts(config):
     assert predict(config).total == pytest.approx(measured, rel=0.05)
 
 
-def test_as_much_as_real_tensors_take():
+def test_the_prediction_is_what_real_tensors_take():
     torch.manual_seed(0)
     with MemoryCounter() as counter:
         take_steps(SMALL)
@@ -58,17 +58,17 @@ def test_as_much_as_real_tensors_take():
 LARGER = msgspec.structs.replace(SMALL, size=(256, 256), batch=4, precision="fp32", frozen_stages=0, device="cuda")
 
 
-def test_grows_in_a_line_with_the_batch():
+def test_memory_is_linear_in_the_batch():
     two, four, eight = (predict(msgspec.structs.replace(LARGER, batch=batch)).total for batch in (2, 4, 8))
     assert eight - four == pytest.approx(2 * (four - two), rel=0.08)
     assert eight == pytest.approx(four + 2 * (four - two), rel=0.02)
 
 
 @pytest.mark.parametrize(
-    "less", [{"batch": 2}, {"size": (192, 256)}, {"precision": "bf16"}, {"frozen_stages": 3}], ids=str
+    "changes", [{"batch": 2}, {"size": (192, 256)}, {"precision": "bf16"}, {"frozen_stages": 3}], ids=str
 )
-def test_less_takes_less(less):
-    assert predict(msgspec.structs.replace(LARGER, **less)).total < predict(LARGER).total
+def test_smaller_steps_take_less(changes):
+    assert predict(msgspec.structs.replace(LARGER, **changes)).total < predict(LARGER).total
 
 
 def test_folding_batch_norm_saves_memory():
@@ -82,10 +82,10 @@ def test_padding_counts():
 
 def test_weights_and_optimizer_are_those_of_the_model():
     model = build(SMALL)
-    weights = sum(one.numel() * 4 for one in [*model.parameters(), *model.buffers()])
-    trained = sum(one.numel() * 4 for one in model.parameters() if one.requires_grad)
+    weights = sum(tensor.numel() * 4 for tensor in [*model.parameters(), *model.buffers()])
+    trained = sum(weight.numel() * 4 for weight in model.parameters() if weight.requires_grad)
     adamw, sgd = predict(changed(accumulates=True)), predict(changed(accumulates=True, optimizer="sgd"))
-    blocks = 0.03  # what rounding up to 512 bytes adds to many small tensors
+    blocks = 0.03  # share added by rounding many small tensors up to 512 bytes
     assert adamw.weights == pytest.approx(weights, rel=blocks)
     assert adamw.gradients == pytest.approx(trained, rel=blocks)
     assert adamw.optimizer == pytest.approx(2 * trained, rel=blocks)
@@ -99,18 +99,16 @@ def test_fp16_takes_what_bf16_takes():
 
 def test_a_gpu_needs_less_in_half_precision_than_the_cpu():
     lite0 = {"backbone": "tf_efficientnet_lite0", "size": (96, 128)}
-    half = changed(
-        **lite0, frozen_stages=0, batch=4
-    )  # on the CPU the 5×5 convolutions of single channels stay in float32
+    half = changed(**lite0, frozen_stages=0, batch=4)  # on the CPU, depthwise 5×5 convolutions stay in float32
     assert predict(msgspec.structs.replace(half, device="cuda")).total < 0.95 * predict(half).total
 
 
-def test_it_takes_no_memory_to_predict():
+def test_predicting_takes_no_memory():
     assert predict(changed(size=(12800, 12800), batch=2)).total > 25 * 2**30
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "words"),
     [
         ({"precision": "fp8"}, "precision is 'fp8'"),
         ({"optimizer": "lion"}, "optimizer is 'lion'"),
@@ -121,8 +119,8 @@ def test_it_takes_no_memory_to_predict():
         ({"backbone": "maxvit_tiny_tf_224"}, "can't run on 64 × 96 pixels: height"),
     ],
 )
-def test_a_setting_that_is_none(change, said):
-    with pytest.raises(ConfigError, match=said):
+def test_unusable_configs_are_named(change, words):
+    with pytest.raises(ConfigError, match=words):
         predict(changed(**change))
 
 

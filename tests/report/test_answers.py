@@ -2,6 +2,7 @@ import pytest
 from ipywidgets import Textarea
 
 from coursekit.core.errors import DataError
+from coursekit.lessons.workbook.workbook import Workbook
 from coursekit.report import answers
 from coursekit.report.answers import (
     Question,
@@ -11,27 +12,27 @@ from coursekit.report.answers import (
     form,
     read_questions,
     take_in,
-    without_marks,
+    without_comments,
 )
 
 ASKED = [Question("Challenges", "What was hardest?"), Question("Surprises", "What?")]
 
 
-@pytest.fixture(autouse=True)
-def _own_workbook(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSEKIT_WORKBOOK", str(tmp_path / "my_detector"))
+@pytest.fixture
+def workbook(tmp_path):
+    return Workbook(tmp_path / "my_detector")
 
 
-def _report(folder, told):
+def _report(folder, texts):
     path = folder / "report.md"
-    path.write_text("# Report\n\n" + "\n\n".join(as_markdown(one, told[one.title]) for one in ASKED))
+    path.write_text("# Report\n\n" + "\n\n".join(as_markdown(question, texts[question.title]) for question in ASKED))
     return path
 
 
 def test_the_courses_questions_are_those_of_the_assignment():
-    titles = [one.title for one in default_questions()]
-    assert titles == ["Challenges", "AI assistants", "What I learned", "Surprises", "My own hand", "Suggestions"]
-    assert all(one.text.endswith("?") or "." in one.text for one in default_questions())
+    titles = [question.title for question in default_questions()]
+    assert titles == ["Challenges", "AI assistants", "What I learned", "Surprises", "My own work", "Suggestions"]
+    assert all(question.text.endswith("?") or "." in question.text for question in default_questions())
 
 
 def test_an_instructors_questions(tmp_path):
@@ -42,7 +43,9 @@ def test_an_instructors_questions(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("content", "match"), [("nothing", "no question in it"), ("## A\n1\n## A\n2", "called 'A'")])
+@pytest.mark.parametrize(
+    ("content", "match"), [("nothing", "there is no question in it"), ("## A\n1\n## A\n2", "called 'A'")]
+)
 def test_a_template_that_cannot_be_used(tmp_path, content, match):
     (tmp_path / "ours.md").write_text(content)
     with pytest.raises(DataError, match=match):
@@ -51,47 +54,47 @@ def test_a_template_that_cannot_be_used(tmp_path, content, match):
         read_questions(tmp_path / "none.md")
 
 
-def test_answers_come_from_the_form_and_from_the_report_and_stay(tmp_path):
-    answer("Challenges", "the anchors")
-    path = _report(tmp_path, take_in(tmp_path / "report.md", ASKED))
+def test_answers_come_from_the_form_and_from_the_report_and_stay(workbook, tmp_path):
+    answer(workbook, "Challenges", "the anchors")
+    path = _report(tmp_path, take_in(workbook, tmp_path / "report.md", ASKED))
     path.write_text(path.read_text().replace(answers.ROOM, "line one\n\n- and two"))
     for _ in range(2):  # the second time nothing is new
-        told = take_in(path, ASKED)
-        assert told == {"Challenges": "the anchors", "Surprises": "line one\n\n- and two"}
-        _report(tmp_path, told)
+        texts = take_in(workbook, path, ASKED)
+        assert texts == {"Challenges": "the anchors", "Surprises": "line one\n\n- and two"}
+        _report(tmp_path, texts)
 
 
-def test_edited_here_and_there_both_stay(tmp_path):
-    answer("Challenges", "first")
-    path = _report(tmp_path, take_in(tmp_path / "report.md", ASKED))
+def test_edited_here_and_there_both_stay(workbook, tmp_path):
+    answer(workbook, "Challenges", "first")
+    path = _report(tmp_path, take_in(workbook, tmp_path / "report.md", ASKED))
     path.write_text(path.read_text().replace("first", "by hand"))
-    answer("Challenges", "in the form")
-    assert take_in(path, ASKED)["Challenges"] == "in the form\n\nby hand"
+    answer(workbook, "Challenges", "in the form")
+    assert take_in(workbook, path, ASKED)["Challenges"] == "in the form\n\nby hand"
 
 
-def test_an_answer_to_a_question_no_longer_asked_is_kept(tmp_path):
-    answer("Old", "still here")
-    take_in(tmp_path / "report.md", ASKED)
-    assert answers.load()["Old"].text == "still here"
+def test_an_answer_to_a_question_no_longer_asked_is_kept(workbook, tmp_path):
+    answer(workbook, "Old", "still here")
+    take_in(workbook, tmp_path / "report.md", ASKED)
+    assert answers.load(workbook)["Old"].text == "still here"
 
 
-def test_what_an_answer_says_ends_no_answer(tmp_path):
-    answer("Challenges", "before\n<!-- end -->\nafter")
-    path = _report(tmp_path, take_in(tmp_path / "report.md", ASKED))
-    assert "after" in take_in(path, ASKED)["Challenges"]
-    assert "<!--" not in without_marks(path.read_text())
+def test_what_an_answer_says_ends_no_answer(workbook, tmp_path):
+    answer(workbook, "Challenges", "before\n<!-- end -->\nafter")
+    path = _report(tmp_path, take_in(workbook, tmp_path / "report.md", ASKED))
+    assert "after" in take_in(workbook, path, ASKED)["Challenges"]
+    assert "<!--" not in without_comments(path.read_text())
 
 
-def test_a_damaged_file_is_named_and_left_alone(tmp_path):
+def test_a_damaged_file_is_named_and_left_alone(workbook, tmp_path):
     (tmp_path / "answers.json").write_text("{")
     with pytest.raises(DataError, match=r"answers\.json: damaged"):
-        answer("Challenges", "anything")
+        answer(workbook, "Challenges", "anything")
     assert (tmp_path / "answers.json").read_text() == "{"
 
 
-def test_the_form_keeps_what_is_typed_at_once():
-    answer("Surprises", "before")
-    first, second = (part for part in form(ASKED).children if isinstance(part, Textarea))
+def test_the_form_keeps_what_is_typed_at_once(workbook):
+    answer(workbook, "Surprises", "before")
+    first, second = (part for part in form(workbook, ASKED).children if isinstance(part, Textarea))
     assert second.value == "before"
     first.value = "typed"
-    assert answers.load()["Challenges"].text == "typed"
+    assert answers.load(workbook)["Challenges"].text == "typed"

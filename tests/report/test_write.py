@@ -7,7 +7,7 @@ import pytest
 from coursekit.core.config import DetectorConfig
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.lessons.workbook import journal as journals
-from coursekit.lessons.workbook import workbook
+from coursekit.lessons.workbook.workbook import Workbook
 from coursekit.report import answer, default_questions, write_report
 from coursekit.report.facts import read_training
 from coursekit.runs.train import train_run
@@ -22,8 +22,12 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def run(many, trained, monkeypatch, tmp_path):
-    monkeypatch.setenv("COURSEKIT_WORKBOOK", str(tmp_path / "my_detector"))
+def workbook(tmp_path):
+    return Workbook(tmp_path / "my_detector")
+
+
+@pytest.fixture
+def run(many, trained, tmp_path):
     if not trained.exists():
         training = TrainConfig(epochs=2, batch_size=4, warmup_steps=1)
         train_run(str(many), trained, training, DetectorConfig(0, size=64, channels=16, hidden=16))
@@ -37,19 +41,20 @@ def many(coco_folder):
     content = json.loads(path.read_text())
     images, annotations = content["images"], content["annotations"]
     for copy in range(1, 10):
-        content["images"] = content["images"] + [one | {"id": one["id"] + 1000 * copy} for one in images]
+        content["images"] = content["images"] + [image | {"id": image["id"] + 1000 * copy} for image in images]
         content["annotations"] = content["annotations"] + [
-            one | {"id": one["id"] + 100 * copy, "image_id": one["image_id"] + 1000 * copy} for one in annotations
+            record | {"id": record["id"] + 100 * copy, "image_id": record["image_id"] + 1000 * copy}
+            for record in annotations
         ]
     path.write_text(json.dumps(content))
     return coco_folder
 
 
-def test_a_report_of_a_real_run(run, many, tmp_path):
+def test_a_report_of_a_real_run(workbook, run, many, tmp_path):
     workbook.store("nms", NMS)
-    journals.write("03", asked="Why | <b>?", kept="# all of it")
-    answer("Surprises", "It *learned*.")
-    page = write_report(run, tmp_path / "report", default_questions(), data=str(many))
+    journals.write(workbook, "03", asked="Why | <b>?", kept="# all of it")
+    answer(workbook, "Surprises", "It *learned*.")
+    page = write_report(workbook, run, tmp_path / "report", default_questions(), data=str(many))
     text, html = (tmp_path / "report" / "report.md").read_text(), page.read_text()
     named = re.findall(r"\]\(pictures/(.+?)\.png\)", text)
     assert {"losses", "time", "classes", "errors"} <= set(named)
@@ -60,69 +65,83 @@ def test_a_report_of_a_real_run(run, many, tmp_path):
     assert "Why | &lt;b&gt;?" in html
     assert re.findall(r"<h1", html) == ["<h1"]
     for number in ("AP_small", "AR_100"):
-        assert re.search(rf"\| {number} \| (no truth|[01]\.\d{{3}}) \|", text)
+        assert re.search(rf"\| {number} \| (no ground truth|[01]\.\d{{3}}) \|", text)
     assert "| nms | the course's |" in text  # it passes now, but this run was trained without it
     assert "◐\u00a0nms" in text
 
 
-def test_made_again_it_keeps_what_was_answered_and_does_not_detect_again(run, many, tmp_path, monkeypatch):
+def test_made_again_it_keeps_what_was_answered_and_does_not_detect_again(workbook, run, many, tmp_path, monkeypatch):
     out = tmp_path / "report"
-    write_report(run, out, default_questions(), data=str(many))
+    write_report(workbook, run, out, default_questions(), data=str(many))
     before = (out / "report.md").read_text()
     (out / "report.md").write_text(before.replace("*Your answer.*", "The crowds.", 1))
     monkeypatch.setattr("coursekit.report.facts.results_of_run", None)
-    write_report(run, out, default_questions(), data=str(many))
+    write_report(workbook, run, out, default_questions(), data=str(many))
     assert (out / "report.md").read_text() == before.replace("*Your answer.*", "The crowds.", 1)
 
 
-def test_out_of_memory_and_what_was_left_out_are_told(run, many, tmp_path):
+def test_a_report_says_what_ran_out_of_memory_and_what_was_left_out(workbook, run, many, tmp_path):
     lines = (run / "metrics.jsonl").read_text().splitlines()
     lines.insert(2, json.dumps({"step": 1, "event": "step 1: out of memory. From now on 2 images at a time"}))
     lines[-1] = json.dumps({"step": 2, "left_out": "1 of 3 images could not be read: 0.jpg", "memory": 3 * 2**30})
     (run / "metrics.jsonl").write_text("\n".join(lines))
-    told = read_training(run)
-    assert (told.events, told.memory) == (["step 1: out of memory. From now on 2 images at a time"], 3 * 2**30)
-    write_report(run, tmp_path / "report", default_questions(), data=str(many))
+    training = read_training(run)
+    assert (training.events, training.memory) == (["step 1: out of memory. From now on 2 images at a time"], 3 * 2**30)
+    write_report(workbook, run, tmp_path / "report", default_questions(), data=str(many))
     text = (tmp_path / "report" / "report.md").read_text()
     assert "- step 1: out of memory" in text
     assert "1 of 3 images could not be read" in text
-    assert "held 3.00" in text
+    assert "the run used 3.00 GiB" in text
 
 
-def test_that_a_run_went_on_is_told(run):
+def test_a_report_says_that_a_run_was_resumed(run):
     assert read_training(run).events == []
     with (run / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"step": 5, "device": "the same"}) + "\n")
-    assert read_training(run).events == ["step 5: gone on from here after a stop"]
+    assert read_training(run).events == ["step 5: resumed from here after a stop"]
 
 
-def test_a_run_that_found_nothing_has_a_report(run, many, tmp_path):
+def test_a_run_that_found_nothing_has_a_report(workbook, run, many, tmp_path):
     out = tmp_path / "report"
-    write_report(run, out, default_questions(), data=str(many))
-    kept = json.loads((out / "detections.json").read_text())
-    (out / "detections.json").write_text(json.dumps(kept | {"results": []}))
-    write_report(run, out, default_questions(), data=str(many))
+    write_report(workbook, run, out, default_questions(), data=str(many))
+    stored = json.loads((out / "detections.json").read_text())
+    (out / "detections.json").write_text(json.dumps(stored | {"results": []}))
+    write_report(workbook, run, out, default_questions(), data=str(many))
     assert "found nothing at all" in (out / "report.md").read_text()
 
 
-def test_what_is_no_run_or_has_not_trained_is_refused(run, tmp_path):
+def test_a_folder_without_a_trained_run_is_refused(workbook, run, tmp_path):
     with pytest.raises(DataError, match="no run here"):
-        write_report(tmp_path, tmp_path / "report", default_questions())
+        write_report(workbook, tmp_path, tmp_path / "report", default_questions())
     (run / "metrics.jsonl").write_text("")
-    with pytest.raises(DataError, match="no step in it"):
-        write_report(run, tmp_path / "report", default_questions())
+    with pytest.raises(DataError, match="there is no step in it"):
+        write_report(workbook, run, tmp_path / "report", default_questions())
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="can't be written"):
-        write_report(run, tmp_path / "file", default_questions())
+        write_report(workbook, run, tmp_path / "file", default_questions())
 
 
-def test_notes_beside_the_run_are_its_project(run, many, tmp_path):
+def test_notes_beside_the_run_are_its_project(workbook, run, many, tmp_path):
     (run / "notes.md").write_text("**Question.** Why?\n\n# no heading\n\n| seed | AP |\n|---|---|\n| 0 | +0.1 |\n")
-    page = write_report(run, tmp_path / "report", default_questions(), data=str(many))
+    page = write_report(workbook, run, tmp_path / "report", default_questions(), data=str(many))
     text, html = (tmp_path / "report" / "report.md").read_text(), page.read_text()
     assert "## The project\n\n**Question.** Why?" in text
     assert "<td>+0.1</td>" in html
     assert html.count("<h1") == 1
     (run / "notes.md").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"notes\.md: can't be read"):
-        write_report(run, tmp_path / "report", default_questions(), data=str(many))
+        write_report(workbook, run, tmp_path / "report", default_questions(), data=str(many))
+
+
+def test_the_command_takes_the_workbook_that_is_named_or_the_one_here(coursekit, run, workbook, tmp_path, monkeypatch):
+    used = []
+
+    def write(workbook, run, out, questions, **options):
+        used.append(workbook.folder)
+        return out / "report.html"
+
+    monkeypatch.setattr("coursekit.report.write_report", write)
+    monkeypatch.setenv("COURSEKIT_WORKBOOK", str(tmp_path / "here" / "my_detector"))
+    for words in ((), ("--workbook", workbook.folder)):
+        assert coursekit("report", run, *words).returncode == 0
+    assert used == [tmp_path / "here" / "my_detector", workbook.folder]

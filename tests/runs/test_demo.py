@@ -1,4 +1,4 @@
-"""The command line, as its user types it."""
+"""`coursekit demo`, `train` and `evaluate`, as their user types them."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coursekit.runs.demo.OVERFIT_STEPS", 3)
 
 
-def test_the_demo_leaves_its_files(quick, coco_folder, tmp_path):
+def test_the_demo_writes_its_files(quick, coco_folder, tmp_path):
     from coursekit.evaluation import METRICS
     from coursekit.runs.demo import demo
 
@@ -71,7 +71,7 @@ def _no_classes(folder: Path) -> None:
         (_break_json, [], "instances_train2017.json: broken JSON"),
         (_no_images, [], "train2017/0.jpg: the image is missing"),
         (_cut_image, [], "val2017/1.jpg: the image is damaged"),
-        (_no_classes, [], "`categories` has nothing"),
+        (_no_classes, [], "`categories` has no usable record"),
         (None, ["--overfit", 0], "--overfit 0"),
         (None, ["--data", "nowhere"], "nowhere: no such folder"),
         (None, ["--out", "/dev/null/out"], "/dev/null/out: can't be written"),

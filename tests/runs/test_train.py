@@ -1,4 +1,4 @@
-"""Training by command: what it leaves, how it goes on, what it refuses."""
+"""`coursekit train`: what it writes, how it resumes, what it refuses."""
 
 import json
 
@@ -17,7 +17,7 @@ SMALL = DetectorConfig(0, size=64, channels=16, hidden=16)
 QUICK = TrainConfig(epochs=2, batch_size=3)
 
 
-def test_a_run_leaves_its_files_and_its_settings(coco_folder, tmp_path):
+def test_a_run_writes_its_files_and_its_configuration(coco_folder, tmp_path):
     train_run(str(coco_folder), tmp_path / "run", QUICK, SMALL)
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -29,21 +29,21 @@ def test_a_run_leaves_its_files_and_its_settings(coco_folder, tmp_path):
     assert score(*results_of_run(tmp_path / "run", str(coco_folder)))["AP"] >= 0
 
 
-def test_a_run_is_neither_overwritten_nor_begun_twice(coco_folder, tmp_path):
+def test_a_run_is_neither_overwritten_nor_started_twice(coco_folder, tmp_path):
     (tmp_path / "last.pt").touch()
-    with pytest.raises(ConfigError, match="under way here. Go on with --resume"):
+    with pytest.raises(ConfigError, match="an unfinished run is here. Continue it with --resume"):
         train_run(str(coco_folder), tmp_path, QUICK, SMALL)
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(ConfigError, match="a trained run here already"):
         train_run(str(coco_folder), tmp_path, QUICK, SMALL)
 
 
-def test_there_must_be_something_to_go_on_with(coco_folder, tmp_path):
-    with pytest.raises(ConfigError, match="no run to go on with"):
+def test_there_must_be_a_run_to_resume(coco_folder, tmp_path):
+    with pytest.raises(ConfigError, match="no run to resume"):
         train_run(str(coco_folder), tmp_path / "new", QUICK, SMALL, resume=True)
 
 
-def test_a_run_goes_on_only_as_what_it_was(coco_folder, tmp_path):
+def test_a_run_resumes_only_with_its_own_options(coco_folder, tmp_path):
     train_run(str(coco_folder), tmp_path, QUICK, SMALL)
     (tmp_path / "model.safetensors").unlink()
     other = DetectorConfig(0, size=96, channels=16, hidden=16)
@@ -59,9 +59,9 @@ def test_bad_numbers_end_with_one_message_and_exit_code_2(coursekit, coco_folder
     assert not (tmp_path / "run").exists()
 
 
-def test_a_rate_that_diverges_names_losses_and_images_and_keeps_the_last_good_state(coursekit, coco_folder, tmp_path):
-    words = ["--epochs", 9, "--batch", 3, "--size", 64, "--lr", 1e18, "--warmup", 0, "--evaluate-every", 0]
-    done = coursekit("train", "--data", coco_folder, "--out", tmp_path / "run", *words)
+def test_a_diverging_run_names_losses_and_images_and_keeps_the_last_good_checkpoint(coursekit, coco_folder, tmp_path):
+    options = ["--epochs", 9, "--batch", 3, "--size", 64, "--lr", 1e18, "--warmup", 0, "--evaluate-every", 0]
+    done = coursekit("train", "--data", coco_folder, "--out", tmp_path / "run", *options)
     assert done.returncode == 2
     assert "The loss is no longer a number (loss_" in done.stderr
     assert "Try a tenth of the learning rate" in done.stderr
@@ -69,7 +69,7 @@ def test_a_rate_that_diverges_names_losses_and_images_and_keeps_the_last_good_st
     assert (tmp_path / "run" / "last.pt").exists()
 
 
-def test_where_not_one_image_fits_the_planner_says_what_to_lower(coco_folder, tmp_path, monkeypatch):
+def test_if_not_even_one_image_fits_the_planner_says_what_to_lower(coco_folder, tmp_path, monkeypatch):
     import torch
     from torch._subclasses import FakeTensor
 
@@ -78,11 +78,11 @@ def test_where_not_one_image_fits_the_planner_says_what_to_lower(coco_folder, tm
     losses = FasterRCNN.losses
 
     def full(self, batch, *more, **named):
-        if isinstance(batch, FakeTensor):  # the planner's
+        if isinstance(batch, FakeTensor):  # this call is the planner's
             return losses(self, batch, *more, **named)
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("coursekit.detector.FasterRCNN.losses", full)
-    monkeypatch.setattr("coursekit.runs.train.memory_here", lambda: 2**26)
+    monkeypatch.setattr("coursekit.runs.train.total_memory", lambda: 2**26)
     with pytest.raises(CourseError, match=r"Not even one image fits.*GiB"):
         train_run(str(coco_folder), tmp_path, QUICK, SMALL)

@@ -22,17 +22,17 @@ SCORES = torch.tensor([0.9, 0.8, 0.4])
 
 def test_a_slider_changes_the_picture():
     widget = explore_nms(IMAGE, BOXES, SCORES)
-    least, overlap, picture = widget.children
+    score_thresh, iou_threshold, picture = widget.children
     assert "3 boxes with a score of 0.3 or more: 2 kept, 1 dropped" in picture.value
     before = picture.value
-    least.value = 0.5
+    score_thresh.value = 0.5
     assert "2 boxes with a score of 0.5 or more: 1 kept, 1 dropped" in picture.value
     assert picture.value != before
-    overlap.value = 0.95
+    iou_threshold.value = 0.95
     assert "2 kept, 0 dropped at an IoU above 0.95" in picture.value
 
 
-def test_ones_own_function_is_explored():
+def test_your_own_function_is_explored():
     widget = explore_nms(IMAGE, BOXES, SCORES, nms=lambda boxes, scores, threshold: torch.tensor([0]))
     assert "1 kept" in widget.children[-1].value
 
@@ -50,21 +50,21 @@ def test_an_object_without_an_anchor_is_counted():
     assert "2 objects have no anchor" in alt
 
 
-def test_nothing_sure_enough_is_a_picture_too():
+def test_a_score_threshold_above_all_scores_has_a_picture_too():
     assert "0 boxes" in nms_picture(IMAGE, BOXES, SCORES, 1.0, 0.5)[1]
 
 
 def test_precision_and_recall_follow_the_threshold():
-    scores, is_right = np.array([0.4, 0.9, 0.6]), np.array([True, True, False])
-    widget = explore_curve(scores, is_right, 4, title="dog")
+    scores, is_tp = np.array([0.4, 0.9, 0.6]), np.array([True, True, False])
+    widget = explore_curve(scores, is_tp, 4, title="dog")
     slider, picture = widget.children
-    assert "2 believed, 1 right, 3 of 4 missed; precision 0.50, recall 0.25" in picture.value
+    assert "1 true and 1 false positives, 3 of 4 missed; precision 0.50, recall 0.25" in picture.value
     slider.value = 0.0
-    assert "3 believed, 2 right, 2 of 4 missed; precision 0.67, recall 0.50" in picture.value
+    assert "2 true and 1 false positives, 2 of 4 missed; precision 0.67, recall 0.50" in picture.value
 
 
-def test_a_class_that_was_never_found_has_a_picture():
-    assert "0 believed" in curve_picture(np.empty(0), np.empty(0, bool), 3, 0.5)[1]
+def test_a_class_without_detections_has_a_picture():
+    assert "0 true and 0 false positives, 3 of 3 missed" in curve_picture(np.empty(0), np.empty(0, bool), 3, 0.5)[1]
 
 
 def test_whole_numbers_make_a_slider_of_whole_numbers():
@@ -76,7 +76,7 @@ def test_whole_numbers_make_a_slider_of_whole_numbers():
 
     explore(draw, step=(0, 4, 1, 2)).children[0].value = 3
     assert seen == [2, 3]
-    assert all(isinstance(one, int) for one in seen)
+    assert all(isinstance(value, int) for value in seen)
 
 
 def test_without_widgets_the_picture_is_shown(monkeypatch):
@@ -93,7 +93,7 @@ def test_without_widgets_the_picture_is_shown(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["kept solid, dropped dashed"])
-def test_no_meaning_by_colour_alone(kind):
+def test_no_meaning_by_color_alone(kind):
     fig, _ = nms_picture(IMAGE, BOXES, SCORES, 0.1, 0.5)
     assert kind in fig.axes[0].get_title()
     assert {patch.get_linestyle() for patch in fig.axes[0].patches} == {"solid", "dashed"}

@@ -6,13 +6,13 @@ IMAGE = torch.full((3, 240, 320), 128, dtype=torch.uint8)
 BOXES = torch.tensor([[0.0, 0, 20, 20], [30.0, 30, 100, 100], [10.0, 10, 200, 200]])
 
 
-def test_each_box_stands_on_the_level_that_it_reads():
+def test_each_box_is_on_the_level_that_it_reads_from():
     fig, alt = level_picture(IMAGE, BOXES)
     assert [len(axes.patches) for axes in fig.axes] == [1, 1, 1]
     assert alt.endswith("level 3: 1 box, level 4: 1 box, level 5: 1 box.")
 
 
-def test_a_large_canonical_size_sends_boxes_to_finer_levels():
+def test_a_large_canonical_scale_sends_boxes_to_finer_levels():
     fig, _ = level_picture(IMAGE, BOXES, 224)
     assert [len(axes.patches) for axes in fig.axes] == [3, 0, 0]
 
@@ -23,7 +23,7 @@ def test_there_may_be_no_box_and_only_one_level():
     assert "level 4: 0 boxes" in alt
 
 
-def test_a_slider_draws_anew_with_anybodys_function():
+def test_a_slider_redraws_with_the_given_function():
     seen = []
 
     def all_on_three(boxes, finest, coarsest, canonical_scale):

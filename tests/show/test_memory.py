@@ -9,7 +9,7 @@ PEAKS = {  # 200 MiB for an image of 320 pixels, and four times as much for one 
 }
 
 
-def test_the_bar_and_the_words_say_what_fits():
+def test_the_bar_and_the_text_say_what_fits():
     fig, alt = memory_picture(PEAKS, 4, 320, 8)
     assert alt == "8 of 320 px at a time hold 1.59 of 3.2 GiB: fits. For a batch of 16: 2 times a step"
     assert sum(bar.get_width() for bar in fig.axes[0].patches) * 1024 == 1630
@@ -17,9 +17,9 @@ def test_the_bar_and_the_words_say_what_fits():
     assert "does not fit" in memory_picture(PEAKS, 2, 640, 3, "Lite0")[1]
 
 
-def test_sliders_draw_anew():
+def test_sliders_redraw():
     *sliders, picture = explore_memory(PEAKS).children
-    assert [one.description for one in sliders] == ["card GB", "long side", "images"]
+    assert [slider.description for slider in sliders] == ["card GB", "long side", "images"]
     assert "does not fit" in picture.value
     sliders[2].value = 2
     assert "2 of 640 px at a time hold 1.59 of 3.2 GiB: fits" in picture.value

@@ -2,8 +2,6 @@ import os
 import pickle
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +9,11 @@ import torch
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
+from coursekit.detector import build_detector
 from coursekit.training import Checkpoints, Hook, TrainConfig, train
 from coursekit.training.checkpoint import LAST, load_checkpoint, read_checkpoint, save_checkpoint
-from coursekit.training.state import begin
+from coursekit.training.state import start_run
+from tests.forked import run_forked
 
 QUICK = TrainConfig(epochs=3, batch_size=2, checkpoint_every=1)
 
@@ -31,68 +31,67 @@ class StopAt(Hook):
 
 
 @pytest.mark.parametrize("step", [1, 2, 5])
-def test_a_stopped_run_goes_on_to_the_same_weights(coco_folder, tiny_detector, tmp_path, step):
+def test_a_resumed_run_ends_with_the_same_weights(coco_folder, tiny_detector, tmp_path, step):
     dataset, start = load(coco_folder, "train"), _state(tiny_detector)
     whole = train(tiny_detector, dataset, QUICK)
     end = _state(tiny_detector)
     tiny_detector.load_state_dict(start)
     with pytest.raises(KeyboardInterrupt):
         train(tiny_detector, dataset, QUICK, hooks=[Checkpoints(tmp_path), StopAt(step)])
-    tiny_detector.load_state_dict(start)  # whatever is in memory, the file decides
-    again = train(tiny_detector, dataset, QUICK, resume=tmp_path / LAST)
+    tiny_detector.load_state_dict(start)  # the checkpoint decides, whatever is in memory
+    resumed = train(tiny_detector, dataset, QUICK, resume=tmp_path / LAST)
     assert all(torch.equal(value, end[name]) for name, value in _state(tiny_detector).items())
-    assert [(one.step, one.loss, one.lr) for one in again] == [(one.step, one.loss, one.lr) for one in whole]
+    assert [(step.step, step.loss, step.lr) for step in resumed] == [(step.step, step.loss, step.lr) for step in whole]
 
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from coursekit.data import load
-from coursekit.detector import build_detector
-from coursekit.training import Checkpoints, Hook, TrainConfig, train
-import coursekit.training.checkpoint as checkpoint
-
-data, out, step, moment = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 
 class Killer(Hook):
+    """Kill this process before a step, after it, or while its checkpoint is written."""
+
+    def __init__(self, step, moment):
+        self.step, self.moment, self.writes = step, moment, 0
+
     def before_step(self, run):
-        if (run.steps, moment) == (step, "before"): die()
+        self._kill_if(run.steps, "before")
+
     def after_step(self, run):
-        if (run.steps, moment) == (step, "after"): die()
+        self._kill_if(run.steps, "after")
 
-save, calls = torch.save, []
-def half(content, path):
-    save(content, path)
-    calls.append(path)
-    if moment == "writing" and len(calls) == step:
-        data = Path(path).read_bytes()
-        Path(path).write_bytes(data[: len(data) // 2])
-        die()
-checkpoint.torch.save = half
+    def write(self, content, path):
+        """Replace torch.save: write only half of one checkpoint, then kill the process."""
+        SAVE(content, path)
+        self.writes += 1
+        if self.moment == "writing" and self.writes == self.step:
+            data = Path(path).read_bytes()
+            Path(path).write_bytes(data[: len(data) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
 
-torch.manual_seed(0)
-model = build_detector(num_classes=2, size=64, channels=16, hidden=16, pretrained=False)
-resume = out / checkpoint.LAST if (out / checkpoint.LAST).exists() else None
-config = TrainConfig(epochs=3, batch_size=2, checkpoint_every=2)
-train(model, load(data, "train"), config, hooks=[Killer(), Checkpoints(out)], resume=resume)
-torch.save = save
-save(model.state_dict(), out / "end.pt")
-"""
+    def _kill_if(self, step, moment):
+        if (step, moment) == (self.step, self.moment):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+SAVE = torch.save
+
+
+def _train(data, out, step=-1, moment="never"):
+    killer = Killer(step, moment)
+    torch.save = killer.write  # this process does nothing else afterwards
+    torch.manual_seed(0)
+    model = build_detector(num_classes=2, size=64, channels=16, hidden=16, pretrained=False)
+    config = TrainConfig(epochs=3, batch_size=2, checkpoint_every=2)
+    resume = out / LAST if (out / LAST).exists() else None
+    train(model, load(data, "train"), config, hooks=[killer, Checkpoints(out)], resume=resume)
+    SAVE(model.state_dict(), out / "end.pt")
 
 
 def _run(data, out, step=-1, moment="never"):
     out.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", KILLED, str(data), str(out), str(step), moment]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "2"}
-    )
-    return done.returncode, done.stderr
+    code = run_forked(out / "log", _train, data, out, step, moment)
+    return code, (out / "log").read_text()
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
-def test_killed_at_any_moment_it_ends_with_the_same_bits(coco_folder, tmp_path, kills):
+def test_a_run_killed_at_any_moment_ends_with_the_same_bits(coco_folder, tmp_path, kills):
     code, errors = _run(coco_folder, tmp_path / "whole")
     assert code == 0, errors
     whole = torch.load(tmp_path / "whole" / "end.pt", weights_only=True)
@@ -109,7 +108,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(coco_folder, tmp_path, 
 
 @pytest.fixture
 def saved(coco_folder, tiny_detector, tmp_path):
-    run = begin(tiny_detector, load(coco_folder, "train"), QUICK, torch.device("cpu"), lambda: "")
+    run = start_run(tiny_detector, load(coco_folder, "train"), QUICK, torch.device("cpu"), lambda: "")
     save_checkpoint(tmp_path / LAST, run)
     return run, tmp_path / LAST
 
@@ -118,7 +117,7 @@ def saved(coco_folder, tiny_detector, tmp_path):
 def test_a_damaged_checkpoint_is_named(saved, damage):
     run, path = saved
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(DataError, match=r"last\.pt: (cut|not one)"):
+    with pytest.raises(DataError, match=r"last\.pt: (cut off|not one)"):
         load_checkpoint(path, run)
 
 
@@ -127,7 +126,7 @@ class Evil:
         return (os.system, ("touch executed",))
 
 
-def test_nothing_in_a_foreign_file_is_executed(saved, tmp_path, monkeypatch):
+def test_nothing_in_a_malicious_file_is_executed(saved, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run, path = saved
     for write in (lambda: path.write_bytes(pickle.dumps(Evil())), lambda: torch.save({"model": Evil()}, path)):
@@ -137,27 +136,40 @@ def test_nothing_in_a_foreign_file_is_executed(saved, tmp_path, monkeypatch):
     assert not Path("executed").exists()
 
 
-def test_somebody_elses_weights_are_no_checkpoint(saved):
+def test_bare_weights_are_not_a_checkpoint(saved):
     run, path = saved
     torch.save({"weight": torch.zeros(3)}, path)
     with pytest.raises(DataError, match="not one of our checkpoints"):
         load_checkpoint(path, run)
 
 
-def test_another_model_and_other_settings_are_refused(saved, coco_folder):
-    from coursekit.detector import build_detector
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(1, "older version.*format 1; this version reads 2.*start again"), (3, "newer version.*update coursekit")],
+)
+def test_checkpoints_of_another_format_are_refused_in_one_sentence(saved, number, words):
+    run, path = saved
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"format": f"coursekit checkpoint {number}"}, path)
+    with pytest.raises(DataError, match=words) as refused:
+        load_checkpoint(path, run)
+    message = str(refused.value)
+    assert message.startswith(f"{path}: ")
+    assert message.removeprefix(f"{path}").count(".") == 1
 
+
+def test_another_model_and_other_options_are_refused(saved, coco_folder):
     _, path = saved
     dataset, device = load(coco_folder, "train"), torch.device("cpu")
     other = build_detector(num_classes=2, size=64, channels=24, hidden=16, pretrained=False)
     with pytest.raises(ConfigError, match="of another model"):
-        load_checkpoint(path, begin(other, dataset, QUICK, device, lambda: ""))
+        load_checkpoint(path, start_run(other, dataset, QUICK, device, lambda: ""))
     longer = TrainConfig(epochs=9, batch_size=2, checkpoint_every=1)
     with pytest.raises(ConfigError, match="epochs 3 there, 9 here"):
-        load_checkpoint(path, begin(other, dataset, longer, device, lambda: ""))
+        load_checkpoint(path, start_run(other, dataset, longer, device, lambda: ""))
 
 
-def test_a_full_disk_leaves_the_former_checkpoint(saved, monkeypatch):
+def test_a_full_disk_leaves_the_previous_checkpoint(saved, monkeypatch):
     run, path = saved
     before = path.read_bytes()
 
@@ -169,9 +181,9 @@ def test_a_full_disk_leaves_the_former_checkpoint(saved, monkeypatch):
     with pytest.raises(DataError, match=r"can't be written.*Make room.*still there"):
         save_checkpoint(path, run)
     assert path.read_bytes() == before
-    assert [one.name for one in path.parent.iterdir() if one.suffix == ".pt"] == [LAST]
+    assert [file.name for file in path.parent.iterdir() if file.suffix == ".pt"] == [LAST]
 
 
-def test_none_there_is_told(tmp_path):
+def test_a_missing_checkpoint_says_what_to_do(tmp_path):
     with pytest.raises(DataError, match="Start without --resume"):
         read_checkpoint(tmp_path / LAST)

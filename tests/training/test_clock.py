@@ -17,7 +17,7 @@ def _slow(items, seconds):
         yield item
 
 
-def test_waiting_is_told_from_computing(clock):
+def test_waiting_and_computing_are_measured_apart(clock):
     for _ in clock.waiting_for(_slow(range(3), 0.03)):
         with clock.phase("forward"):
             time.sleep(0.01)
@@ -26,7 +26,7 @@ def test_waiting_is_told_from_computing(clock):
     assert sum(clock.shares().values()) == pytest.approx(1)
 
 
-def test_the_verdict_names_a_cure_where_the_machine_waits(clock):
+def test_the_verdict_says_what_to_do_if_the_machine_waits(clock):
     clock.seconds |= {"data": 43.0, "forward": 30.0, "backward": 27.0}
     large = clock.verdict(workers=0, shrink=2.0)
     assert large.startswith("43% waiting for data: build the subset at the size that you train on or use 2 workers")
@@ -34,12 +34,12 @@ def test_the_verdict_names_a_cure_where_the_machine_waits(clock):
     assert "use 4 workers" in clock.verdict(workers=2, shrink=1.0)
 
 
-def test_where_nothing_waits_there_is_nothing_to_cure(clock):
+def test_the_verdict_has_no_advice_if_nothing_waits(clock):
     clock.seconds |= {"data": 1.0, "forward": 60.0, "backward": 39.0}
     assert clock.verdict(0, 1.0).startswith("1% waiting for data: the machine computes all the time")
 
 
-def test_an_error_inside_still_counts(clock):
+def test_time_counts_even_if_the_block_fails(clock):
     with pytest.raises(KeyError), clock.phase("copy"):
         raise KeyError
     assert clock.seconds["copy"] > 0

@@ -3,7 +3,7 @@ import torch
 from coursekit.training.compiled import compile_dense
 
 
-def test_where_no_compiler_is_the_run_goes_on_without(tiny_detector, monkeypatch):
+def test_without_a_compiler_the_model_runs_uncompiled(tiny_detector, monkeypatch):
     from torch._inductor.exc import InvalidCxxCompiler
 
     def no_compiler(_, dynamic):
@@ -17,15 +17,15 @@ def test_where_no_compiler_is_the_run_goes_on_without(tiny_detector, monkeypatch
     expected = tiny_detector([torch.zeros(3, 64, 64)])
     messages = compile_dense(tiny_detector)
     assert messages == []
-    found = tiny_detector([torch.zeros(3, 64, 64)])
-    assert torch.equal(found[0]["boxes"], expected[0]["boxes"])
+    detections = tiny_detector([torch.zeros(3, 64, 64)])
+    assert torch.equal(detections[0]["boxes"], expected[0]["boxes"])
     assert len(messages) == 1
     assert "can't be used here" in messages[0]
     tiny_detector([torch.zeros(3, 64, 64)])
-    assert len(messages) == 1  # said once
+    assert len(messages) == 1  # reported once
 
 
-def test_a_lack_of_memory_is_not_taken_for_a_lack_of_compiler(tiny_detector, monkeypatch):
+def test_an_out_of_memory_error_is_not_taken_for_a_compiler_error(tiny_detector, monkeypatch):
     def full(_, dynamic):
         def call(_):
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -41,11 +41,11 @@ def test_a_lack_of_memory_is_not_taken_for_a_lack_of_compiler(tiny_detector, mon
     raise AssertionError("the error was swallowed")
 
 
-def test_a_model_without_a_dense_part_is_told():
+def test_a_model_without_a_dense_part_is_reported():
     assert "no dense part" in compile_dense(torch.nn.Linear(1, 1))[0]
 
 
-def test_compiled_it_gives_the_same(tiny_detector, monkeypatch):
+def test_the_compiled_model_returns_the_same_boxes(tiny_detector, monkeypatch):
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda dense, dynamic: compile_(dense, backend="eager", dynamic=dynamic))
     tiny_detector.eval()

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,15 +8,15 @@ from coursekit.data import load
 from coursekit.training import Checkpoints, Evaluate, Log, TrainConfig, train
 from coursekit.training.checkpoint import BEST, read_checkpoint
 from coursekit.training.hooks import FullCard, read_metrics
-from coursekit.training.state import begin
+from coursekit.training.state import start_run
 
 
 def _scores(values):
-    left = iter(values)
-    return lambda _: {"AP": next(left), "AP50": 0.5}
+    remaining = iter(values)
+    return lambda _: {"AP": next(remaining), "AP50": 0.5}
 
 
-def test_the_log_has_a_line_for_each_step_and_each_score(coco_folder, tiny_detector, tmp_path):
+def test_the_log_has_a_line_per_step_and_per_evaluation(coco_folder, tiny_detector, tmp_path):
     log = Log(tmp_path)
     hooks = [log, Evaluate(_scores([0.1, 0.2]), log)]
     train(tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=2, batch_size=2), hooks=hooks)
@@ -32,7 +33,7 @@ def test_the_log_has_a_line_for_each_step_and_each_score(coco_folder, tiny_detec
 def test_a_resumed_log_keeps_the_lines_up_to_its_step(coco_folder, tiny_detector, tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "loss": 9}\n{"step": 2, "loss": 8}\n{"step": 3, "lo')
-    run = begin(tiny_detector, load(coco_folder, "train"), TrainConfig(), torch.device("cpu"), lambda: "")
+    run = start_run(tiny_detector, load(coco_folder, "train"), TrainConfig(), torch.device("cpu"), lambda: "")
     run.steps = 1
     log = Log(tmp_path)
     log.before_run(run)
@@ -42,17 +43,17 @@ def test_a_resumed_log_keeps_the_lines_up_to_its_step(coco_folder, tiny_detector
     assert (start.keys(), end.keys()) == ({"step", "device"}, {"step", "left_out", "memory"})
 
 
-def test_an_event_is_logged_once_in_words(coco_folder, tiny_detector, tmp_path):
-    run = begin(tiny_detector, load(coco_folder, "train"), TrainConfig(), torch.device("cpu"), lambda: "")
+def test_an_event_is_logged_once(coco_folder, tiny_detector, tmp_path):
+    run = start_run(tiny_detector, load(coco_folder, "train"), TrainConfig(), torch.device("cpu"), lambda: "")
     log = Log(tmp_path)
     log.before_run(run)
     run.events.append("out of memory. From now on 2 images at a time")
     log.after_run(run)
-    told = [line["event"] for line in read_metrics(tmp_path / "metrics.jsonl") if "event" in line]
-    assert told == ["out of memory. From now on 2 images at a time"]
+    events = [line["event"] for line in read_metrics(tmp_path / "metrics.jsonl") if "event" in line]
+    assert events == ["out of memory. From now on 2 images at a time"]
 
 
-def test_the_best_checkpoint_is_that_of_the_best_score(coco_folder, tiny_detector, tmp_path):
+def test_the_best_checkpoint_has_the_best_score(coco_folder, tiny_detector, tmp_path):
     evaluate = Evaluate(_scores([0.1, 0.7, 0.3]))
     hooks = [evaluate, Checkpoints(tmp_path, evaluate)]
     train(tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=3, batch_size=3), hooks=hooks)
@@ -60,20 +61,29 @@ def test_the_best_checkpoint_is_that_of_the_best_score(coco_folder, tiny_detecto
     assert (best["steps"], best["best"]) == (2, 0.7)
 
 
-@pytest.mark.parametrize(("every", "scored"), [(1, 5), (2, 3), (9, 1)])
-def test_scores_come_every_few_epochs_and_in_the_end(coco_folder, tiny_detector, every, scored):
-    seen = []
-    evaluate = Evaluate(lambda model: seen.append(1) or {"AP": 0.0}, every=every)
+@pytest.mark.parametrize(("every", "steps"), [(1, [1, 2, 3]), (2, [2, 3]), (5, [3])])
+def test_checkpoints_come_every_few_steps_and_at_the_end(coco_folder, tiny_detector, monkeypatch, every, steps):
+    saved = []
+    monkeypatch.setattr("coursekit.training.hooks.save_checkpoint", lambda path, run: saved.append(run.steps))
+    config = TrainConfig(epochs=1, batch_size=1, checkpoint_every=every)
+    train(tiny_detector, load(coco_folder, "train"), config, hooks=[Checkpoints(Path("nowhere"))])
+    assert saved == steps
+
+
+@pytest.mark.parametrize(("every", "count"), [(1, 5), (2, 3), (9, 1)])
+def test_evaluations_come_every_few_epochs_and_at_the_end(coco_folder, tiny_detector, every, count):
+    evaluations = []
+    evaluate = Evaluate(lambda model: evaluations.append(1) or {"AP": 0.0}, every=every)
     train(tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=5, batch_size=3), hooks=[evaluate])
-    assert len(seen) == scored
+    assert len(evaluations) == count
 
 
 @pytest.mark.parametrize(("free", "seconds", "warned"), [(0.01, 4.0, 1), (0.5, 4.0, 0), (0.01, 1.1, 0)])
-def test_a_full_card_that_crawls_is_told_once(coco_folder, tiny_detector, free, seconds, warned):
-    run = begin(tiny_detector, load(coco_folder, "train"), TrainConfig(), torch.device("cpu"), lambda: "")
+def test_a_full_and_slow_card_is_reported_once(coco_folder, tiny_detector, free, seconds, warned):
+    run = start_run(tiny_detector, load(coco_folder, "train"), TrainConfig(), torch.device("cpu"), lambda: "")
     hook = FullCard(lambda _: free)
-    for passed in [1.0] * 20 + [seconds] * 3:
-        run.clock.last["forward"] = passed
+    for step_seconds in [1.0] * 20 + [seconds] * 3:
+        run.clock.last["forward"] = step_seconds
         hook.after_step(run)
     assert len(run.events) == warned
     assert all("--micro-batch 4" in event for event in run.events)

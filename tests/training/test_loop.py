@@ -12,7 +12,7 @@ from coursekit.data import load
 from coursekit.training import Hook, TrainConfig, train
 
 
-def test_the_same_seed_trains_the_same_weights(coco_folder, tiny_detector):
+def test_the_same_seed_gives_the_same_weights(coco_folder, tiny_detector):
     dataset = load(coco_folder, "train")
     state = {name: value.clone() for name, value in tiny_detector.state_dict().items()}
     runs = []
@@ -32,7 +32,7 @@ def test_history_counts_steps_and_images(coco_folder, tiny_detector):
 
 
 @pytest.mark.parametrize(
-    "setting",
+    "options",
     [
         {"epochs": 0},
         {"batch_size": 0},
@@ -46,9 +46,9 @@ def test_history_counts_steps_and_images(coco_folder, tiny_detector):
         {"weight_decay": -1e-4},
     ],
 )
-def test_bad_settings_are_named(coco_folder, tiny_detector, setting):
-    with pytest.raises(ConfigError, match=next(iter(setting))):
-        train(tiny_detector, load(coco_folder, "train"), TrainConfig(**setting))
+def test_bad_options_are_named(coco_folder, tiny_detector, options):
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        train(tiny_detector, load(coco_folder, "train"), TrainConfig(**options))
 
 
 class Diverging(nn.Module):
@@ -60,14 +60,14 @@ class Diverging(nn.Module):
         return {"loss_good": self.weight.sum(), "loss_bad": self.weight.sum() * math.nan}
 
 
-def test_a_loss_that_is_no_number_is_named_and_the_weights_stay(coco_folder):
+def test_a_nan_loss_is_named_and_the_weights_stay(coco_folder):
     model = Diverging()
     with pytest.raises(CourseError, match=r"loss_bad = nan\) on the images \d+"):
         train(model, load(coco_folder, "train"), TrainConfig(batch_size=1))
     assert model.weight.tolist() == [1, 1]
 
 
-class Moments(Hook):
+class Recorder(Hook):
     def __init__(self):
         self.seen = []
 
@@ -85,31 +85,31 @@ class Moments(Hook):
 
 
 def test_hooks_have_four_moments(coco_folder, tiny_detector):
-    moments = Moments()
-    train(tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=1, batch_size=2), hooks=[moments])
-    assert moments.seen == ["before_run", "before 0", "after 1", "before 1", "after 2", "after_run"]
+    recorder = Recorder()
+    train(tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=1, batch_size=2), hooks=[recorder])
+    assert recorder.seen == ["before_run", "before 0", "after 1", "before 1", "after 2", "after_run"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_after_its_step_and_all_hooks(coco_folder, tiny_detector, number):
+def test_a_signal_stops_the_run_after_its_step_and_all_hooks(coco_folder, tiny_detector, number):
     class Interrupt(Hook):
         def before_step(self, run):
             os.kill(os.getpid(), number)
 
-    moments = Moments()
+    recorder = Recorder()
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_detector, load(coco_folder, "train"), TrainConfig(batch_size=2), hooks=[Interrupt(), moments])
-    assert moments.seen == ["before_run", "before 0", "after 1", "after_run"]
+        train(tiny_detector, load(coco_folder, "train"), TrainConfig(batch_size=2), hooks=[Interrupt(), recorder])
+    assert recorder.seen == ["before_run", "before 0", "after 1", "after_run"]
     assert signal.getsignal(number) is before
 
 
-def test_an_error_in_one_hook_does_not_keep_the_others_from_ending(coco_folder, tiny_detector):
+def test_an_error_in_one_hook_does_not_stop_the_others(coco_folder, tiny_detector):
     class Fails(Hook):
         def after_run(self, run):
             raise OSError("disk full")
 
-    first, last = Moments(), Moments()
+    first, last = Recorder(), Recorder()
     with pytest.raises(OSError, match="disk full"):
         train(
             tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=1, batch_size=3), hooks=[first, Fails(), last]

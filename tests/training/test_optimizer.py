@@ -15,8 +15,14 @@ def test_warmup_then_cosine():
     assert factors[100] == pytest.approx(0)
 
 
+def test_without_warmup_or_without_cosine():
+    assert [round(warmup_cosine(step, 4, 0), 3) for step in range(5)] == [1, 0.854, 0.5, 0.146, 0]
+    assert [warmup_cosine(step, 3, 3) for step in range(4)] == [0.25, 0.5, 0.75, 1]
+    assert warmup_cosine(7, 3, 0) == 0
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_norms_and_biases_are_not_decayed_and_the_backbone_learns_slower(tiny_detector, optimizer):
+def test_norms_and_biases_have_no_decay_and_the_backbone_a_smaller_rate(tiny_detector, optimizer):
     made = make_optimizer(tiny_detector, TrainConfig(lr=1e-2, backbone_lr=1e-3, weight_decay=0.1, optimizer=optimizer))
     assert type(made) is {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[optimizer]
     group_of = {id(p): group for group in made.param_groups for p in group["params"]}

@@ -6,31 +6,30 @@ import torch
 from coursekit.core.errors import CourseError
 from coursekit.data import load
 from coursekit.detector import build_detector
+from coursekit.detector.resize import to_batch
 from coursekit.training import TrainConfig
-from coursekit.training.state import begin
-from coursekit.training.step import Share, gradients, is_out_of_memory, share_of_batch
+from coursekit.training.state import start_run
+from coursekit.training.step import LocalBatch, accumulate_or_halve, local_batch, optimizer_step, padded_size
 
 
 @pytest.fixture
 def run():
-    """A run in float64 with eight scenes a step, of several sizes: in float32, rounding may change what NMS keeps."""
-    torch.set_default_dtype(torch.float64)  # that of the images, too
+    """A run with eight scenes of several sizes per step. In float32, rounding could change what NMS keeps."""
+    torch.set_default_dtype(torch.float64)  # of the images, too
     torch.manual_seed(0)
-    model = build_detector(
-        num_classes=16, size=96, channels=16, hidden=16
-    ).double()  # rounding may change what NMS keeps
+    model = build_detector(num_classes=16, size=96, channels=16, hidden=16).double()
     config = TrainConfig(batch_size=8, precision="fp32")
-    yield begin(model, load("mini", "train").head(40), config, torch.device("cpu"), lambda: "Buy a card.")
+    yield start_run(model, load("mini", "train").head(40), config, torch.device("cpu"), lambda: "Buy a card.")
     torch.set_default_dtype(torch.float32)
 
 
 def _batch(run):
-    """The first full one: some batches have fewer images, because wide and tall ones don't mix."""
+    """Return the first full batch: some have fewer images, because wide and tall ones don't mix."""
     return next(batch for batch in run.loader.epoch(0) if len(batch[0]) == run.config.batch_size)
 
 
 def _gradients(run, images, targets):
-    losses = gradients(run, share_of_batch(run, images, targets))
+    losses = accumulate_or_halve(run, local_batch(run, images, targets))
     return losses, {name: p.grad.clone() for name, p in run.model.named_parameters() if p.grad is not None}
 
 
@@ -43,34 +42,34 @@ def _assert_same(first, second):
 
 
 @pytest.mark.parametrize("micro_batch", [1, 3, 4])
-def test_accumulated_gradients_are_those_of_the_large_batch(run, micro_batch):
+def test_accumulated_gradients_are_those_of_the_whole_batch(run, micro_batch):
     images, targets = _batch(run)
     whole = _gradients(run, images, targets)
     run.micro_batch = micro_batch
     _assert_same(whole, _gradients(run, images, targets))
 
 
-def test_without_a_common_padding_they_would_differ(run):
-    """The test above can fail: images padded to their own part's size give other features at the edges."""
+def test_without_common_padding_the_gradients_would_differ(run):
+    """Shows that the test above can fail: padding to the micro-batch's own size changes features at the edges."""
     images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in [(48, 64), (33, 64)]]
     target = {"boxes": torch.tensor([[2.0, 2, 30, 30]]), "labels": torch.tensor([1]), "image_id": 5}
-    share = share_of_batch(run, images, [target, target])
+    batch = local_batch(run, images, [target, target])
     run.micro_batch = 1
-    apart = gradients(run, Share(images, share.targets, 2, (0, 0), share.seeds))
-    together = gradients(run, share)
+    apart = accumulate_or_halve(run, LocalBatch(images, batch.targets, 2, (0, 0), batch.seeds))
+    together = accumulate_or_halve(run, batch)
     assert apart["loss_objectness"] != pytest.approx(together["loss_objectness"], rel=1e-9)
 
 
-def test_out_of_memory_halves_tries_the_same_images_and_keeps_the_gradients(run, monkeypatch):
+def test_out_of_memory_retries_the_batch_in_halved_micro_batches(run, monkeypatch):
     images, targets = _batch(run)
     whole = _gradients(run, images, targets)
     forward, sizes = run.model.forward, []
 
-    def limited(inputs, truth, pad_to=(0, 0), seeds=None):
+    def limited(inputs, targets, pad_to=(0, 0), seeds=None):
         sizes.append(len(inputs))
         if len(inputs) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return forward(inputs, truth, pad_to=pad_to, seeds=seeds)
+        return forward(inputs, targets, pad_to=pad_to, seeds=seeds)
 
     monkeypatch.setattr(run.model, "forward", limited)
     _assert_same(whole, _gradients(run, images, targets))
@@ -80,48 +79,56 @@ def test_out_of_memory_halves_tries_the_same_images_and_keeps_the_gradients(run,
     assert "--micro-batch 2" in run.events[-1]
     sizes.clear()
     _gradients(run, images, targets)
-    assert sizes == [2, 2, 2, 2]  # what works is kept
+    assert sizes == [2, 2, 2, 2]  # the micro-batch that fits is kept
 
 
-def test_memory_that_runs_out_in_the_middle_of_a_step_leaves_no_half_gradient(run, monkeypatch):
+def test_out_of_memory_in_the_middle_of_a_step_leaves_no_partial_gradient(run, monkeypatch):
     images, targets = _batch(run)
     run.micro_batch = 4
     whole = _gradients(run, images, targets)
     forward, calls = run.model.forward, []
 
-    def second_fails(inputs, truth, pad_to=(0, 0), seeds=None):
+    def second_fails(inputs, targets, pad_to=(0, 0), seeds=None):
         calls.append(len(inputs))
         if len(calls) == 2:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
-        return forward(inputs, truth, pad_to=pad_to, seeds=seeds)
+        return forward(inputs, targets, pad_to=pad_to, seeds=seeds)
 
     monkeypatch.setattr(run.model, "forward", second_fails)
     _assert_same(whole, _gradients(run, images, targets))
     assert calls == [4, 4, 2, 2, 2, 2]
 
 
-def test_where_one_image_does_not_fit_the_advice_is_given(run, monkeypatch):
+def test_if_one_image_does_not_fit_the_message_has_advice(run, monkeypatch):
     def never(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     never.__signature__ = None
     monkeypatch.setattr(run.model, "forward", lambda images, targets: never())
     with pytest.raises(CourseError, match=r"Not even one image fits .*CUDA out of memory.*Buy a card"):
-        gradients(run, share_of_batch(run, *_batch(run)))
+        accumulate_or_halve(run, local_batch(run, *_batch(run)))
 
 
-def test_other_errors_are_not_taken_for_a_lack_of_memory(run, monkeypatch):
+def test_other_errors_are_not_taken_for_out_of_memory(run, monkeypatch):
     def broken(images, targets):
         raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr(run.model, "forward", broken)
     with pytest.raises(RuntimeError, match="shapes"):
-        gradients(run, share_of_batch(run, *_batch(run)))
-    assert not is_out_of_memory(RuntimeError("shapes do not match"))
+        accumulate_or_halve(run, local_batch(run, *_batch(run)))
+
+
+def test_the_padded_size_is_that_of_the_resized_images(run):
+    images = [torch.rand(3, *size) for size in [(48, 64), (50, 33), (96, 96), (7, 200)]]
+    options, backbone = run.model.options, run.model.backbone
+    _, sizes = to_batch(images, options.min_size, options.max_size, backbone.mean, backbone.std)
+    heights, widths = zip(*sizes, strict=True)
+    assert padded_size(run.model, images) == (max(heights), max(widths))
+    assert padded_size(torch.nn.Linear(1, 1), images) == padded_size(run.model, []) == (0, 0)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_gives_finite_gradients(run, precision):
+def test_half_precision_has_finite_gradients(run, precision):
     torch.set_default_dtype(torch.float32)
     run.model.float()
     run.config = TrainConfig(batch_size=8, precision=precision)
@@ -136,11 +143,9 @@ def test_torchvisions_detector_trains_too(run):
 
     config = TrainConfig(batch_size=2)
     model = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=17, min_size=96)
-    theirs = begin(model, load("mini", "train").head(40), config, torch.device("cpu"), lambda: "")
+    run = start_run(model, load("mini", "train").head(40), config, torch.device("cpu"), lambda: "")
     before = copy.deepcopy(model.state_dict())
-    from coursekit.training.step import optimizer_step
-
-    losses, count = optimizer_step(theirs, *_batch(theirs))
+    losses, count = optimizer_step(run, *_batch(run))
     assert count == 2
     assert set(losses) == {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
     assert any(not torch.equal(before[name], value) for name, value in model.state_dict().items())

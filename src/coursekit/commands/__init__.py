@@ -1,1 +1,1 @@
-"""The command line, a file for each group of commands; `main.py` puts them together."""
+"""The command line, one file per group of commands; `main.py` puts them together."""

@@ -2,46 +2,56 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-app = typer.Typer(no_args_is_help=True, help="Subsets of COCO: build, list, look into, verify.")
+if TYPE_CHECKING:
+    from coursekit.data.subsets.recipe import Recipe
+
+app = typer.Typer(no_args_is_help=True, help="Subsets of COCO: build, list, inspect, verify.")
+Data = Annotated[str, typer.Argument(help="A recipe's name, or a folder in COCO's layout.")]
 
 
 @app.command("list")
 def data_list() -> None:
-    """The recipes that come with the course, and which of them are built on this machine."""
-    from coursekit.data.subsets.build import estimate, subset_folder
+    """List the recipes that come with the course, and which of them are built on this machine."""
     from coursekit.data.subsets.recipe import find_recipe, names
 
     table = Table("name", "images", "classes", "long side", "download", "state")
     for name in names():
-        recipe = find_recipe(name)
-        counts = " + ".join(f"{count:,}" if count else f"all {split}" for split, count in recipe.images.items())
-        side = f"{recipe.long_side} px" if recipe.long_side else "as it is"
-        drawn = recipe.source == "scenes"
-        size = "none, drawn here" if drawn else f"about {_megabytes(estimate(recipe)['download_bytes'])}"
-        state = "drawn at first use" if drawn else ("built" if subset_folder(recipe).exists() else "not built")
-        table.add_row(name, counts, str(len(recipe.classes) or 80), "320 px" if drawn else side, size, state)
+        table.add_row(*_recipe_cells(find_recipe(name)))
     Console().print(table)
+
+
+def _recipe_cells(recipe: "Recipe") -> list[str]:
+    from coursekit.data.subsets.build import estimate, subset_folder
+
+    counts = " + ".join(f"{count:,}" if count else f"all {split}" for split, count in recipe.images.items())
+    cells = [recipe.name, counts, str(len(recipe.classes) or 80)]
+    if recipe.source == "scenes":
+        return [*cells, "320 px", "none, drawn here", "drawn at first use"]
+    side = f"{recipe.long_side} px" if recipe.long_side else "as in COCO"
+    download = f"about {_megabytes(estimate(recipe)['download_bytes'])}"
+    return [*cells, side, download, "built" if subset_folder(recipe).exists() else "not built"]
 
 
 @app.command("build")
 def data_build(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or a file that ends in .toml.")],
     annotations: Annotated[
-        str | None, typer.Option(help="File, folder or URL; {split} becomes val2017; .zip is COCO's.")
+        str | None,
+        typer.Option(help="A file, folder or URL; {split} becomes val2017. A .zip has the layout of COCO's archive."),
     ] = None,
     images: Annotated[
-        str | None, typer.Option(help="Base in front of val2017/FILE; default: each record's address.")
+        str | None, typer.Option(help="Folder or URL before val2017/FILE. Default: each record's own address.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=32, help="Downloads at a time.")] = 8,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how much it is.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print how much would be downloaded.")] = False,
 ) -> None:
-    """Download the photographs of a recipe, resized. Stopped at any moment, the same command goes on."""
+    """Download a recipe's photographs and resize them. If it is interrupted, the same command continues."""
     from coursekit.data.subsets.build import COCO_ANNOTATIONS, build_subset, estimate
     from coursekit.data.subsets.recipe import find_recipe
 
@@ -57,24 +67,24 @@ def data_build(
     if dry_run:
         return
     folder, manifest = build_subset(chosen, annotations=annotations or COCO_ANNOTATIONS, images=images, jobs=jobs)
-    for one in manifest.missing:
-        print(f"missing: {one.file}: {one.reason}", file=sys.stderr)
+    for missing in manifest.missing:
+        print(f"missing: {missing.file}: {missing.reason}", file=sys.stderr)
     print(f"{folder}: {len(manifest.files):,} images, {len(manifest.missing)} missing.")
     if manifest.missing:
-        print("It is consistent without them; the same command tries them again.")
+        print("The subset is consistent without them. Run the same command to try them again.")
 
 
 @app.command("info")
 def data_info(
-    data: Annotated[str, typer.Argument(help="A recipe's name, or a folder laid out as COCO is.")],
-    out: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("data-info.png"),
+    data: Data,
+    out: Annotated[Path, typer.Option(help="File for the picture.")] = Path("data-info.png"),
 ) -> None:
-    """Classes, sizes, boxes an image: as a table, and as a picture."""
+    """Describe a data set: classes, image sizes and boxes per image, as a table and as a picture."""
     from coursekit.core.files import make_folder
     from coursekit.data.folders import find_folder
     from coursekit.data.info import summarize
     from coursekit.show.data_picture import data_picture
-    from coursekit.show.pictures import save
+    from coursekit.show.figures import save
 
     summaries = summarize(find_folder(data))
     for summary in summaries:
@@ -89,8 +99,8 @@ def data_info(
 
 
 @app.command("verify")
-def data_verify(data: Annotated[str, typer.Argument(help="A recipe's name, or a folder laid out as COCO is.")]) -> None:
-    """Find every file that is damaged, missing, surplus or changed. Exit code 1 if there is one."""
+def data_verify(data: Data) -> None:
+    """Find all files that are damaged, missing, surplus or changed. Exit code 1 if there are any."""
     from coursekit.data.folders import find_folder
     from coursekit.data.subsets.manifest import verify
 
@@ -98,7 +108,7 @@ def data_verify(data: Annotated[str, typer.Argument(help="A recipe's name, or a 
     problems = verify(folder)
     for problem in problems:
         print(problem)
-    print(f"{folder}: {len(problems)} problems." if problems else f"{folder}: all files are as they should be.")
+    print(f"{folder}: {len(problems)} problems." if problems else f"{folder}: all files are intact.")
     raise typer.Exit(1 if problems else 0)
 
 

@@ -1,4 +1,4 @@
-"""`coursekit lessons …`: build the notebooks, copy them, run them, and see how far you are."""
+"""`coursekit lessons …`: build, copy and run the notebooks, and show your progress."""
 
 import json
 from pathlib import Path
@@ -10,15 +10,15 @@ from rich.table import Table
 
 from coursekit.core.errors import ConfigError
 
-app = typer.Typer(no_args_is_help=True, help="Build the notebooks, or copy them to where you work.")
+app = typer.Typer(no_args_is_help=True, help="Build the notebooks, copy them to where you work, run them.")
 
 
 @app.command("build")
 def lessons_build(
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; name what is stale.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; name the stale files.")] = False,
 ) -> None:
-    """Make the notebooks of `solutions/` and `course/` from `solutions/*.py`."""
-    from coursekit.lessons.notebooks.build import build  # jupytext is an extra
+    """Build the notebooks in `solutions/` and `course/` from `solutions/*.py`."""
+    from coursekit.lessons.notebooks.build import build
 
     for path in build(check=check):
         print(path)
@@ -26,62 +26,61 @@ def lessons_build(
 
 @app.command("copy")
 def lessons_copy(folder: Annotated[Path, typer.Argument(help="Where you work, such as `work`.")]) -> None:
-    """Copy the lessons into a folder. What you have worked on stays as it is; a newer version comes beside it."""
+    """Copy the lessons into a folder. Notebooks that you have changed stay; a newer version is put beside them."""
     from coursekit.lessons.notebooks.copy import copy_lessons
 
     done = copy_lessons(folder)
     print(f"{folder}: {len(done.new)} new, {len(done.kept)} already there and left alone.")
     for path in done.replaced:
-        print(f"{path}: the newer version; you had not changed the old one.")
+        print(f"{path}: updated to the newer version; you had not changed the old one.")
     for path in done.beside:
         print(f"{path}: the newer version, beside yours.")
 
 
 @app.command("run")
 def lessons_run(
-    version: Annotated[str, typer.Argument(help="`solutions`, strictly, or `course`, as an intern finds it.")],
+    version: Annotated[str, typer.Argument(help="`solutions` (strict), or `course`, as an intern gets it.")],
     out: Annotated[Path, typer.Option(help="Folder for the executed notebooks.")] = Path("runs/lessons"),
-    lesson: Annotated[int | None, typer.Option(help="Only this one.")] = None,
+    lesson: Annotated[int | None, typer.Option(help="Run only this lesson.")] = None,
 ) -> None:
-    """Execute the lessons in order and keep them with their outputs."""
+    """Execute the lessons in order and keep them with their outputs. Exit code 1 if one fails."""
     from coursekit.lessons.notebooks.run import run_lessons
 
     if version not in ("solutions", "course"):
-        raise ConfigError(f"lessons run {version}: `solutions` or `course` is expected.")
+        raise ConfigError(f"lessons run {version}: choose `solutions` or `course`.")
     table = Table("lesson", "cells", "seconds", "slowest cell", "state", title=f"{version}, executed")
     executed = []
-    for one in run_lessons(version, out, lesson):  # type: ignore[arg-type]
-        executed.append(one)
-        table.add_row(one.name, str(one.cells), f"{one.seconds:.0f}", f"{one.slowest:.0f}", one.problem or "ok")
+    for notebook in run_lessons(version, out, lesson):  # type: ignore[arg-type]
+        executed.append(notebook)
+        seconds, slowest = f"{notebook.seconds:.0f}", f"{notebook.slowest:.0f}"
+        table.add_row(notebook.name, str(notebook.cells), seconds, slowest, notebook.problem or "ok")
     Console().print(table)
-    print(f"{sum(one.seconds for one in executed) / 60:.1f} minutes. To look at: {out}")
-    raise typer.Exit(1 if any(one.problem for one in executed) else 0)
+    print(f"{sum(notebook.seconds for notebook in executed) / 60:.1f} minutes. The executed notebooks: {out}")
+    raise typer.Exit(1 if any(notebook.problem for notebook in executed) else 0)
 
 
 @app.command("status")
 def lessons_status(
-    folder: Annotated[Path | None, typer.Argument(help="Where your notebooks are: by default here.")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of your notebooks. Default: the current one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """What is yours so far, and what is left."""
-    import os
+    """Show which exercises you have finished, and what is left."""
     from dataclasses import asdict
 
-    if folder is not None:
-        if not folder.is_dir():
-            raise ConfigError(f"{folder}: no such folder. Name the one your notebooks are in.")
-        os.environ["COURSEKIT_WORKBOOK"] = str(folder / "my_detector")
     from coursekit.lessons.checking.verdict import SIGNS
     from coursekit.lessons.workbook.status import status
+    from coursekit.lessons.workbook.workbook import PACKAGE, Workbook, workbook_here
 
-    lessons = status()
+    if folder is not None and not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder. Give the folder of your notebooks.")
+    lessons = status(Workbook(folder / PACKAGE) if folder else workbook_here())
     if as_json:
-        print(json.dumps([asdict(one) for one in lessons]))
+        print(json.dumps([asdict(lesson) for lesson in lessons]))
         return
     table = Table("lesson", "exercises", "minutes", "of exercises left", "hints")
-    for one in lessons:
-        states = "  ".join(f"{SIGNS[state]}\u00a0{name}" for name, state in one.states.items())
-        hints = f"{one.hints}{f', seen: {one.seen}' if one.seen else ''}"
-        table.add_row(f"{one.number:02} {one.title}", states, str(one.minutes), str(one.left), hints)
+    for lesson in lessons:
+        states = "  ".join(f"{SIGNS[state]}\u00a0{name}" for name, state in lesson.states.items())
+        hints = f"{lesson.hints}{f', solution shown: {lesson.seen}' if lesson.seen else ''}"
+        table.add_row(f"{lesson.number:02} {lesson.title}", states, str(lesson.minutes), str(lesson.left), hints)
     Console().print(table)
     print("✓ correct   ◐ borrowed   ✗ not yet   ○ not started")

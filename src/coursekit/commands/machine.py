@@ -1,21 +1,33 @@
 """`coursekit doctor` and `coursekit plan`: what this machine can do."""
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from coursekit.core.config import DEFAULT_BACKBONE
+
+if TYPE_CHECKING:
+    from coursekit.memory import Plan
+
+ASSUMED_VRAM = 4.0  # GiB, without a card to ask: the laptops that this course is for
+ESTIMATED_CONSTANTS = (
+    "What a card needs besides tensors is an estimate: 0.5 GiB and a tenth. On a card, measure it: "
+    "coursekit plan --calibrate"
+)
+
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
-    """What this machine can do: Python, torch, CPU, GPU, disk, weights, data; each with what it means."""
-    from coursekit.runs import doctor as doctors
+    """Check what this machine can do: Python, torch, CPU, GPU, disk, weights, data; and say what each finding means."""
+    from coursekit.runs import doctor as machine
 
-    findings = doctors.examine()
+    findings = machine.examine()
     if as_json:
-        print(json.dumps(doctors.as_json(findings)))
+        print(json.dumps(machine.as_json(findings)))
         return
     table = Table("", "what", "here", "what it means")
     for finding in findings:
@@ -24,13 +36,51 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
 
 
 def plan(
-    vram: Annotated[float | None, typer.Option(help="GB of the card; default: of the one here, else 4.")] = None,
-    backbone: Annotated[str, typer.Option(help="Any timm model with features_only.")] = "tf_efficientnet_lite0",
+    vram: Annotated[
+        float | None, typer.Option(help="Memory of the card in GB. Default: that of the card here, else 4.")
+    ] = None,
+    backbone: Annotated[str, typer.Option(help="Any timm model with features_only.")] = DEFAULT_BACKBONE,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-    calibrate: Annotated[bool, typer.Option("--calibrate", help="Measure a few steps on the card first.")] = False,
-    picture: Annotated[Path | None, typer.Option(help="Draw EfficientNet-B3 at full COCO size on 4 GB here.")] = None,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="First measure a few steps on the card.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="File for a picture: EfficientNet-B3 at COCO's full size on 4 GB.")
+    ] = None,
 ) -> None:
-    """What fits on a card: image size by batch, and the setting to begin with. It needs no GPU."""
-    from coursekit.commands.plan import plan_command
+    """Plan what fits on a card: image sizes by batch, and a configuration to start with. It needs no GPU."""
+    from coursekit.memory import calibrate as measure_constants
+    from coursekit.memory import planner, tables
+    from coursekit.memory.picture import save_b3_picture
 
-    plan_command(vram, backbone, as_json=as_json, calibrate=calibrate, picture=picture)
+    if calibrate:
+        measure_constants()
+    made = planner.make_plan(_vram_here() if vram is None else vram, backbone)
+    if as_json:
+        print(json.dumps(tables.as_json(made)))
+    else:
+        _print_plan(made)
+    if picture is not None:
+        save_b3_picture(picture, made.constants)
+        print(f"EfficientNet-B3 at COCO's full size: {picture}", file=sys.stderr)
+
+
+def _print_plan(made: "Plan") -> None:
+    """Print sizes by batch, what to start with and where its memory goes, and other cards."""
+    from coursekit.memory import tables
+
+    console, chosen = Console(), made.card.recommended
+    console.print(tables.sizes_table(made))
+    print(tables.recommendation(made))
+    if chosen:
+        console.print(tables.peak_table(chosen.peak))
+    console.print(tables.cards_table(made))
+    card = made.constants.measured_on
+    print(f"What a card needs besides tensors was measured on {card}." if card else ESTIMATED_CONSTANTS)
+
+
+def _vram_here() -> float:
+    from coursekit.memory.budget import vram_here
+
+    gib = vram_here()
+    if gib is None:
+        print(f"No CUDA device here: this is for a card of {ASSUMED_VRAM:g} GB. For another: --vram 8", file=sys.stderr)
+    return gib or ASSUMED_VRAM

@@ -1,7 +1,7 @@
 """The command line: `coursekit …`.
 
-Commands are thin: they read options, call the library and print a table. torch takes seconds to import, so the
-library is imported inside them, and `--help` answers at once.
+Commands are thin: they read options, call the library and print the result. Importing torch takes seconds, so commands
+import the library inside their functions, and `--help` answers at once.
 """
 
 import sys
@@ -23,7 +23,7 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> None:
-    """Run the command line. What the user can put right ends in one line and exit code 2."""
+    """Run the command line. Errors that the user can fix end with a one-line message and exit code 2."""
     warnings.formatwarning = lambda message, *_, **__: f"coursekit: {message}\n"
     try:
         app()

@@ -1,1 +1,1 @@
-"""What every room uses: errors, files, the device, several processes, and the numbers of a run."""
+"""What all other packages use: errors, files, devices, several processes, and the configuration of a run."""

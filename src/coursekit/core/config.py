@@ -1,4 +1,7 @@
-"""The numbers of a detector and of its training. Imports nothing heavy: `--help` shows these defaults."""
+"""The configuration of a detector and of its training.
+
+The command line takes its defaults from here, so this module imports nothing heavy: `--help` has to be fast.
+"""
 
 import math
 
@@ -8,18 +11,21 @@ from coursekit.core.errors import ConfigError
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"  # its ImageNet weights are installed with the course
 OPTIMIZERS, PRECISIONS = ("adamw", "sgd"), ("auto", "fp32", "bf16", "fp16")
+BACKBONE_LR_DIVISOR = 10  # the pretrained backbone learns with a tenth of the learning rate
+EVALUATE_EVERY = 1  # epochs
+DEFAULT_LR = 1e-3
 
 
 class DetectorConfig(msgspec.Struct, frozen=True):
-    """The arguments of `build_detector`; they are stored with a run.
+    """The arguments of `build_detector`, stored with a run.
 
     Attributes:
-        num_classes: classes to find, without the background (torchvision counts it in).
-        backbone: any timm model that can be `features_only`.
-        size: long side in pixels that images are resized to.
-        channels: channels of every pyramid level.
+        num_classes: number of classes, without the background (torchvision includes it).
+        backbone: any timm model that supports `features_only`.
+        size: long side in pixels to which images are resized.
+        channels: channels of each pyramid level.
         hidden: width of the box head.
-        frozen_stages: first stages of the backbone that keep their pretrained weights.
+        frozen_stages: number of backbone stages, counted from the image, that keep their pretrained weights.
     """
 
     num_classes: int
@@ -31,31 +37,31 @@ class DetectorConfig(msgspec.Struct, frozen=True):
 
 
 class TrainConfig(msgspec.Struct, frozen=True):
-    """The numbers of a run; they are stored with it.
+    """The numbers of a training run, stored with it.
 
     Attributes:
-        epochs: how often every image is seen.
-        batch_size: images an optimizer step, over all processes.
-        micro_batch: images at a time on one device, their gradients added up; None is all at once.
-        lr: the highest learning rate of AdamW; SGD wants ten to twenty times as much.
-        backbone_lr: that of the pre-trained backbone.
-        weight_decay: of weights; norms and biases have none.
-        warmup_steps: so long the rate rises from 0; then it falls along a cosine.
-        clip_norm: the longest gradient.
+        epochs: passes over the data set.
+        batch_size: images per optimizer step, over all processes.
+        micro_batch: images per forward pass on one device; their gradients accumulate. None is the whole batch.
+        lr: peak learning rate. SGD needs 10 to 20 times as much as AdamW.
+        backbone_lr: peak learning rate of the pretrained backbone.
+        weight_decay: weight decay of weights; norms and biases have none.
+        warmup_steps: steps in which the learning rate rises from 0, before it falls along a cosine.
+        clip_norm: gradients are clipped to this norm.
         optimizer: "adamw", or "sgd" with a momentum of 0.9.
-        precision: "fp32", "bf16", "fp16" (with a loss scale), or "auto": bf16 where the device has it.
-        compile: torch.compile for the dense part.
+        precision: "fp32", "bf16", "fp16" (with loss scaling), or "auto": bf16 where the device supports it.
+        compile: compile the dense part with torch.compile.
         flip: mirror every other image.
-        workers: processes that read ahead, for each training process.
-        seed: of everything that draws.
-        checkpoint_every: steps from checkpoint to checkpoint; there is one at the end of each epoch, too.
+        workers: processes that load data ahead of time, for each training process.
+        seed: seed of all random numbers.
+        checkpoint_every: steps between checkpoints; the end of each epoch has one, too.
     """
 
     epochs: int = 12
     batch_size: int = 8
     micro_batch: int | None = None
-    lr: float = 1e-3
-    backbone_lr: float = 1e-4
+    lr: float = DEFAULT_LR
+    backbone_lr: float = DEFAULT_LR / BACKBONE_LR_DIVISOR
     weight_decay: float = 1e-4
     warmup_steps: int = 30
     clip_norm: float = 10.0
@@ -69,10 +75,10 @@ class TrainConfig(msgspec.Struct, frozen=True):
 
 
 def check_config(config: TrainConfig) -> None:
-    """See that every number can be used.
+    """Check that each value can be used.
 
     Raises:
-        ConfigError: naming the first that can't.
+        ConfigError: names the first value that can't.
     """
     for name in ("epochs", "batch_size", "micro_batch", "lr", "backbone_lr", "clip_norm", "checkpoint_every"):
         value = getattr(config, name)
@@ -83,4 +89,4 @@ def check_config(config: TrainConfig) -> None:
             raise ConfigError(f"{name} is {getattr(config, name)}: it can't be negative.")
     for name, known in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
         if getattr(config, name) not in known:
-            raise ConfigError(f"{name} is {getattr(config, name)!r}: take one of {', '.join(known)}.")
+            raise ConfigError(f"{name} is {getattr(config, name)!r}: choose one of {', '.join(known)}.")

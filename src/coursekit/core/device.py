@@ -1,4 +1,4 @@
-"""Where half precision helps, and how it is switched on."""
+"""The device: which one, its precision, its memory, and how to tell that it has run out of memory."""
 
 import os
 
@@ -6,27 +6,44 @@ import torch
 
 
 def best_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
+    """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def helps_bf16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 faster than in float32; where it only emulates it, it is slower."""
+    """Return whether the device computes faster in bfloat16 than in float32. Where it emulates bfloat16, it doesn't."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
+def choose_precision(device: torch.device, precision: str) -> str:
+    """Replace "auto" by "bf16" if that helps on the device, else by "fp32"."""
+    if precision != "auto":
+        return precision
+    return "bf16" if helps_bf16(device) else "fp32"
+
+
 def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
-    """Mixed precision by name: "fp32" (none), "bf16", "fp16", or "auto", which is bf16 where that helps."""
-    if precision == "auto":
-        precision = "bf16" if helps_bf16(device) else "fp32"
+    """Return the autocast context of a precision: "fp32" (no autocast), "bf16", "fp16" or "auto"."""
+    precision = choose_precision(device, precision)
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16
     return torch.autocast(device.type, dtype, enabled=precision != "fp32")
 
 
-def memory_here() -> int:
-    """Bytes of the computer's memory; 0 where the system doesn't say."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means that a GPU or the computer had no memory left.
+
+    Not all of these errors are `torch.OutOfMemoryError`: the CPU's allocator and some CUDA libraries raise a plain
+    RuntimeError, so its text decides.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("out of memory", "allocate memory")
+    )
+
+
+def total_memory() -> int:
+    """Return the computer's memory in bytes; 0 if the system doesn't tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf

@@ -1,6 +1,8 @@
-"""Several processes that train one model: torch.distributed, as torchrun starts it. With one process, nothing happens.
+"""Training with several processes: thin wrappers around torch.distributed. With a single process they do nothing.
 
-torchrun --nproc_per_node=2 -m coursekit train --data mini --out runs/two
+torchrun starts the processes:
+
+    torchrun --nproc_per_node=2 -m coursekit train --data mini --out runs/two
 """
 
 import os
@@ -16,20 +18,20 @@ from coursekit.core.device import best_device
 
 
 def rank() -> int:
-    """Which of the processes this is, from 0; the first one writes files and talks."""
+    """Return the number of this process, from 0. Process 0 writes the files and prints."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def world() -> int:
-    """How many processes there are."""
+def world_size() -> int:
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 @contextmanager
-def joined() -> Iterator[torch.device]:
-    """Join the other processes where torchrun started them; gives the device of this one. NCCL on GPUs, gloo elsewhere.
+def process_group() -> Iterator[torch.device]:
+    """Join the process group if torchrun started this process, and yield the device of this process.
 
-    Where one process fails, torchrun ends the others.
+    GPUs communicate with NCCL, CPUs with gloo. If one process fails, torchrun stops the others.
     """
     if "RANK" not in os.environ or dist.is_initialized():
         yield best_device()
@@ -45,26 +47,27 @@ def joined() -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
-def same_start(model: nn.Module) -> None:
-    """Give all processes the weights of the first."""
-    if world() > 1:
+def broadcast_weights(model: nn.Module) -> None:
+    """Copy the weights and buffers of process 0 to all processes, in place."""
+    if world_size() > 1:
         for tensor in model.state_dict().values():
             dist.broadcast(tensor, 0)
 
 
-def gathered(numbers: list[int], device: torch.device) -> Tensor:
-    """(world, N) int64: the numbers of every process, on the CPU."""
-    mine = torch.tensor(numbers, device=device)
-    every = [torch.empty_like(mine) for _ in range(world())]
-    if world() > 1:
-        dist.all_gather(every, mine)
-    return (torch.stack(every) if world() > 1 else mine[None]).cpu()
+def all_gather(numbers: list[int], device: torch.device) -> Tensor:
+    """Return the numbers of all processes: (world_size, N) int64, on the CPU."""
+    local = torch.tensor(numbers, device=device)
+    if world_size() == 1:
+        return local[None].cpu()
+    rows = [torch.empty_like(local) for _ in range(world_size())]
+    dist.all_gather(rows, local)
+    return torch.stack(rows).cpu()
 
 
-def summed(tensors: Iterable[Tensor]) -> None:
-    """Replace tensors by their sums over all processes, as one message."""
+def all_reduce_sum(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor by its sum over all processes, in place and in a single message."""
     tensors = list(tensors)
-    if world() == 1 or not tensors:
+    if world_size() == 1 or not tensors:
         return
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     dist.all_reduce(flat)
@@ -72,27 +75,28 @@ def summed(tensors: Iterable[Tensor]) -> None:
         tensor.copy_(part.view_as(tensor))
 
 
-def added(numbers: dict[str, float]) -> dict[str, float]:
-    """Numbers by name, added up over all processes; one that has none of a name counts as 0."""
-    if world() == 1:
+def sum_by_name(numbers: dict[str, float]) -> dict[str, float]:
+    """Add up numbers by name over all processes. A name that a process lacks counts as 0."""
+    if world_size() == 1:
         return numbers
-    every: list[Any] = [None] * world()
-    dist.all_gather_object(every, numbers)
-    return {name: sum(one.get(name, 0.0) for one in every) for name in sorted({key for one in every for key in one})}
+    parts: list[Any] = [None] * world_size()
+    dist.all_gather_object(parts, numbers)
+    names = sorted({name for part in parts for name in part})
+    return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
 
 
-def collected(mine: list[Any]) -> list[Any]:
-    """The lists of all processes as one, at the first process; nothing at the others."""
-    if world() == 1:
-        return mine
-    every: list[Any] = [None] * world()
-    dist.gather_object(mine, every if rank() == 0 else None)
-    return [one for part in every for one in part] if rank() == 0 else []
+def gather_lists(items: list[Any]) -> list[Any]:
+    """Return the lists of all processes as one list at process 0, and an empty list at the others."""
+    if world_size() == 1:
+        return items
+    parts: list[Any] = [None] * world_size()
+    dist.gather_object(items, parts if rank() == 0 else None)
+    return [item for part in parts for item in part] if rank() == 0 else []
 
 
-def told(value: Any) -> Any:
-    """The first process's value, at all of them."""
-    box = [value]
-    if world() > 1:
-        dist.broadcast_object_list(box)
-    return box[0]
+def broadcast(value: Any) -> Any:
+    """Return the value of process 0, at all processes."""
+    values = [value]
+    if world_size() > 1:
+        dist.broadcast_object_list(values)
+    return values[0]

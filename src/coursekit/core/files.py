@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written beside their place, then renamed."""
+"""Files and folders that appear complete or not at all: written next to their place, then renamed."""
 
 import os
 import shutil
@@ -13,13 +13,13 @@ from coursekit.core.errors import ConfigError
 
 
 def cache_folder() -> Path:
-    """Where built data lies: `COURSEKIT_CACHE`, else the user's cache folder."""
-    named = os.environ.get("COURSEKIT_CACHE")
-    return Path(named).expanduser() if named else platformdirs.user_cache_path("coursekit")
+    """Return the folder for data sets: `COURSEKIT_CACHE` if it is set, else the user's cache folder."""
+    chosen = os.environ.get("COURSEKIT_CACHE")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("coursekit")
 
 
 def shipped(name: str) -> Path:
-    """A folder that comes with the project, such as `course`: in the wheel, else at the top of the checkout."""
+    """Return a folder that comes with the project, such as `course`: from the wheel, else from the checkout."""
     package = Path(__file__).parents[1]
     installed = package / "_shipped" / name
     return installed if installed.exists() else package.parents[1] / name
@@ -27,9 +27,9 @@ def shipped(name: str) -> Path:
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A folder to fill, that becomes `target` when the block ends well and vanishes when it doesn't.
+    """Yield a temporary folder that becomes `target` if the block succeeds, and is removed if it fails.
 
-    Where another process was first, its folder stays: both were made from the same recipe.
+    If another process has made `target` in the meantime, that folder stays: both were made from the same recipe.
     """
     make_folder(target.parent)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -44,9 +44,9 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_file(target: Path) -> Iterator[Path]:
-    """A path to write to, that becomes `target` when the block ends well and vanishes when it doesn't.
+    """Yield a temporary path that becomes `target` if the block succeeds, and is removed if it fails.
 
-    It keeps the target's ending, from which libraries guess the format.
+    It keeps the suffix of `target`, from which libraries infer the format.
     """
     partial = target.with_name(f".{os.getpid()}-{target.name}")
     try:
@@ -57,24 +57,24 @@ def new_file(target: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """A text file in UTF-8, whole or not at all. Half characters, which a notebook can hold, become question marks."""
+    """Write a text file in UTF-8. Lone surrogates, which a notebook can contain, become question marks."""
     with new_file(target) as partial:
         partial.write_text(text, encoding="utf-8", errors="replace")
 
 
 def make_folder(folder: Path) -> Path:
-    """Make `folder` and those above it.
+    """Create `folder` and its parents, and return it.
 
     Raises:
-        ConfigError: it can't be made or can't be written to.
+        ConfigError: it can't be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            pass  # os.access says yes to root, so we try
+            pass  # os.access always says yes to root, so we try
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
-            f"{folder}: can't be written ({reason}). Choose another folder, or mend its rights."
+            f"{folder}: can't be written ({reason}). Choose another folder, or fix its permissions."
         ) from None
     return folder

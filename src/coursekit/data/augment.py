@@ -1,4 +1,4 @@
-"""Augmentation: boxes go where the pixels go."""
+"""Augmentation: boxes follow the pixels."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,12 +16,12 @@ Augment = Callable[[Tensor, Target, np.random.Generator], tuple[Tensor, Target]]
 
 
 def unchanged(image: Tensor, target: Target, rng: np.random.Generator) -> tuple[Tensor, Target]:
-    """No augmentation."""
+    """Return image and target as they are: no augmentation."""
     return image, target
 
 
 def mirror(image: Tensor, target: Target, rng: np.random.Generator) -> tuple[Tensor, Target]:
-    """Mirror every other image left to right. By hand: v2's machinery takes longer than reading a small JPEG."""
+    """Flip every other image left to right. Not with v2: its overhead takes longer than reading a small JPEG."""
     if rng.random() < 0.5:
         together = torch.cat([target["boxes"], target["crowd_boxes"]])
         image, together = flip_with_boxes(image, together)
@@ -31,16 +31,16 @@ def mirror(image: Tensor, target: Target, rng: np.random.Generator) -> tuple[Ten
 
 
 def augmentation(
-    *, flip: bool = True, scale: tuple[float, float] = (1.0, 1.0), colour: float = 0.0, crop: bool = False
+    *, flip: bool = True, scale: tuple[float, float] = (1.0, 1.0), color: float = 0.0, crop: bool = False
 ) -> Augment:
-    """A random change of image and boxes together, made of torchvision's v2 transforms.
+    """Compose random changes of image and boxes from torchvision's v2 transforms.
 
     Args:
-        flip: mirror every other image left to right.
-        scale: resize by a factor from this range.
-        colour: how far brightness, contrast and saturation may go, as a share; hue a quarter of it.
-        crop: cut out a part that keeps the centre of at least one box; boxes are cut with it, and those whose centre is
-            outside are left out (Liu et al., *SSD*, 2016, section 2.2).
+        flip: flip every other image left to right.
+        scale: resize by a random factor from this range.
+        color: the largest relative change of brightness, contrast and saturation; of hue, a quarter of it.
+        crop: crop a part that keeps the center of at least one box. Boxes are clipped to it, and those whose center is
+            outside are dropped (Liu et al., *SSD*, 2016, section 2.2).
     """
     steps: list[Any] = []
     if flip:
@@ -49,22 +49,22 @@ def augmentation(
         steps.append(v2.RandomIoUCrop())
     if scale != (1.0, 1.0):
         steps.append(_RandomScale(scale))
-    if colour:
-        steps.append(v2.ColorJitter(colour, colour, colour, colour / 4))
-    whole = v2.Compose([*steps, v2.ClampBoundingBoxes(), v2.SanitizeBoundingBoxes(min_size=1.0)])
-    return partial(apply, whole)
+    if color:
+        steps.append(v2.ColorJitter(color, color, color, color / 4))
+    transform = v2.Compose([*steps, v2.ClampBoundingBoxes(), v2.SanitizeBoundingBoxes(min_size=1.0)])
+    return partial(apply, transform)
 
 
 def apply(transform: Any, image: Tensor, target: Target, rng: np.random.Generator) -> tuple[Tensor, Target]:
-    """Change a sample by a v2 transform, with draws that follow from `rng` alone, and leave torch's own as they were.
+    """Apply a v2 transform to a sample. Its random draws depend on `rng` only, and torch's global state doesn't change.
 
     Args:
-        transform: takes and gives a dict of tv_tensors.
+        transform: takes and returns a dict of tv_tensors.
         image: (3, H, W) uint8.
-        target: with boxes in its pixels. Crowd regions are moved along.
+        target: boxes in pixels of the image. Crowd regions are transformed, too.
     """
     together = torch.cat([target["boxes"], target["crowd_boxes"]])
-    crowd = torch.zeros(len(target["crowd_boxes"]), dtype=torch.int64)  # label 0: nobody else has it
+    crowd = torch.zeros(len(target["crowd_boxes"]), dtype=torch.int64)  # label 0 marks crowds: no object has it
     size = (image.shape[1], image.shape[2])
     boxes = tv_tensors.BoundingBoxes(together, format="XYXY", canvas_size=size)
     sample = {"image": tv_tensors.Image(image), "boxes": boxes, "labels": torch.cat([target["labels"], crowd])}

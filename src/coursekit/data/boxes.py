@@ -1,4 +1,4 @@
-"""Boxes as COCO writes them, boxes as a detector wants them, and boxes that move with their image."""
+"""The formats of boxes, targets and sizes, and boxes that follow their image when it is flipped or resized."""
 
 from typing import NotRequired, TypedDict
 
@@ -6,20 +6,28 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-Size = tuple[int, int]  # (height, width) in pixels, everywhere; Pillow's (width, height) only where Pillow is called
+# (height, width) in pixels, everywhere. Pillow's order is (width, height): convert on the line that calls Pillow.
+Size = tuple[int, int]
 
 
 class Target(TypedDict):
-    """What stands in one image. Boxes are xyxy in its pixels; labels run from 1, because 0 is the background."""
+    """The ground truth of one image.
 
-    boxes: Tensor  # (N, 4) float32
-    labels: Tensor  # (N,) int64
-    crowd_boxes: NotRequired[Tensor]  # (M, 4) float32: regions with many objects, nothing to train on
+    Attributes:
+        boxes: (N, 4) float32, xyxy in pixels of the image.
+        labels: (N,) int64, from 1: label 0 is the background.
+        crowd_boxes: (M, 4) float32, regions with many objects. They are not trained on.
+        image_id: COCO's id.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    crowd_boxes: NotRequired[Tensor]
     image_id: NotRequired[int]
 
 
 def xywh_to_xyxy(boxes: Tensor) -> Tensor:
-    """COCO's boxes (left, top, width, height) as two corners (left, top, right, bottom).
+    """Convert COCO's boxes (left, top, width, height) to two corners (left, top, right, bottom).
 
     Args:
         boxes: (..., 4) in pixels, any dtype.
@@ -35,7 +43,7 @@ def xywh_to_xyxy(boxes: Tensor) -> Tensor:
 
 
 def xyxy_to_xywh(boxes: Tensor) -> Tensor:
-    """Two corners (left, top, right, bottom) as COCO's (left, top, width, height). Shapes as in `xywh_to_xyxy`.
+    """Convert two corners (left, top, right, bottom) to COCO's (left, top, width, height). Undoes `xywh_to_xyxy`.
 
     >>> xyxy_to_xywh(torch.tensor([[10., 20., 40., 60.]]))
     tensor([[10., 20., 30., 40.]])
@@ -45,30 +53,30 @@ def xyxy_to_xywh(boxes: Tensor) -> Tensor:
 
 
 def flip_with_boxes(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Mirror an image left to right, and its boxes with it.
+    """Flip an image left to right, and its boxes with it.
 
     Args:
         image: (C, H, W).
         boxes: (N, 4) xyxy in pixels of the image.
 
     Returns:
-        The image and the boxes, new tensors. x1 and x2 change places: the left edge comes from the right one.
+        New tensors: the image and the boxes. The new left edge comes from the old right edge, so x1 and x2 swap roles.
     """
     width = image.shape[-1]
     x1, y1, x2, y2 = boxes.unbind(-1)
     return image.flip(-1), torch.stack([width - x2, y1, width - x1, y2], dim=-1)
 
 
-def resize_with_boxes(image: Tensor, boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def resize_with_boxes(image: Tensor, boxes: Tensor, size: Size) -> tuple[Tensor, Tensor]:
     """Resize an image to a given size, and its boxes with it.
 
     Args:
         image: (C, H, W) uint8 or float, on the CPU.
         boxes: (N, 4) xyxy in pixels of the image, float.
-        size: height and width wanted. The two directions may be scaled differently: sizes are whole numbers.
+        size: the new (height, width). Sizes are whole numbers, so the two directions may scale by different factors.
 
     Returns:
-        The image, (C, *size) of the same dtype, bilinear with antialiasing, and the boxes in pixels of it, not rounded.
+        The image, (C, *size) of the same dtype, bilinear with antialiasing; and the boxes in its pixels, not rounded.
 
     >>> resize_with_boxes(torch.zeros(3, 100, 200), torch.tensor([[20., 10., 40., 30.]]), (50, 50))[1]
     tensor([[ 5.,  5., 10., 15.]])
@@ -78,18 +86,18 @@ def resize_with_boxes(image: Tensor, boxes: Tensor, size: tuple[int, int]) -> tu
     return resized, boxes * boxes.new_tensor([x_scale, y_scale, x_scale, y_scale])
 
 
-def clean_boxes(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Boxes cut at the edges of their image, without those that can't be used.
+def clean_boxes(boxes: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+    """Clip boxes to their image, and drop those that can't be used.
 
-    A box is dropped if a coordinate is NaN or infinite, or if nothing of it is left in the image: no width, no height,
-    corners exchanged, or beside the image. One thinner than a pixel stays: small is not broken.
+    A box is dropped if a coordinate is NaN or infinite, or if no part of it is in the image: zero width or height,
+    swapped corners, or entirely outside. A box thinner than a pixel stays: small is not broken.
 
     Args:
         boxes: (N, 4) xyxy in pixels.
-        size: height and width of the image.
+        size: (height, width) of the image.
 
     Returns:
-        The K boxes that are left, (K, 4), in their order; and (N,) bool, which those are.
+        (K, 4) the remaining boxes, in their order; and (N,) bool, True for those that remain.
 
     >>> clean_boxes(torch.tensor([[-5., 10., 30., 40.], [50., 10., 50., 40.]]), (100, 200))
     (tensor([[ 0., 10., 30., 40.]]), tensor([ True, False]))

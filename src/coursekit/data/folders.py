@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from coursekit.core.errors import DataError
+from coursekit.core.errors import DataError, did_you_mean
 from coursekit.data.dataset import CocoDataset
-from coursekit.data.index import CocoIndex, nearest
+from coursekit.data.index import CocoIndex
 from coursekit.data.subsets import recipe as recipes
 from coursekit.data.subsets.build import subset_folder
 from coursekit.data.synthetic.damaged import build_damaged
@@ -14,14 +14,15 @@ from coursekit.data.synthetic.render import build_scenes
 
 
 def load(name_or_dir: str | Path, split: str) -> CocoDataset:
-    """One split of a data set: a recipe's name such as "mini" or its .toml file, or a folder laid out as COCO is.
+    """Load one split of a data set.
 
     Args:
-        name_or_dir: a folder holds `annotations/instances_{split}2017.json` and the images in `{split}2017/`.
+        name_or_dir: the name of a recipe such as "mini", a recipe file (.toml), or a folder laid out like COCO, with
+            `annotations/instances_{split}2017.json` and the images in `{split}2017/`.
         split: "train" or "val".
 
     Raises:
-        DataError: the folder, the annotation file or an image is missing, or the file is not sound.
+        DataError: the folder, the annotation file or an image is missing, or the file can't be used.
     """
     folder = find_folder(name_or_dir)
     index = CocoIndex.load(folder / "annotations" / f"instances_{split}2017.json")
@@ -31,21 +32,20 @@ def load(name_or_dir: str | Path, split: str) -> CocoDataset:
 
 
 def find_folder(name_or_dir: str | Path) -> Path:
-    """The folder of a data set. What is drawn here is drawn now; what must be downloaded has to be built before.
+    """Return the folder of a data set. Drawn sets are drawn if needed; sets to download must have been built before.
 
     Raises:
-        DataError: there is none.
+        DataError: there is no such data set.
     """
-
     name, folder = str(name_or_dir), Path(name_or_dir).expanduser()
     if folder.is_dir():
         return folder
     if name == "damaged":
         return build_damaged()
-    if name not in recipes.names() and not name.endswith(".toml"):
-        hint = nearest(name, [*recipes.names(), "damaged"])
-        known = ", ".join([*recipes.names(), "damaged"])
-        raise DataError(f"{name}: no such folder, and no recipe of that name{hint}. Recipes: {known}.")
+    known = [*recipes.names(), "damaged"]
+    if name not in known and not name.endswith(".toml"):
+        hint = did_you_mean(name, known)
+        raise DataError(f"{name}: no such folder, and no recipe of that name{hint}. Recipes: {', '.join(known)}.")
     recipe = recipes.find_recipe(name)
     if recipe.source == "scenes":
         return build_scenes(recipe)
@@ -56,11 +56,11 @@ def find_folder(name_or_dir: str | Path) -> Path:
 
 def _check_files(index: CocoIndex, image_folder: Path) -> None:
     if not image_folder.is_dir():
-        raise DataError(f"{image_folder}: no such folder. The images of {index.path.name} belong there.")
+        raise DataError(f"{image_folder}: no such folder. Put the images of {index.path.name} there.")
     present = {path.name for path in image_folder.iterdir()}
     missing = [name for name in index.file_names.tolist() if name not in present]
     if missing:
         raise DataError(
-            f"{image_folder / missing[0]}: the image is missing (with {len(missing) - 1} more of {len(index)}). "
-            f"Fetch what {index.path.name} lists, or remove the records."
+            f"{image_folder / missing[0]}: the image is missing, and so are {len(missing) - 1} more of {len(index)}. "
+            f"Add the images that {index.path.name} lists, or remove their records."
         )

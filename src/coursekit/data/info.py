@@ -1,4 +1,4 @@
-"""What is in a data set: classes, sizes, boxes an image."""
+"""What a data set contains: classes, sizes, boxes per image."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,15 @@ from coursekit.data.index import CocoIndex
 
 @dataclass(frozen=True)
 class Summary:
-    """One split. `classes` are (name, boxes, images with one), most boxes first; crowds are counted apart.
+    """What one split contains. Crowds are counted separately, and don't count as boxes.
 
     Attributes:
-        boxes_per_image: (I,) counts. sides: (N,) √(width · height) of each box in pixels.
+        split: "train" or "val".
+        images, crowds: how many.
+        degenerate: how many boxes have no width or no height.
+        classes: (name, boxes, images with at least one box) of each class, most boxes first.
+        boxes_per_image: (I,) counts.
+        sides: (N,) √(width · height) of each box in pixels.
     """
 
     split: str
@@ -28,23 +33,25 @@ class Summary:
 
     @property
     def headline(self) -> str:
-        """The split in a line."""
+        """The split in one line."""
         empty = int((self.boxes_per_image == 0).sum())
         return (
-            f"{self.images:,} images ({empty} with nothing in them), {len(self.sides):,} boxes, "
-            f"{self.crowds} crowds, {self.degenerate} boxes without extent"
+            f"{self.images:,} images ({empty} without boxes), {len(self.sides):,} boxes, "
+            f"{self.crowds} crowds, {self.degenerate} boxes without area"
         )
 
 
 def summarize(folder: Path) -> list[Summary]:
-    """The splits that a COCO folder has.
+    """Summarize the splits of a COCO folder.
 
     Raises:
-        DataError: it has none, or one is not sound.
+        DataError: it has no split, or one that can't be used.
     """
     splits = [split for split in ("train", "val") if (folder / "annotations" / f"instances_{split}2017.json").exists()]
     if not splits:
-        raise DataError(f"{folder}: no annotations/instances_train2017.json or instances_val2017.json in it.")
+        raise DataError(
+            f"{folder}: no annotations/instances_train2017.json or instances_val2017.json. Name a COCO folder."
+        )
     return [_summary(split, CocoIndex.load(folder / "annotations" / f"instances_{split}2017.json")) for split in splits]
 
 
@@ -59,7 +66,7 @@ def _summary(split: str, index: CocoIndex) -> Summary:
         images=len(index),
         crowds=int(index.is_crowd.sum()),
         degenerate=int((index.boxes[:, 2:] <= 0).any(axis=1).sum()),
-        classes=sorted(classes, key=lambda one: -one[1]),
+        classes=sorted(classes, key=lambda row: -row[1]),
         boxes_per_image=np.bincount(rows[single], minlength=len(index)),
         sides=np.sqrt(index.boxes[single, 2] * index.boxes[single, 3]),
     )

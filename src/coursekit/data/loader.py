@@ -1,32 +1,32 @@
-"""Batches of images of like shape, that neither wait for a damaged file nor die of it."""
+"""Batches of images of similar shape. A damaged file neither stops the loader nor goes unnoticed."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data.augment import Augment, mirror
+from coursekit.data.batching import Key, Part, ShapeBatches
 from coursekit.data.boxes import Target
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.packing import PREFETCH, Packed, Sample, Slots, pack, unpack
 
 Batch = tuple[list[Tensor], list[Target]]
-Key = tuple[int, int]  # epoch and index: a sample depends on nothing else, so workers need no seeds
-REPLACEMENTS = 20  # how often another image is tried before a sample is given up
+REPLACEMENTS = 20  # images to try in place of an unreadable one before giving up
 MOST_NAMED = 5
 
 
 class Loader:
-    """Batches of a data set, epoch by epoch. Made by `make_loader`.
+    """The batches of a data set, epoch by epoch. Made by `make_loader`.
 
     Attributes:
-        unreadable: file → why it could not be read, over all epochs so far.
+        unreadable: file name → why it could not be read, of all epochs so far.
     """
 
-    def __init__(self, samples: "Samples", loader: "DataLoader[Any]", batches: "ShapeBatches", most: float) -> None:
+    def __init__(self, samples: "Samples", loader: "DataLoader[Any]", batches: ShapeBatches, most: float) -> None:
         self.dataset, self.slots = samples.dataset, samples.slots
         self.loader, self.batches, self.most = loader, batches, most
         self.unreadable: dict[str, str] = {}
@@ -35,15 +35,15 @@ class Loader:
         return len(self.batches)
 
     def epoch(self, number: int, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """The batches of one epoch, the same for the same seed and number.
+        """Yield the batches of one epoch. The same seed and number give the same batches.
 
         Args:
             number: of the epoch, from 0.
-            start: the first batch wanted, to go on in the middle.
-            rank, world: of `world` processes this one gets every world-th image of each batch, from the rank-th on.
+            start: the first batch to yield, to resume in the middle of an epoch.
+            rank, world: with `world` processes, this one gets images rank, rank + world, … of each batch.
 
         Raises:
-            DataError: more of the images than the share allowed can't be read.
+            DataError: more images can't be read than `most_unreadable` allows.
         """
         self.batches.part = Part(number, start, rank, world)
         for batch in self.loader:
@@ -52,7 +52,7 @@ class Loader:
                 yield unpack(batch, self.slots)
 
     def report(self) -> str:
-        """What was left out, in words; empty where nothing was."""
+        """Describe what was left out, one line each; an empty text if nothing was."""
         lines = []
         if self.unreadable:
             shown = "; ".join(list(self.unreadable.values())[:MOST_NAMED])
@@ -66,8 +66,8 @@ class Loader:
         self.unreadable |= unreadable
         if len(self.unreadable) > self.most * len(self.dataset):
             raise DataError(
-                f"Stopped: over {self.most:.0%} of the images can't be read, so this is no accident of a few files.\n"
-                f"{self.report()}\nSee what is wrong with: coursekit data verify {self.dataset.name}"
+                f"Stopped: more than {self.most:.0%} of the images can't be read. That is more than a few bad files.\n"
+                f"{self.report()}\nTo find out what is wrong, run: coursekit data verify {self.dataset.name}"
             )
 
 
@@ -81,31 +81,31 @@ def make_loader(
     workers: int = 0,
     most_unreadable: float = 0.1,
 ) -> Loader:
-    """Batches of a data set: lists of (3, H, W) uint8 images and of targets.
+    """Make a loader of batches: a list of (3, H, W) uint8 images and a list of targets each.
 
-    In training a sample that can't be read is replaced by another one; else it is left out. Either way it is counted
-    and named in `Loader.report()`.
+    In training, another sample replaces one that can't be read; in evaluation it is left out. In both cases,
+    `Loader.report()` names it.
 
     Args:
-        dataset: what to read.
-        batch_size: images a batch; the last of a shape may be smaller.
-        train: shuffled, changed by `augment`, in batches of like shape; else every image once, in order.
-        seed: of order and augmentation. What is drawn for a sample follows from (seed, epoch, index).
-        augment: what to do to a training sample: `mirror`, `unchanged`, or what `augmentation` gives.
-        workers: processes that read ahead. They share the records, which are flat arrays.
-        most_unreadable: share of the images beyond which the loader stops and says why.
+        dataset: the samples.
+        batch_size: images per batch. The last batch of a shape may be smaller.
+        train: shuffle, augment, and group images by shape. Otherwise return each image once, in order.
+        seed: of order and augmentation. The random draws for a sample depend on (seed, epoch, index) only.
+        augment: applied to training samples: `mirror`, `unchanged`, or the result of `augmentation`.
+        workers: number of processes that read in advance. They share the records, which are flat arrays.
+        most_unreadable: the share of unreadable images, from 0 to 1, above which the loader stops with an error.
 
     Raises:
-        ConfigError: a number can't be used.
+        ConfigError: `batch_size` or `workers` is too small.
     """
     if batch_size < 1 or workers < 0:
-        raise ConfigError(f"batch size {batch_size}, workers {workers}: take at least 1 image a batch and 0 workers.")
+        raise ConfigError(f"batch size {batch_size}, workers {workers}: use at least 1 image per batch and 0 workers.")
     batches = ShapeBatches(dataset, batch_size, seed, shuffle=train)
     samples = Samples(dataset, augment if train else None, seed, Slots(workers, batch_size * dataset.most_pixels() * 3))
     loader: DataLoader[Any] = DataLoader(
         samples,
         batch_sampler=batches,
-        collate_fn=_as_it_is,
+        collate_fn=_unchanged_batch,
         num_workers=workers,
         persistent_workers=workers > 0,
         prefetch_factor=PREFETCH if workers else None,
@@ -113,60 +113,23 @@ def make_loader(
     return Loader(samples, loader, batches, most_unreadable)
 
 
-def _as_it_is(batch: Any) -> Any:  # the samples come packed already
-    return batch
-
-
-class Part(NamedTuple):
-    """What of the data is wanted: see `Loader.epoch`."""
-
-    epoch: int = 0
-    start: int = 0
-    rank: int = 0
-    world: int = 1
-
-
-class ShapeBatches(Sampler[list[Key]]):
-    """Batches of either wide or tall images: a batch of both is padded to a square, a third of it empty."""
-
-    def __init__(self, dataset: CocoDataset, batch_size: int, seed: int, *, shuffle: bool) -> None:
-        self.is_tall = (dataset.index.heights > dataset.index.widths)[dataset.rows]
-        self.batch_size, self.seed, self.shuffle, self.part = batch_size, seed, shuffle, Part()
-
-    def __len__(self) -> int:
-        groups = [self.is_tall.sum(), (~self.is_tall).sum()] if self.shuffle else [len(self.is_tall)]
-        return int(sum(-(-int(group) // self.batch_size) for group in groups))
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        part = self.part
-        batches = self._shuffled() if self.shuffle else _split(np.arange(len(self.is_tall)), self.batch_size)
-        for batch in batches[part.start :]:
-            yield [(part.epoch, index) for index in batch[part.rank :: part.world].tolist()]
-
-    def _shuffled(self) -> list[Any]:
-        rng = np.random.default_rng([self.seed, self.part.epoch])
-        order = rng.permutation(len(self.is_tall))
-        groups = (order[self.is_tall[order]], order[~self.is_tall[order]])
-        batches = [batch for group in groups for batch in _split(group, self.batch_size)]
-        return [batches[place] for place in rng.permutation(len(batches))]
-
-
-def _split(order: Any, size: int) -> list[Any]:
-    return [order[start : start + size] for start in range(0, len(order), size)]
+def _unchanged_batch(batch: Any) -> Any:
+    return batch  # `Samples` has packed it already
 
 
 class Samples(Dataset[Sample]):
-    """Batches of samples by (epoch, index), with what could not be read on the way."""
+    """Samples by (epoch, index), each with the files that could not be read on the way to it."""
 
     def __init__(self, dataset: CocoDataset, augment: Augment | None, seed: int, slots: Slots) -> None:
         self.dataset, self.augment, self.seed, self.slots = dataset, augment, seed, slots
-        self.scratch = np.empty(dataset.most_pixels() * 3, np.uint8)  # fresh memory takes half as long as decoding
+        # Reused for all samples: allocating fresh memory takes half as long as decoding.
+        self.scratch = np.empty(dataset.most_pixels() * 3, np.uint8)
 
     def __getitems__(self, keys: list[Key]) -> Packed:
         return pack((self[key] for key in keys), self.slots)
 
     def __getitem__(self, key: Key) -> Sample:
-        """A sample, good until the next is asked for: both lie in the same memory."""
+        """Return a sample. It is valid until the next one is requested, because both use the same memory."""
         epoch, index = key
         rng = np.random.default_rng([self.seed, epoch, index])
         unreadable: dict[str, str] = {}

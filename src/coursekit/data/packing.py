@@ -1,7 +1,8 @@
-"""How a batch crosses from a worker: its pixels through memory that both sides hold, the rest as a few small arrays.
+"""Send a batch from a worker process: the pixels through shared memory, the rest as a few small arrays.
 
-A tensor sent the usual way gets new shared memory, and its pages and handshake cost more than decoding a small JPEG.
-Here each worker writes its batches in turn into a few slots of its own, and the receiver copies them out.
+A tensor sent in PyTorch's usual way gets new shared memory each time. Its pages and the handshake cost more than
+decoding a small JPEG. Here each worker writes its batches in turn to a few slots of its own, and the receiver copies
+them.
 """
 
 from collections.abc import Iterable
@@ -13,20 +14,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from coursekit.data.boxes import Target
+from coursekit.data.boxes import Size, Target
 
-Sample = tuple[tuple[Tensor, Target] | None, dict[str, str]]  # what was read, and what could not be
-PREFETCH = 2  # batches that a worker may be ahead
-SLOTS = PREFETCH + 2  # and one that is being copied out, and one to spare
+# The sample, None if it could not be read; and file name → reason for each file that could not be read.
+Sample = tuple[tuple[Tensor, Target] | None, dict[str, str]]
+PREFETCH = 2  # batches that a worker may prepare in advance
+SLOTS = PREFETCH + 2  # plus one that is being copied, and one in reserve
 LARGEST_SLOT = 2**26  # bytes
 
 
 class Slots:
-    """Shared memory for batches, and whose turn it is.
+    """Shared memory for batches.
 
     Args:
-        workers: how many processes write.
-        capacity: bytes of the largest batch expected; a larger one is sent as a tensor.
+        workers: number of processes that write.
+        capacity: size of the largest expected batch in bytes. A larger batch is sent as a tensor.
     """
 
     def __init__(self, workers: int, capacity: int) -> None:
@@ -35,7 +37,7 @@ class Slots:
         self.memory = torch.empty(shape, dtype=torch.uint8).share_memory_() if workers else None
 
     def next(self) -> tuple[Tensor, tuple[int, int] | None]:
-        """(capacity,) memory to write a batch into, with its worker and slot where it is shared."""
+        """Return (capacity,) memory for a batch; and its worker and slot, or None if it isn't shared."""
         worker = get_worker_info()
         if worker is None or self.memory is None:
             return torch.empty(self.capacity, dtype=torch.uint8), None
@@ -43,28 +45,39 @@ class Slots:
         return self.memory[worker.id, self.turn], (worker.id, self.turn)
 
     def copy(self, slot: tuple[int, int], size: int) -> Tensor:
-        """The first `size` bytes of a slot, in memory of the receiver's own."""
-        assert self.memory is not None  # only a worker gives a slot
+        """Copy the first `size` bytes of a slot to memory of the receiver."""
+        assert self.memory is not None  # only workers use slots
         return self.memory[slot][:size].clone()
 
 
 class Packed(NamedTuple):
-    """A batch on its way."""
+    """A batch as it is sent.
 
-    pixels: Tensor | None  # (sum of H * W * 3,) uint8, image after image; None where they lie in the slot
+    Attributes:
+        pixels: (sum of 3 · H · W,) uint8, image after image; None if they are in the slot.
+        slot: worker and slot, see `Slots.next`.
+        sizes: (height, width) of each image.
+        boxes: (sum of N + M, 4), the boxes of each image followed by its crowds.
+        labels: (sum of N,).
+        counts: N and M of each image.
+        image_ids: COCO's id of each image.
+        unreadable: file name → reason.
+    """
+
+    pixels: Tensor | None
     slot: tuple[int, int] | None
-    sizes: list[tuple[int, int]]  # H, W of each
-    boxes: NDArray[np.float32]  # (sum of N + M, 4): an image's boxes, then its crowds
-    labels: NDArray[np.int64]  # (sum of N,)
-    counts: list[tuple[int, int]]  # N, M of each
+    sizes: list[Size]
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    counts: list[tuple[int, int]]
     image_ids: list[int]
     unreadable: dict[str, str]
 
 
 def pack(samples: Iterable[Sample], slots: Slots) -> Packed:
-    """Samples as one batch. An image is copied before the next is asked for, so that all may share their memory.
+    """Pack samples into one batch, without those that could not be read.
 
-    Those that could not be read are left out.
+    Each image is copied before the next sample is requested, so all samples may use the same memory.
     """
     memory, slot = slots.next()
     end, sizes, targets = 0, [], []
@@ -75,7 +88,7 @@ def pack(samples: Iterable[Sample], slots: Slots) -> Packed:
             continue
         image, target = sample
         start, end = end, end + image.numel()
-        if end > len(memory):  # larger than expected: no longer in the slot
+        if end > len(memory):  # larger than expected: leave the slot
             memory, slot = torch.cat([memory[:start], memory.new_empty(2 * end)]), None
         memory[start:end].view(*image.shape[1:], 3).copy_(image.permute(1, 2, 0))
         sizes.append((image.shape[1], image.shape[2]))
@@ -94,7 +107,7 @@ def pack(samples: Iterable[Sample], slots: Slots) -> Packed:
 
 
 def unpack(batch: Packed, slots: Slots) -> tuple[list[Tensor], list[Target]]:
-    """The images and targets of a packed batch, as views of a few tensors of the caller's own."""
+    """Return the images and targets of a packed batch, as views of a few tensors that belong to the caller."""
     areas = [3 * height * width for height, width in batch.sizes]
     flat = slots.copy(batch.slot, sum(areas)) if batch.slot else cast(Tensor, batch.pixels)
     boxes = torch.from_numpy(batch.boxes).split([count for pair in batch.counts for count in pair])

@@ -1,6 +1,6 @@
-"""Decoded images in one memory-mapped file: for a small set that is read again and again, no decoding at all.
+"""Decoded images in one memory-mapped file: a small data set that is read many times is decoded only once.
 
-It takes width · height · 3 bytes an image, ten to twenty times what JPEG takes; the system keeps in memory what fits.
+An image takes 3 · height · width bytes, 10 to 20 times as much as a JPEG. The system keeps in memory what fits.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from coursekit.core.errors import DataError
 from coursekit.core.files import cache_folder, new_folder
+from coursekit.data.boxes import Size
 from coursekit.data.images import read_image
 from coursekit.data.index import CocoIndex
 
@@ -25,31 +26,31 @@ PIXELS, UNREADABLE = "pixels.bin", "unreadable.json"
 
 @dataclass(frozen=True)
 class Pixels:
-    """Where the decoded images lie. It holds a path and no array, so that a worker maps the file and copies nothing.
+    """The place of decoded images. It holds a path and no pixels, so that a worker maps the file and copies nothing.
 
     Attributes:
-        folder: with the pixels, and a list of the rows that could not be read.
-        offsets: (I + 1,) where in the file the image of each row of the index begins.
+        folder: has the pixels, and a list of the rows that could not be read.
+        offsets: (I + 1,) position in the file where the image of each row of the index begins.
     """
 
     folder: Path
     offsets: NDArray[np.int64]
 
-    def read(self, row: int, size: tuple[int, int], out: NDArray[np.uint8] | None = None) -> Tensor | None:
-        """(3, H, W) uint8 of an image of this width and height; None for one that could not be read.
+    def read(self, row: int, size: Size, out: NDArray[np.uint8] | None = None) -> Tensor | None:
+        """Return an image of this (height, width) as (3, H, W) uint8; None if it could not be read.
 
-        It lies in the memory of `out`, where that is given.
+        If `out` is given, the pixels are in its memory.
         """
         if row in _unreadable(self.folder):
             return None
         mapped = _mapped(self.folder)[self.offsets[row] : self.offsets[row + 1]]
         flat = np.empty_like(mapped) if out is None else out[: len(mapped)]
         flat[:] = mapped
-        return torch.from_numpy(flat).view(size[1], size[0], 3).permute(2, 0, 1)
+        return torch.from_numpy(flat).view(*size, 3).permute(2, 0, 1)
 
 
 def decode_all(annotation_file: Path, image_folder: Path, index: CocoIndex) -> Pixels:
-    """Decode every image of an index into the cache, unless it is there already.
+    """Decode every image of an index into the cache, unless they are there already.
 
     An image that can't be read leaves a gap, and its row is listed: `Pixels.read` returns None for it.
     """
@@ -63,7 +64,7 @@ def decode_all(annotation_file: Path, image_folder: Path, index: CocoIndex) -> P
 
 def _write(folder: Path, image_folder: Path, index: CocoIndex) -> None:
     unreadable = []
-    sizes = list(zip(index.widths.tolist(), index.heights.tolist(), strict=True))
+    sizes = list(zip(index.heights.tolist(), index.widths.tolist(), strict=True))
     with (folder / PIXELS).open("wb") as file:
         for row, size in enumerate(tqdm(sizes, desc="decoding", unit="img", leave=False, delay=2)):
             try:

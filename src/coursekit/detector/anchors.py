@@ -1,4 +1,4 @@
-"""Anchors: guesses of where an object is, all over the image, and which of them are right."""
+"""Anchors: boxes all over the image, the matching of anchors with ground truth, and the sampling of a few of them."""
 
 from collections.abc import Sequence
 
@@ -8,38 +8,38 @@ from torch import Tensor
 from coursekit.detector.boxes import Part, box_iou
 
 BACKGROUND, IGNORED = -1, -2
-AT_A_TIME = 2**20  # pairs of anchor and box compared at once: 4 MB a matrix of float32, and there are about ten
+MAX_PAIRS = 2**20  # IoUs computed at once: a matrix of them takes 4 MB in float32, and about ten exist at a time
 
 
 def make_anchors(
     grid: tuple[int, int], stride: tuple[int, int], sizes: Sequence[float], ratios: Sequence[float]
 ) -> Tensor:
-    """The anchors of one level (Ren et al., *Faster R-CNN*, 2015, section 3.1.1).
+    """Return the anchors of one pyramid level (Ren et al., *Faster R-CNN*, 2015, section 3.1.1).
 
     Args:
-        grid: cells of the feature map, down and across.
-        stride: pixels a cell, down and across.
-        sizes: √area of an anchor, in pixels.
-        ratios: height over width.
+        grid: (H, W) cells of the level's feature map.
+        stride: pixels per cell, vertically and horizontally.
+        sizes: square roots of the anchors' areas, in pixels.
+        ratios: height / width of the anchors.
 
     Returns:
-        (H * W * A, 4) float32 xyxy in pixels. The first cell's anchors lie around the pixel (0, 0), their sides rounded
-        to halves, as torchvision has it. Order: row by row, in a row cell by cell, in a cell ratio by ratio, in a ratio
-        size by size: that in which `RPNHead` flattens its maps.
+        (H * W * A, 4) float32 xyxy in pixels, with A = len(sizes) * len(ratios). As in torchvision, the anchors of the
+        first cell are centered on pixel (0, 0), and their corners are rounded to whole pixels. The order is row by row,
+        cell by cell, ratio by ratio, size by size: the order in which `RPNHead` flattens its maps.
     """
     shapes = cell_anchors(sizes, ratios)  # (A, 4)
-    down, across = torch.meshgrid(
+    y, x = torch.meshgrid(
         torch.arange(grid[0]) * stride[0], torch.arange(grid[1]) * stride[1], indexing="ij"
-    )  # (H, W)
-    corners = torch.stack([across, down, across, down], dim=-1)  # (H, W, 4)
-    return (corners[:, :, None] + shapes).reshape(-1, 4)
+    )  # (H, W) each
+    centers = torch.stack([x, y, x, y], dim=-1)  # (H, W, 4)
+    return (centers[:, :, None] + shapes).reshape(-1, 4)
 
 
 def cell_anchors(sizes: Sequence[float], ratios: Sequence[float]) -> Tensor:
-    """(A, 4) float32 xyxy around the origin, ratio by ratio."""
-    tall = torch.tensor(ratios, dtype=torch.float32).sqrt()
+    """Return the anchors of a cell at the origin, (A, 4) float32 xyxy in pixels, ratio by ratio."""
+    root = torch.tensor(ratios, dtype=torch.float32).sqrt()
     size = torch.tensor(sizes, dtype=torch.float32)
-    width, height = (size / tall[:, None]).flatten(), (size * tall[:, None]).flatten()  # (A,)
+    width, height = (size / root[:, None]).flatten(), (size * root[:, None]).flatten()  # (A,) each
     return (torch.stack([-width, -height, width, height], dim=1) / 2).round()
 
 
@@ -52,51 +52,55 @@ def match_anchors(
     *,
     box_iou: Part = box_iou,
 ) -> Tensor:
-    """Which box each anchor is responsible for (Ren et al., 2015, section 3.1.2).
+    """Match each anchor with a ground-truth box, or with the background (Ren et al., 2015, section 3.1.2).
 
     Args:
-        anchors: (A, 4) xyxy.
-        boxes: (G, 4) xyxy; there may be none.
-        fg_iou_thresh: from this IoU on an anchor takes the box that it overlaps most; of equals, the first.
-        bg_iou_thresh: below it an anchor is background. Between the two it is ignored.
-        allow_low_quality_matches: the anchors that overlap a box most of all (all of them, on a tie) are kept even below `fg_iou_thresh`, each
-            for the box that it overlaps most itself. A box that no anchor overlaps gets none.
+        anchors: (N, 4) xyxy in pixels.
+        boxes: (G, 4) xyxy in pixels: the ground truth. G may be 0.
+        fg_iou_thresh: an anchor whose highest IoU is at least this is matched with that box; on a tie, with the first.
+        bg_iou_thresh: an anchor whose highest IoU is below this is background. In between it is ignored.
+        allow_low_quality_matches: also match the anchors that have the highest IoU with some box (all of them, on a
+            tie), whatever that IoU is. Such an anchor goes to the box that it overlaps most itself. A box that overlaps
+            no anchor gets none.
 
     Returns:
-        (A,) int64 on the anchors' device: a position in `boxes`, or BACKGROUND (-1), or IGNORED (-2).
+        (N,) int64 on the anchors' device: a position in `boxes`, BACKGROUND (-1) or IGNORED (-2).
     """
-    best = anchors.new_zeros(len(anchors), dtype=torch.promote_types(anchors.dtype, torch.float32))
-    match = torch.zeros_like(best, dtype=torch.int64)
-    is_a_best = torch.zeros_like(match, dtype=torch.bool)
-    few = max(1, AT_A_TIME // max(1, len(anchors)))  # boxes at a time, so that a crowd doesn't fill the memory
-    for start in range(0, len(boxes), few):
-        overlap = box_iou(boxes[start : start + few], anchors)  # (few, A)
-        value, row = overlap.max(0)
-        match = torch.where(value > best, row + start, match)
-        best = torch.maximum(best, value)
-        most = overlap.amax(1, keepdim=True).clamp(min=torch.finfo(overlap.dtype).tiny)
-        is_a_best |= (overlap >= most).any(0)
-    wanted = (best >= fg_iou_thresh) | is_a_best if allow_low_quality_matches else best >= fg_iou_thresh
-    return torch.where(wanted, match, torch.where(best < bg_iou_thresh, BACKGROUND, IGNORED))
+    best_iou = anchors.new_zeros(len(anchors), dtype=torch.promote_types(anchors.dtype, torch.float32))  # (N,)
+    matches = torch.zeros_like(best_iou, dtype=torch.int64)
+    is_best_of_a_box = torch.zeros_like(matches, dtype=torch.bool)
+    chunk = max(1, MAX_PAIRS // max(1, len(anchors)))  # boxes at a time, so that a crowd doesn't fill the memory
+    for start in range(0, len(boxes), chunk):
+        iou = box_iou(boxes[start : start + chunk], anchors)  # (chunk, N)
+        iou_of_anchor, box_index = iou.max(0)  # (N,) each
+        matches = torch.where(iou_of_anchor > best_iou, box_index + start, matches)
+        best_iou = torch.maximum(best_iou, iou_of_anchor)
+        iou_of_box = iou.amax(1, keepdim=True).clamp(min=torch.finfo(iou.dtype).tiny)  # (chunk, 1)
+        is_best_of_a_box |= (iou >= iou_of_box).any(0)
+    is_match = best_iou >= fg_iou_thresh
+    if allow_low_quality_matches:
+        is_match |= is_best_of_a_box
+    return torch.where(is_match, matches, torch.where(best_iou < bg_iou_thresh, BACKGROUND, IGNORED))
 
 
 def sample_balanced(
     matches: Tensor, batch_size_per_image: int, positive_fraction: float, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """A random few of the anchors, because nearly all are background (Ren et al., 2015, section 3.1.3).
+    """Sample some anchors at random, because nearly all of them are background (Ren et al., 2015, section 3.1.3).
 
     Args:
-        matches: (A,) int64 from `match_anchors`.
-        batch_size_per_image: how many in all, at most.
-        positive_fraction: at most this share of `batch_size_per_image` is positive; background fills up what positives leave free.
-        generator: what to draw from; torch's own where none is given.
+        matches: (N,) int64 from `match_anchors`.
+        batch_size_per_image: the number of anchors to sample, at most.
+        positive_fraction: the share of `batch_size_per_image` that may be positive, at most. Negatives fill the rest.
+        generator: the random generator to draw from, on the device of `matches`; by default torch's own.
 
     Returns:
-        (P,) and (N,) int64: positions of the positives and of the negatives, drawn in this order.
+        Two 1-D int64 tensors: positions of the positive anchors, and of the negative ones. Positives are drawn first.
     """
-    positives = torch.where(matches >= 0)[0]  # waits for the GPU: how many there are decides the shapes
+    positives = torch.where(matches >= 0)[0]  # waits for the GPU: the number of positives decides the shapes
     negatives = torch.where(matches == BACKGROUND)[0]
-    most = min(len(positives), int(batch_size_per_image * positive_fraction))
-    some = torch.randperm(len(positives), generator=generator, device=matches.device)[:most]
-    others = torch.randperm(len(negatives), generator=generator, device=matches.device)[: batch_size_per_image - most]
-    return positives[some], negatives[others]
+    num_pos = min(len(positives), int(batch_size_per_image * positive_fraction))
+    num_neg = batch_size_per_image - num_pos
+    drawn_pos = torch.randperm(len(positives), generator=generator, device=matches.device)[:num_pos]
+    drawn_neg = torch.randperm(len(negatives), generator=generator, device=matches.device)[:num_neg]
+    return positives[drawn_pos], negatives[drawn_neg]

@@ -1,4 +1,4 @@
-"""The backbone: any timm `features_only` model, by name."""
+"""The backbone: any timm model that supports `features_only`, by name."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,15 +14,17 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Backbone(nn.Module):
-    """Feature maps of an image at several strides.
+    """Compute feature maps of images at several strides.
 
-    Batch norm stays as it was pre-trained: with the few images a card holds, its statistics would be noise.
+    Batch norm keeps its pretrained statistics: those of the few images that fit on a card would be noise.
 
     Args:
-        body: (B, 3, H, W) normalised images → maps, finest first. Its batch norm is folded into its convolutions.
-        channels: of each map.
-        strides: pixels of the image per cell of each map.
-        mean, std: of red, green and blue, what the weights expect of an image in 0 to 1.
+        body: (B, 3, H, W) normalized images → list of maps, finest first. Its batch norm is folded into its
+            convolutions, in place.
+        channels: channels of each map.
+        strides: pixels per cell of each map.
+        mean: of red, green and blue, for images from 0 to 1; the weights expect images normalized with it.
+        std: of red, green and blue.
     """
 
     def __init__(
@@ -35,11 +37,11 @@ class Backbone(nn.Module):
         self.train()
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) normalised images → one (B, C, H/stride, W/stride) map a level, finest first."""
+        """Turn (B, 3, H, W) normalized images into maps, (B, C_i, H / stride_i, W / stride_i), finest first."""
         return self.body(images)
 
     def train(self, mode: bool = True) -> "Backbone":
-        """As ever, but a batch norm that could not be folded stays in eval mode."""
+        """Set the mode, except of a batch norm that could not be folded: it stays in eval mode."""
         super().train(mode)
         for module in self.modules():
             if is_batch_norm(module):
@@ -48,21 +50,21 @@ class Backbone(nn.Module):
 
 
 def load_backbone(name: str = DEFAULT_BACKBONE, *, pretrained: bool = True, frozen_stages: int = 0) -> Backbone:
-    """A timm model's maps at strides 8, 16 and 32.
+    """Load a timm model that returns its maps at strides 8, 16 and 32.
 
     Args:
-        name: any that can be `features_only`, such as resnet50, efficientnet_b3, mobilenetv3_large_100.
-        pretrained: with ImageNet weights.
-        frozen_stages: so many of the first stages (the stem counts as one) are not trained.
+        name: any timm model that supports `features_only`, such as resnet50, efficientnet_b3, mobilenetv3_large_100.
+        pretrained: load ImageNet weights.
+        frozen_stages: how many of the first stages are not trained; the stem is the first.
 
     Raises:
-        ConfigError: timm has no such model, or it has no maps at these strides; a negative number of stages.
-        CourseError: its weights are not here and can't be fetched.
+        ConfigError: timm has no such model, or it has no maps at these strides; or `frozen_stages` is negative.
+        CourseError: the weights are not on this machine and can't be downloaded.
     """
     body: Any = timm_features(name, pretrained)
     freeze_stages(body, frozen_stages)
     config = body.default_cfg
-    use_imagenet = name == DEFAULT_BACKBONE  # the weights at hand are not those that timm's entry describes
+    use_imagenet = name == DEFAULT_BACKBONE  # its weights are not those that timm's config describes
     return Backbone(
         body,
         channels=body.feature_info.channels(),
@@ -79,18 +81,18 @@ def freeze_stages(body: nn.Module, count: int) -> None:
         ConfigError: `count` is negative.
     """
     if count < 0:
-        raise ConfigError(f"frozen stages: {count} is negative. Take 0 to train all of the backbone.")
+        raise ConfigError(f"frozen_stages is {count}, which is negative. Use 0 to train the whole backbone.")
     for stage in _stages(body)[:count]:
         stage.requires_grad_(False)
 
 
 def _stages(body: Any) -> list[nn.Module]:
-    """The stem's modules as one stage, then those up to each map that timm knows of."""
+    """Return the stages of a timm model: the stem, then the modules up to each map that timm lists."""
     children = dict(body.named_children())
     blocks = children.pop("blocks", None)
     if isinstance(blocks, nn.Sequential):
         return [nn.ModuleList(children.values()), *blocks]
-    ends = {one["module"].replace(".", "_") for one in body.feature_info.info}
+    ends = {feature["module"].replace(".", "_") for feature in body.feature_info.info}
     stages = [nn.ModuleList()]
     for name, child in children.items():
         stages[-1].append(child)

@@ -1,4 +1,4 @@
-"""A detector as a table."""
+"""Print a detector as a table."""
 
 from typing import Any
 
@@ -7,33 +7,39 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from coursekit.data.boxes import Size
+from coursekit.detector.resize import padded_side
 
-def describe(detector: Any, size: tuple[int, int]) -> None:
-    """Print parts, strides, parameters and shapes for one image of this height and width in the detector."""
+
+def describe(detector: Any, size: Size) -> None:
+    """Print the parts, their strides, parameters and shapes, for one image of this (height, width) in pixels."""
     table = Table("part", "parameters", "trained", "gives", "stride", title=f"one image, {size[1]} × {size[0]} pixels")
-    for name, module, gives in _parts(detector, size):
-        strides = [str(-(-size[0] // 32) * 32 // one.shape[2]) if one.ndim == 4 else "" for one in gives]
-        shapes = [" × ".join(map(str, one.shape[1:])) for one in gives]
+    for name, module, outputs in _parts(detector, size):
+        strides = [str(padded_side(size[0]) // output.shape[2]) if output.ndim == 4 else "" for output in outputs]
+        shapes = [" × ".join(map(str, output.shape[1:])) for output in outputs]
         table.add_row(name, *_parameters(module), "\n".join(shapes), "\n".join(strides))
     table.add_row("all", *_parameters(detector))
     Console().print(table)
 
 
 @torch.no_grad()
-def _parts(detector: Any, size: tuple[int, int]) -> list[tuple[str, nn.Module, list[Tensor]]]:
-    height, width = (-(-side // 32) * 32 for side in size)  # as a batch is padded
+def _parts(detector: Any, size: Size) -> list[tuple[str, nn.Module, list[Tensor]]]:
+    """Run the detector on an empty image. Return the name, module and outputs of each part."""
+    height, width = (padded_side(side) for side in size)
     image = next(detector.parameters()).new_zeros(1, 3, height, width)
     maps = detector.backbone(image)
     levels = detector.fpn(maps)
-    opinion = detector.box_branch(levels, [image.new_tensor([[0.0, 0.0, size[1], size[0]]])])
+    predictions = detector.box_branch(levels, [image.new_tensor([[0.0, 0.0, size[1], size[0]]])])
     return [
         ("backbone", detector.backbone, maps),
         ("fpn", detector.fpn, levels),
         ("rpn_head", detector.rpn_head, list(detector.rpn_head(levels))),
-        ("box_head, for one box", detector.box_head, list(opinion)),
+        ("box_head, for one box", detector.box_head, list(predictions)),
     ]
 
 
 def _parameters(module: nn.Module) -> tuple[str, str]:
-    counts = [(one.numel(), one.requires_grad) for one in module.parameters()]
-    return f"{sum(count for count, _ in counts):,}", f"{sum(count for count, trained in counts if trained):,}"
+    """Return how many parameters there are, and how many of them are trained."""
+    parameters = list(module.parameters())
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    return f"{sum(p.numel() for p in parameters):,}", f"{sum(p.numel() for p in trained):,}"

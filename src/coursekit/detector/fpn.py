@@ -1,4 +1,4 @@
-"""The feature pyramid: every level as fine as its map and as wise as the deepest one."""
+"""The feature pyramid: each level keeps its resolution and gains the semantics of the deepest level."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,11 +7,15 @@ from coursekit.detector.boxes import Part
 
 
 def merge_top_down(fine: Tensor, coarse: Tensor) -> Tensor:
-    """Add a coarse level to the next finer one.
+    """Upsample a coarse level to the size of the next finer one, and add them.
 
     Args:
-        fine: (B, C, H, W).
-        coarse: (B, C, h, w), about half as large. A scale factor of 2 would miss where H is odd.
+        fine: (B, C, H, W) float.
+        coarse: (B, C, h, w) float, about half as large: h is H / 2, rounded up or down. That's why it is resized to
+            (H, W) and not by a factor of 2.
+
+    Returns:
+        (B, C, H, W) of the same dtype.
     """
     return fine + F.interpolate(coarse, size=fine.shape[-2:], mode="nearest")
 
@@ -20,9 +24,9 @@ class FPN(nn.Module):
     """Feature pyramid network (Lin et al., *Feature Pyramid Networks for Object Detection*, 2017, section 3).
 
     Args:
-        in_channels: of the backbone's maps, finest first.
-        out_channels: of every level of the pyramid.
-        extra_levels: coarser ones on top, each with every other cell of the one below (section 4.1, P6).
+        in_channels: channels of each of the backbone's maps, finest first.
+        out_channels: channels of every level of the pyramid.
+        extra_levels: coarser levels to add, each with every second row and column of the one before (section 4.1, P6).
     """
 
     def __init__(
@@ -39,11 +43,11 @@ class FPN(nn.Module):
         self.smooth = nn.ModuleList(nn.Conv2d(out_channels, out_channels, 3, padding=1) for _ in in_channels)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """(B, C_i, H_i, W_i) maps, finest first → as many (B, out_channels, H_i, W_i), and the extra ones."""
-        merged = [lateral(feature) for lateral, feature in zip(self.lateral, maps, strict=True)]
-        for fine in reversed(range(len(merged) - 1)):
-            merged[fine] = self.merge(merged[fine], merged[fine + 1])
-        levels = [smooth(level) for smooth, level in zip(self.smooth, merged, strict=True)]
+        """Turn (B, C_i, H_i, W_i) maps, finest first, into (B, out_channels, H_i, W_i) levels and the extra levels."""
+        levels = [lateral(feature) for lateral, feature in zip(self.lateral, maps, strict=True)]
+        for fine in reversed(range(len(levels) - 1)):
+            levels[fine] = self.merge(levels[fine], levels[fine + 1])
+        levels = [smooth(level) for smooth, level in zip(self.smooth, levels, strict=True)]
         for _ in range(self.extra_levels):
             levels.append(F.max_pool2d(levels[-1], 1, stride=2))
         return levels

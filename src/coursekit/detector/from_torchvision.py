@@ -1,4 +1,4 @@
-"""torchvision's Faster R-CNN as ours, with its weights: to compare with, or to start from what it learned on COCO."""
+"""Copy torchvision's Faster R-CNN into ours, with its weights: to compare the two, or to start from COCO weights."""
 
 import copy
 from collections.abc import Iterable
@@ -17,16 +17,17 @@ from coursekit.detector.rpn import RPNHead
 
 
 def from_torchvision(model: TorchvisionFasterRCNN) -> FasterRCNN:
-    """A copy of torchvision's detector, made of our parts, of the same dtype and in the same mode.
+    """Copy torchvision's detector into one made of our parts, of the same dtype and in the same mode.
 
     Args:
-        model: of `fasterrcnn_resnet50_fpn`, `fasterrcnn_mobilenet_v3_large_fpn` or `…_320_fpn`, with any weights.
+        model: from `fasterrcnn_resnet50_fpn`, `fasterrcnn_mobilenet_v3_large_fpn` or `…_320_fpn`, with any weights.
+            torchvision counts the background as a class, so the copy's num_classes is one less. Labels are the same.
 
     Raises:
-        ConfigError: a model of another make, such as the v2 ones.
+        ConfigError: the model has other heads, like the v2 models.
     """
     theirs: Any = model
-    _refuse_others(theirs)
+    _check_heads(theirs)
     fpn_in = [block[0].in_channels for block in theirs.backbone.fpn.inner_blocks]
     channels, hidden = theirs.backbone.out_channels, theirs.roi_heads.box_head.fc6.out_features
     options = _options(theirs)
@@ -51,22 +52,22 @@ def from_torchvision(model: TorchvisionFasterRCNN) -> FasterRCNN:
 
 
 class TorchvisionBody(nn.Module):
-    """torchvision's backbone without its pyramid, giving a list."""
+    """torchvision's backbone without its pyramid, which returns a list."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
         self.body = body
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) → maps, finest first."""
+        """Turn (B, 3, H, W) normalized images into maps, finest first."""
         return list(self.body(images).values())
 
 
-def _refuse_others(theirs: Any) -> None:
+def _check_heads(theirs: Any) -> None:
     heads = [hasattr(theirs.roi_heads.box_head, "fc6"), isinstance(theirs.rpn.head.conv, nn.Sequential)]
     if not all(heads) or len(theirs.rpn.head.conv) != 1:
         raise ConfigError(
-            "from_torchvision: this model's heads are of another make. Take fasterrcnn_resnet50_fpn, "
+            "from_torchvision: this model has other heads than ours. Use fasterrcnn_resnet50_fpn, "
             "fasterrcnn_mobilenet_v3_large_fpn or fasterrcnn_mobilenet_v3_large_320_fpn (not the v2 models)."
         )
 
@@ -74,7 +75,7 @@ def _refuse_others(theirs: Any) -> None:
 def _options(theirs: Any) -> Options:
     rpn, roi, transform = theirs.rpn, theirs.roi_heads, theirs.transform
     return Options(
-        num_classes=roi.box_predictor.cls_score.out_features - 1,
+        num_classes=roi.box_predictor.cls_score.out_features - 1,  # without the background
         anchor_sizes=rpn.anchor_generator.sizes,
         ratios=rpn.anchor_generator.aspect_ratios[0],
         min_size=transform.min_size[-1],
@@ -93,15 +94,15 @@ def _options(theirs: Any) -> Options:
 
 
 def _strides(body: nn.Module) -> list[int]:
-    """Pixels a cell of each map, found by looking at one."""
+    """Return the pixels per cell of each map, measured on an empty image."""
     weight = next(body.parameters())
     with torch.no_grad():
         maps = copy.deepcopy(body).eval()(torch.zeros(1, 3, 64, 64, device=weight.device, dtype=weight.dtype))
-    return [64 // one.shape[2] for one in maps.values()]
+    return [64 // feature.shape[2] for feature in maps.values()]
 
 
 def _copy_weights(ours: FasterRCNN, theirs: Any) -> None:
-    """In the order of the layers, which is the same."""
+    """Copy the weights layer by layer: both models have their layers in the same order."""
     rpn, roi = theirs.rpn.head, theirs.roi_heads
     fpn: Any = ours.fpn
     pairs: list[tuple[Any, Iterable[nn.Module]]] = [
@@ -110,6 +111,6 @@ def _copy_weights(ours: FasterRCNN, theirs: Any) -> None:
         (ours.rpn_head.children(), [rpn.conv[0][0], rpn.cls_logits, rpn.bbox_pred]),
         (ours.box_head.children(), [*roi.box_head.children(), *roi.box_predictor.children()]),
     ]
-    for mine, their in pairs:
-        for layer, source in zip(mine, their, strict=True):
+    for layers, sources in pairs:
+        for layer, source in zip(layers, sources, strict=True):
             layer.load_state_dict(source.state_dict())

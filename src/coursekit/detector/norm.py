@@ -1,4 +1,4 @@
-"""Batch norm that stays as it was pre-trained, folded into the convolution before it."""
+"""Fold pretrained batch norm into the convolution before it."""
 
 from itertools import pairwise
 from typing import Any
@@ -11,16 +11,18 @@ from torch import Tensor, nn
 
 
 class ConvNorm(nn.Module):
-    """A convolution and the frozen batch norm behind it, as one convolution.
+    """A convolution and the frozen batch norm after it, as one convolution.
 
-    With its statistics frozen, batch norm is y · scale + shift for each channel, and a convolution is linear:
-    conv(x, w) · scale + shift = conv(x, w · scale) + shift. The weight is multiplied in every step, so its gradient is
-    the same as before; what goes is a pass over the feature map in either direction, and its copy in memory. The output
-    has the dtype of the convolution's, in half precision too, where torchvision's FrozenBatchNorm2d gives float32.
+    With frozen statistics, batch norm is y · scale + shift for each channel, and a convolution is linear:
+    conv(x, w) · scale + shift = conv(x, w · scale) + shift. The weight is multiplied by the scale in every step, so its
+    gradient stays the same. This saves a pass over the feature map, forward and backward, and a copy of it in memory.
+    The output has the dtype of the convolution's output, in half precision too, where torchvision's FrozenBatchNorm2d
+    returns float32.
 
     Args:
-        conv: without a bias.
-        norm: with `weight`, `bias`, `running_mean` and `running_var` (Ioffe and Szegedy, 2015, algorithm 2).
+        conv: a convolution without a bias.
+        norm: a batch norm with `weight`, `bias`, `running_mean` and `running_var` (Ioffe and Szegedy, *Batch
+            Normalization*, 2015, algorithm 2).
     """
 
     scale: Tensor
@@ -34,12 +36,12 @@ class ConvNorm(nn.Module):
         self.register_buffer("shift", norm.bias.detach() - norm.running_mean * scale)
         self.stride, self.dilation, self.groups = conv.stride, conv.dilation, conv.groups
         self.kernel_size = conv.kernel_size
-        self.pads_as_needed = isinstance(conv, Conv2dSame)  # TensorFlow's way: more on the right and below
+        self.pads_as_needed = isinstance(conv, Conv2dSame)  # as TensorFlow pads: more on the right and at the bottom
         self.padding = (0, 0) if self.pads_as_needed else conv.padding
         self.float32_on_cpu = self.groups > 1 and self.kernel_size[0] >= 5  # oneDNN's bf16 backward is slow there
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C_in, H, W) → (B, C_out, H / stride, W / stride)."""
+        """Turn (B, C_in, H, W) float into (B, C_out, H / stride, W / stride)."""
         if self.pads_as_needed:
             x = pad_same(x, list(self.kernel_size), list(self.stride), list(self.dilation))
         if self.float32_on_cpu and x.device.type == "cpu":
@@ -53,9 +55,9 @@ class ConvNorm(nn.Module):
 
 
 def fold_batch_norm(body: nn.Module) -> None:
-    """Put a ConvNorm in the place of each convolution that a batch norm follows, and in the norm's its activation.
+    """Replace each convolution and the batch norm after it by a ConvNorm and the norm's activation, in place.
 
-    A norm that stands elsewhere stays, in eval mode and untrained.
+    Any other batch norm stays, but is no longer trained.
     """
     for module in list(body.modules()):
         children: list[tuple[str, Any]] = list(module.named_children())
@@ -70,5 +72,5 @@ def fold_batch_norm(body: nn.Module) -> None:
 
 
 def is_batch_norm(module: nn.Module) -> bool:
-    """Of torch, of timm (with an activation in it), or torchvision's frozen one."""
+    """Tell whether this is torch's batch norm, timm's (which contains an activation) or torchvision's frozen one."""
     return isinstance(module, nn.BatchNorm2d) or type(module).__name__ in ("BatchNormAct2d", "FrozenBatchNorm2d")

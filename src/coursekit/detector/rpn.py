@@ -1,4 +1,4 @@
-"""The region proposal network: at each anchor, is there an object, and how does its box differ from the anchor?"""
+"""The region proposal network (RPN): is there an object at each anchor, and how does its box differ from the anchor?"""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import ops
 
+from coursekit.data.boxes import Size
 from coursekit.detector.anchors import match_anchors, sample_balanced
 from coursekit.detector.boxes import Part, at_least_float32, clip_boxes, decode_boxes, encode_boxes, nms_by_group
-from coursekit.detector.boxes import only_known as only_known
 
-BETA = 1 / 9  # where the smooth L1 loss turns from a parabola into a line
+SMOOTH_L1_BETA = 1 / 9  # smooth L1 is quadratic below it and linear above; the papers have 1, torchvision 1/9
+MIN_PROPOSAL_SIDE = 1e-3  # pixels, as in torchvision
 
 
 class RPNHead(nn.Module):
-    """A small network that slides over every level, the same on all (Ren et al., 2015, section 3.1).
+    """Predict an objectness logit and four deltas for each anchor (Ren et al., 2015, section 3.1).
+
+    Three convolutions, which all levels share.
 
     Args:
-        channels: of the levels.
-        anchors: in each cell.
+        channels: C, channels of the levels.
+        anchors: A, anchors per cell.
     """
 
     def __init__(self, channels: int, anchors: int) -> None:
@@ -28,14 +31,14 @@ class RPNHead(nn.Module):
         self.objectness = nn.Conv2d(channels, anchors, 1)
         self.deltas = nn.Conv2d(channels, 4 * anchors, 1)
         for layer in (self.hidden, self.objectness, self.deltas):
-            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.normal_(layer.weight, std=0.01)  # section 3.1.3
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) levels → logits (B, N) and deltas (B, N, 4) of all N anchors, in the order of `make_anchors`."""
+        """Turn (B, C, H, W) levels into logits (B, N) and deltas (B, N, 4), in the order of `make_anchors`."""
         hidden = [self.hidden(level).relu() for level in levels]
-        logits = [self.objectness(one).permute(0, 2, 3, 1).flatten(1) for one in hidden]  # (B, H*W*A)
-        deltas = [self.deltas(one).permute(0, 2, 3, 1).reshape(len(one), -1, 4) for one in hidden]  # (B, H*W*A, 4)
+        logits = [self.objectness(x).permute(0, 2, 3, 1).flatten(1) for x in hidden]  # (B, H*W*A)
+        deltas = [self.deltas(x).permute(0, 2, 3, 1).reshape(len(x), -1, 4) for x in hidden]  # (B, H*W*A, 4)
         return torch.cat(logits, 1), torch.cat(deltas, 1)
 
 
@@ -52,32 +55,39 @@ def rpn_losses(
     sample_balanced: Part = sample_balanced,
     encode_boxes: Part = encode_boxes,
 ) -> dict[str, Tensor]:
-    """How wrong the RPN is about a sample of its anchors (Ren et al., 2015, equation 1).
+    """Compute the losses of the RPN on a sample of its anchors (Ren et al., 2015, equation 1).
+
+    Both losses are divided by the number of sampled anchors, as in torchvision. The paper divides the box loss by the
+    number of cells and multiplies it by λ = 10, which comes to nearly the same.
 
     Args:
-        logits, deltas: (B, N) and (B, N, 4) from `RPNHead`.
-        anchors: (N, 4) xyxy, the same for all images.
-        boxes: the truth, (G, 4) xyxy for each image.
-        batch_size_per_image, positive_fraction: of the anchors sampled in each image.
-        generators: to draw from, one for each image, so that a sample depends on nothing but its image.
+        logits: (B, N) float from `RPNHead`.
+        deltas: (B, N, 4) float from `RPNHead`.
+        anchors: (N, 4) xyxy in pixels, the same for all images.
+        boxes: the ground truth of each image, (G, 4) xyxy in pixels.
+        batch_size_per_image: anchors to sample in each image.
+        positive_fraction: the share of them that may be positive, at most.
+        generators: a random generator for each image, so that its sample does not depend on the other images.
 
     Returns:
-        loss_objectness, the mean over all sampled; loss_rpn_box_reg, a sum over the positives by the number of all.
+        Two scalars, at least float32. loss_objectness: binary cross-entropy, averaged over the sampled anchors.
+        loss_rpn_box_reg: smooth L1, summed over positives, divided by the number of sampled anchors.
     """
-    objectness, is_object, said, meant = [], [], [], []
-    for image, truth in enumerate(boxes):
-        matches = match_anchors(anchors, truth)
-        known = only_known(sample_balanced, generator=generators[image] if generators else None)
-        positives, negatives = sample_balanced(matches, batch_size_per_image, positive_fraction, **known)
-        objectness.append(logits[image, torch.cat([positives, negatives])])
-        is_object += [torch.ones_like(positives), torch.zeros_like(negatives)]
-        said.append(deltas[image, positives])
-        meant.append(encode_boxes(truth[matches[positives]], anchors[positives]))
-    scores, offsets = at_least_float32(torch.cat(objectness)), at_least_float32(torch.cat(said))
-    labels = torch.cat(is_object)
+    pred_logits, target_labels, pred_deltas, target_deltas = [], [], [], []
+    for image, gt_boxes in enumerate(boxes):
+        matches = match_anchors(anchors, gt_boxes)  # (N,)
+        generator = generators[image] if generators else None
+        positives, negatives = sample_balanced(matches, batch_size_per_image, positive_fraction, generator=generator)
+        pred_logits.append(logits[image, torch.cat([positives, negatives])])
+        target_labels += [torch.ones_like(positives), torch.zeros_like(negatives)]
+        pred_deltas.append(deltas[image, positives])
+        target_deltas.append(encode_boxes(gt_boxes[matches[positives]], anchors[positives]))
+    logits, deltas = at_least_float32(torch.cat(pred_logits)), at_least_float32(torch.cat(pred_deltas))
+    labels = torch.cat(target_labels).to(logits.dtype)
+    box_loss = F.smooth_l1_loss(deltas, torch.cat(target_deltas), beta=SMOOTH_L1_BETA, reduction="sum")
     return {
-        "loss_objectness": F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype)),
-        "loss_rpn_box_reg": F.smooth_l1_loss(offsets, torch.cat(meant), beta=BETA, reduction="sum") / len(labels),
+        "loss_objectness": F.binary_cross_entropy_with_logits(logits, labels),
+        "loss_rpn_box_reg": box_loss / len(labels),
     }
 
 
@@ -86,7 +96,7 @@ def propose(
     deltas: Tensor,
     anchors: Tensor,
     level_sizes: Sequence[int],
-    size: tuple[int, int],
+    size: Size,
     pre_nms_top_n: int = 500,
     post_nms_top_n: int = 300,
     nms_thresh: float = 0.7,
@@ -95,30 +105,43 @@ def propose(
     nms: Part = ops.nms,
     decode_boxes: Part = decode_boxes,
 ) -> Tensor:
-    """The boxes of one image that deserve a second look (Ren et al., 2015, section 3.3, "non-maximum suppression").
+    """Return the proposals of one image: the boxes that the second stage will look at (Ren et al., 2015, section 3.3).
+
+    No gradient flows through proposals.
 
     Args:
-        logits, deltas, anchors: (N,), (N, 4) and (N, 4) of all levels. No gradient flows through proposals.
-        level_sizes: how many of the N lie on each level.
-        size: height and width of the image, without padding; boxes are cut there.
-        pre_nms_top_n: the best so many of each level go into the suppression, which is done level by level.
-        post_nms_top_n: the best so many are kept.
-        nms_thresh: IoU above which the lesser of two boxes goes.
-        score_thresh: objectness in 0 to 1 that a proposal needs.
+        logits: (N,) float, objectness of the anchors of all levels.
+        deltas: (N, 4) float.
+        anchors: (N, 4) xyxy in pixels.
+        level_sizes: how many of the N anchors are on each level.
+        size: (height, width) of the image in pixels, without padding. Boxes are clipped there.
+        pre_nms_top_n: how many anchors of each level to keep, by objectness, before NMS, which runs level by level.
+        post_nms_top_n: how many proposals to keep after NMS, from all levels together.
+        nms_thresh: IoU above which the worse of two boxes is dropped.
+        score_thresh: the lowest objectness of a proposal, a probability from 0 to 1.
 
     Returns:
-        (P, 4) xyxy with P at most `post_nms_top_n`, best first.
+        (P, 4) xyxy in pixels, at least float32, best first. P is at most `post_nms_top_n`.
     """
     logits, deltas = at_least_float32(logits.detach()), deltas.detach()
-    chosen, levels, start = [], [], 0
-    for level, length in enumerate(level_sizes):
-        best = logits[start : start + length].topk(min(pre_nms_top_n, length)).indices
-        chosen.append(best + start)
-        levels.append(torch.full_like(best, level))
-        start += length
-    best, level_of = torch.cat(chosen), torch.cat(levels)
+    best, levels = top_per_level(logits, level_sizes, pre_nms_top_n)
     boxes = clip_boxes(decode_boxes(deltas[best], anchors[best]), size)
     scores = logits[best].sigmoid()
-    sound = (boxes[:, 2:] - boxes[:, :2] >= 1e-3).all(1) & (scores >= score_thresh)
-    boxes, scores, level_of = boxes[sound], scores[sound], level_of[sound]  # waits for the GPU, as does nms
-    return boxes[nms_by_group(boxes, scores, level_of, nms_thresh, nms)[:post_nms_top_n]]
+    keep = (boxes[:, 2:] - boxes[:, :2] >= MIN_PROPOSAL_SIDE).all(1) & (scores >= score_thresh)
+    boxes, scores, levels = boxes[keep], scores[keep], levels[keep]  # waits for the GPU, as does nms
+    return boxes[nms_by_group(boxes, scores, levels, nms_thresh, nms)[:post_nms_top_n]]
+
+
+def top_per_level(logits: Tensor, level_sizes: Sequence[int], top_n: int) -> tuple[Tensor, Tensor]:
+    """Find the `top_n` highest logits of each level.
+
+    Returns:
+        Two 1-D int64 tensors: positions in `logits`, best first within a level, and the level of each.
+    """
+    positions, levels, start = [], [], 0
+    for level, length in enumerate(level_sizes):
+        best = logits[start : start + length].topk(min(top_n, length)).indices
+        positions.append(best + start)
+        levels.append(torch.full_like(best, level))
+        start += length
+    return torch.cat(positions), torch.cat(levels)

@@ -1,36 +1,34 @@
-"""What went wrong: errors by kind and what each costs, which classes are mixed up, which images to look at."""
+"""What went wrong: errors by kind and what each costs, which classes are confused, which images to look at."""
 
-import io
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
-from coursekit.evaluation.compare import IN_A_CROWD, NOTHING, Matches, match
+from coursekit.evaluation.engine import build, evaluated
+from coursekit.evaluation.matching import ON_CROWD, UNMATCHED, Bools, Floats, Ints, Matches, match
 from coursekit.evaluation.results import Result
 
 KINDS = {
-    "class": "in place, but called something else",
-    "place": "of the right class, but beside the object",
-    "both": "beside an object of another class",
-    "double": "a second box on an object already found",
-    "background": "on nothing",
-    "missed": "an object that no box is on, not even a wrong one",
+    "classification": "on an object, but with the wrong class",
+    "localization": "with the right class, but too far off the object",
+    "both": "too far off an object of another class",
+    "duplicate": "a second box on an object that is already found",
+    "background": "on no object",
+    "missed": "an object without any box, not even a wrong one",
 }
-_HOTCOCO = {"class": "Cls", "place": "Loc", "both": "Both", "double": "Dupe", "background": "Bkg", "missed": "Miss"}
-_MOST_NAMED = 3
+_HOTCOCO = dict(zip(KINDS, ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss"), strict=True))
+_MAX_NAMED = 3
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How often one kind of error happened, and how much AP50 would rise if it alone were mended."""
+    """How often a kind of error occurred, and how much AP50 would rise if it alone were fixed."""
 
     count: int
     cost: float
@@ -38,23 +36,23 @@ class Kind:
 
 @dataclass(frozen=True)
 class ErrorReport:
-    """Errors by kind, the names as in KINDS. The costs don't add up to 1 - AP50: mending one kind uncovers others."""
+    """Errors by kind, named as in KINDS. The costs don't add up to 1 - AP50: fixing one kind uncovers others."""
 
     ap50: float
     kinds: dict[str, Kind]
 
     @property
     def costliest(self) -> str:
-        """The kind that is worth mending first."""
+        """The kind to fix first."""
         return max(self.kinds, key=lambda name: self.kinds[name].cost)
 
     def __str__(self) -> str:
-        lines = [f"{name:<11}{kind.count:>8,}{kind.cost:>9.3f}  {KINDS[name]}" for name, kind in self.kinds.items()]
-        return "\n".join([f"AP50 {self.ap50:.3f}", f"{'kind':<11}{'count':>8}{'costs':>9}", *lines])
+        lines = [f"{name:<15}{kind.count:>8,}{kind.cost:>9.3f}  {KINDS[name]}" for name, kind in self.kinds.items()]
+        return "\n".join([f"AP50 {self.ap50:.3f}", f"{'kind':<15}{'count':>8}{'cost':>9}", *lines])
 
 
 class Threshold(NamedTuple):
-    """The score from which on to believe a class, and what that gives at IoU 0.5."""
+    """A score threshold for a class, and what it gives at IoU 0.5."""
 
     score: float
     f1: float
@@ -70,187 +68,177 @@ class WorstImage(NamedTuple):
 
 
 def split_errors(results: list[Result], dataset: CocoDataset) -> ErrorReport:
-    """Errors by kind and the AP50 that each costs, after Bolya et al., *TIDE: A General Toolbox for Identifying Object
-    Detection Errors*, 2020.
+    """Return errors by kind and the AP50 that each kind costs.
 
-    A detection on nothing of its class (IoU under 0.5) has one error: `place` from IoU 0.1 with its class, `class` from
-    0.5 with another, `double` where its object is taken, `background` under 0.1 with everything, else `both`. An object
-    is `missed` where neither a detection is on it nor one with `class` or `place` wrong stands for it. An oracle mends
-    `class` and `place` where the object is free, and takes the detection away otherwise; it takes away what is
-    `double`, `background` and `both`; it no longer asks for what is `missed`. So an object found with `both` wrong
-    counts twice: its box as `both`, itself as `missed`.
+    The kinds are those of Bolya et al., *TIDE: A General Toolbox for Identifying Object Detection Errors*, 2020. A
+    false positive (IoU under 0.5 with every free object of its class) has one of them:
+
+    - `localization`: IoU from 0.1 to 0.5 with an object of its class;
+    - `classification`: IoU of at least 0.5 with an object of another class;
+    - `duplicate`: IoU of at least 0.5 with an object of its class that is taken;
+    - `background`: IoU under 0.1 with every object;
+    - `both`: everything else.
+
+    An object is `missed` if no detection matches it and no `classification` or `localization` error stands for it. To
+    compute the cost, `classification` and `localization` errors are corrected where their object is free and removed
+    otherwise; `duplicate`, `background` and `both` are removed; `missed` objects no longer count. An object whose only
+    box is a `both` error counts twice: the box as `both`, the object as `missed`.
 
     Args:
-        results: detections in COCO's format, of all scores: AP is made of the unsure ones, too.
-        dataset: whose records are the truth.
+        results: detections in COCO's format, of all scores: the less confident ones are part of AP, too.
+        dataset: has the ground truth.
 
     Raises:
-        DataError: nothing to find in the images, or a record is no detection in them of one of their classes.
+        DataError: there is no ground truth, or a record is not a detection in these images of one of their classes.
     """
     matches = match(results, dataset, [0.5])
-    with redirect_stdout(io.StringIO()):
-        truth = hotcoco.COCO(_without_crowds(dataset))
-        evaluator = hotcoco.COCOeval(truth, truth.loadRes(_counting(matches, dataset)), "bbox")
-        evaluator.evaluate()
-        found: dict[str, Any] = evaluator.tide_errors(pos_thr=0.5, bg_thr=0.1)
-    kinds = {name: Kind(int(found["counts"][key]), float(found["delta_ap"][key])) for name, key in _HOTCOCO.items()}
-    return ErrorReport(float(found["ap_base"]), kinds)
+    detections = matches.detections.take(matches.partners[0] != ON_CROWD)
+    # without crowds: the engine would take a box near a crowd for a box near an object
+    built = build(matches.gt, len(matches.image_ids), dataset.classes)
+    tide = evaluated(built, detections).tide_errors(pos_thr=0.5, bg_thr=0.1)
+    kinds = {name: Kind(int(tide["counts"][key]), float(tide["delta_ap"][key])) for name, key in _HOTCOCO.items()}
+    return ErrorReport(float(tide["ap_base"]), kinds)
 
 
 def confusion_matrix(
     results: list[Result], dataset: CocoDataset, *, threshold: float = 0.5, iou: float = 0.5
 ) -> NDArray[np.int64]:
-    """How often an object of each class (row) was found as each class (column).
+    """Return how often an object of each class (row) was detected as each class (column).
 
-    Detections are laid on objects of their own class first, as for AP, and only what is left over on objects of other
-    classes: a rider and his horse, both found, are no confusion, however much their boxes overlap. What lies in a crowd
-    of its class doesn't count.
+    Detections match objects of their own class first, as for AP; only leftovers match objects of other classes. So a
+    rider and a horse that are both detected are no confusion, however much their boxes overlap. Detections on a crowd
+    of their class don't count.
 
     Args:
         results: detections in COCO's format.
-        dataset: whose records are the truth.
+        dataset: has the ground truth.
         threshold: the lowest score that counts.
-        iou: the least overlap.
+        iou: the IoU threshold.
 
     Returns:
-        (K + 1, K + 1): the last row has what was found where nothing is, the last column what was missed.
+        (K + 1, K + 1): the last row counts detections on no object, the last column missed objects.
 
     Raises:
         ConfigError: `iou` or `threshold` is not in 0 to 1.
-        DataError: nothing to find in the images, or a record is no detection in them of one of their classes.
+        DataError: there is no ground truth, or a record is not a detection in these images of one of their classes.
     """
-    least = _checked(threshold, "threshold")
-    matches = match(results, dataset, [_checked(iou, "iou")], box_score_thresh=least, across_classes=True)
-    partners, none = matches.partners[0], len(dataset.classes)
-    matrix = np.zeros((none + 1, none + 1), np.int64)
-    on = partners >= 0
-    np.add.at(matrix, (matches.objects.labels[partners[on]] - 1, matches.found.labels[on] - 1), 1)
-    matrix[none, :none] = np.bincount(matches.found.labels[partners == NOTHING] - 1, minlength=none)
-    matrix[:none, none] = np.bincount(matches.objects.labels[_missed(matches)] - 1, minlength=none)
+    score_thresh = _checked(threshold, "threshold")
+    matches = match(results, dataset, [_checked(iou, "iou")], score_thresh=score_thresh, across_classes=True)
+    partners, count = matches.partners[0], len(dataset.classes)
+    pred_labels, gt_labels = matches.detections.labels - 1, matches.gt.labels - 1
+    matrix = np.zeros((count + 1, count + 1), np.int64)
+    matched = partners >= 0
+    np.add.at(matrix, (gt_labels[partners[matched]], pred_labels[matched]), 1)
+    matrix[count, :count] = np.bincount(pred_labels[partners == UNMATCHED], minlength=count)
+    matrix[:count, count] = np.bincount(gt_labels[_missed(matches)], minlength=count)
     return matrix
 
 
 def best_thresholds(results: list[Result], dataset: CocoDataset) -> dict[str, Threshold]:
-    """For each class that is there, the score from which on F1 at IoU 0.5 is best.
+    """Return, for each class that is in the images, the score threshold with the highest F1 at IoU 0.5.
 
-    F1 is the harmonic mean of precision and recall. Found on these images, so a little too good for others. A class
-    that was never found right has a score of 1 and zeros.
+    F1 is the harmonic mean of precision and recall. The threshold is chosen on these images, so it is a little too good
+    for others. A class without any true positive gets a score of 1 and zeros.
 
     Raises:
-        DataError: nothing to find in the images, or a record is no detection in them of one of their classes.
+        DataError: there is no ground truth, or a record is not a detection in these images of one of their classes.
     """
     matches = match(results, dataset, [0.5])
-    found, partners = matches.found, matches.partners[0]
+    detections, partners = matches.detections, matches.partners[0]
     best = {}
     for label, name in enumerate(dataset.classes, 1):
-        present = int((matches.objects.labels == label).sum())
-        counts = (found.labels == label) & (partners != IN_A_CROWD)
-        if present:
-            best[name] = _best_threshold(found.scores[counts], partners[counts] >= 0, present)
+        num_gt = int((matches.gt.labels == label).sum())
+        counted = (detections.labels == label) & (partners != ON_CROWD)
+        if num_gt:
+            best[name] = _best_threshold(detections.scores[counted], partners[counted] >= 0, num_gt)
     return best
 
 
 def worst_images(
     results: list[Result], dataset: CocoDataset, count: int, *, threshold: float = 0.5
 ) -> list[WorstImage]:
-    """The images with the most objects missed and sure false detections, the worst first.
+    """Return the images with the most missed objects and confident false positives, the worst first.
 
-    An object missed counts 1, a false detection its score. Images in which all is right are left out.
+    A missed object counts 1, a false positive its score. Images without errors are left out.
 
     Args:
         results: detections in COCO's format.
-        dataset: whose records are the truth.
-        count: how many at most.
-        threshold: the lowest score that counts as found.
+        dataset: has the ground truth.
+        count: how many images at most.
+        threshold: the lowest score that counts as detected.
 
     Raises:
-        ConfigError: `count` is not positive, or `threshold` not in 0 to 1.
-        DataError: nothing to find in the images, or a record is no detection in them of one of their classes.
+        ConfigError: `count` is not positive, or `threshold` is not in 0 to 1.
+        DataError: there is no ground truth, or a record is not a detection in these images of one of their classes.
     """
-    if count < 1:
-        raise ConfigError(f"count={count}: take at least 1 image.")
-    matches = match(results, dataset, [0.5], box_score_thresh=_checked(threshold, "threshold"))
-    missed, false = _missed(matches), np.flatnonzero(matches.partners[0] == NOTHING)
-    badness = np.bincount(matches.objects.images[missed], minlength=len(dataset)).astype(np.float64)
-    np.add.at(badness, matches.found.images[false], matches.found.scores[false])
-    worst = [place for place in np.argsort(-badness, kind="stable")[:count].tolist() if badness[place] > 0]
-    ids = sorted(dataset.image_ids)
-    return [WorstImage(ids[place], _reason(matches, missed, false, place, dataset.classes)) for place in worst]
+    matches = _match_confident(results, dataset, count, threshold)
+    missed, false = _missed(matches), np.flatnonzero(matches.partners[0] == UNMATCHED)
+    badness = _per_image(matches.gt.images[missed], dataset).astype(np.float64)
+    np.add.at(badness, matches.detections.images[false], matches.detections.scores[false])
+    worst = [image for image in np.argsort(-badness, kind="stable")[:count].tolist() if badness[image] > 0]
+    return [WorstImage(matches.image_ids[image], _reason(matches, image, dataset.classes)) for image in worst]
 
 
 def best_images(results: list[Result], dataset: CocoDataset, count: int, *, threshold: float = 0.5) -> list[int]:
-    """Ids of the images in which most is right: objects found less objects missed and false detections, best first.
+    """Return the ids of the images with the most true positives less missed objects and false positives, best first.
 
-    Arguments and errors are those of `worst_images`. Images in which nothing was found are left out.
+    Arguments and errors are those of `worst_images`. Images without a true positive are left out.
     """
+    matches = _match_confident(results, dataset, count, threshold)
+    images, partners = matches.detections.images, matches.partners[0]
+    true, false = (_per_image(images[chosen], dataset) for chosen in (partners >= 0, partners == UNMATCHED))
+    missed = _per_image(matches.gt.images[_missed(matches)], dataset)
+    order = np.argsort(missed + false - true, kind="stable")
+    return [matches.image_ids[image] for image in order[true[order] > 0][:count].tolist()]
+
+
+def _match_confident(results: list[Result], dataset: CocoDataset, count: int, threshold: float) -> Matches:
     if count < 1:
         raise ConfigError(f"count={count}: take at least 1 image.")
-    matches = match(results, dataset, [0.5], box_score_thresh=_checked(threshold, "threshold"))
-    found, false = matches.partners[0] >= 0, matches.partners[0] == NOTHING
-    right = np.bincount(matches.found.images[found], minlength=len(dataset))
-    missed = np.bincount(matches.objects.images[_missed(matches)], minlength=len(dataset))
-    wrong = np.bincount(matches.found.images[false], minlength=len(dataset))
-    order = np.argsort(missed + wrong - right, kind="stable")
-    best = order[right[order] > 0][:count].tolist()
-    return [sorted(dataset.image_ids)[place] for place in best]
+    return match(results, dataset, [0.5], score_thresh=_checked(threshold, "threshold"))
 
 
-def _without_crowds(dataset: CocoDataset) -> dict[str, list[dict[str, Any]]]:
-    """The truth without crowds: the engine would take a box beside a crowd for a box beside an object."""
-    truth = dataset.truth()
-    return truth | {"annotations": [record for record in truth["annotations"] if not record["iscrowd"]]}
+def _per_image(images: Ints, dataset: CocoDataset) -> Ints:
+    return np.bincount(images, minlength=len(dataset))
 
 
-def _counting(matches: Matches, dataset: CocoDataset) -> NDArray[np.float64]:
-    """(N, 7) the detections that are not in a crowd: image id, left, top, width, height, score, category id."""
-    found = matches.found.take(np.flatnonzero(matches.partners[0] != IN_A_CROWD))
-    image_ids, category_ids = np.sort(dataset.image_ids)[found.images], np.array(dataset.category_ids)[found.labels - 1]
-    return np.column_stack([image_ids, found.boxes, found.scores, category_ids])
-
-
-def _best_threshold(scores: NDArray[np.float64], right: NDArray[np.bool_], present: int) -> Threshold:
-    """From the scores (D,) of one class, which of them are right (D,), and how many objects there are."""
+def _best_threshold(scores: Floats, is_tp: Bools, num_gt: int) -> Threshold:
+    """Choose from the scores (D,) of one class, given which of them are true positives (D,)."""
     order = np.argsort(-scores, kind="stable")
-    scores, hits = scores[order], right[order].cumsum()
-    ends = np.flatnonzero(np.diff(scores, append=-np.inf) < 0)  # a threshold can't part equal scores
-    if not hits[-1:].any():
+    scores, true = scores[order], is_tp[order].cumsum()
+    ends = np.flatnonzero(np.diff(scores, append=-np.inf) < 0)  # a threshold can't separate equal scores
+    if not true[-1:].any():
         return Threshold(1.0, 0.0, 0.0, 0.0)
-    f1 = 2 * hits[ends] / (ends + 1 + present)
-    place = int(ends[f1.argmax()])
-    right_there = int(hits[place])
-    return Threshold(float(scores[place]), float(f1.max()), right_there / (place + 1), right_there / present)
+    f1 = 2 * true[ends] / (ends + 1 + num_gt)
+    end = int(ends[f1.argmax()])
+    return Threshold(float(scores[end]), float(f1.max()), int(true[end]) / (end + 1), int(true[end]) / num_gt)
 
 
-def _missed(matches: Matches) -> NDArray[np.intp]:
-    """Rows of the objects that no detection is on."""
-    taken = np.zeros(len(matches.objects), bool)
-    taken[matches.partners[0][matches.partners[0] >= 0]] = True
-    return np.flatnonzero(~taken)
+def _missed(matches: Matches) -> Ints:
+    """Return the rows of the ground-truth boxes without a detection."""
+    partners = matches.partners[0]
+    return np.setdiff1d(np.arange(len(matches.gt)), partners[partners >= 0])
 
 
-def _reason(
-    matches: Matches, missed: NDArray[np.intp], false: NDArray[np.intp], place: int, classes: Sequence[str]
-) -> str:
-    """Such as: missed 3 (2 dog, cat); 2 false (cow 0.98, dog 0.71)."""
-    objects, found = matches.objects, matches.found
-    names = Counter(classes[label - 1] for label in objects.labels[missed[objects.images[missed] == place]].tolist())
+def _reason(matches: Matches, image: int, classes: Sequence[str]) -> str:
+    """Return such as: missed 3 (2 dog, cat); 2 false positives (cow 0.98, dog 0.71)."""
+    gt, detections = matches.gt, matches.detections
+    missed = np.intersect1d(_missed(matches), np.flatnonzero(gt.images == image))
+    false = np.flatnonzero((matches.partners[0] == UNMATCHED) & (detections.images == image))
+    false = false[np.argsort(-detections.scores[false], kind="stable")]
+    names = Counter(classes[label - 1] for label in gt.labels[missed].tolist())
     gone = [name if number == 1 else f"{number} {name}" for name, number in names.most_common()]
-    here = false[found.images[false] == place]
-    here = here[np.argsort(-found.scores[here], kind="stable")]
-    wrong = [f"{classes[found.labels[row] - 1]} {found.scores[row]:.2f}" for row in here.tolist()]
-    parts = []
-    if gone:
-        parts.append(f"missed {names.total()} ({_named(gone)})")
-    if wrong:
-        parts.append(f"{len(wrong)} false ({_named(wrong)})")
+    wrong = [f"{classes[detections.labels[row] - 1]} {detections.scores[row]:.2f}" for row in false.tolist()]
+    parts = [f"missed {len(missed)} ({_first_few(gone)})"] if gone else []
+    parts += [f"{len(wrong)} false positive{'s' * (len(wrong) > 1)} ({_first_few(wrong)})"] if wrong else []
     return "; ".join(parts)
 
 
-def _named(texts: list[str]) -> str:
-    return ", ".join(texts[:_MOST_NAMED] + ["…"] * (len(texts) > _MOST_NAMED))
+def _first_few(texts: list[str]) -> str:
+    return ", ".join(texts[:_MAX_NAMED] + ["…"] * (len(texts) > _MAX_NAMED))
 
 
 def _checked(value: float, name: str) -> float:
     if not 0 <= value <= 1:
-        raise ConfigError(f"{name}={value}: a number from 0 to 1 is needed.")
+        raise ConfigError(f"{name}={value} is not a number from 0 to 1.")
     return value

@@ -1,98 +1,71 @@
-"""How far COCO's twelve numbers would move with other images like these."""
+"""Confidence intervals: how far COCO's twelve numbers would move with other images like these."""
 
-import io
-from contextlib import redirect_stdout
+from dataclasses import replace
 
-import hotcoco
 import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
-from coursekit.evaluation.coco import METRICS, columns_in
-from coursekit.evaluation.compare import LEAST_DRAWS, draw_images
+from coursekit.evaluation.coco import METRICS, read_known_detections
+from coursekit.evaluation.compare import MIN_DRAWS, draw_images
+from coursekit.evaluation.engine import build, evaluated
+from coursekit.evaluation.matching import Boxes, Ints, by_image_id, count_up, read_ground_truth
 from coursekit.evaluation.results import Result
 
 Interval = tuple[float, float]
-Rows = NDArray[np.intp]
 
 
 def intervals(results: list[Result], dataset: CocoDataset, *, draws: int = 100, seed: int = 0) -> dict[str, Interval]:
-    """For each of the twelve numbers where 95 % of a bootstrap over the images lies.
+    """Return a 95 % interval for each of the twelve numbers, from a bootstrap over the images.
 
-    Each draw takes as many images as there are, some twice or more and some not at all, and scores them anew (Efron and
-    Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13). It knows nothing of other seeds of the training.
+    Each draw takes as many images as there are, some of them several times and some never, and scores them (Efron and
+    Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13). It says nothing about other training seeds.
 
     Args:
         results: detections in COCO's format.
-        dataset: whose records are the truth.
-        draws: at least 40, so that one of them can lie beyond either end.
+        dataset: has the ground truth.
+        draws: at least 40, so that one of them can be beyond either end.
         seed: of the draws.
 
     Returns:
-        METRICS → low and high; both -1 where there was nothing to score against in any draw.
+        METRICS → low and high; both -1 if no draw had any ground truth.
 
     Raises:
-        ConfigError: too few draws.
-        DataError: a record is no detection, or of an image that is not in `dataset`.
+        ConfigError: there are too few draws.
+        DataError: a record is not a detection, or its image is not in `dataset`.
     """
-    if draws < LEAST_DRAWS:
-        raise ConfigError(f"draws={draws}: a 95 % interval needs at least {LEAST_DRAWS}; 100 is usual.")
-    times = draw_images(len(dataset), draws, seed)
+    if draws < MIN_DRAWS:
+        raise ConfigError(f"draws={draws}: a 95 % interval needs at least {MIN_DRAWS}; 100 is usual.")
     resampled = Resampled(results, dataset)
-    numbers = np.array([resampled.score(one) for one in tqdm(times, desc="intervals", leave=False, delay=2)])
-    return {name: _interval(numbers[:, place]) for place, name in enumerate(METRICS)}
+    times = draw_images(len(dataset), draws, seed)
+    numbers = np.array([resampled.score(draw) for draw in tqdm(times, desc="intervals", leave=False, delay=2)])
+    return {name: _interval(numbers[:, column]) for column, name in enumerate(METRICS)}
 
 
 class Resampled:
-    """Truth and detections as arrays, sorted by image, from which any draw of images is quickly made."""
+    """Detections and ground truth sorted by image, so that any draw of images is quickly made and scored."""
 
     def __init__(self, results: list[Result], dataset: CocoDataset) -> None:
-        index, ids = dataset.index, np.unique(dataset.image_ids)
-        found = columns_in(results, dataset)
-        images = np.searchsorted(ids, found.image_ids)
-        labels = np.searchsorted(dataset.category_ids, found.category_ids) + 1
-        order = np.argsort(images, kind="stable")
-        self.found = np.column_stack([images, found.boxes, found.scores, labels])[order]  # (D, 7)
-        rows = np.flatnonzero(np.isin(index.image_rows, dataset.rows))
-        images = np.searchsorted(ids, index.image_ids[index.image_rows[rows]])
-        order = np.argsort(images, kind="stable")
-        self.truth, self.truth_images = rows[order], images[order]
-        self.dataset, self.index = dataset, index
+        dataset = by_image_id(dataset)
+        detections = read_known_detections(results, dataset)
+        self.detections = detections.take(np.argsort(detections.images, kind="stable"))
+        self.gt, self.classes = read_ground_truth(dataset), dataset.classes
 
-    def score(self, times: NDArray[np.signedinteger]) -> list[float]:
-        """The twelve numbers of a draw, (I,) how often each image is in it."""
-        chosen = np.repeat(np.arange(len(times)), times)  # place of an image, one for each of its appearances
-        mine, numbers = _rows_of(chosen, self.truth_images)
-        rows = self.truth[mine]
-        with redirect_stdout(io.StringIO()):
-            truth = hotcoco.COCO.from_arrays(
-                [{"id": number + 1, "width": 1, "height": 1, "file_name": ""} for number in range(len(chosen))],
-                [{"id": number + 1, "name": name} for number, name in enumerate(self.dataset.classes)],
-                numbers + 1,
-                np.searchsorted(self.dataset.category_ids, self.index.category_ids[rows]) + 1,
-                self.index.boxes[rows],
-                area=self.index.areas[rows],
-                iscrowd=self.index.is_crowd[rows],
-            )
-            mine, numbers = _rows_of(chosen, self.found[:, 0])
-            table = self.found[mine]
-            table[:, 0] = numbers + 1
-            evaluator = hotcoco.COCOeval(truth, truth.loadRes(table), "bbox")
-            evaluator.evaluate()
-            evaluator.accumulate()
-            evaluator.summarize()
-        return [float(value) for value in evaluator.stats]
+    def score(self, times: Ints) -> list[float]:
+        """Return the twelve numbers of a draw: (I,) how often each image, in the order of the ids, is in it."""
+        drawn = np.repeat(np.arange(len(times)), times)
+        built = build(_take_images(self.gt, drawn), len(drawn), self.classes)
+        return [float(value) for value in evaluated(built, _take_images(self.detections, drawn)).stats]
 
 
-def _rows_of(chosen: Rows, images: NDArray[np.generic]) -> tuple[Rows, Rows]:
-    """Rows of a table sorted by image that belong to each appearance, and the number of that appearance."""
-    start, end = np.searchsorted(images, chosen), np.searchsorted(images, chosen, side="right")
-    counts = end - start
-    numbers = np.repeat(np.arange(len(chosen)), counts)
-    within = np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.repeat(start, counts) + within, numbers
+def _take_images(boxes: Boxes, drawn: Ints) -> Boxes:
+    """Return the boxes, sorted by image, of each drawn image; an image drawn twice counts as two images."""
+    starts = np.searchsorted(boxes.images, drawn)
+    counts = np.searchsorted(boxes.images, drawn, side="right") - starts
+    rows = np.repeat(starts, counts) + count_up(counts)
+    return replace(boxes.take(rows), images=np.repeat(np.arange(len(drawn)), counts))
 
 
 def _interval(values: NDArray[np.float64]) -> Interval:

@@ -1,4 +1,4 @@
-"""Detections in COCO's result format: read from a file, checked, as arrays."""
+"""Detections in COCO's result format: read from a file, checked, turned into arrays."""
 
 import json
 import math
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from coursekit.core.errors import DataError
 from coursekit.data.dataset import CocoDataset
-from coursekit.data.index import MOST_SHOWN
+from coursekit.data.index import Rows
 
-Places = NDArray[np.intp]  # positions in the list of results
-BROKEN = (KeyError, TypeError, ValueError, OverflowError)  # what `columns_of` raises on records of another form
+_MAX_SHOWN = 10
+BROKEN = (KeyError, TypeError, ValueError, OverflowError)  # what `columns_of` raises for malformed records
 
 
 class Result(TypedDict):
-    """One detection as COCO writes it: the box is (left, top, width, height) in pixels of the original image."""
+    """One detection in COCO's format: the box is (left, top, width, height) in pixels of the original image."""
 
     image_id: int
     category_id: int
@@ -38,55 +38,51 @@ class Columns(NamedTuple):
     boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
 
-    def where(self, chosen: NDArray[np.bool_]) -> "Columns":
-        """Those of the results for which `chosen` (N,) holds."""
-        return Columns(self.image_ids[chosen], self.category_ids[chosen], self.boxes[chosen], self.scores[chosen])
-
 
 def read_results(path: str | Path, dataset: CocoDataset) -> list[Result]:
-    """Detections from a COCO results file: a JSON list of objects; further fields of theirs are left out.
+    """Read detections from a COCO results file, a JSON list of objects. Other fields are dropped.
 
     Raises:
-        DataError: the file is missing, empty or no JSON, or as for `check_results`.
+        DataError: the file is missing, empty or not JSON, or as for `check_results`.
     """
     content = _content(Path(path))
     try:
         results: list[Result] = msgspec.json.decode(content, type=list[Result])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # also for NaN: read again, to say where
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # also for NaN: read again to say where
         results = _decode_slowly(path, content)
     check_results(results, dataset, str(path))
     return results
 
 
 def check_results(results: list[Result], dataset: CocoDataset, name: str) -> None:
-    """Refuse results that can't be scored. An empty list is sound: nothing was found.
+    """Check that results can be scored. An empty list is valid: nothing was detected.
 
-    Boxes may lie outside their image and be empty, as COCO allows; negative widths and heights are faults.
+    Boxes may be empty or outside their image, as COCO allows; negative widths and heights are faults.
 
     Args:
         results: in COCO's format.
-        dataset: what they must be about: its images, its classes.
-        name: what the message calls them, for example the file.
+        dataset: has the images and classes that they must be about.
+        name: what the message calls the results, for example the file.
 
     Raises:
         DataError: one for all faults, with the positions (from 0) and the reasons of the first ten.
     """
     if not isinstance(results, list):
-        raise DataError(f"{name}: not COCO's results: a list of detections was expected, {_kind(results)} is there.")
+        raise DataError(f"{name}: expected a list of detections in COCO's format, got {_kind(results)}.")
     faults = _faults(results, dataset)
     if not faults:
         return
-    lines = [f"  [{place}]: {reason}" for place, reason in sorted(faults.items())[:MOST_SHOWN]]
-    more = [f"  and {len(faults) - MOST_SHOWN} more"] if len(faults) > MOST_SHOWN else []
+    lines = [f"  [{position}]: {reason}" for position, reason in sorted(faults.items())[:_MAX_SHOWN]]
+    more = [f"  and {len(faults) - _MAX_SHOWN} more"] if len(faults) > _MAX_SHOWN else []
     head = f"{name}: {len(faults)} of {len(results)} detections can't be used. {_advice(faults, results, dataset)}"
     raise DataError("\n".join([head, *lines, *more]))
 
 
 def columns_of(results: list[Result]) -> Columns:
-    """Results as arrays, unchecked.
+    """Return results as arrays, unchecked.
 
     Raises:
-        KeyError, TypeError, ValueError, OverflowError: where the records have another form.
+        KeyError, TypeError, ValueError, OverflowError: a record is malformed.
     """
     count = len(results)
     numbers = chain.from_iterable(map(itemgetter("bbox"), results))
@@ -98,43 +94,52 @@ def columns_of(results: list[Result]) -> Columns:
     )
 
 
+def first_fault(results: list[Result], name: str) -> str:
+    """Return a message about the first record that is malformed or has a number that is not finite."""
+    for position, record in enumerate(results):
+        reason = _malformed(record) or _not_finite(record)
+        if reason:
+            return f"{name}[{position}]: {reason}. Write it in COCO's format, as `predict_dataset` does."
+    return f"{name}: expected a list of detections in COCO's format, got {_kind(results)}."
+
+
 def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path}: no such results file. Name one in COCO's format.") from None
+        raise DataError(f"{path}: no such results file. Pass one in COCO's format.") from None
     except OSError as error:
         raise DataError(f"{path}: can't be read ({error.strerror}).") from None
     if not content.strip():
-        raise DataError(f"{path}: the file is empty. Write it again; where nothing was found, it holds [].")
+        raise DataError(f"{path}: the file is empty. Write it again; without detections it contains [].")
     return content
 
 
 def _decode_slowly(path: str | Path, content: bytes) -> Any:
     try:
         return json.loads(content)
-    except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError, too
+    except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is also a ValueError
         raise DataError(f"{path}: broken JSON: {error}. Write the file again.") from None
 
 
 def _faults(results: list[Result], dataset: CocoDataset) -> dict[int, str]:
-    """Position → its first reason."""
+    """Return the first reason for each faulty position."""
     faults: dict[int, str] = {}
-    columns, places = _plain_columns(results), np.arange(len(results))
+    columns, positions = _plain_columns(results), np.arange(len(results))
     if columns is None:
-        faults = {place: reason for place, one in enumerate(results) if (reason := _misshapen(one))}
-        places = np.array([place for place in range(len(results)) if place not in faults], np.intp)
-        columns = columns_of([results[place] for place in places])
-    for row, reason in _bad_values(columns, places, dataset):
-        faults.setdefault(int(places[row]), reason)
+        faults = {position: reason for position, record in enumerate(results) if (reason := _malformed(record))}
+        positions = np.array([position for position in range(len(results)) if position not in faults], np.intp)
+        columns = columns_of([results[position] for position in positions])
+    for row, reason in _bad_values(columns, positions, dataset):
+        faults.setdefault(int(positions[row]), reason)
     return faults
 
 
 def _plain_columns(results: list[Result]) -> Columns | None:
-    """The arrays where every record is just as it should be; NumPy would take 4.7, "4" or None for numbers, too."""
+    """Return the arrays if all types are exactly right, else None; NumPy accepts 4.7, "4" and None as numbers, too."""
     try:
         boxes = list(map(itemgetter("bbox"), results))
-        ids = {type(one[name]) for one in results for name in ("image_id", "category_id")}
+        ids = {type(record[name]) for record in results for name in ("image_id", "category_id")}
         numbers = set(map(type, map(itemgetter("score"), results))) | set(map(type, chain.from_iterable(boxes)))
         plain = ids <= {int} and numbers <= {int, float} and set(map(len, boxes)) <= {4}
         return columns_of(results) if plain and set(map(type, results)) <= {dict} else None
@@ -142,19 +147,27 @@ def _plain_columns(results: list[Result]) -> Columns | None:
         return None
 
 
-def _misshapen(one: object) -> str:
-    """What is wrong with a record's form; empty where nothing is."""
-    if not isinstance(one, dict):
-        return f"{_kind(one)} instead of an object with image_id, category_id, bbox and score"
-    missing = [name for name in Result.__annotations__ if name not in one]
+def _malformed(record: object) -> str:
+    """Return what is wrong with the form of a record, or an empty text."""
+    if not isinstance(record, dict):
+        return f"{_kind(record)} instead of an object with image_id, category_id, bbox and score"
+    missing = [name for name in Result.__annotations__ if name not in record]
     if missing:
         return f"{' and '.join(missing)} missing"
     for name in ("image_id", "category_id"):
-        if not _is_id(one[name]):
-            return f"{name} is {_shown(one[name])}, not a whole number"
-    if not _is_box(one["bbox"]):
-        return f"bbox is {_shown(one['bbox'])}, not four numbers"
-    return "" if _is_number(one["score"]) else f"score is {_shown(one['score'])}, not a number"
+        if not _is_id(record[name]):
+            return f"{name} is {_shown(record[name])}, not a whole number"
+    if not _is_box(record["bbox"]):
+        return f"bbox is {_shown(record['bbox'])}, not four numbers"
+    return "" if _is_number(record["score"]) else f"score is {_shown(record['score'])}, not a number"
+
+
+def _not_finite(record: Result) -> str:
+    """Return which number of a well-formed record is not finite, or an empty text."""
+    for name, numbers in (("bbox", record["bbox"]), ("score", [record["score"]])):
+        if not np.isfinite(numbers).all():
+            return f"{name} is {_shown(record[name])}, not finite"  # type: ignore[literal-required]
+    return ""
 
 
 def _is_id(value: object) -> bool:
@@ -171,13 +184,13 @@ def _is_number(value: object) -> bool:
         return False
     try:
         math.isfinite(value)
-    except OverflowError:  # a whole number beyond all floats
+    except OverflowError:  # an integer beyond all floats
         return False
     return True
 
 
-def _bad_values(columns: Columns, places: Places, dataset: CocoDataset) -> Iterator[tuple[int, str]]:
-    """Row and reason of every value that can't be, all reasons of a row."""
+def _bad_values(columns: Columns, positions: Rows, dataset: CocoDataset) -> Iterator[tuple[int, str]]:
+    """Yield row and reason for each invalid value."""
     image_ids, category_ids, boxes, scores = columns
     for row in np.flatnonzero(~np.isin(image_ids, dataset.image_ids)).tolist():
         yield row, f"image_id {image_ids[row]} is not among the {len(dataset)} images"
@@ -190,40 +203,40 @@ def _bad_values(columns: Columns, places: Places, dataset: CocoDataset) -> Itera
     for row in np.flatnonzero(~((scores >= 0) & (scores <= 1))).tolist():  # so NaN, too
         yield row, f"score {scores[row]} is not in 0 to 1"
     for row, first in _repeats(columns):
-        yield row, f"the same detection as [{places[first]}]"
+        yield row, f"the same detection as [{positions[first]}]"
 
 
 def _repeats(columns: Columns) -> Iterator[tuple[int, int]]:
-    """Rows that are equal to an earlier one in every field, with the first such."""
+    """Yield the rows that equal an earlier one in all fields, each with the first such row."""
     keys = (*columns.boxes.T, columns.category_ids, columns.image_ids, columns.scores)
-    rows = _alike(keys)
+    rows = _candidates(keys)
     keys = tuple(key[rows] for key in keys)
-    order = np.lexsort(keys)  # stable: of equals the first stays first
+    order = np.lexsort(keys)  # stable: the first of equal rows stays first
     same = np.ones(max(0, len(order) - 1), bool)
     for key in keys:
         same &= key[order][1:] == key[order][:-1]
     first = -1
-    for place in np.flatnonzero(same).tolist():
-        if place == 0 or not same[place - 1]:
-            first = int(rows[order[place]])
-        yield int(rows[order[place + 1]]), first
+    for row in np.flatnonzero(same).tolist():
+        if row == 0 or not same[row - 1]:
+            first = int(rows[order[row]])
+        yield int(rows[order[row + 1]]), first
 
 
-def _alike(keys: Sequence[NDArray[Any]]) -> Places:
-    """Rows that may have an equal: a mixture of all their fields occurs twice. One sort instead of seven."""
-    with np.errstate(all="ignore"):  # of values that are faults themselves
+def _candidates(keys: Sequence[NDArray[Any]]) -> Rows:
+    """Return the rows that may equal another: a mix of all fields occurs twice. One sort instead of seven."""
+    with np.errstate(all="ignore"):  # invalid values
         mixed = sum((key * 0.7**power for power, key in enumerate(keys)), np.zeros(len(keys[0])))
     ordered = np.sort(mixed)
     return np.flatnonzero(np.isin(mixed, ordered[1:][ordered[1:] == ordered[:-1]]))
 
 
 def _advice(faults: dict[int, str], results: list[Result], dataset: CocoDataset) -> str:
-    strangers = sum(reason.startswith("image_id") and "not among" in reason for reason in faults.values())
-    if 2 * strangers <= len(results):
-        return "Mend or remove them:"
+    unknown = sum(reason.startswith("image_id") and "not among" in reason for reason in faults.values())
+    if 2 * unknown <= len(results):
+        return "Fix or remove them:"
     return (
-        f"{strangers} are of images that {dataset.annotation_file} (or the part of it that is scored) does not have: "
-        "these look like results of another data set or split. Score them against the one that they were made on:"
+        f"{unknown} are of images that {dataset.annotation_file} (or the part of it that is scored) doesn't have: "
+        "they look like results of another data set or split. Score them against the one that they were made on:"
     )
 
 

@@ -1,7 +1,11 @@
-"""The trainer that lesson 08 builds, in pieces of a dozen lines, for any model that gives a dict of losses.
+"""The trainer of lesson 08, in functions of a dozen lines, for any model that returns a dict of losses.
 
-`coursekit.training` does the same in `loop` (an epoch), `clock` (where the time goes), `step` (half precision,
-accumulation, memory that runs out) and `checkpoint` (going on after a stop), for several processes, with hooks.
+`coursekit.training` does the same for several processes and with hooks: `loop` (an epoch), `clock` (where the time
+goes), `backward` and `step` (mixed precision, accumulation, running out of memory) and `checkpoint` (resuming).
+
+These functions share no code with it on purpose: each is the reference solution of an exercise, whose point is to
+write the step out. `halve_on_oom` catches `torch.OutOfMemoryError` only, as its exercise asks; `core.device` knows
+more kinds of errors.
 """
 
 import math
@@ -23,19 +27,19 @@ def train_one_epoch(
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> list[float]:
-    """Show a model each batch once, and correct its weights after each.
+    """Train a model on each batch once.
 
     Args:
-        model: (images, targets) → dict of losses, scalars; in training mode, which is switched on here.
-        batches: gives (images, targets).
-        optimizer: of the model. Gradients that are there already don't count.
-        schedule: of its learning rate; told after each step.
+        model: (images, targets) → dict of losses, scalars. It is switched to training mode.
+        batches: yields (images, targets).
+        optimizer: the optimizer of the model. Existing gradients are discarded.
+        schedule: the schedule of its learning rate; it steps after each batch.
 
     Returns:
-        For each batch the sum of its losses, a float. Gradients are clipped to a norm of 10.
+        The sum of the losses of each batch, as floats. Gradients are clipped to a norm of 10.
 
     Raises:
-        FloatingPointError: a sum is NaN or infinite; the weights are still those from before that step.
+        FloatingPointError: a sum is NaN or infinite. The weights are those from before that step.
     """
     model.train()
     history: list[float] = []
@@ -55,29 +59,34 @@ def train_one_epoch(
 def time_step(
     model: nn.Module, batches: Iterator[Batch], optimizer: torch.optim.Optimizer, clock: Callable[[], float]
 ) -> dict[str, float]:
-    """Do one training step, and say where its time went.
+    """Take one training step and measure where its time goes.
 
     Args:
         model: (images, targets) → dict of losses, scalars.
-        batches: an iterator; one batch is taken from it.
-        optimizer: of the model.
-        clock: gives seconds. It first waits until the device has done all that was begun.
+        batches: an iterator, from which one batch is taken.
+        optimizer: the optimizer of the model.
+        clock: returns the time in seconds, after waiting until the device has finished all queued work.
 
     Returns:
-        Seconds of each part of the step: "data", waiting for the batch; "forward", up to the losses; "backward";
-        "optimizer", the rest. They add up to the whole.
+        Seconds by phase: "data" (waiting for the batch), "forward" (up to the losses), "backward" and "optimizer" (the
+        rest). They add up to the time of the step.
     """
     start = clock()
     images, targets = next(batches)
-    ready = clock()
+    after_data = clock()
     losses = model(images, targets)
-    said = clock()
+    after_forward = clock()
     optimizer.zero_grad()
     torch.stack(list(losses.values())).sum().backward()
-    known = clock()
+    after_backward = clock()
     optimizer.step()
     end = clock()
-    return {"data": ready - start, "forward": said - ready, "backward": known - said, "optimizer": end - known}
+    return {
+        "data": after_data - start,
+        "forward": after_forward - after_data,
+        "backward": after_backward - after_forward,
+        "optimizer": end - after_backward,
+    }
 
 
 def autocast_step(
@@ -88,22 +97,22 @@ def autocast_step(
     scaler: torch.amp.GradScaler,
     dtype: torch.dtype,
 ) -> float:
-    """A step in mixed precision: weights stay float32, forward computes in `dtype` where that does no harm.
+    """Take a step in mixed precision: weights stay in float32, and forward computes in `dtype` where that is safe.
 
     Args:
         model: (images, targets) → dict of losses, scalars.
-        images, targets: a batch; images[0] says on which device.
-        optimizer: of the model. Gradients that are there already don't count.
-        scaler: multiplies the loss; one that is switched off multiplies by 1.
+        images, targets: a batch, on the device of images[0].
+        optimizer: the optimizer of the model. Existing gradients are discarded.
+        scaler: scales the loss; a disabled scaler multiplies by 1.
         dtype: torch.bfloat16 or torch.float16.
 
     Returns:
-        The sum of the losses, unscaled. Gradients are clipped to a norm of 10, once they are unscaled. Where one is
-        infinite, the weights stay, and the scale is halved.
+        The sum of the losses, unscaled. Gradients are unscaled, then clipped to a norm of 10. If one is infinite, the
+        weights stay as they are and the scale is halved.
     """
     with torch.autocast(images[0].device.type, dtype):
         losses = model(images, targets)
-    loss = torch.stack([one.float() for one in losses.values()]).sum()
+    loss = torch.stack([loss.float() for loss in losses.values()]).sum()
     optimizer.zero_grad()
     scaler.scale(loss).backward()
     scaler.unscale_(optimizer)
@@ -114,16 +123,16 @@ def autocast_step(
 
 
 def accumulate(model: nn.Module, images: Images, targets: Sequence[Any], micro_batch: int) -> dict[str, float]:
-    """Gradients of a batch, a few images at a time.
+    """Accumulate the gradients of a batch in micro-batches.
 
     Args:
         model: (images, targets) → dict of losses, each a mean over the images.
         images, targets: the batch.
-        micro_batch: images at a time; the last part may be smaller.
+        micro_batch: images per forward pass; the last micro-batch may be smaller.
 
     Returns:
-        The losses of the whole batch, by name. Its gradient is added to those that the weights hold; the weights don't
-        move. The memory of a part is free before the next begins.
+        The losses of the whole batch, by name. Its gradient is added to the existing gradients; the weights don't
+        change. The memory of a micro-batch is free before the next one begins.
     """
     totals: dict[str, float] = {}
     for start in range(0, len(images), micro_batch):
@@ -139,20 +148,20 @@ def accumulate(model: nn.Module, images: Images, targets: Sequence[Any], micro_b
 def halve_on_oom(
     model: nn.Module, images: Images, targets: Sequence[Any], micro_batch: int
 ) -> tuple[dict[str, float], int]:
-    """Gradients of a batch, in parts as large as memory allows.
+    """Accumulate the gradients of a batch, and halve the micro-batch if memory runs out.
 
     Args:
         model: (images, targets) → dict of losses, each a mean over the images.
         images, targets: the batch.
-        micro_batch: images at a time, to begin with.
+        micro_batch: images per forward pass at the first try.
 
     Returns:
-        The losses of the whole batch, by name; and the images at a time that fitted, for the next step. Where memory
-        runs out, the whole batch is tried again with half as many at a time, rounded up. The weights hold the gradient
-        of this batch and nothing else.
+        The losses of the whole batch, by name, and the micro-batch that fit into memory, for the next step. If memory
+        runs out, the batch is retried in micro-batches half the size, rounded up. The weights hold the gradient of this
+        batch and nothing else.
 
     Raises:
-        torch.OutOfMemoryError: one image at a time is too much.
+        torch.OutOfMemoryError: not even one image fits into memory.
     """
     while True:
         model.zero_grad()
@@ -161,24 +170,24 @@ def halve_on_oom(
         except torch.OutOfMemoryError:
             if micro_batch == 1:
                 raise
-        micro_batch = -(-micro_batch // 2)  # out here, where the error no longer holds the tensors of the failed step
+        micro_batch = -(-micro_batch // 2)  # out here the failed step's tensors are free
 
 
 def save_and_resume(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, train_step: Callable[[int], Any], steps: int
 ) -> int:
-    """Train up to a number of steps, with a checkpoint after each; go on from the checkpoint where there is one.
+    """Train for a number of steps with a checkpoint after each, resuming from the checkpoint if there is one.
 
     Args:
-        path: of the checkpoint. At any moment there is none, or a whole one: a new one is written beside it, in the
-            same folder, then renamed.
-        model, optimizer: as at the start, or in any state where there is a checkpoint.
-        train_step: takes the number of the step, from 0; may draw random numbers from torch.
-        steps: to do in all.
+        path: path of the checkpoint. At any moment it is missing or complete: a new checkpoint is written to another
+            file in the same folder, then renamed.
+        model, optimizer: in their initial state, or in any state if there is a checkpoint.
+        train_step: takes the number of the step, from 0. It may draw random numbers from torch.
+        steps: total number of steps.
 
     Returns:
-        The number of the first step that was done here; `steps` where nothing was left. A run that was stopped ends
-        with the same weights, to the bit, as one that was not. Reading a checkpoint executes nothing that is in it.
+        The number of the first step that this call took; `steps` if none was left. A resumed run ends with exactly the
+        same weights as one that was never stopped. Reading a checkpoint executes nothing that is in it.
     """
     first = 0
     if path.exists():
@@ -195,7 +204,7 @@ def save_and_resume(
             "random": torch.get_rng_state(),
             "step": step + 1,
         }
-        beside = path.with_suffix(".partial")
-        torch.save(content, beside)
-        beside.replace(path)
+        partial = path.with_suffix(".partial")
+        torch.save(content, partial)
+        partial.replace(path)
     return first

@@ -1,1 +1,1 @@
-"""A class of submissions, graded in a sandbox."""
+"""Grading a class of submissions, in a sandbox."""

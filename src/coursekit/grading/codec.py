@@ -1,7 +1,7 @@
-"""Between the grader and the sandbox: messages with their length in front.
+"""Messages between the grader and the sandbox, each with its length in front.
 
-What comes out of the sandbox may be forged. So it is MessagePack, decoded into plain data only, and never torch.load:
-that unpacks compressed records, and a kilobyte of them can fill the memory of whoever reads it.
+A message from the sandbox may be forged. So it is MessagePack, decoded into plain data only. torch.load would unpack
+compressed records, and a kilobyte of them can fill the reader's memory.
 """
 
 import struct
@@ -15,45 +15,45 @@ from coursekit.lessons.checking.outcome import Outcome, Plain
 
 LENGTH = struct.Struct(">Q")
 DTYPES: dict[str, torch.dtype] = {
-    str(one).removeprefix("torch."): one
-    for one in (
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
         torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16,
         torch.float32, torch.float64, torch.complex64, torch.complex128,
     )
 }  # fmt: skip
-DEEPEST = 8  # lists in lists: `plain` goes down 6 levels
+MAX_DEPTH = 8  # of lists in lists: `plain` goes down 6 levels
 
 
 class ForgedError(ValueError):
-    """A message that no honest answer sends."""
+    """Raised for a message that no honest answer sends."""
 
 
 def framed(content: bytes) -> bytes:
-    """Bytes with their length in front."""
+    """Return bytes with their length in front."""
     return LENGTH.pack(len(content)) + content
 
 
 def frames(content: bytes) -> list[bytes]:
-    """The inverse for several in a row; a last one that was cut is left out."""
-    found, start = [], 0
+    """Return the messages in a row of frames: the inverse of `framed`. A last one that was cut off is left out."""
+    messages, start = [], 0
     while start + LENGTH.size <= len(content):
         (length,) = LENGTH.unpack_from(content, start)
         start += LENGTH.size
         if start + length > len(content):
             break
-        found.append(content[start : start + length])
+        messages.append(content[start : start + length])
         start += length
-    return found
+    return messages
 
 
 def pack(message: dict[str, Any]) -> bytes:
-    """A message of a trial: an outcome as a dictionary, or how it ended."""
-    packed = {key: _packed(value) if key in ("came", "given") and value else value for key, value in message.items()}
+    """Return a trial's message as bytes: an outcome as a dictionary, or how it ended."""
+    packed = {key: _packed(value) if key in ("value", "args") and value else value for key, value in message.items()}
     return msgspec.msgpack.encode(packed)
 
 
 def unpack(content: bytes) -> Outcome | dict[str, str]:
-    """The inverse; an outcome, or how it ended.
+    """Return a trial's message: the inverse of `pack`. It is an outcome, or how the trial ended.
 
     Raises:
         ForgedError: it is neither.
@@ -63,12 +63,12 @@ def unpack(content: bytes) -> Outcome | dict[str, str]:
         if "ended" in message:
             lent = {"lent": "yes"} if message.get("lent") else {}
             return {key: _text(message.get(key)) for key in ("ended", "problem", "printed")} | lent
-        came, given = (None if message[key] is None else _unpacked(message[key]) for key in ("came", "given"))
+        value, args = (None if message[key] is None else _unpacked(message[key]) for key in ("value", "args"))
         raised = None if message["raised"] is None else _text(message["raised"])
-        if came is None and raised is None:
+        if value is None and raised is None:
             raise ForgedError("neither a value nor an error")
-        return Outcome(came, given, raised)
-    except Exception as error:  # in whatever way it is no message
+        return Outcome(value, args, raised)
+    except Exception as error:  # anything can be wrong with it
         raise ForgedError(str(error)[:200]) from None
 
 
@@ -77,9 +77,9 @@ def _packed(value: Plain) -> list[Any]:
     if kind in ("tensor", "array"):
         return _packed_tensor(kind, content)
     if kind == "list":
-        return [kind, [_packed(one) for one in content]]
+        return [kind, [_packed(item) for item in content]]
     if kind == "dict":
-        return [kind, {key: _packed(one) for key, one in content.items()}]
+        return [kind, {key: _packed(item) for key, item in content.items()}]
     if type(content) is int and not -(2**63) <= content < 2**63:
         return ["other", "int of more than 64 bits"]
     return [kind, content]
@@ -95,17 +95,17 @@ def _packed_tensor(kind: str, content: Tensor) -> list[Any]:
 
 def _unpacked(value: Any, depth: int = 0) -> Plain:
     kind = value[0]
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         raise ForgedError("too deep")
     if kind in ("tensor", "array"):
         return kind, _unpacked_tensor(*value[1:])
     if kind == "list" and type(value[1]) is list:
-        return kind, [_unpacked(one, depth + 1) for one in value[1]]
+        return kind, [_unpacked(item, depth + 1) for item in value[1]]
     if kind == "dict" and type(value[1]) is dict:
-        return kind, {_text(key): _unpacked(one, depth + 1) for key, one in value[1].items()}
+        return kind, {_text(key): _unpacked(item, depth + 1) for key, item in value[1].items()}
     types = {"number": (int, float), "bool": (bool,), "str": (str,), "other": (str,), "NoneType": (type(None),)}
     if type(value[1]) not in types.get(kind, ()):
-        raise ForgedError(f"no {kind}")
+        raise ForgedError(f"not a {kind}")
     return kind, value[1]
 
 

@@ -1,4 +1,4 @@
-"""`coursekit grade`: a class of submissions, each in a sandbox; what has not changed since is not run again."""
+"""`coursekit grade`: grades a class of submissions, each in a sandbox. Unchanged answers are not run again."""
 
 import hashlib
 import platform
@@ -23,20 +23,21 @@ from coursekit.grading.hidden import Hidden, load_hidden
 from coursekit.grading.marks import Mark, hidden_exercise, marked
 from coursekit.grading.sandbox import Sandbox, require
 from coursekit.grading.submission import Submission, read
+from coursekit.lessons.course import LESSONS
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook.workbook import PACKAGE
 
-SECONDS = 180.0  # for all of a submission: one that sleeps in every exercise holds nobody up for long
-KEPT = "kept"  # folder of what was found before
+SECONDS = 180.0  # for a whole submission, so that one that sleeps in each exercise doesn't delay the others for long
+MARKS = "marks"  # folder of the marks given before
 
 
 @dataclass
 class Graded:
-    """A submission and its marks, in the order of the exercises.
+    """A submission and its marks.
 
     Attributes:
         submission: what was handed in.
-        marks: one for each exercise.
+        marks: one for each exercise, in order.
         tried: how many answers were run now; the others had not changed.
     """
 
@@ -45,26 +46,35 @@ class Graded:
     tried: int = 0
 
 
-class _Kept(msgspec.Struct):
-    """Mark of an answer's code, cases and engine → what came of it."""
+class _Earlier(msgspec.Struct):
+    """The marks given before, by a digest of the answer, its cases and the library."""
 
     marks: dict[str, Mark] = {}
 
 
 @dataclass
 class _Job:
-    """What all submissions have in common."""
+    """What all submissions have in common.
+
+    Attributes:
+        out: folder for the results.
+        names: of the exercises to grade.
+        hidden: the hidden cases by exercise.
+        library: digest of this library, torch and Python.
+        slots: the sandboxes that are free.
+        stop: set when the user presses Ctrl-C.
+    """
 
     out: Path
     names: Sequence[str]
     hidden: dict[str, Hidden]
-    engine: str
+    library: str
     slots: SimpleQueue[Sandbox] = field(default_factory=SimpleQueue)
     stop: Event = field(default_factory=Event)
 
 
 class _StoppedError(Exception):
-    """Somebody pressed Ctrl-C."""
+    """Raised after the user pressed Ctrl-C."""
 
 
 def grade(
@@ -76,15 +86,15 @@ def grade(
     lessons: Sequence[int] = (),
     is_sealed: bool = True,
 ) -> list[Graded]:
-    """Grade all that lies in a folder, or one file.
+    """Grade the submissions in a folder, or a single one.
 
     Args:
         folder: of zips, folders and notebooks, one for each intern; or one of those.
-        out: keeps what was found, so that only what changed is run the next time.
+        out: stores the marks, so that only what has changed is run the next time.
         jobs: submissions at a time.
         hidden: folder of cases that no notebook shows.
-        lessons: only these; by default all.
-        is_sealed: run in a sandbox. Without one answers can do what you can.
+        lessons: grade only these; by default all.
+        is_sealed: run answers in a sandbox. Without one they can do whatever you can.
 
     Returns:
         One for each submission, in the order of names.
@@ -94,11 +104,11 @@ def grade(
     """
     require(is_sealed)
     places = submissions(folder)
-    names = [name for name, one in EXERCISES.items() if not lessons or one.lesson in lessons]
+    names = [name for number in LESSONS if not lessons or number in lessons for name in LESSONS[number].exercises]
     if not names:
-        raise ConfigError(f"--lesson {', '.join(map(str, lessons))}: there is no exercise in it.")
-    make_folder(out / KEPT)
-    job = _Job(out, names, load_hidden(hidden), _engine())
+        raise ConfigError(f"--lesson {', '.join(map(str, lessons))}: it has no exercises.")
+    make_folder(out / MARKS)
+    job = _Job(out, names, load_hidden(hidden), _library())
     sandboxes = [Sandbox(slot, is_sealed) for slot in range(max(1, jobs))]
     for sandbox in sandboxes:
         job.slots.put(sandbox)
@@ -107,7 +117,7 @@ def grade(
         futures = [pool.submit(_grade_one, path, name, job) for name, path in places.items()]
         for _ in tqdm(as_completed(futures), total=len(futures), unit="submission", disable=None):
             pass
-        return [one.result() for one in futures]
+        return [future.result() for future in futures]
     finally:
         job.stop.set()
         for sandbox in sandboxes:
@@ -116,10 +126,10 @@ def grade(
 
 
 def submissions(folder: Path) -> dict[str, Path]:
-    """Name of an intern → what they handed in. Of two with one name the second gets a number.
+    """Return each intern's submission by the intern's name. If two have the same name, the second gets a number.
 
     Raises:
-        ConfigError: there is nothing.
+        ConfigError: there is no submission.
     """
     if not folder.exists():
         raise ConfigError(f"{folder}: no such file or folder.")
@@ -132,15 +142,15 @@ def submissions(folder: Path) -> dict[str, Path]:
     for path in places:
         stem = _printable(path.name if path.is_dir() else path.stem)
         name, number = stem, 2
-        while name.casefold() in {one.casefold() for one in named}:  # some systems take Anna and anna for one file
+        while name.casefold() in {other.casefold() for other in named}:  # some systems take Anna and anna for one file
             name, number = f"{stem}-{number}", number + 1
         named[name] = path
     return named
 
 
 def _printable(name: str) -> str:
-    """Fit for the name of a page: neither control characters nor endless."""
-    return "".join(one if one.isprintable() else "_" for one in name)[:100]
+    """Return a name that can be a file's: without control characters, and not too long."""
+    return "".join(character if character.isprintable() else "_" for character in name)[:100]
 
 
 def _is_submission(path: Path) -> bool:
@@ -148,32 +158,33 @@ def _is_submission(path: Path) -> bool:
 
 
 def _grade_one(path: Path, name: str, job: _Job) -> Graded:
-    """One submission, in the next sandbox that is free."""
+    """Grade one submission, in the next sandbox that is free."""
     graded, sandbox = Graded(read(path, name), []), job.slots.get()
-    kept = before = _load(job, name)
+    now = before = _load(job, name)
     try:
-        kept = _Kept()
-        _grade_into(graded, before, kept, sandbox, job)
+        now = _Earlier()
+        _grade_into(graded, before, now, sandbox, job)
         return graded
     except _StoppedError:
-        kept.marks |= before.marks
+        now.marks |= before.marks
         raise
     except ConfigError:
         raise
-    except Exception as error:  # a fault of ours that this submission has found: it is told, and the others go on
-        said = f"grading went wrong here: {type(error).__name__}: {error}"[:300]
-        graded.submission.problems.append(said)
+    except Exception as error:  # a bug of ours that this submission triggers: report it, and go on with the others
+        problem = f"grading failed because of a bug in coursekit: {type(error).__name__}: {error}"[:300]
+        graded.submission.problems.append(problem)
         left = job.names[len(graded.marks) :]
-        graded.marks += [Mark(name, "not yet", 0, 0, "grading", said) for name in left]
+        graded.marks += [Mark(exercise, "not yet", 0, 0, "grading", problem) for exercise in left]
         return graded
     finally:
         sandbox.close()  # each submission has its own
         with new_file(_file(job, name)) as partial:
-            partial.write_bytes(msgspec.json.format(msgspec.json.encode(kept)))
+            partial.write_bytes(msgspec.json.format(msgspec.json.encode(now)))
         job.slots.put(sandbox)
 
 
-def _grade_into(graded: Graded, before: _Kept, kept: _Kept, sandbox: Sandbox, job: _Job) -> None:
+def _grade_into(graded: Graded, before: _Earlier, now: _Earlier, sandbox: Sandbox, job: _Job) -> None:
+    """Mark each exercise of a submission, and note the marks in `now`. Those in `before` are used again."""
     until = monotonic() + SECONDS
     for exercise in job.names:
         code = graded.submission.answers.get(exercise)
@@ -187,49 +198,49 @@ def _grade_into(graded: Graded, before: _Kept, kept: _Kept, sandbox: Sandbox, jo
             mark = _mark(exercise, code, sandbox, job.hidden.get(exercise), until)
         if job.stop.is_set():
             raise _StoppedError
-        kept.marks[key] = mark
+        now.marks[key] = mark
         graded.marks.append(mark)
 
 
 def _mark(exercise: str, code: str, sandbox: Sandbox, hidden: Hidden | None, until: float) -> Mark:
     if monotonic() > until:
-        said = f"this submission had used up its {SECONDS:g} s before"
-        return Mark(exercise, "not yet", 0, len(EXERCISES[exercise].all_cases()), "not tried", said)
-    tried = sandbox.try_answer(exercise, code, [one.args for one in EXERCISES[exercise].all_cases()])
-    secret = None
-    if hidden and tried.trial.ended == "well":  # in a process of its own: nothing of it can be told by the first
+        reason = f"this submission had already used up its {SECONDS:g} s"
+        return Mark(exercise, "not yet", 0, len(EXERCISES[exercise].all_cases()), "not tried", reason)
+    tried = sandbox.try_answer(exercise, code, [case.args for case in EXERCISES[exercise].all_cases()])
+    tried_hidden = None
+    if hidden and tried.trial.ended == "well":  # in another process, so that the first trial can't report hidden cases
         cases = hidden_exercise(EXERCISES[exercise], hidden).all_cases()
-        secret = sandbox.try_answer(exercise, code, [one.args for one in cases])
-    return marked(exercise, code, tried, secret, hidden)
+        tried_hidden = sandbox.try_answer(exercise, code, [case.args for case in cases])
+    return marked(exercise, code, tried, tried_hidden, hidden)
 
 
 def _key(exercise: str, code: str, job: _Job) -> str:
-    """Of all that a mark depends on."""
-    secret = job.hidden[exercise].mark if exercise in job.hidden else ""
-    return hashlib.sha256("\0".join((exercise, code, secret, job.engine)).encode(errors="surrogatepass")).hexdigest()
+    """Return a digest of everything that a mark depends on."""
+    cases = job.hidden[exercise].digest if exercise in job.hidden else ""
+    return hashlib.sha256("\0".join((exercise, code, cases, job.library)).encode(errors="surrogatepass")).hexdigest()
 
 
 @cache
-def _engine() -> str:
-    """Mark of this library, torch and Python: with another one all is graded anew."""
-    mark = hashlib.sha256(f"{torch.__version__} {platform.python_version()}".encode())
+def _library() -> str:
+    """Return a digest of this library, torch and Python. If one of them changes, everything is graded again."""
+    digest = hashlib.sha256(f"{torch.__version__} {platform.python_version()}".encode())
     for path in _sources():
-        mark.update(path.read_bytes())
-    return mark.hexdigest()
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _sources() -> Iterator[Path]:
-    """What an answer or its comparison may touch; not the pages, nor the command line."""
-    for part in ("data", "detector", "evaluation", "grading", "lessons", "memory", "training"):
-        files = sorted((Path(coursekit.__file__).parent / part).rglob("*.py"))
-        yield from (path for path in files if path.name != "pages.py")
+    """Yield the files that an answer or its comparison may use; not those that write pages, nor the command line."""
+    for room in ("core", "data", "detector", "training", "evaluation", "memory", "from_scratch", "lessons", "grading"):
+        files = sorted((Path(coursekit.__file__).parent / room).rglob("*.py"))
+        yield from (path for path in files if path.name != "html.py")
 
 
 def _file(job: _Job, name: str) -> Path:
-    return job.out / KEPT / f"{name}.json"
+    return job.out / MARKS / f"{name}.json"
 
 
-def _load(job: _Job, name: str) -> _Kept:
+def _load(job: _Job, name: str) -> _Earlier:
     with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.json.decode(_file(job, name).read_bytes(), type=_Kept)
-    return _Kept()
+        return msgspec.json.decode(_file(job, name).read_bytes(), type=_Earlier)
+    return _Earlier()

@@ -1,4 +1,4 @@
-"""Cases of an instructor's own, that no notebook shows: `--hidden DIR` with a file `NAME.py` for an exercise.
+"""An instructor's own cases, which no notebook shows: `--hidden DIR`, with a file `NAME.py` for each exercise.
 
 import torch
 from coursekit.lessons.exercise import case
@@ -14,8 +14,7 @@ from pathlib import Path
 
 import torch
 
-from coursekit.core.errors import ConfigError
-from coursekit.data.index import nearest
+from coursekit.core.errors import ConfigError, did_you_mean
 from coursekit.lessons.checking.outcome import attempt
 from coursekit.lessons.exercise import Case
 from coursekit.lessons.exercises import EXERCISES
@@ -23,14 +22,14 @@ from coursekit.lessons.exercises import EXERCISES
 
 @dataclass(frozen=True)
 class Hidden:
-    """The cases of one file, and a mark of what stands in it."""
+    """The cases of one file, and a digest of its content."""
 
     cases: list[Case]
-    mark: str
+    digest: str
 
 
 def load_hidden(folder: Path | None) -> dict[str, Hidden]:
-    """Exercise → its hidden cases. The files are an instructor's, and are run here.
+    """Load the hidden cases by exercise. The files are the instructor's own, and are run in this process.
 
     Raises:
         ConfigError: there is no such folder, a file belongs to no exercise or fails, or the course's own answer can't
@@ -46,7 +45,7 @@ def load_hidden(folder: Path | None) -> dict[str, Hidden]:
 def _load(path: Path) -> Hidden:
     name = path.stem
     if name not in EXERCISES:
-        raise ConfigError(f"{path}: there is no exercise {name!r}{nearest(name, EXERCISES)}.")
+        raise ConfigError(f"{path}: there is no exercise {name!r}{did_you_mean(name, EXERCISES)}.")
     spec = importlib.util.spec_from_file_location(f"hidden_{name}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -54,10 +53,12 @@ def _load(path: Path) -> Hidden:
     try:
         spec.loader.exec_module(module)
         cases = list(module.cases(torch.Generator().manual_seed(0)))
-        wrong = [attempt(EXERCISES[name], EXERCISES[name].reference, one).raised for one in cases]
+        errors = [attempt(EXERCISES[name], EXERCISES[name].reference, case).raised for case in cases]
     except Exception as error:
-        raise ConfigError(f"{path}: {type(error).__name__}: {error}. See docs/grading.md for what it holds.") from error
-    for one, raised in zip(cases, wrong, strict=True):
-        if raised:
-            raise ConfigError(f"{path}, {one.words!r}: the course's own {name} can't take it: {raised}")
+        raise ConfigError(
+            f"{path}: {type(error).__name__}: {error}. docs/grading.md says what the file needs."
+        ) from error
+    for case, error_text in zip(cases, errors, strict=True):
+        if error_text:
+            raise ConfigError(f"{path}, {case.words!r}: the course's own {name} can't take this case: {error_text}")
     return Hidden(cases, hashlib.sha256(path.read_bytes()).hexdigest())

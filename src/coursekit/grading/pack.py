@@ -1,4 +1,4 @@
-"""`coursekit submit`: an intern's work in one file, and what is in it and what is missing."""
+"""`coursekit submit`: packs an intern's work into one file, and says what is in it and what is missing."""
 
 import re
 import zipfile
@@ -16,12 +16,12 @@ from coursekit.lessons.workbook.workbook import PACKAGE
 from coursekit.report import answers
 from coursekit.report.text import counted
 
-LONG_AGO = (2020, 1, 1, 0, 0, 0)  # the same work gives the same file
+FIXED_TIME = (2020, 1, 1, 0, 0, 0)  # so that the same work gives the same file
 
 
 @dataclass(frozen=True)
 class Packed:
-    """The file, what is in it, and what is not, a sentence each."""
+    """The file, what is in it, and what is missing, one phrase each."""
 
     file: Path
     contents: list[str]
@@ -29,12 +29,12 @@ class Packed:
 
 
 def pack(folder: Path, file: Path, *, journal: bool = False) -> Packed:
-    """Pack the work that lies in a folder.
+    """Pack the work in a folder.
 
     Args:
-        folder: where the notebooks are, and `my_detector` beside them.
+        folder: with the notebooks, and `my_detector` beside them.
         file: the zip to write. Its stem is the intern's name.
-        journal: whether the journal goes along.
+        journal: include the journal.
 
     Raises:
         ConfigError: there is no such folder or nothing in it, or the file can't be written.
@@ -49,19 +49,18 @@ def pack(folder: Path, file: Path, *, journal: bool = False) -> Packed:
     with new_file(file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
         for inner, path in sorted(paths.items()):
             if path not in large:
-                member = zipfile.ZipInfo(inner, LONG_AGO)
+                member = zipfile.ZipInfo(inner, FIXED_TIME)
                 member.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(member, path.read_bytes())
-    found = read(file, file.stem)
-    missing = [*_missing(folder, found, journal), *map(_too_large, large)]
-    return Packed(file, _contents(paths, found), missing)
+    submission = read(file, file.stem)
+    missing = [*_missing(folder, submission, journal), *map(_too_large, large)]
+    return Packed(file, _contents(paths, submission), missing)
 
 
 def _chosen(folder: Path, journal: bool) -> Iterator[tuple[str, Path]]:
-    """Place in the zip → file."""
+    """Yield each file with its path in the zip."""
     names = [progress.FILE, answers.FILE, *([journals.FILE] if journal else [])]
-    found = [*folder.glob("*.ipynb"), *(folder / PACKAGE).glob("*.py"), *(folder / name for name in names)]
-    for path in found:
+    for path in (*folder.glob("*.ipynb"), *(folder / PACKAGE).glob("*.py"), *(folder / name for name in names)):
         if path.is_file() and not path.is_symlink():
             yield path.relative_to(folder).as_posix(), path
     if report := _report(folder):
@@ -69,42 +68,42 @@ def _chosen(folder: Path, journal: bool) -> Iterator[tuple[str, Path]]:
 
 
 def _report(folder: Path) -> Path | None:
-    """The newest report below the folder."""
-    found = [*folder.glob("report/report.html"), *folder.glob("runs/*/report/report.html")]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+    """Return the newest report below the folder; None if there is none."""
+    reports = [*folder.glob("report/report.html"), *folder.glob("runs/*/report/report.html")]
+    return max(reports, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _contents(paths: dict[str, Path], found: Submission) -> list[str]:
+def _contents(paths: dict[str, Path], submission: Submission) -> list[str]:
     notebooks = [inner for inner in paths if inner.endswith(".ipynb")]
     others = [inner for inner in sorted(paths) if not inner.endswith((".ipynb", ".py"))]
-    counts = ((len(found.answers), "answer"), (len(notebooks), "notebook"))
-    return [*(counted(count, what) for count, what in counts if count), *others]
+    counts = ((len(submission.answers), "answer"), (len(notebooks), "notebook"))
+    return [*(counted(count, noun) for count, noun in counts if count), *others]
 
 
-def _missing(folder: Path, found: Submission, journal: bool) -> list[str]:
-    lacking = [name for name in EXERCISES if name not in found.answers]
-    said = [f"exercises without an answer ({len(lacking)}): {', '.join(lacking)}"] if lacking else []
+def _missing(folder: Path, submission: Submission, journal: bool) -> list[str]:
+    lacking = [name for name in EXERCISES if name not in submission.answers]
+    missing = [f"exercises without an answer ({len(lacking)}): {', '.join(lacking)}"] if lacking else []
     lessons = sorted(path.name for path in shipped("course").glob("*.ipynb") if not (folder / path.name).is_file())
-    said += [f"notebooks: {', '.join(lessons)}"] if lessons else []
+    missing += [f"notebooks: {', '.join(lessons)}"] if lessons else []
     for name, path in ((progress.FILE, folder / progress.FILE), ("the report", _report(folder))):
-        said += [] if path and path.is_file() else [name]
+        missing += [] if path and path.is_file() else [name]
     if (folder / journals.FILE).is_file() and not journal:
-        said.append(f"{journals.FILE}: it stays with you. It goes along with --journal")
-    return said
+        missing.append(f"{journals.FILE}: it stays with you. Include it with --journal")
+    return missing
 
 
 def _too_large(path: Path) -> str:
-    return f"{path.name}: over {FILE_BYTES >> 20} MB. Clear its outputs, and pack again"
+    return f"{path.name}: over {FILE_BYTES >> 20} MB. Clear its outputs and pack again"
 
 
 def file_name(name: str) -> str:
-    """The name of the file for somebody's name.
+    """Return the file name for a person's name.
 
     Raises:
-        ConfigError: it has a character that no file name should have.
+        ConfigError: the name has a character that a file name shouldn't have.
     """
     if not re.fullmatch(r"\w[\w .'-]{0,60}", name):
         raise ConfigError(
-            f"--name {name!r}: letters, digits, spaces, dots and hyphens, please, as in --name anna-berg."
+            f"--name {name!r}: use letters, digits, spaces, dots and hyphens only, as in --name anna-berg."
         )
     return f"{name}.zip"

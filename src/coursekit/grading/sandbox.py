@@ -1,7 +1,7 @@
-"""Where answers run: a namespace of their own, made by bubblewrap, in which little can be read and nothing reached.
+"""The sandbox that answers run in: a namespace made by bubblewrap, in which little can be read and nothing reached.
 
-To read there are Python, its packages and this library. There is no network, no other submission, no hidden case but
-those being tried, no expected value, and nothing to write to but a small temporary folder in memory.
+An answer can read Python, its packages and this library. There is no network, no other submission, no hidden case
+except those being tried, and no expected value. It can write to a small temporary folder in memory only.
 """
 
 import os
@@ -23,26 +23,26 @@ import coursekit
 from coursekit.core.errors import ConfigError
 from coursekit.grading import worker
 from coursekit.grading.codec import LENGTH, ForgedError, framed, frames, unpack
-from coursekit.lessons.checking.runner import Trial
+from coursekit.lessons.checking.trial import Trial
 
-START_SECONDS = 180.0  # to import torch, on a machine that has other things to do
+START_SECONDS = 180.0  # to import torch on a busy machine
 TEMPORARY = 256 << 20  # bytes
-FIRST_USER, USERS = 40_000, 20_000  # that root becomes: nobody else's, since processes are counted by user
+FIRST_USER, USERS = 40_000, 20_000  # user ids that root switches to; nobody else's, since processes are counted by user
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin", "HOME": "/tmp", "USER": "intern", "LOGNAME": "intern", "LANG": "C.UTF-8",
     "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONHASHSEED": "0", "MPLBACKEND": "agg", "PYTHONPATH": str(Path(coursekit.__file__).parents[1]),
 }  # fmt: skip
 INSTALL = (
-    "Answers are strangers' code, so they run in a sandbox, which bubblewrap makes. It is for Linux: "
-    "`apt install bubblewrap`, or `dnf install bubblewrap`; on Windows, in WSL 2. "
-    "With --unsafe answers run without: each can then read, change and send away whatever you can."
+    "Answers are other people's code, so they run in a sandbox made by bubblewrap, which needs Linux: "
+    "`apt install bubblewrap`, or `dnf install bubblewrap`; on Windows, use WSL 2. "
+    "With --unsafe, answers run without a sandbox: each can read, change and send away whatever you can."
 )
 
 
 @dataclass
 class Tried:
-    """What came of an answer, and whether it was seen to call the course's own."""
+    """What an answer did, and whether it called the reference or used anything that ships with the exercises."""
 
     trial: Trial
     used_reference: bool = False
@@ -50,11 +50,11 @@ class Tried:
 
 @dataclass
 class Sandbox:
-    """One for a submission. It starts when it is first needed, and again after an answer has brought it down.
+    """The sandbox of a submission. It starts when it is first needed, and again after an answer has crashed it.
 
     Attributes:
-        slot: number of the job, from 0: two at a time have different users.
-        is_sealed: whether it is one. If not, answers run as you.
+        slot: number of the job, from 0. Sandboxes that run at the same time have different users.
+        is_sealed: whether answers are confined. If not, they run as you.
     """
 
     slot: int = 0
@@ -62,7 +62,7 @@ class Sandbox:
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def try_answer(self, name: str, code: str, cases: list[tuple[Any, ...]]) -> Tried:
-        """Try the code of an answer on the arguments of cases.
+        """Try the code of an answer on the arguments of some cases.
 
         Raises:
             ConfigError: the sandbox doesn't start.
@@ -80,12 +80,12 @@ class Sandbox:
         return Tried(Trial(ended="died")) if reply is None else _trial(reply)
 
     def kill(self) -> None:
-        """End it, and all that runs in it. This may be called from another thread."""
+        """Kill it, and everything that runs in it. This may be called from another thread."""
         if process := self._process:
             process.kill()
 
     def close(self) -> None:
-        """End it, and all that runs in it."""
+        """Kill it, and everything that runs in it, and wait until it has ended."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -105,18 +105,20 @@ class Sandbox:
                 stderr=errors,
                 cwd="/" if self.is_sealed else None,
                 env=None if self.is_sealed else os.environ | {"OMP_NUM_THREADS": "1"},
-                start_new_session=True,  # Ctrl-C is ours to handle
+                start_new_session=True,  # we handle Ctrl-C ourselves
             )
             if _receive(process, START_SECONDS) is None:
                 self.close()
                 errors.seek(0)
-                said = errors.read()[-500:].decode(errors="replace").strip().splitlines()
-                raise ConfigError(f"The sandbox doesn't start ({said[-1] if said else 'it says nothing'}). {INSTALL}")
+                lines = errors.read()[-500:].decode(errors="replace").strip().splitlines()
+                raise ConfigError(
+                    f"The sandbox doesn't start ({lines[-1] if lines else 'no error message'}). {INSTALL}"
+                )
             return process
 
 
 def _receive(process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any] | None:
-    """A reply; None where there is none in time, or none that makes sense."""
+    """Return a reply; None if there is none in time, or it makes no sense."""
     assert process.stdout is not None
     timer = Timer(seconds, process.kill)
     timer.start()
@@ -126,7 +128,7 @@ def _receive(process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any]
         if length is None or length > worker.REPLY + (2 << 20):
             return None
         reply = msgspec.msgpack.decode(process.stdout.read(length))
-        return reply if isinstance(reply, dict) and isinstance(reply.get("came"), bytes) else None
+        return reply if isinstance(reply, dict) and isinstance(reply.get("content"), bytes) else None
     except (msgspec.DecodeError, RecursionError):
         return None
     finally:
@@ -134,12 +136,12 @@ def _receive(process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any]
 
 
 def _trial(reply: dict[str, Any]) -> Tried:
-    """A reply's outcomes, as far as they make sense."""
+    """Return a reply's outcomes, up to the first that makes no sense."""
     tried = Tried(Trial(ended="too slow" if reply.get("ended") == "late" else "died"))
     if reply.get("ended") == "flood":
-        tried.trial.problem = f"it gave more than {worker.REPLY >> 20} MB"
+        tried.trial.problem = f"it returned more than {worker.REPLY >> 20} MB"
     try:
-        for content in frames(reply["came"]):
+        for content in frames(reply["content"]):
             message = unpack(content)
             if not isinstance(message, dict):
                 tried.trial.outcomes.append(message)
@@ -154,10 +156,10 @@ def _trial(reply: dict[str, Any]) -> Tried:
 
 
 def require(is_sealed: bool) -> None:
-    """See to it that a sandbox can be made, before the work begins.
+    """Check that a sandbox can be made.
 
     Raises:
-        ConfigError: it can't, with what to do.
+        ConfigError: it can't, and what to do.
     """
     if not is_sealed:
         return
@@ -165,21 +167,21 @@ def require(is_sealed: bool) -> None:
         raise ConfigError(INSTALL)
     probe = subprocess.run([*_walls(0), sys.executable, "-c", "0"], capture_output=True, cwd="/", check=False)
     if probe.returncode:
-        said = probe.stderr.decode(errors="replace").strip().splitlines()
+        lines = probe.stderr.decode(errors="replace").strip().splitlines()
         raise ConfigError(
-            f"bubblewrap can't make a sandbox here ({said[-1] if said else probe.returncode}). Where the system "
-            f"forbids user namespaces, an administrator can allow them for bwrap, or grade as root. {INSTALL}"
+            f"bubblewrap can't make a sandbox here ({lines[-1] if lines else probe.returncode}). If the system "
+            f"forbids user namespaces, ask an administrator to allow them for bwrap, or grade as root. {INSTALL}"
         )
 
 
 def command(slot: int) -> list[str]:
-    """The command of a sealed worker."""
+    """Return the command that starts a sealed worker."""
     user, processes = (_user(slot), worker.PROCESSES) if _is_root() else (0, worker.PROCESSES + _running())
     return [*_walls(slot), sys.executable, "-P", "-m", worker.__name__, "sealed", str(user), str(processes)]
 
 
 def without_sandbox() -> list[str]:
-    """The command of a worker that runs as you, with your files and your network."""
+    """Return the command that starts a worker that runs as you, with your files and your network."""
     return [sys.executable, "-P", "-m", worker.__name__, "open", "0", "0"]
 
 
@@ -189,7 +191,7 @@ def _walls(slot: int) -> list[str]:
         *(["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if _is_root() else ["--unshare-user"]),
         "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv",
         *(part for name, value in ENVIRONMENT.items() for part in ("--setenv", name, value)),
-        "--perms", "1777", "--size", str(TEMPORARY), "--tmpfs", "/tmp",  # first: the environment may lie below it
+        "--perms", "1777", "--size", str(TEMPORARY), "--tmpfs", "/tmp",  # first: the Python environment may be below it
         *_readable(),
         "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev",
         "--remount-ro", "/", "--chdir", "/",
@@ -197,7 +199,7 @@ def _walls(slot: int) -> list[str]:
 
 
 def _readable() -> list[str]:
-    """What can be read inside: the system's libraries, Python, its packages, and this library. Not where tests lie."""
+    """Return what can be read inside: system libraries, Python, its packages, and this library without its tests."""
     parts = []
     for name in ("/bin", "/sbin", "/lib", "/lib64", "/lib32"):
         if Path(name).is_symlink():
@@ -208,7 +210,7 @@ def _readable() -> list[str]:
     user_site = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
     bound: list[Path] = [Path("/usr")]
     for place in map(Path, (sys.base_prefix, sys.prefix, *user_site, str(Path(coursekit.__file__).parent))):
-        if place.exists() and not any(place.is_relative_to(one) for one in bound):
+        if place.exists() and not any(place.is_relative_to(folder) for folder in bound):
             for above in reversed(place.parents[:-1]):
                 parts += ["--dir", str(above)]
             parts += ["--ro-bind", str(place), str(place)]
@@ -225,7 +227,7 @@ def _user(slot: int) -> int:
 
 
 def _running() -> int:
-    """Threads that this user has now. Kernels before 5.14 count those in the sandbox along with them."""
+    """Return how many threads this user has. Kernels before 5.14 count those in the sandbox along with them."""
     count = 0
     for folder in Path("/proc").glob("[0-9]*"):
         try:

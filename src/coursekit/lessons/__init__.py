@@ -1,16 +1,25 @@
-"""The lessons' machinery. `from coursekit.lessons import check` in a notebook makes `%%exercise` known there, too."""
+"""The lessons' machinery. In a notebook, `from coursekit.lessons import check` also registers `%%exercise`."""
 
 from typing import Any
 
-__all__ = ["catch", "check", "examine", "hint", "journal", "length", "lesson_map", "reference"]
+__all__ = [
+    "catch",
+    "check",
+    "examine",
+    "hint",
+    "journal",
+    "lesson_map",
+    "my_workbook",
+    "quick",
+    "reference",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import on demand: the command line builds and copies lessons without waiting for torch."""
     if name not in __all__:
         raise AttributeError(name)
-    from coursekit.lessons.notebooks import lengths
-    from coursekit.lessons.notebooks import magics as notebook
+    from coursekit.lessons.notebooks.lengths import quick
+    from coursekit.lessons.notebooks.magics import session
 
-    notebook.register()
-    return lengths.length if name == "length" else getattr(notebook, name)
+    return quick if name == "quick" else getattr(session(), name)

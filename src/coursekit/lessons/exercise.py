@@ -12,23 +12,33 @@ Answer = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Case:
-    """Arguments to try an answer with, and what is special about them, in words that end a sentence with "Tried on"."""
+    """Arguments to try an answer with, and in words what is special about them ("Tried on …").
+
+    Attributes:
+        words: what is special about the case.
+        args: the positional arguments.
+    """
 
     words: str
     args: tuple[Any, ...]
 
 
 def case(words: str, *args: Any) -> Case:
-    """Write a case as one would write the call."""
+    """Return a case, written as you would write the call."""
     return Case(words, args)
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A wrong answer that people really give, and what it looks like from outside, in words."""
+class Wrong:
+    """A wrong answer that people give.
 
-    words: str
+    Attributes:
+        answer: the function or class.
+        words: how the check names the mistake to an intern. Without words it is only tested that the check rejects it.
+    """
+
     answer: Answer
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,17 +46,19 @@ class Exercise:
     """An exercise of a lesson: see docs/writing-lessons.md.
 
     Attributes:
-        name: of the function or class that the intern writes; `coursekit` has one of the same name.
-        lesson: its number.
-        minutes: that it takes.
+        name: the function or class that the intern writes; `coursekit` has one of the same name.
+        lesson: number of its lesson.
+        minutes: how long it takes.
         reference: the course's own answer.
         cases: draws the arguments to try, simplest first; the same on each call with the same generator.
         hints: three, from a nudge to nearly the code; the first is named after a symptom.
-        mistakes: that the check recognises, and that `catch` runs the reader's inputs against.
-        library: functions elsewhere that do the same, such as `torchvision.ops.nms`: an answer made of one is borrowed.
-        call: how to use an answer with the arguments of a case; a class is made, then called.
-        twin: a faster function that is equal, taken for training once an answer is correct.
-        tolerance: relative and absolute, for float32; float64 is held to a hundred-thousandth of it.
+        wrong: answers that the check must reject. It recognizes those with words, and `catch` runs the reader's inputs
+            against them.
+        right: answers unlike the reference that the check must accept.
+        library: functions elsewhere that do the same, such as `torchvision.ops.nms`. An answer made of one is borrowed.
+        call: how to use an answer with the arguments of a case. A class is constructed, then called.
+        twin: a faster function with equal results. Training runs it once the intern's answer is correct.
+        tolerance: relative and absolute, for float32; for float64 a hundred-thousandth of it.
     """
 
     name: str
@@ -55,23 +67,29 @@ class Exercise:
     reference: Answer
     cases: Callable[[torch.Generator], Iterator[Case]]
     hints: tuple[str, str, str]
-    mistakes: tuple[Mistake, ...] = ()
+    wrong: tuple[Wrong, ...] = ()
+    right: tuple[Answer, ...] = ()
     library: tuple[str, ...] = ()
     call: Callable[..., Any] = lambda answer, *args: answer(*args)
     twin: Answer | None = None
     tolerance: float = 1e-5
 
-    def argument_names(self) -> list[str]:
-        """Of a case, for messages: those of `call` where it is the exercise's own, else those of the reference.
+    @property
+    def mistakes(self) -> tuple[Wrong, ...]:
+        """The wrong answers that the check names to an intern."""
+        return tuple(wrong for wrong in self.wrong if wrong.words)
 
-        Without what can't be given by position: that is no part of a case.
+    def argument_names(self) -> list[str]:
+        """Return the names of a case's arguments, for messages.
+
+        They are those of `call` where the exercise has its own, else the positional ones of the reference.
         """
         names = list(signature(self.call).parameters)
         if names != ["answer", "args"]:
             return names[1:]
-        every = signature(self.reference).parameters
-        return [name for name, one in every.items() if one.kind is not one.KEYWORD_ONLY]
+        parameters = signature(self.reference).parameters
+        return [name for name, parameter in parameters.items() if parameter.kind is not parameter.KEYWORD_ONLY]
 
     def all_cases(self) -> list[Case]:
-        """The cases of a check, the same each time."""
+        """Return the cases of a check, the same each time."""
         return list(self.cases(torch.Generator().manual_seed(0)))

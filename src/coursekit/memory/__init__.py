@@ -1,6 +1,6 @@
-"""How much memory a training step takes, and what fits on a card.
+"""Predict the memory of a training step, and plan what fits on a GPU.
 
-To read: step_config, counter, worst_case, predict; then budget, planner, tables, picture and calibrate.
+Read in this order: step_config, counter, worst_case, predict; then budget, planner, tables, picture and calibrate.
 """
 
 from coursekit.memory.budget import Constants, load_constants, usable

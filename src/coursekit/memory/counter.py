@@ -1,4 +1,4 @@
-"""How many bytes tensors hold, counted from a storage's first tensor to its last."""
+"""Count the bytes that tensors hold: a storage counts from its first tensor until its last one is freed."""
 
 import weakref
 from collections import Counter
@@ -10,17 +10,17 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-BLOCK = 512  # bytes: CUDA's allocator gives nothing smaller (c10/cuda/CUDACachingAllocator.cpp, kMinBlockSize)
+BLOCK = 512  # bytes: the smallest block of CUDA's allocator (c10/cuda/CUDACachingAllocator.cpp, kMinBlockSize)
 
 
 class MemoryCounter(TorchDispatchMode):
-    """Counts what is alive while it is active, of real tensors and of fake ones, which have a size and no content.
+    """Count the bytes of all living storages while active: of real tensors and of fake ones, which have no content.
 
-    It looks at what each operation returns. A storage that it has not met counts until it is freed, which a weak
-    reference tells. What an operation takes for itself and gives back, such as a workspace, it can't see.
+    The counter looks at what each operation returns. A new storage counts until it is freed, which a weak reference
+    reports. It can't see what an operation allocates and frees internally, such as a workspace.
 
     Attributes:
-        kind: what new storages are for, such as "activations"; change it as the work goes on.
+        kind: the kind of new storages, such as "activations". Change it as the step proceeds.
         live, peak: bytes held now, and at most.
 
     >>> with MemoryCounter() as counter:
@@ -33,38 +33,39 @@ class MemoryCounter(TorchDispatchMode):
     def __init__(self, kind: str = "rest") -> None:
         super().__init__()
         self.kind, self.live, self.peak = kind, 0, 0
-        self._known: dict[int, tuple[int, Any]] = {}  # id of a living storage: its number, and the reference
+        self._known: dict[int, tuple[int, Any]] = {}  # id of a living storage → its number, its weak reference
         self._kinds: list[str] = []  # by number
-        self._changes: list[tuple[int, int]] = []  # in the order of time: number, bytes more or fewer
+        self._changes: list[tuple[int, int]] = []  # in order of time: number, bytes more or fewer
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Run an operation and look at its outputs."""
+        """Run an operation and count its outputs."""
         outputs = func(*args, **(kwargs or {}))
-        for one in tree_leaves(outputs):
-            if isinstance(one, Tensor):
-                self._number(one)
+        for output in tree_leaves(outputs):
+            if isinstance(output, Tensor):
+                self._number(output)
         return outputs
 
     def claim(self, kind: str, tensors: Iterable[Tensor]) -> None:
-        """Say what tensors are for, whether made before or while counting."""
+        """Set the kind of tensors, whether they were made before or while counting."""
         for tensor in tensors:
             self._kinds[self._number(tensor)] = kind
 
     def at_peak(self) -> dict[str, int]:
-        """Bytes of each kind at the moment of the peak, by what each storage is known for now."""
+        """Return the bytes of each kind at the peak, by the kind that each storage has now."""
         held, most, moment = 0, 0, 0
-        for place, (_, size) in enumerate(self._changes, 1):
+        for index, (_, size) in enumerate(self._changes, 1):
             held += size
             if held > most:
-                most, moment = held, place
+                most, moment = held, index
         sizes: Counter[str] = Counter()
         for number, size in self._changes[:moment]:
             sizes[self._kinds[number]] += size
         return dict(sizes)
 
     def _number(self, tensor: Tensor) -> int:
+        """Return the number of a tensor's storage, and count the storage if it is new."""
         storage = tensor.untyped_storage()
         key = id(storage)
         if key not in self._known:

@@ -1,13 +1,15 @@
-"""The question that this package answers, in one picture: EfficientNet-B3 at COCO's full size on a card of 4 GB."""
+"""A picture of the question that this package answers: does EfficientNet-B3 at COCO's full size train on 4 GB?"""
 
+from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from coursekit.core.config import DEFAULT_BACKBONE
+from coursekit.core.files import make_folder, new_file
 from coursekit.memory.budget import Constants, usable, verdict
-from coursekit.memory.planner import SIZES
+from coursekit.memory.planner import FULL_COCO, SIZES
 from coursekit.memory.predict import predict
 from coursekit.memory.step_config import GIB, KINDS, Peak, StepConfig
 
@@ -17,7 +19,7 @@ NAMES = {
     "efficientnet_b0": "EfficientNet-B0",
     "efficientnet_b3": "EfficientNet-B3",
 }
-# Colours of Okabe and Ito, safe for the colour-blind, and hatches besides.
+# The colors of Okabe and Ito are safe for color-blind readers; hatches tell the kinds apart without color.
 STYLES = {
     "weights": ("#0072B2", ""),
     "gradients": ("#E69F00", "xx"),
@@ -25,17 +27,17 @@ STYLES = {
     "activations": ("#56B4E9", "//"),
     "rest": ("#F0E442", "\\\\"),
 }
-PAPER: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+LABEL_BOX: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 GROUPS = {
-    "B3 at 800 × 1333, as one builds it from timm and torchvision": [
+    "B3 at 800 × 1333, built from timm and torchvision in the usual way": [
         StepConfig(
-            "efficientnet_b3", SIZES["800 × 1333"], batch, precision, 0, channels=256, hidden=1024, folds_norm=False
+            "efficientnet_b3", SIZES[FULL_COCO], batch, precision, 0, channels=256, hidden=1024, folds_norm=False
         )
         for precision in ("fp32", "bf16")
         for batch in (1, 2)
     ],
-    "the same as the course builds it: batch norm folded, 96 channels": [
-        StepConfig("efficientnet_b3", SIZES["800 × 1333"], batch, precision, 0)
+    "the same, as the course builds it: batch norm folded, 96 channels": [
+        StepConfig("efficientnet_b3", SIZES[FULL_COCO], batch, precision, 0)
         for precision in ("fp32", "bf16")
         for batch in (1, 2)
     ],
@@ -48,40 +50,49 @@ GROUPS = {
 
 
 def b3_picture(vram: float = VRAM, constants: Constants | None = None) -> Figure:
-    """A bar for each way to train, of what it holds at its peak; lines at what the card has. Takes some seconds."""
+    """Draw a bar per configuration with its peak memory by kind, and lines at the card's limits. Takes some seconds."""
     budget = usable(vram, constants or Constants())
     fig = Figure(figsize=(10.5, 5.6), layout="constrained")
     axes = fig.subplots()
-    place, names = 0.0, []
+    y, ticks = 0.0, []
     for title, configs in GROUPS.items():
-        axes.text(0.06, place, title, fontsize=9, weight="bold", va="center", bbox=PAPER)
+        axes.text(0.06, y, title, fontsize=9, weight="bold", va="center", bbox=LABEL_BOX)
         for config in configs:
-            place += 1
-            names.append((place, _name(config)))
-            _bar(axes, place, predict(config), budget)
-        place += 1.6
-    axes.set_yticks(*zip(*names, strict=True), fontsize=9)
-    _lines(axes, vram, budget)
-    axes.set(
-        ylim=(place - 0.9, -0.6), xlim=(0, 9), xlabel="GiB held by tensors at the peak of a training step (predicted)"
-    )
+            y += 1
+            ticks.append((y, _name(config)))
+            _draw_bar(axes, y, predict(config), budget)
+        y += 1.6
+    axes.set_yticks(*zip(*ticks, strict=True), fontsize=9)
+    _draw_limits(axes, vram, budget)
+    axes.set(ylim=(y - 0.9, -0.6), xlim=(0, 9), xlabel="GiB held by tensors at the peak of a training step (predicted)")
     handles, labels = axes.get_legend_handles_labels()
-    first = dict(zip(labels, handles, strict=True))
-    axes.legend(first.values(), first.keys(), loc="lower right", fontsize=9)
+    unique = dict(zip(labels, handles, strict=True))
+    axes.legend(unique.values(), unique.keys(), loc="lower right", fontsize=9)
     return fig
 
 
-def _bar(axes: Axes, place: float, peak: Peak, budget: int) -> None:
+def save_b3_picture(path: Path, constants: Constants | None = None) -> None:
+    """Write the picture to a file; its suffix decides the format. See `b3_picture`.
+
+    Raises:
+        ConfigError: the file's folder can't be written to.
+    """
+    make_folder(path.parent)
+    with new_file(path) as partial:
+        b3_picture(constants=constants).savefig(partial, dpi=120)
+
+
+def _draw_bar(axes: Axes, y: float, peak: Peak, budget: int) -> None:
     start = 0.0
     for kind in KINDS:
         width = getattr(peak, kind) / GIB
-        colour, hatch = STYLES[kind]
-        axes.barh(place, width, 0.8, start, color=colour, hatch=hatch, edgecolor="white", linewidth=0.5, label=kind)
+        color, hatch = STYLES[kind]
+        axes.barh(y, width, 0.8, start, color=color, hatch=hatch, edgecolor="white", linewidth=0.5, label=kind)
         start += width
-    axes.text(start + 0.06, place, f"{start:.1f}  {verdict(peak.total, budget)}", va="center", fontsize=9, bbox=PAPER)
+    axes.text(start + 0.06, y, f"{start:.1f}  {verdict(peak.total, budget)}", va="center", fontsize=9, bbox=LABEL_BOX)
 
 
-def _lines(axes: Axes, vram: float, budget: int) -> None:
+def _draw_limits(axes: Axes, vram: float, budget: int) -> None:
     for x, name, style, side in ((budget / GIB, "usable", "--", "right"), (vram, f"{vram:g} GB card", "-", "left")):
         axes.axvline(x, color="black", linestyle=style, linewidth=1.2, zorder=0.5)
         text = f" {name}" if side == "left" else f"{name} "

@@ -1,5 +1,7 @@
-"""The peak memory of a training step, found without taking it: on tensors that have a shape and no content."""
+"""Predict the peak memory of a training step without running it on data: fake tensors have a shape and no content."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 
 import torch
@@ -11,16 +13,16 @@ from coursekit.detector import FasterRCNN
 from coursekit.detector.norm import ConvNorm
 from coursekit.detector.roi import fastest_roi_align, torchvision_roi_align
 from coursekit.memory.counter import MemoryCounter
-from coursekit.memory.step import build, one_step, optimizer_of, remember
+from coursekit.memory.step import build, make_optimizer, train_step, warm_up
 from coursekit.memory.step_config import KINDS, Peak, StepConfig, check_step_config
-from coursekit.memory.worst_case import Guess, pool_finest
+from coursekit.memory.worst_case import WorstCase, pool_finest
 
-KIND_OF_PHASE = {"forward": "activations", "backward": "rest", "update": "rest"}
+KIND_BY_PHASE = {"forward": "activations", "backward": "rest", "optimizer": "rest"}
 
 
 @cache
 def predict(config: StepConfig) -> Peak:
-    """The peak of a step of exactly this config.
+    """Predict the peak memory of a training step with this config.
 
     Raises:
         ConfigError: the config can't be trained.
@@ -29,16 +31,16 @@ def predict(config: StepConfig) -> Peak:
     model = build(config)
     try:
         return peak_of(model, config)
-    except (AssertionError, RuntimeError) as error:  # some of timm's models take images of certain sizes only
+    except (AssertionError, RuntimeError) as error:  # some of timm's models accept certain image sizes only
         reason, (height, width) = str(error).splitlines()[0], config.size
         raise ConfigError(f"backbone {config.backbone!r} can't run on {height} × {width} pixels: {reason}") from error
 
 
 def peak_of(model: FasterRCNN, config: StepConfig) -> Peak:
-    """Run a step of a detector on fake tensors, and count. The detector is spoilt by it.
+    """Run a training step of a detector on fake tensors and count their bytes. The detector can't be used afterwards.
 
-    They stand on the CPU, whatever the device: fake ones on a GPU break in backward where there is none, and
-    mixed precision leaves them in float32.
+    The fake tensors are on the CPU, whatever the config's device: on a machine without a GPU, fake GPU tensors fail in
+    backward, and mixed precision leaves them in float32.
     """
     on_cuda = config.device == "cuda"
     roi_align = torchvision_roi_align if on_cuda else fastest_roi_align
@@ -47,15 +49,15 @@ def peak_of(model: FasterRCNN, config: StepConfig) -> Peak:
         if isinstance(module, ConvNorm) and on_cuda:
             module.float32_on_cpu = False
     fake = FakeTensorMode()
-    _empty(model, fake)
-    with fake, MemoryCounter() as counter, Guess(on_cpu=not on_cuda):
-        _step(model, config, counter)
-    found = counter.at_peak()
-    return Peak(**{kind: found.get(kind, 0) for kind in KINDS})
+    _make_fake(model, fake)
+    with fake, MemoryCounter() as counter, WorstCase(on_cpu=not on_cuda):
+        _run_step(model, config, counter)
+    sizes = counter.at_peak()
+    return Peak(**{kind: sizes.get(kind, 0) for kind in KINDS})
 
 
-def _empty(model: nn.Module, fake: FakeTensorMode) -> None:
-    """Take the content out of a model's tensors, in place."""
+def _make_fake(model: nn.Module, fake: FakeTensorMode) -> None:
+    """Replace a model's parameters and buffers by fake ones, in place."""
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             hollow = fake.from_tensor(parameter.detach())
@@ -64,31 +66,34 @@ def _empty(model: nn.Module, fake: FakeTensorMode) -> None:
             module.register_buffer(name, fake.from_tensor(buffer))
 
 
-def _step(model: nn.Module, config: StepConfig, counter: MemoryCounter) -> None:
-    """A step of a training that has been going on for a while."""
+def _run_step(model: nn.Module, config: StepConfig, counter: MemoryCounter) -> None:
+    """Run a step in the middle of a training: the optimizer has its state already."""
     counter.claim("weights", [*model.parameters(), *model.buffers()])
-    optimizer = optimizer_of(model, config.optimizer)
-    remember(optimizer)
-    counter.claim("optimizer", _tensors(optimizer))
+    optimizer = make_optimizer(model, config.optimizer)
+    warm_up(optimizer)
+    counter.claim("optimizer", _state_tensors(optimizer))
     if config.accumulates:
         counter.claim("gradients", _gradients(model))
     else:
         optimizer.zero_grad(set_to_none=True)
 
-    def entering(phase: str) -> None:
-        counter.kind = KIND_OF_PHASE[phase]
-        if phase == "update":
+    @contextmanager
+    def phase(name: str) -> Iterator[None]:
+        counter.kind = KIND_BY_PHASE[name]
+        if name == "optimizer":
             counter.claim("gradients", _gradients(model))
+        yield
 
     target = {"boxes": torch.zeros(config.boxes, 4), "labels": torch.ones(config.boxes, dtype=torch.int64)}
     images = [torch.zeros(3, *config.size) for _ in range(config.batch)]
     counter.claim("activations", images)
-    one_step(model, optimizer, images, [target] * config.batch, config.precision, entering)
+    train_step(model, optimizer, images, [target] * config.batch, config.precision, phase)
 
 
 def _gradients(model: nn.Module) -> list[Tensor]:
-    return [one.grad for one in model.parameters() if one.grad is not None]
+    return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
 
 
-def _tensors(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [one for state in optimizer.state.values() for one in state.values() if isinstance(one, Tensor)]
+def _state_tensors(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    values = [value for state in optimizer.state.values() for value in state.values()]
+    return [value for value in values if isinstance(value, Tensor)]

@@ -1,20 +1,21 @@
-"""A detector and a step of training it, as the trainer does it, and nothing around it."""
+"""The training step that the planner measures: the trainer's own, without data, hooks and schedule."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from coursekit.core.device import autocast
+from coursekit.core.config import TrainConfig
 from coursekit.detector import FasterRCNN, build_detector, freeze_stages
 from coursekit.detector.pretrained import timm_features
 from coursekit.memory.step_config import StepConfig
+from coursekit.training.backward import Phase, forward_backward, no_phase, update
 
-CLIP_NORM = 10.0  # the trainer's default; the memory is the same for any
+CLIP_NORM = TrainConfig().clip_norm  # its value doesn't change the memory
 
 
 def build(config: StepConfig) -> FasterRCNN:
-    """The detector of a config, with random weights, in training mode."""
+    """Build the detector of a config with random weights, in training mode."""
     model = build_detector(
         config.backbone,
         num_classes=config.num_classes,
@@ -31,46 +32,43 @@ def build(config: StepConfig) -> FasterRCNN:
     return model.train()
 
 
-def optimizer_of(model: nn.Module, name: str) -> torch.optim.Optimizer:
-    """AdamW, or SGD with momentum, in one pass over all weights, which needs no copies of them."""
-    trained = [one for one in model.parameters() if one.requires_grad]
+def make_optimizer(model: nn.Module, name: str) -> torch.optim.Optimizer:
+    """Make AdamW, or SGD with momentum. Both are fused: one pass over all weights, which needs no copies of them.
+
+    Parameter groups don't change the memory, so there is only one, unlike in the trainer's optimizer.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if name == "sgd":
-        return torch.optim.SGD(trained, lr=1e-3, momentum=0.9, weight_decay=1e-4, fused=True)
-    return torch.optim.AdamW(trained, lr=1e-4, fused=True)
+        return torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, weight_decay=1e-4, fused=True)
+    return torch.optim.AdamW(parameters, lr=1e-4, fused=True)
 
 
-def remember(optimizer: torch.optim.Optimizer) -> None:
-    """Bring an optimizer to the state that it has from its first step on, with gradients of zero."""
+def warm_up(optimizer: torch.optim.Optimizer) -> None:
+    """Take a step with gradients of zero, so that the optimizer holds the state that it has from its first step on."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
 
 
-def one_step(
+def train_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     images: Sequence[Tensor],
     targets: Sequence[dict[str, Tensor]],
     precision: str,
-    entering: Callable[[str], None] = lambda phase: None,
+    phase: Phase = no_phase,
 ) -> None:
-    """Forward, backward, clip, update. Gradients that are there are added to.
+    """Run forward, backward and the update. Existing gradients are added to.
 
     Args:
         model: a detector.
-        optimizer: of its weights.
+        optimizer: the optimizer of its weights.
         images: (3, H, W) float in 0 to 1, on the model's device.
-        targets: as many, with `boxes` and `labels`.
+        targets: one per image, with `boxes` and `labels`.
         precision: "fp32", "bf16" or "fp16".
-        entering: is called with "forward", "backward" and "update", each before it begins.
+        phase: context manager around each of "forward", "backward" and "optimizer".
     """
-    entering("forward")
-    with autocast(images[0].device, precision):
-        losses = model(images, targets)
-    total = torch.stack(list(losses.values())).sum()
-    entering("backward")
-    total.backward()
-    entering("update")
-    nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-    optimizer.step()
+    forward_backward(lambda: model(images, targets), images[0].device, precision, phase=phase)
+    with phase("optimizer"):
+        update(optimizer, model.parameters(), CLIP_NORM)

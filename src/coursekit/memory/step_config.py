@@ -1,29 +1,29 @@
-"""What is trained, as far as memory depends on it; and what it takes."""
+"""The part of a configuration that decides the memory of a training step, and the memory that it takes."""
 
 import msgspec
 
-from coursekit.core.config import DEFAULT_BACKBONE
+from coursekit.core.config import DEFAULT_BACKBONE, OPTIMIZERS
 from coursekit.core.errors import ConfigError
 
-DEVICES, PRECISIONS, OPTIMIZERS = ("cuda", "cpu"), ("fp32", "bf16", "fp16"), ("adamw", "sgd")
+DEVICES, PRECISIONS = ("cuda", "cpu"), ("fp32", "bf16", "fp16")
 KINDS = ("weights", "gradients", "optimizer", "activations", "rest")
-MIB, GIB = 2**20, 2**30
+MIB, GIB = 2**20, 2**30  # bytes
 
 
 class StepConfig(msgspec.Struct, frozen=True):
     """A training step of the detector.
 
     Attributes:
-        backbone, channels, hidden, num_classes, frozen_stages: what `build_detector` is called with.
-        size: height and width in pixels of the images, as they come out of resizing. A batch is padded to the largest
-            of them, so it is the largest of the data set that counts.
-        batch: images at a time.
+        backbone, channels, hidden, num_classes, frozen_stages: arguments of `build_detector`.
+        size: (height, width) of the images in pixels, after resizing. A batch is padded to its largest image, so take
+            the largest of the data set.
+        batch: images per forward pass.
         precision: "fp32", or mixed precision in "bf16" or "fp16", which take the same memory.
         optimizer: "adamw" or "sgd".
-        accumulates: the gradients of an earlier part of the batch are there already.
-        boxes: objects in an image. What matters is the fullest one; COCO's train2017 goes up to 93.
-        folds_norm: batch norm is folded into the convolutions, as the detector has it; else as timm's models come.
-        device: "cuda" or "cpu": their kernels for RoIAlign, and for convolutions of single channels, need other memory.
+        accumulates: whether the gradients of an earlier micro-batch already exist.
+        boxes: objects per image. The fullest image counts; COCO's train2017 goes up to 93.
+        folds_norm: whether batch norm is folded into the convolutions, as in our detector; else it stays as in timm.
+        device: "cuda" or "cpu". Their kernels for RoIAlign and for depthwise convolutions need different memory.
     """
 
     backbone: str = DEFAULT_BACKBONE
@@ -42,14 +42,14 @@ class StepConfig(msgspec.Struct, frozen=True):
 
 
 class Peak(msgspec.Struct, frozen=True):
-    """Bytes held by tensors when a step holds most.
+    """Bytes held by tensors at the peak of a training step.
 
     Attributes:
-        weights: of the detector, trained or not, in float32.
-        gradients: as far as they are there at that moment.
-        optimizer: what it remembers of each trained weight.
-        activations: what forward keeps for backward, and what it works with.
-        rest: what backward and the update work with.
+        weights: of the detector, trained or frozen, in float32.
+        gradients: those that exist at that moment.
+        optimizer: the optimizer's state of each trained weight.
+        activations: what forward keeps for backward, and its temporary tensors.
+        rest: temporary tensors of backward and of the update.
     """
 
     weights: int
@@ -60,15 +60,15 @@ class Peak(msgspec.Struct, frozen=True):
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Return the sum of all kinds."""
         return sum(msgspec.structs.astuple(self))
 
 
 def check_step_config(config: StepConfig) -> None:
-    """See that a step of it can be taken.
+    """Check that a training step can be taken with this config.
 
     Raises:
-        ConfigError: naming the first number or name that can't be used.
+        ConfigError: names the first number or name that can't be used.
     """
     numbers = {"batch": config.batch, "height": config.size[0], "width": config.size[1]}
     for name, value in numbers.items():
@@ -76,4 +76,4 @@ def check_step_config(config: StepConfig) -> None:
             raise ConfigError(f"{name} is {value}: it must be at least 1.")
     for name, known in (("device", DEVICES), ("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
         if getattr(config, name) not in known:
-            raise ConfigError(f"{name} is {getattr(config, name)!r}: take one of {', '.join(known)}.")
+            raise ConfigError(f"{name} is {getattr(config, name)!r}: choose one of {', '.join(known)}.")

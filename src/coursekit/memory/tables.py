@@ -1,19 +1,19 @@
-"""A plan as tables for the terminal, as JSON, and as a table for the README."""
+"""A plan as tables for the terminal, as JSON, and as the Markdown table in docs/training.md."""
 
 from typing import Any
 
 import msgspec
 from rich.table import Table
 
-from coursekit.memory.planner import BATCHES, EFFECTIVE, SIZES, Card, Fit, Plan
+from coursekit.memory.planner import BATCHES, EFFECTIVE_BATCH, SIZES, Candidate, Card, Plan
 from coursekit.memory.step_config import GIB, KINDS, MIB, Peak
 
 STYLES = {"fits": "green", "tight": "yellow", "does not fit": "dim"}
-SHORT = {"fits": "fits", "tight": "tight", "does not fit": "no"}
+SHORT_VERDICTS = {"fits": "fits", "tight": "tight", "does not fit": "no"}
 
 
-def fits_table(plan: Plan) -> Table:
-    """GiB and verdict of each size and batch."""
+def sizes_table(plan: Plan) -> Table:
+    """Make the table of GiB and verdict by size and batch."""
     card, config = plan.card, plan.config
     title = (
         f"{config.backbone}, {config.precision}, {config.frozen_stages} stages frozen, {config.optimizer}:\n"
@@ -23,51 +23,44 @@ def fits_table(plan: Plan) -> Table:
     for batch in BATCHES:
         table.add_column(f"{batch} image{'s' if batch > 1 else ''}", justify="right")
     for size in SIZES:
-        row = [one for one in card.fits if one.size == size]
-        table.add_row(size, *(f"[{STYLES[one.verdict]}]{_gib(one.peak)} {SHORT[one.verdict]}" for one in row))
+        table.add_row(size, *(_styled(candidate) for candidate in card.candidates if candidate.size == size))
     return table
 
 
-def begin_with(plan: Plan) -> str:
-    """The config recommended, as a sentence and a command."""
+def recommendation(plan: Plan) -> str:
+    """Describe the recommended configuration: a sentence, the command, and two hints."""
     chosen, config = plan.card.recommended, plan.config
     if chosen is None:
-        return "Not one image of the smallest size fits: take a smaller backbone, or train on the CPU."
-    often = f", {plan.card.accumulation} times a step" if plan.card.accumulation > 1 else ""
+        return "Not even one image of the smallest size fits. Take a smaller backbone, or train on the CPU."
+    repeats = f", {plan.card.accumulation} times per step" if plan.card.accumulation > 1 else ""
     return (
-        f"Begin with a long side of {chosen.size} and {chosen.batch} images at a time{often}: "
+        f"Start with a long side of {chosen.size} and {chosen.batch} images at a time{repeats}: "
         f"{_gib(chosen.peak)} GiB.\n"
         f"  coursekit train --backbone {config.backbone} --size {chosen.size} --frozen-stages {config.frozen_stages} "
-        f"--batch {EFFECTIVE} --micro-batch {chosen.batch} --precision {config.precision}\n"
-        "On cards older than Ampere (2020) take --precision fp16: as much memory, and faster there.\n"
-        "Half the long side takes a quarter of the time: try a change there first."
+        f"--batch {EFFECTIVE_BATCH} --micro-batch {chosen.batch} --precision {config.precision}\n"
+        "On cards older than Ampere (2020), use --precision fp16: it takes as much memory and is faster there.\n"
+        "Half the long side takes a quarter of the time, so try a change there first."
     )
 
 
 def peak_table(peak: Peak) -> Table:
-    """Where the memory goes."""
-    table = Table(*KINDS, "all", title="of this, MiB")
+    """Make the table of a peak by kind, in MiB."""
+    table = Table(*KINDS, "total", title="where this memory goes, MiB")
     table.add_row(*(f"{getattr(peak, kind) / MIB:,.0f}" for kind in KINDS), f"{peak.total / MIB:,.0f}")
     return table
 
 
 def cards_table(plan: Plan) -> Table:
-    """What to begin with on each card."""
-    table = Table("card, GB", "usable", "long side", "images at a time", "times a step", "GiB", title="other cards")
+    """Make the table of what to start with on the other cards."""
+    columns = "card, GB", "usable", "long side", "images at a time", "times per step", "GiB"
+    table = Table(*columns, title="other cards")
     for card in plan.others:
-        table.add_row(f"{card.vram:g}", f"{card.usable:.1f}", *_cells(card))
+        table.add_row(f"{card.vram:g}", f"{card.usable:.1f}", *_recommended_cells(card))
     return table
 
 
-def _cells(card: Card) -> list[str]:
-    chosen = card.recommended
-    if chosen is None:
-        return ["nothing fits", "", "", ""]
-    return [chosen.size, str(chosen.batch), str(card.accumulation), _gib(chosen.peak)]
-
-
 def as_json(plan: Plan) -> dict[str, Any]:
-    """The same for programs. Memory in MiB, of cards in GiB."""
+    """Return a plan for programs. Memory is in MiB, that of cards in GiB."""
     config, constants = plan.config, plan.constants
     return {
         "backbone": config.backbone,
@@ -75,49 +68,59 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "frozen_stages": config.frozen_stages,
         "optimizer": config.optimizer,
         "num_classes": config.num_classes,
-        "effective_batch": EFFECTIVE,
+        "effective_batch": EFFECTIVE_BATCH,
         "constants": msgspec.to_builtins(constants),
         **_card_json(plan.card),
-        "fits": [_fit_json(one) for one in plan.card.fits],
+        "fits": [_candidate_json(candidate) for candidate in plan.card.candidates],
         "cards": [_card_json(card) for card in plan.others],
     }
 
 
-def _card_json(card: Card) -> dict[str, Any]:
-    chosen = card.recommended
-    recommended = None if chosen is None else _fit_json(chosen) | {"accumulation": card.accumulation}
-    return {"vram_gib": card.vram, "usable_gib": round(card.usable, 3), "recommended": recommended}
-
-
-def _fit_json(fit: Fit) -> dict[str, Any]:
-    height, width = SIZES[fit.size]
-    split = {f"{kind}_mib": round(getattr(fit.peak, kind) / MIB, 1) for kind in KINDS}
-    needed = {"peak_mib": round(fit.peak.total / MIB, 1), **split}
-    return {"size": fit.size, "height": height, "width": width, "batch": fit.batch, "verdict": fit.verdict, **needed}
-
-
 def markdown_table(plan: Plan) -> str:
-    """For the README: for each card the most images of each size that fit at a time; in bold what to begin with."""
+    """Return the table in docs/training.md: the largest batch that fits, by card and size. Recommendations are bold."""
     lines = [f"| card | usable | {' | '.join(SIZES)} |", "|---|---|" + "---|" * len(SIZES)]
     for card in plan.others:
-        most = [max((one for one in card.fits if _fits(one, size)), key=_batch, default=None) for size in SIZES]
-        cells = [_bold(one, one is card.recommended) for one in most]
+        cells = [_batch_cell(card, size) for size in SIZES]
         lines.append(f"| {card.vram:g} GB | {card.usable:.1f} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _fits(fit: Fit, size: str) -> bool:
-    return fit.size == size and fit.verdict == "fits"
+def _styled(candidate: Candidate) -> str:
+    return f"[{STYLES[candidate.verdict]}]{_gib(candidate.peak)} {SHORT_VERDICTS[candidate.verdict]}"
 
 
-def _batch(fit: Fit) -> int:
-    return fit.batch
+def _recommended_cells(card: Card) -> list[str]:
+    chosen = card.recommended
+    if chosen is None:
+        return ["nothing fits", "", "", ""]
+    return [chosen.size, str(chosen.batch), str(card.accumulation), _gib(chosen.peak)]
 
 
-def _bold(fit: Fit | None, bold: bool) -> str:
-    if fit is None:
+def _card_json(card: Card) -> dict[str, Any]:
+    chosen = card.recommended
+    recommended = None if chosen is None else _candidate_json(chosen) | {"accumulation": card.accumulation}
+    return {"vram_gib": card.vram, "usable_gib": round(card.usable, 3), "recommended": recommended}
+
+
+def _candidate_json(candidate: Candidate) -> dict[str, Any]:
+    height, width = SIZES[candidate.size]
+    return {
+        "size": candidate.size,
+        "height": height,
+        "width": width,
+        "batch": candidate.batch,
+        "verdict": candidate.verdict,
+        "peak_mib": round(candidate.peak.total / MIB, 1),
+        **{f"{kind}_mib": round(getattr(candidate.peak, kind) / MIB, 1) for kind in KINDS},
+    }
+
+
+def _batch_cell(card: Card, size: str) -> str:
+    fitting = [each for each in card.candidates if each.size == size and each.verdict == "fits"]
+    if not fitting:
         return "–"
-    return f"**{fit.batch}**" if bold else str(fit.batch)
+    largest = max(fitting, key=lambda each: each.batch)
+    return f"**{largest.batch}**" if largest is card.recommended else str(largest.batch)
 
 
 def _gib(peak: Peak) -> str:

@@ -1,4 +1,4 @@
-"""A training step without data: what depends on values is decided, so that every shape is known."""
+"""A training step without data: whatever depends on values is decided here, so that all shapes are known."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,19 +8,20 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten: Any = torch.ops.aten
-# With AVX-512, oneDNN's backward of a depthwise 5×5 convolution in float32 takes 256 times its weights (measured with
-# torch.profiler, channels last, oneDNN of torch 2.14). Other convolutions, and AVX2, take little more than the output.
-WORKSPACE, FROM_KERNEL = 256, 5
+# With AVX-512, oneDNN's backward pass of a depthwise 5×5 convolution in float32 allocates 256 times its weights
+# (measured with torch.profiler, channels last, oneDNN of torch 2.14). Other convolutions, and AVX2, take little more
+# than the output.
+WORKSPACE_FACTOR, WORKSPACE_KERNEL = 256, 5
 
 
-class Guess(TorchDispatchMode):
-    """Answers what fake tensors can't, because it depends on values: all that could be found is found.
+class WorstCase(TorchDispatchMode):
+    """Answer what fake tensors can't, because it depends on values: assume the largest result.
 
-    Every condition holds, every element of a mask is true, non-maximum suppression keeps all. It is the most that can
-    come, and not much more than does come: nearly all anchors are background, and samples have a fixed size.
+    Each condition is true, each element of a mask is true, and non-maximum suppression keeps all boxes. That is an
+    upper bound, and a close one: nearly all anchors are background, and samples have a fixed size.
 
     Args:
-        on_cpu: also hold the workspace that the CPU's kernels take, which no tensor shows.
+        on_cpu: also allocate the workspace of the CPU's kernels, which no tensor shows.
     """
 
     def __init__(self, *, on_cpu: bool) -> None:
@@ -30,8 +31,8 @@ class Guess(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Answer, or let the operation run."""
-        if func is torch.ops.prim.device.default:  # most calls ask this; answered here, a step takes a fifth less
+        """Answer an operation, or let it run."""
+        if func is torch.ops.prim.device.default:  # the most frequent call; answering it here saves a fifth of the time
             return args[0].fake_device
         if func is aten._local_scalar_dense.default:
             return True
@@ -40,25 +41,27 @@ class Guess(TorchDispatchMode):
         if func is torch.ops.torchvision.nms.default:
             return args[0].new_zeros(len(args[0]), dtype=torch.int64)
         if func is aten.index.Tensor:
-            args = (args[0], [_positions(one) for one in args[1]])
+            args = (args[0], [_mask_as_positions(index) for index in args[1]])
         workspace = _workspace(args[2]) if self.on_cpu and func is aten.convolution_backward.default else None
         outputs = func(*args, **(kwargs or {}))
         del workspace
         return outputs
 
 
-def _positions(index: Tensor | None) -> Tensor | None:
-    """A mask as positions."""
-    is_mask = index is not None and index.dtype == torch.bool
-    return torch.zeros(len(index), dtype=torch.int64) if index is not None and is_mask else index
+def _mask_as_positions(index: Tensor | None) -> Tensor | None:
+    """Replace a mask by as many positions as it has elements; return other indices unchanged."""
+    if index is None or index.dtype != torch.bool:
+        return index
+    return torch.zeros(len(index), dtype=torch.int64)
 
 
 def _workspace(weight: Tensor) -> Tensor | None:
-    """(C_out, C_in / groups, k, k) → what its backward takes on this CPU."""
+    """Allocate what the backward pass of a (C_out, C_in / groups, k, k) convolution needs on this CPU."""
     has_avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    if not has_avx512 or weight.shape[1] > 1 or weight.shape[2] < FROM_KERNEL or weight.dtype != torch.float32:
+    is_depthwise = weight.shape[1] == 1
+    if not has_avx512 or not is_depthwise or weight.shape[2] < WORKSPACE_KERNEL or weight.dtype != torch.float32:
         return None
-    return weight.new_empty(WORKSPACE, weight.numel())
+    return weight.new_empty(WORKSPACE_FACTOR, weight.numel())
 
 
 def pool_finest(
@@ -69,17 +72,17 @@ def pool_finest(
     *,
     roi_align: Callable[..., Tensor],
 ) -> Tensor:
-    """`pool_levels` for boxes of unknown size: all read the finest level, but one for each coarser level.
+    """Pool boxes of unknown size: all from the finest level, except for one per coarser level.
 
-    So it is in training: of the sampled boxes 94 to 97 % read the finest level, whatever the backbone, at 240×320 as at
-    800×1333. Arguments and result are those of `pool_levels`.
+    Training is close to that: 94 to 97 % of the sampled boxes read the finest level, with any backbone, at 240 × 320 as
+    well as at 800 × 1333. Arguments and result are those of `pool_levels`.
     """
-    patches, places, start = [], [], 0
-    for image, in_image in enumerate(boxes):
-        coarser = [1] * (len(levels) - 1)
-        groups = torch.arange(len(in_image)).split([len(in_image) - len(coarser), *coarser])
-        for features, stride, here in zip(levels, strides, groups, strict=True):
-            patches.append(roi_align(features[image], in_image[here], 1 / stride))
-            places.append(here + start)
-        start += len(in_image)
-    return torch.cat(patches)[torch.cat(places).argsort()]
+    patches, positions, start = [], [], 0
+    for image, image_boxes in enumerate(boxes):
+        counts = [len(image_boxes) - (len(levels) - 1), *[1] * (len(levels) - 1)]
+        groups = torch.arange(len(image_boxes)).split(counts)
+        for features, stride, group in zip(levels, strides, groups, strict=True):
+            patches.append(roi_align(features[image], image_boxes[group], 1 / stride))
+            positions.append(group + start)
+        start += len(image_boxes)
+    return torch.cat(patches)[torch.cat(positions).argsort()]

@@ -1,4 +1,4 @@
-"""The experience report: half filled in from what happened, the other half questions with room to answer."""
+"""The experience report: one half is filled in from what happened, the other half is questions with room to answer."""
 
 from coursekit.report.answers import Question, answer, default_questions, form, read_questions
 from coursekit.report.write import write_report

@@ -1,4 +1,4 @@
-"""The questions of the report, and what was answered: in the form of lesson 10, or in report.md by hand."""
+"""The report's questions and their answers, given in the form of lesson 10 or in report.md by hand."""
 
 import re
 from collections.abc import Sequence
@@ -10,56 +10,61 @@ import msgspec
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.core.files import make_folder, new_file
-from coursekit.lessons.workbook import workbook
+from coursekit.lessons.workbook.workbook import Workbook
 
 FILE = "answers.json"
 ROOM = "*Your answer.*"
 DEFAULT = """
 ## Challenges
-What was hardest, and how did you get over it? What would have got you there sooner?
+What was hardest, and how did you solve it? What would have got you there sooner?
 
 ## AI assistants
-What did you ask an assistant, and what of it did you keep? Tell of one answer that was wrong, and how you noticed.
+What did you ask an assistant, and what did you keep of its answers? Describe one that was wrong, and how you noticed.
 
 ## What I learned
-Which three things can you explain now that you could not before? Explain one of them here, in your own words.
+Which three things can you explain now that you couldn't explain before? Explain one of them here, in your own words.
 
 ## Surprises
-What came out otherwise than you had expected? Which number, and why?
+What turned out differently from what you expected? Which number, and why?
 
-## My own hand
-What share of the code that trains is your own writing, and what share came with help? Is that the balance you want?
+## My own work
+What share of the code that trains did you write yourself, and what share with help? Is that the balance you want?
 
 ## Suggestions
-What should the next class be spared, and what should stay as it is?
+What should the next class not have to go through, and what should stay as it is?
 """
 
 
 @dataclass(frozen=True)
 class Question:
-    """A title, which answers are kept under, and what is asked."""
+    """A question: its title, under which the answer is stored, and its text."""
 
     title: str
     text: str
 
 
 class Answer(msgspec.Struct):
-    """What stands under a question now, and what was written to report.md last: so an edit there is seen."""
+    """An answer.
+
+    Attributes:
+        text: the answer as it is now.
+        written: what was last written to report.md; an edit there is noticed because it differs.
+    """
 
     text: str = ""
     written: str = ""
 
 
 def default_questions() -> list[Question]:
-    """The course's six."""
+    """Return the course's six questions."""
     return _parse(DEFAULT)
 
 
 def read_questions(path: Path | None) -> list[Question]:
-    """An instructor's template: Markdown, `## Title` and under it what is asked. Without one, the course's questions.
+    """Read questions from Markdown: `## Title`, and the text below it. Without a file, return the course's.
 
     Raises:
-        DataError: the file can't be read, has no question, or one title twice.
+        DataError: the file can't be read, has no question, or has two with the same title.
     """
     if path is None:
         return default_questions()
@@ -68,11 +73,13 @@ def read_questions(path: Path | None) -> list[Question]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{path}: can't be read ({reason}).") from None
-    titles = [one.title for one in questions]
+    titles = [question.title for question in questions]
     if not questions:
-        raise DataError(f"{path}: no question in it. Write `## Title`, and under it what you ask.")
-    if twice := next((title for title in titles if titles.count(title) > 1), None):
-        raise DataError(f"{path}: two questions are called {twice!r}. Answers are kept by title: give each its own.")
+        raise DataError(f"{path}: there is no question in it. Write `## Title`, and your question below it.")
+    if repeated := next((title for title in titles if titles.count(title) > 1), None):
+        raise DataError(
+            f"{path}: two questions are called {repeated!r}. Give each its own title: answers are stored by title."
+        )
     return questions
 
 
@@ -81,70 +88,72 @@ def _parse(text: str) -> list[Question]:
     return [Question(title.strip(), body.strip()) for title, body in zip(parts[::2], parts[1::2], strict=True)]
 
 
-def path() -> Path:
-    """Beside the workbook, as the journal is."""
-    return workbook.folder().parent / FILE
-
-
-def load() -> dict[str, Answer]:
-    """Title → answer.
+def load(workbook: Workbook) -> dict[str, Answer]:
+    """Load all answers, by title, from the file beside the workbook.
 
     Raises:
         DataError: the file is damaged; it is left as it is.
     """
-    if not path().exists():
+    path = workbook.beside(FILE)
+    if not path.exists():
         return {}
     try:
-        return msgspec.json.decode(path().read_bytes(), type=dict[str, Answer])
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Answer])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path()}: damaged ({error}). Mend it in an editor, or move it away.") from None
+        raise DataError(f"{path}: damaged ({error}). Fix it in an editor, or move it away.") from None
 
 
-def save(answers: dict[str, Answer]) -> None:
-    """Keep them."""
-    make_folder(path().parent)
-    with new_file(path()) as partial:
+def save(workbook: Workbook, answers: dict[str, Answer]) -> None:
+    """Save all answers."""
+    path = workbook.beside(FILE)
+    make_folder(path.parent)
+    with new_file(path) as partial:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(answers)) + b"\n")
 
 
-def answer(title: str, text: str) -> None:
-    """Answer a question. The report shows it when it is made next.
+def answer(workbook: Workbook, title: str, text: str) -> None:
+    """Answer a question. The next report shows it.
 
     Raises:
         DataError: the file of answers is damaged.
     """
-    answers = load()
+    answers = load(workbook)
     answers[title] = Answer(text.strip(), answers.get(title, Answer()).written)
-    save(answers)
+    save(workbook, answers)
 
 
-def take_in(report: Path, questions: Sequence[Question]) -> dict[str, str]:
-    """The answers to all questions, those included that were written into report.md by hand. Nothing gets lost.
+def take_in(workbook: Workbook, report: Path, questions: Sequence[Question]) -> dict[str, str]:
+    """Return the answers to all questions, including those written into report.md by hand. No answer is lost.
+
+    Args:
+        workbook: the answers are stored beside it.
+        report: the path of report.md.
+        questions: those that the report asks.
 
     Raises:
         DataError: the file of answers is damaged.
     """
-    answers = load()
+    answers = load(workbook)
     by_hand = _answers_in(report.read_text(encoding="utf-8")) if report.exists() else {}
     for title, text in by_hand.items():
-        kept = answers.setdefault(title, Answer())
-        if text != kept.written:  # edited there; and where the form was filled in meanwhile, both stay
-            kept.text = text if kept.text in (kept.written, text) else f"{kept.text}\n\n{text}"
+        stored = answers.setdefault(title, Answer())
+        if text != stored.written:  # it was edited there; if the form was filled in meanwhile, both stay
+            stored.text = text if stored.text in (stored.written, text) else f"{stored.text}\n\n{text}"
     for question in questions:
-        kept = answers.setdefault(question.title, Answer())
-        kept.written = kept.text
-    save(answers)
+        stored = answers.setdefault(question.title, Answer())
+        stored.written = stored.text
+    save(workbook, answers)
     return {question.title: answers[question.title].text for question in questions}
 
 
 def as_markdown(question: Question, text: str) -> str:
-    """A question, and its answer between marks by which it is found again."""
+    """Return a question, and its answer between the comments by which it is found again."""
     safe = text.replace("<!--", "<! --")
     return f"### {question.title}\n\n{question.text}\n\n{_begin(question.title)}\n{safe or ROOM}\n<!-- end -->"
 
 
-def without_marks(text: str) -> str:
-    """For the HTML page, where nobody edits."""
+def without_comments(text: str) -> str:
+    """Return the report without the comments around answers, for the HTML page, which nobody edits."""
     return re.sub(r"^<!-- (answer: .*|end) -->$\n?", "", text, flags=re.MULTILINE)
 
 
@@ -153,12 +162,12 @@ def _begin(title: str) -> str:
 
 
 def _answers_in(text: str) -> dict[str, str]:
-    found = re.findall(r"^<!-- answer: (.*?) -->\n(.*?)\n?<!-- end -->$", text, flags=re.MULTILINE | re.DOTALL)
-    return {title: answered.strip() for title, answered in found if answered.strip() not in ("", ROOM)}
+    pairs = re.findall(r"^<!-- answer: (.*?) -->\n(.*?)\n?<!-- end -->$", text, flags=re.MULTILINE | re.DOTALL)
+    return {title: answered.strip() for title, answered in pairs if answered.strip() not in ("", ROOM)}
 
 
-def form(questions: Sequence[Question] | None = None) -> Any:
-    """The questions as a form for a notebook; what is typed is kept at once.
+def form(workbook: Workbook, questions: Sequence[Question] | None = None) -> Any:
+    """Return the questions as a form for a notebook. What you type is saved at once.
 
     Raises:
         ConfigError: no questions.
@@ -168,12 +177,14 @@ def form(questions: Sequence[Question] | None = None) -> Any:
 
     questions = default_questions() if questions is None else questions
     if not questions:
-        raise ConfigError("questions: none. Leave them out for the course's own.")
-    kept, parts = load(), []
+        raise ConfigError("questions: the list is empty. Leave it out to get the course's questions.")
+    stored, parts = load(workbook), []
     for question in questions:
         area = Textarea(
-            kept.get(question.title, Answer()).text, placeholder=question.text, layout=Layout(width="95%", height="6em")
+            stored.get(question.title, Answer()).text,
+            placeholder=question.text,
+            layout=Layout(width="95%", height="6em"),
         )
-        area.observe(lambda change, title=question.title: answer(title, change["new"]), names="value")
+        area.observe(lambda change, title=question.title: answer(workbook, title, change["new"]), names="value")
         parts += [HTML(f"<b>{question.title}</b><br>{question.text}"), area]
     return VBox(parts)

@@ -15,24 +15,25 @@ from coursekit.evaluation import Result, Scores, evaluate
 from coursekit.evaluation.errors import ErrorReport, best_images, split_errors, worst_images
 from coursekit.evaluation.intervals import Interval, intervals
 from coursekit.lessons.workbook import journal as journals
-from coursekit.lessons.workbook import own_parts as downstream
+from coursekit.lessons.workbook import own_parts
 from coursekit.lessons.workbook.own_parts import results_of_run
 from coursekit.lessons.workbook.status import LessonStatus, status
+from coursekit.lessons.workbook.workbook import Workbook
 from coursekit.memory.predict import predict
 from coursekit.memory.step_config import GIB
 from coursekit.runs.config import RunConfig, load_config
 from coursekit.runs.load import WEIGHTS
-from coursekit.runs.train import setting_of
+from coursekit.runs.train import step_config_of
 from coursekit.training.clock import PHASES
 from coursekit.training.hooks import METRICS, read_metrics
 
 DETECTIONS = "detections.json"
-NOTES = "notes.md"  # in a run's folder: what somebody wants said about it
+NOTES = "notes.md"  # in a run's folder: what its owner wants to say about it
 DRAWS, SHOWN = 200, 4
 
 
 class Detections(msgspec.Struct):
-    """What the run found, kept so that making the report again takes seconds: of which data, by which weights."""
+    """What the run detected in which data, with which weights. It is stored, so that the next report takes seconds."""
 
     data: str
     split: str
@@ -42,14 +43,15 @@ class Detections(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Training:
-    """What metrics.jsonl tells.
+    """What a run's metrics.jsonl says.
 
     Attributes:
-        steps: its lines about steps; epochs: those about scores.
-        devices: what it ran on, a line for each start.
-        events: in words, such as an out-of-memory and what was done, or that it went on after a stop.
-        left_out: images and boxes, in words; empty where none were.
-        memory: the most bytes that a card held; None without a card.
+        steps: its lines about steps.
+        epochs: its lines about scores.
+        devices: what it ran on, one entry per device.
+        events: in words, such as an out-of-memory error and its cure, or that the run resumed.
+        left_out: images and boxes that were left out, in words; empty if none were.
+        memory: peak GPU memory in bytes; None without a GPU.
     """
 
     steps: list[dict[str, Any]]
@@ -61,13 +63,13 @@ class Training:
 
     @property
     def phases(self) -> dict[str, float]:
-        """Seconds of each phase, over all steps."""
-        return {name: sum(one["phases"][name] for one in self.steps if "phases" in one) for name in PHASES}
+        """Return the seconds of each phase, summed over all steps."""
+        return {name: sum(step["phases"][name] for step in self.steps if "phases" in step) for name in PHASES}
 
 
 @dataclass(frozen=True)
 class Score:
-    """What the run is worth on a data set; worst are (image id, reason)."""
+    """How good the run is on a data set. `worst` has (image id, reason)."""
 
     dataset: CocoDataset
     split: str
@@ -81,7 +83,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Course:
-    """What the workbook tells: lessons, whose each part of the detector is, the journal."""
+    """What the workbook says: how far each lesson is, whose each part of the detector is, the journal."""
 
     lessons: list[LessonStatus] = field(default_factory=list)
     parts: dict[str, str] = field(default_factory=dict)
@@ -93,8 +95,8 @@ class Facts:
     """Everything that the report fills in by itself.
 
     Attributes:
-        predicted: GiB, at as many images as the run began with.
-        notes: what stands in the run's notes.md, such as the experiment of lesson 10.
+        predicted: peak memory of a step in GiB, at the batch size that the run began with.
+        notes: the run's notes.md, such as the experiment of lesson 10.
     """
 
     folder: Path
@@ -106,41 +108,42 @@ class Facts:
     notes: str = ""
 
 
-def gather(folder: Path, data: str | None, split: str, out: Path) -> Facts:
-    """All facts about a run.
+def gather(workbook: Workbook, folder: Path, data: str | None, split: str, out: Path) -> Facts:
+    """Gather all facts about a run.
 
     Args:
+        workbook: tells how far the course is done.
         folder: of the run.
         data, split: what to score it on; by default what it was trained on.
-        out: where detections are kept.
+        out: where detections are stored.
 
     Raises:
-        DataError: the run, its notes or the data is not sound, or they don't belong together.
-        ConfigError: parts of the workbook that the run was trained with no longer pass.
+        DataError: the run, its notes or the data is damaged, or they don't belong together.
+        ConfigError: parts of the workbook that the run was trained with no longer pass their checks.
     """
     config = load_config(folder)
     training = read_training(folder)
-    dataset, results = _found(folder, data or config.data, split, out)
+    dataset, results = _detections(folder, data or config.data, split, out)
     device = torch.device("cpu" if training.memory is None else "cuda")
-    predicted = predict(setting_of(config, device)).total / GIB
+    predicted = predict(step_config_of(config, device)).total / GIB
     score = score_of(results, dataset, split)
-    return Facts(folder, config, training, score, read_course(config), predicted, read_notes(folder))
+    return Facts(folder, config, training, score, read_course(workbook, config), predicted, read_notes(folder))
 
 
 def _events(lines: Sequence[dict[str, Any]]) -> list[str]:
-    """In their order; each start but the first is one."""
+    """Return the events in order. Each start except the first is one."""
     first = next((line for line in lines if "device" in line), None)
     events = []
     for line in lines:
         if "event" in line:
             events.append(line["event"])
         elif "device" in line and line is not first:
-            events.append(f"step {line['step']}: gone on from here after a stop")
+            events.append(f"step {line['step']}: resumed from here after a stop")
     return events
 
 
 def read_notes(folder: Path) -> str:
-    """What stands in a run's notes.md; nothing where there is none.
+    """Return a run's notes.md; an empty string if there is none.
 
     Raises:
         DataError: it can't be read.
@@ -154,15 +157,17 @@ def read_notes(folder: Path) -> str:
 
 
 def read_training(folder: Path) -> Training:
-    """What a run's metrics.jsonl tells.
+    """Read a run's metrics.jsonl.
 
     Raises:
-        DataError: there is nothing in it.
+        DataError: it has no step.
     """
     lines = read_metrics(folder / METRICS)
     steps = [line for line in lines if "losses" in line]
     if not steps:
-        raise DataError(f"{folder / METRICS}: no step in it. A report is about a run that has trained.")
+        raise DataError(
+            f"{folder / METRICS}: there is no step in it. Train first: a report needs a run that has trained."
+        )
     memory = [line["memory"] for line in lines if line.get("memory")]
     left_out = [line["left_out"] for line in lines if line.get("left_out")]
     return Training(
@@ -176,47 +181,45 @@ def read_training(folder: Path) -> Training:
 
 
 def score_of(results: list[Result], dataset: CocoDataset, split: str) -> Score:
-    """Scores, intervals and errors; a run that found nothing has no errors to split, and nothing best."""
-    scores, some = evaluate(results, dataset), bool(results)
+    """Return scores, intervals and errors. A run without detections has no errors to split, and no best images."""
+    scores, has_results = evaluate(results, dataset), bool(results)
     return Score(
         dataset,
         split,
         results,
         scores,
         intervals(results, dataset, draws=DRAWS),
-        split_errors(results, dataset) if some else None,
-        [(one.image_id, one.reason) for one in worst_images(results, dataset, SHOWN)] if some else [],
-        best_images(results, dataset, SHOWN) if some else [],
+        split_errors(results, dataset) if has_results else None,
+        [(image.image_id, image.reason) for image in worst_images(results, dataset, SHOWN)] if has_results else [],
+        best_images(results, dataset, SHOWN) if has_results else [],
     )
 
 
-def read_course(config: RunConfig) -> Course:
-    """Lessons, parts and journal of the workbook; nothing where there is none."""
-    from coursekit.lessons.workbook import workbook
-
-    if not (workbook.folder() / "__init__.py").is_file():
+def read_course(workbook: Workbook, config: RunConfig) -> Course:
+    """Return lessons, parts and journal of the workbook; nothing if it doesn't exist."""
+    if not workbook.exists:
         return Course()
-    parts = {one.name: _whose(one, config.parts) for one in downstream.parts_of(workbook.folder())}
-    return Course(status(), parts, journals.entries())
+    parts = {part.name: _owner(part, config.parts) for part in own_parts.parts_of(workbook)}
+    return Course(status(workbook), parts, journals.entries(workbook))
 
 
-def _whose(part: downstream.Part, trained: Sequence[str]) -> str:
-    """Of a part in this run: what passes now, but was not trained with, is the course's there."""
+def _owner(part: own_parts.Part, trained: Sequence[str]) -> str:
+    """Return whose a part is in this run. One that passes now, but was not trained with, is the course's there."""
     if part.name not in trained:
-        return "the course's"
-    return "borrowed" if part.whose == "borrowed" else "mine"
+        return own_parts.COURSE
+    return "borrowed" if part.owner == "borrowed" else "mine"
 
 
-def _found(folder: Path, data: str, split: str, out: Path) -> tuple[CocoDataset, list[Result]]:
-    """What the run finds; read from the last report where nothing has changed since."""
+def _detections(folder: Path, data: str, split: str, out: Path) -> tuple[CocoDataset, list[Result]]:
+    """Return what the run detects; read from the last report if nothing has changed since."""
     path, weights = out / DETECTIONS, folder / WEIGHTS
     if path.exists() and weights.exists():
         try:
-            kept = msgspec.json.decode(path.read_bytes(), type=Detections)
+            stored = msgspec.json.decode(path.read_bytes(), type=Detections)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            kept = None
-        if kept and (kept.data, kept.split, kept.weights) == (data, split, weights.stat().st_mtime):
-            return load(data, split), kept.results
+            stored = None
+        if stored and (stored.data, stored.split, stored.weights) == (data, split, weights.stat().st_mtime):
+            return load(data, split), stored.results
     results, dataset = results_of_run(folder, data, split)
     with new_file(path) as partial:
         partial.write_bytes(msgspec.json.encode(Detections(data, split, weights.stat().st_mtime, results)))

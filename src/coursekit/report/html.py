@@ -1,4 +1,4 @@
-"""Markdown → one HTML file that stands alone."""
+"""Turns Markdown into one HTML file that needs no others."""
 
 import base64
 import html
@@ -21,14 +21,14 @@ th { background: #f2f6fa } blockquote { margin: .3rem 0; padding: .1rem 1rem; bo
 
 
 def page(title: str, markdown: str, folder: Path) -> str:
-    """An HTML page with its pictures inside.
+    """Return an HTML page that contains its pictures.
 
-    What people wrote is text: HTML in it is shown, not obeyed. Pictures that don't lie in `folder` are left out.
+    HTML in the Markdown is shown as text, because people wrote it. Pictures outside of `folder` are left out.
 
     Args:
         title: of the page.
         markdown: its content.
-        folder: where pictures are looked for.
+        folder: where its pictures are.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(markdown)

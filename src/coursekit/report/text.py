@@ -1,4 +1,4 @@
-"""The report's sections in Markdown. Pictures are named, and stand in `pictures/`."""
+"""The report's sections in Markdown, with links to the pictures in `pictures/`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,13 +14,13 @@ from coursekit.report.facts import Course, Facts, Score
 
 Alts = Mapping[str, str]  # name of a picture → its alt text
 ABOUT_INTERVALS = (
-    "Each lies between `from` and `to` for 95 of 100 other sets of such images (a bootstrap over the images). Other "
-    "seeds of the training are not in it."
+    "On 95 of 100 other sets of such images, each number would be between `from` and `to` (a bootstrap over images). "
+    "Variation from other training seeds is not included."
 )
 
 
 def sections(facts: Facts, alts: Alts) -> list[str]:
-    """All of the report up to its questions."""
+    """Return all sections of the report up to its questions."""
     return [
         _in_short(facts), *_project(facts), _training(facts, alts), _score(facts, alts), _errors(facts.score, alts),
         _parts(facts.course), _settings(facts), _exercises(facts.course), _journal(facts.course),
@@ -28,14 +28,14 @@ def sections(facts: Facts, alts: Alts) -> list[str]:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table in Markdown; the bars in a cell are escaped."""
+    """Return a table in Markdown. Bars in a cell are escaped."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(_cell(one) for one in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines)
 
 
-def counted(count: int, what: str) -> str:
-    """Such as "1 hint" or "3 hints"."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, such as "1 hint" or "3 hints"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _cell(value: Any) -> str:
@@ -47,26 +47,26 @@ def _picture(name: str, alts: Alts) -> str:
 
 
 def _number(value: float) -> str:
-    return "no truth" if value == -1 else f"{value:.3f}"
+    return "no ground truth" if value == -1 else f"{value:.3f}"
 
 
 def _in_short(facts: Facts) -> str:
     config, steps, score = facts.config, facts.training.steps, facts.score
     seconds, images = steps[-1]["seconds"], steps[-1]["images"]
     low, high = score.intervals["AP"]
-    mine = sum(whose == "mine" for whose in facts.course.parts.values())
+    mine = sum(owner == "mine" for owner in facts.course.parts.values())
     ap, classes = score.scores.metrics["AP"], len(config.categories)
     rows = [
         ("data", f"{config.data}, {classes} classes; scored on {len(score.dataset):,} images of {score.split}"),
         ("detector", f"{config.detector.backbone}, FPN, Faster R-CNN at {config.detector.size} px"),
-        ("parts", f"{mine} of {len(facts.course.parts)} mine" if facts.course.parts else "no workbook was given"),
-        ("machine", "; then ".join(facts.training.devices) or "not written down"),
+        ("parts", f"{mine} of {len(facts.course.parts)} mine" if facts.course.parts else "no workbook"),
+        ("machine", "; then ".join(facts.training.devices) or "not recorded"),
         ("training", f"{len(steps):,} steps, {images:,} images in {_time(seconds)}"),
-        ("speed", f"{images / max(seconds, 1e-9):.1f} images a second"),
-        ("AP", f"{_number(ap)} (for 95 of 100 other such sets of images: {low:.3f} to {high:.3f})"),
+        ("speed", f"{images / max(seconds, 1e-9):.1f} images/s"),
+        ("AP", f"{_number(ap)} (on 95 of 100 other such sets of images: {low:.3f} to {high:.3f})"),
         ("AP50", _number(score.scores.metrics["AP50"])),
     ]
-    return "## In short\n\n" + table(("what", "figure"), rows)
+    return "## In short\n\n" + table(("item", "value"), rows)
 
 
 def _project(facts: Facts) -> list[str]:
@@ -89,25 +89,33 @@ def _training(facts: Facts, alts: Alts) -> str:
     training, phases = facts.training, facts.training.phases
     total = sum(phases.values()) or 1.0
     waiting = phases["data"] / total
-    held = f"the run held {training.memory / GIB:.2f}" if training.memory else "what a run holds is measured on a card"
+    measured = f"the run used {training.memory / GIB:.2f} GiB" if training.memory else "it is measured on a GPU only"
     first, last = training.steps[0].get("micro_batch"), training.steps[-1].get("micro_batch")
     lines = [
         f"Waiting for data took {waiting:.0%} of the time, computing the rest.",
-        f"The planner predicts {facts.predicted:.2f} GiB for this step; {held}.",
-        f"Images at a time: {first}" + (f" at first, {last} in the end." if first != last else " throughout."),
+        f"Predicted peak memory of a step: {facts.predicted:.2f} GiB; {measured}.",
+        f"Micro-batch size: {first}" + (f" at first, {last} in the end." if first != last else " throughout."),
     ]
-    events = "\n".join(f"- {event}" for event in training.events) or "Nothing out of the ordinary: no memory ran out."
+    events = "\n".join(f"- {event}" for event in training.events) or "None: the run never ran out of memory."
     left_out = training.left_out or "No image or box was left out."
     pictures = [_picture(name, alts) for name in ("losses", "score-by-epoch", "time")]
     return "\n\n".join(
-        ["## Training", *lines, *(one for one in pictures if one), "### Events", events, "### Left out", left_out]
+        [
+            "## Training",
+            *lines,
+            *(picture for picture in pictures if picture),
+            "### Events",
+            events,
+            "### Left out",
+            left_out,
+        ]
     )
 
 
 def _score(facts: Facts, alts: Alts) -> str:
     score = facts.score
     numbers = [(name, _number(score.scores.metrics[name]), *map(_number, score.intervals[name])) for name in METRICS]
-    classes = [(one.name, one.boxes, _number(one.AP), _number(one.AP50)) for one in score.scores.per_class]
+    classes = [(row.name, row.boxes, _number(row.AP), _number(row.AP50)) for row in score.scores.per_class]
     about = f"COCO's twelve numbers on {len(score.dataset):,} images of {score.split}. {ABOUT_INTERVALS}"
     parts = ["## Score", about, table(("number", "value", "from", "to"), numbers)]
     parts += ["### By class", _picture("classes", alts), table(("class", "boxes", "AP", "AP50"), classes)]
@@ -116,7 +124,7 @@ def _score(facts: Facts, alts: Alts) -> str:
 
 def _errors(score: Score, alts: Alts) -> str:
     if score.errors is None:
-        return "## Errors\n\nThe detector found nothing at all, so there are no errors to split."
+        return "## Errors\n\nThe detector found nothing at all, so there are no errors to sort by kind."
     kinds = sorted(score.errors.kinds.items(), key=lambda item: -item[1].cost)
     rows = [(name, kind.count, f"{kind.cost:.3f}", KINDS[name]) for name, kind in kinds]
     worst = "\n".join(f"- image {image_id}: {reason}" for image_id, reason in score.worst)
@@ -128,35 +136,37 @@ def _errors(score: Score, alts: Alts) -> str:
 
 def _parts(course: Course) -> str:
     if not course.parts:
-        return "## Whose detector it is\n\nNo workbook was given, so all parts are taken to be the course's."
+        return "## Whose detector it is\n\nThere is no workbook, so all parts count as the course's."
     rows = list(course.parts.items())
     return "## Whose detector it is\n\n" + table(("part", "in this run"), rows)
 
 
 def _exercises(course: Course) -> str:
     if not course.lessons:
-        return "## The course so far\n\nNo workbook was given."
+        return "## The course so far\n\nThere is no workbook."
     rows = [
         (
-            f"{one.number:02} {one.title}",
-            ", ".join(f"{SIGNS[state]}\u00a0{name}" for name, state in one.states.items()) or "no exercises",
-            one.hints,
-            ", ".join(one.seen) or "–",
+            f"{lesson.number:02} {lesson.title}",
+            ", ".join(f"{SIGNS[state]}\u00a0{name}" for name, state in lesson.states.items()) or "no exercises",
+            lesson.hints,
+            ", ".join(lesson.seen) or "–",
         )
-        for one in course.lessons
+        for lesson in course.lessons
     ]
     signs = ", ".join(f"{sign} {state}" for state, sign in SIGNS.items())
-    return f"## The course so far\n\n{table(('lesson', 'exercises', 'hints', 'references seen'), rows)}\n\n{signs}"
+    return f"## The course so far\n\n{table(('lesson', 'exercises', 'hints', 'solutions seen'), rows)}\n\n{signs}"
 
 
 def _journal(course: Course) -> str:
     if not course.journal:
-        return "## Journal\n\nNo entry."
+        return "## Journal\n\nNo entries."
     entries = []
-    for one in course.journal:
-        texts = [(question, getattr(one, name)) for name, question in QUESTIONS.items()]
+    for entry in course.journal:
+        texts = [(question, getattr(entry, name)) for name, question in QUESTIONS.items()]
         quoted = [f"**{question}**\n\n{_quoted(text)}" for question, text in texts if text]
-        entries.append("\n\n".join([f"### {one.when[:10]}{f' · lesson {one.lesson}' if one.lesson else ''}", *quoted]))
+        entries.append(
+            "\n\n".join([f"### {entry.when[:10]}{f' · lesson {entry.lesson}' if entry.lesson else ''}", *quoted])
+        )
     return "\n\n".join(["## Journal", *entries])
 
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from coursekit.core.files import make_folder, write_text
-from coursekit.report.answers import Question, as_markdown, take_in, without_marks
+from coursekit.lessons.workbook.workbook import Workbook
+from coursekit.report.answers import Question, as_markdown, take_in, without_comments
 from coursekit.report.facts import Facts, gather
 from coursekit.report.html import page
 from coursekit.report.pictures import pictures
@@ -14,37 +15,44 @@ TITLE = "My detector: an experience report"
 
 
 def write_report(
-    run: Path, out: Path, questions: list[Question], *, data: str | None = None, split: str = "val"
+    workbook: Workbook,
+    run: Path,
+    out: Path,
+    questions: list[Question],
+    *,
+    data: str | None = None,
+    split: str = "val",
 ) -> Path:
-    """Write the report of a run, and keep the answers that were there.
+    """Write the report of a run. Answers given before are kept.
 
     Args:
+        workbook: tells how far the course is done; the answers are stored beside it.
         run: folder of a run that has ended.
         out: gets report.md, report.html, pictures/ and the detections.
-        questions: what is asked at the end.
+        questions: what to ask at the end.
         data, split: what to score the run on; by default what it was trained on, `val`.
 
     Returns:
         The path of report.html.
 
     Raises:
-        DataError: the run, the data, or the file of answers is not sound.
-        ConfigError: `out` can't be written, or parts that the run was trained with no longer pass.
+        DataError: the run, the data, or the file of answers is damaged.
+        ConfigError: `out` can't be written, or parts that the run was trained with no longer pass their checks.
     """
     make_folder(out / "pictures")
-    facts = gather(run, data, split, out)
-    text = _markdown(facts, questions, out)
+    facts = gather(workbook, run, data, split, out)
+    text = _markdown(workbook, facts, questions, out)
     write_text(out / "report.md", text)
-    write_text(out / "report.html", page(TITLE, without_marks(text), out))
+    write_text(out / "report.html", page(TITLE, without_comments(text), out))
     return out / "report.html"
 
 
-def _markdown(facts: Facts, questions: list[Question], out: Path) -> str:
+def _markdown(workbook: Workbook, facts: Facts, questions: list[Question], out: Path) -> str:
     alts = {}
     for name, fig, alt in pictures(facts):
         save(fig, out / "pictures" / f"{name}.png")
         alts[name] = alt
-    answers = take_in(out / "report.md", questions)
-    asked = [as_markdown(one, answers[one.title]) for one in questions]
+    answers = take_in(workbook, out / "report.md", questions)
+    asked = [as_markdown(question, answers[question.title]) for question in questions]
     parts = [f"# {TITLE}", *sections(facts, alts), "## Looking back", *asked]
     return "\n\n".join(parts) + "\n"

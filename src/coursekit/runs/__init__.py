@@ -1,4 +1,4 @@
-"""What the commands do: train, load, predict, score, and the demo."""
+"""What the commands do: train, load, predict, and the demo."""
 
 from coursekit.runs.config import RunConfig, load_config, save_config
 from coursekit.runs.load import build, load_run, save_run

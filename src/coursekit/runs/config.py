@@ -1,4 +1,4 @@
-"""A run's `config.json`: what was trained, on what and how."""
+"""A run's `config.json`: which detector was trained, on which data, and how."""
 
 from pathlib import Path
 
@@ -11,13 +11,22 @@ from coursekit.core.files import new_file
 from coursekit.data.records import Category
 
 CONFIG = "config.json"
+FORMAT = 2  # of config.json and the files beside it; runs of the first edition have no number and count as 1
 
 
 class RunConfig(msgspec.Struct, frozen=True):
-    """A run's `config.json`.
+    """The content of a run's `config.json`.
 
-    `overfit` is the number of images it was trained and scored on, where it was that. `workbook` is the folder that
-    parts were taken from, `parts` which those are.
+    Attributes:
+        data: name of a recipe, or a folder in COCO's layout.
+        categories: the classes; label 1 is the first one.
+        detector: the detector's configuration.
+        training: the training's configuration.
+        overfit: number of images that the run was trained and scored on; None if it was the whole data set.
+        workbook: folder that replaced parts came from.
+        parts: names of the replaced parts.
+        version: version of coursekit that wrote it.
+        format: number of the format.
     """
 
     data: str
@@ -28,25 +37,49 @@ class RunConfig(msgspec.Struct, frozen=True):
     workbook: str | None = None
     parts: list[str] = []
     version: str = __version__
+    format: int = FORMAT
+
+
+class _Header(msgspec.Struct):
+    """What a config.json of any format has."""
+
+    format: int = 1
+    version: str = "unknown"
 
 
 def save_config(folder: Path, config: RunConfig) -> None:
-    """Write `config.json`."""
+    """Write a run's `config.json`."""
     with new_file(folder / CONFIG) as path:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(config)) + b"\n")
 
 
 def load_config(folder: Path) -> RunConfig:
-    """A run's configuration.
+    """Read a run's `config.json`.
 
     Raises:
-        DataError: there is no run, or its `config.json` is damaged.
+        DataError: there is no run, it has another format, or its `config.json` is damaged.
     """
     if not (folder / CONFIG).is_file():
         raise DataError(
             f"{folder}: no run here ({CONFIG} is missing). Train one: coursekit train --data mini --out {folder}"
         )
+    content = (folder / CONFIG).read_bytes()
     try:
-        return msgspec.json.decode((folder / CONFIG).read_bytes(), type=RunConfig)
+        _check_format(folder, msgspec.json.decode(content, type=_Header))
+        return msgspec.json.decode(content, type=RunConfig)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{folder / CONFIG}: damaged ({error}). Train again, or fetch the run again.") from None
+        raise DataError(f"{folder / CONFIG}: damaged ({error}). Train again, or copy the run again.") from None
+
+
+def _check_format(folder: Path, header: _Header) -> None:
+    formats = f"it has format {header.format}, and this version reads {FORMAT}"
+    if header.format < FORMAT:
+        raise DataError(
+            f"{folder}: this run was written by an older version of coursekit, {header.version} ({formats}), so train "
+            "it again with another --out, or install that version."
+        )
+    if header.format > FORMAT:
+        raise DataError(
+            f"{folder}: this run was written by a newer version of coursekit, {header.version} ({formats}), so update "
+            "coursekit."
+        )

@@ -14,29 +14,33 @@ from coursekit.evaluation import predict, predict_dataset, score
 from coursekit.runs.config import RunConfig
 from coursekit.runs.load import build, save_run
 from coursekit.runs.pictures import write_curves
-from coursekit.show import save, truth_beside_prediction
+from coursekit.show import draw_ground_truth_and_predictions, save
 from coursekit.training import TrainConfig, train
 
 IMAGES_TO_SEE = 2640  # 11 epochs of mini: two to five minutes on two cores
 OVERFIT_STEPS = 160
-MOST_VAL_IMAGES = 500
+MAX_VAL_IMAGES = 500
 
 
 def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> dict[str, float]:
-    """Train a detector for a few minutes, score it, and leave its files in `out`.
+    """Train a detector for a few minutes, score it, and write its files to `out`.
 
     Args:
-        data: a recipe's name or a folder laid out as COCO is.
-        out: where config.json, curves.png, metrics.json, model.safetensors and predictions.png go.
-        overfit: train and score on the first so many training images: can it learn at all?
-        seed: of everything that draws.
+        data: name of a recipe, or a folder in COCO's layout.
+        out: folder for config.json, curves.png, metrics.json, model.safetensors and predictions.png.
+        overfit: train and score on this number of training images, to see whether the detector can learn at all.
+        seed: seed of all random numbers.
 
     Returns:
-        COCO's twelve numbers, `seconds` of training and `images_per_second`.
+        COCO's twelve numbers, the training's `seconds` and `images_per_second`.
+
+    Raises:
+        ConfigError: `overfit` is less than 1, or `out` can't be written to.
+        DataError: the data can't be used.
     """
     if overfit is not None and overfit < 1:
-        raise ConfigError(f"--overfit {overfit}: take at least 1 image, or leave the option out.")
-    train_set, val_set = _sets(data, overfit)
+        raise ConfigError(f"--overfit {overfit}: give at least 1 image, or leave the option out.")
+    train_set, val_set = _load_sets(data, overfit)
     check_images(train_set)
     if val_set is not train_set:
         check_images(val_set)
@@ -45,7 +49,7 @@ def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> 
         data=data,
         categories=train_set.categories,
         detector=DetectorConfig(num_classes=len(train_set.classes)),
-        training=_training(len(train_set), overfit, seed),
+        training=_train_config(len(train_set), overfit, seed),
         overfit=overfit,
     )
     torch.manual_seed(seed)
@@ -61,10 +65,10 @@ def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> 
 
 
 def check_images(dataset: CocoDataset) -> None:
-    """Decode every image once: a damaged file is better found now than after an hour.
+    """Decode each image once: better to find a damaged file now than after an hour.
 
     Raises:
-        DataError: naming the first file that can't be used.
+        DataError: names the first file that can't be used.
     """
     for index in tqdm(range(len(dataset)), desc="checking images", unit="img", leave=False, delay=2):
         dataset[index]
@@ -77,26 +81,27 @@ def write_metrics(out: Path, metrics: dict[str, float]) -> None:
 
 
 def write_predictions(out: Path, model: torch.nn.Module, dataset: CocoDataset, count: int = 8) -> None:
-    """Write predictions.png: truth beside prediction, for images spread over the set that have something in them."""
+    """Write predictions.png: ground truth beside prediction, for images with objects, spread over the data set."""
     filled = [index for index in range(len(dataset)) if len(dataset.target(index)["boxes"])]
     chosen = filled[:: max(1, len(filled) // count)][:count]
     samples = [dataset[index] for index in chosen]
-    found = predict(model, [image for image, _ in samples])
-    pairs = [(image, target, detection) for (image, target), detection in zip(samples, found, strict=True)]
-    save(truth_beside_prediction(pairs, dataset.classes), out / "predictions.png")
+    detections = predict(model, [image for image, _ in samples])
+    pairs = [(image, target, detection) for (image, target), detection in zip(samples, detections, strict=True)]
+    save(draw_ground_truth_and_predictions(pairs, dataset.classes), out / "predictions.png")
 
 
-def _sets(data: str, overfit: int | None) -> tuple[CocoDataset, CocoDataset]:
+def _load_sets(data: str, overfit: int | None) -> tuple[CocoDataset, CocoDataset]:
+    """Load the train and val sets, both small; with `overfit`, a single set for both."""
     train_set = load(data, "train")
     if overfit is not None:
         few = train_set.first(overfit)
         return few, few
     val_set = load(data, "val")
-    return train_set.head(IMAGES_TO_SEE), val_set.head(MOST_VAL_IMAGES)
+    return train_set.head(IMAGES_TO_SEE), val_set.head(MAX_VAL_IMAGES)
 
 
-def _training(images: int, overfit: int | None, seed: int) -> TrainConfig:
+def _train_config(images: int, overfit: int | None, seed: int) -> TrainConfig:
     if overfit is None:
         return TrainConfig(epochs=max(1, IMAGES_TO_SEE // images), seed=seed)
-    batch_size = min(8, images)
+    batch_size = min(TrainConfig().batch_size, images)
     return TrainConfig(epochs=-(-OVERFIT_STEPS * batch_size // images), batch_size=batch_size, flip=False, seed=seed)

@@ -1,4 +1,4 @@
-"""A trained detector, saved to a run's folder and loaded again."""
+"""Save a trained detector to a run's folder, and load it again."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from coursekit.core.files import new_file
 from coursekit.data import CocoDataset, load
 from coursekit.detector import build_detector
 from coursekit.evaluation import Result, predict_dataset, read_results
-from coursekit.evaluation.scores import truth_of
+from coursekit.evaluation.scores import load_annotations
 from coursekit.runs.config import RunConfig, load_config, save_config
 from coursekit.training.checkpoint import LAST
 
@@ -25,7 +25,13 @@ Parts = Mapping[str, Callable[..., Any]]
 
 
 def build(config: DetectorConfig, *, pretrained: bool, parts: Parts | None = None) -> nn.Module:
-    """Build the detector of a configuration, with ImageNet weights or random ones, and with some parts replaced."""
+    """Build the detector of a configuration.
+
+    Args:
+        config: the arguments of `build_detector`.
+        pretrained: whether the backbone gets ImageNet weights; else they are random.
+        parts: functions and classes that replace the course's, by name.
+    """
     return build_detector(**asdict(config), pretrained=pretrained, parts=parts)
 
 
@@ -38,72 +44,73 @@ def save_run(folder: Path, model: nn.Module, config: RunConfig) -> None:
 
 
 def load_run(folder: Path, parts: Parts | None = None) -> tuple[nn.Module, RunConfig]:
-    """Load the trained detector of a run, in eval mode, and its configuration.
+    """Load a run's trained detector, in eval mode, and its configuration.
 
     Args:
         folder: the run's folder.
-        parts: the parts named in the run's configuration that are not the course's, by name.
+        parts: the parts that the run replaced, by name.
 
     Raises:
-        DataError: there is no run, or a file of it is damaged or does not fit.
-        ConfigError: the run was trained with parts that are not in `parts`.
+        DataError: there is no run, it has another format, or one of its files is damaged or doesn't match.
+        ConfigError: `parts` lacks a part that the run replaced.
     """
     config = load_config(folder)
     if not (folder / WEIGHTS).is_file() and (folder / LAST).is_file():
-        raise DataError(f"{folder}: the training has not ended. Go on with it: coursekit train … --resume")
-    model = build(config.detector, pretrained=False, parts=_recorded(config, parts or {}))
+        raise DataError(f"{folder}: the training has not finished. Continue it: coursekit train … --resume")
+    model = build(config.detector, pretrained=False, parts=_replaced_parts(config, parts or {}))
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
-            f"{folder / WEIGHTS}: the weights can't be used ({reason}). Train again, or fetch the run again."
+            f"{folder / WEIGHTS}: the weights can't be used ({reason}). Train again, or copy the run again."
         ) from None
     return model.eval(), config
 
 
-def _recorded(config: RunConfig, parts: Parts) -> Parts:
-    """Return those parts that the run was trained with."""
+def _replaced_parts(config: RunConfig, parts: Parts) -> Parts:
+    """Return the parts that the run was trained with."""
     missing = [name for name in config.parts if name not in parts]
     if missing:
         raise ConfigError(
-            f"this run was trained with {', '.join(missing)} of {config.workbook}. Load it with these parts, or train again."
+            f"this run was trained with {', '.join(missing)} of {config.workbook}. Load it with these parts, or train "
+            "again."
         )
     return {name: parts[name] for name in config.parts}
 
 
 def check_classes(config: RunConfig, dataset: CocoDataset) -> None:
-    """See that a data set has the classes that a run was trained on.
+    """Check that a data set has the classes that a run was trained on.
 
     Raises:
-        DataError: it has not.
+        DataError: it has other classes.
     """
     ours, theirs = [category.id for category in config.categories], dataset.category_ids
     if ours != theirs:
         raise DataError(
-            f"{dataset.annotation_file}: {len(theirs)} classes, not the {len(ours)} of {config.data}, which the run "
-            "was trained on. Score it on a data set with the same classes."
+            f"{dataset.annotation_file}: {len(theirs)} classes, not the {len(ours)} of {config.data}, on which the run "
+            "was trained. Score it on a data set with the same classes."
         )
 
 
 def results_of(
-    found: Path, data: str, split: str = "val", parts: Parts | None = None
+    source: Path, data: str, split: str = "val", parts: Parts | None = None
 ) -> tuple[list[Result], CocoDataset]:
-    """What a run finds in a data set, or what a results file says, and the truth.
+    """Return the detections of a run in a data set, or those of a results file, and the data set.
 
     Args:
-        found: a run's folder, or a file in COCO's results format.
-        data: a recipe's name, a folder laid out as COCO is, or for a results file also an annotation file.
-        split: of the data.
+        source: a run's folder, or a file in COCO's results format.
+        data: name of a recipe, or a folder in COCO's layout; for a results file also an annotation file.
+        split: split of the data.
         parts: see `load_run`.
 
     Raises:
-        DataError: one of them is not sound, or they don't belong together.
+        DataError: one of them can't be used, or they don't belong together.
     """
-    if found.suffix == ".json":
-        dataset = truth_of(Path(data)) if data.endswith(".json") else load(data, split)
-        return read_results(found, dataset), dataset
-    model, config = load_run(found, parts)
+    if source.suffix == ".json":
+        dataset = load_annotations(Path(data)) if data.endswith(".json") else load(data, split)
+        return read_results(source, dataset), dataset
+    model, config = load_run(source, parts)
     dataset = load(data, split)
     check_classes(config, dataset)
     return predict_dataset(model.to(best_device()), dataset), dataset

@@ -1,4 +1,4 @@
-"""Pictures that a run leaves in a folder."""
+"""The pictures that a run leaves in a folder."""
 
 from pathlib import Path
 
@@ -7,7 +7,9 @@ from coursekit.data import CocoDataset
 from coursekit.evaluation import Result, Scores
 from coursekit.evaluation.errors import confusion_matrix, split_errors, worst_images
 from coursekit.show import loss_curves, save
-from coursekit.show.error_pictures import confusion_picture, curves_picture, error_bars, gallery
+from coursekit.show.errors import confusion_picture, error_bars
+from coursekit.show.gallery import gallery
+from coursekit.show.precision_recall import precision_recall_curves
 from coursekit.training import Step
 
 
@@ -18,7 +20,7 @@ def write_curves(out: Path, history: list[Step]) -> None:
 
 
 def draw_gallery(folder: Path, results: list[Result], dataset: CocoDataset, scores: Scores, images: int = 8) -> None:
-    """Pictures of what went wrong: errors.png, confusion.png, curves.png and, where the images are here, worst.png.
+    """Draw what went wrong: errors.png, confusion.png, curves.png and, if the images are available, worst.png.
 
     Raises:
         ConfigError: the folder can't be written to.
@@ -26,7 +28,7 @@ def draw_gallery(folder: Path, results: list[Result], dataset: CocoDataset, scor
     make_folder(folder)
     save(error_bars(split_errors(results, dataset)), folder / "errors.png")
     save(confusion_picture(confusion_matrix(results, dataset), dataset.classes), folder / "confusion.png")
-    save(curves_picture(scores.curves), folder / "curves.png")
-    worst = [one.image_id for one in worst_images(results, dataset, images)]
+    save(precision_recall_curves(scores.curves), folder / "curves.png")
+    worst = [image.image_id for image in worst_images(results, dataset, images)]
     if worst and dataset.image_folder.is_dir():
         save(gallery(dataset, results, worst), folder / "worst.png")

@@ -1,4 +1,4 @@
-"""What a trained detector finds in pictures of one's own. `coursekit predict` calls it."""
+"""Draw a trained detector's detections into pictures. `coursekit predict` calls it."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,28 +15,35 @@ from coursekit.core.files import make_folder, new_file
 from coursekit.data.images import open_picture, to_tensor
 from coursekit.evaluation import predict
 from coursekit.runs.load import Parts, load_run
-from coursekit.show.drawn import draw_on
+from coursekit.show.draw_on import draw_on
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """What came of one file: where its picture lies and what is in it, or why it could not be read."""
+class DrawnFile:
+    """The result for one file.
+
+    Attributes:
+        file: the picture.
+        out: the drawn picture; None if the file could not be read.
+        counts: detections by class.
+        problem: why the file could not be read; else empty.
+    """
 
     file: Path
     out: Path | None
-    found: dict[str, int]
+    counts: dict[str, int]
     problem: str = ""
 
 
 def predict_files(
     run_folder: Path, files: Sequence[Path], out: Path, *, threshold: float = 0.5, parts: Parts | None = None
-) -> Iterator[Predicted]:
-    """Draw what a run's detector finds into copies of pictures, one after the other; what can't be read is told.
+) -> Iterator[DrawnFile]:
+    """Draw the detections of a run's detector into copies of pictures, one by one. Unreadable files are reported.
 
     Args:
-        run_folder: what `train` or `demo` wrote.
-        files: pictures of any size and kind that Pillow reads.
-        out: folder for the drawn pictures, PNG; each is named after its file.
+        run_folder: folder of a run.
+        files: pictures of any size, in any format that Pillow reads.
+        out: folder for the drawn pictures: PNG files, named after their originals.
         threshold: the lowest score to draw.
         parts: see `load_run`.
 
@@ -45,24 +52,28 @@ def predict_files(
         DataError: there is no run.
     """
     if not 0 <= threshold <= 1:
-        raise ConfigError(f"--threshold {threshold}: a score lies between 0 and 1.")
+        raise ConfigError(f"--threshold {threshold}: give a score between 0 and 1.")
     model, config = load_run(run_folder, parts)
     model.to(best_device())
     make_folder(out)
-    classes, taken = [category.name for category in config.categories], Counter[str]()
+    classes, names_used = [category.name for category in config.categories], Counter[str]()
     for file in tqdm(files, desc="predicting", unit="img", leave=False, delay=2):
         try:
             picture = _read(file)
         except DataError as error:
-            yield Predicted(file, None, {}, str(error))
+            yield DrawnFile(file, None, {}, str(error))
             continue
-        taken[file.stem] += 1
-        number = f"-{taken[file.stem]}" if taken[file.stem] > 1 else ""  # two folders may have files of one name
-        target = out / f"{file.stem}{number}.png"
-        drawn, found = _draw(model, picture, classes, threshold)
+        drawn, counts = _draw(model, picture, classes, threshold)
+        target = out / f"{_unique_name(file.stem, names_used)}.png"
         with new_file(target) as partial:
             drawn.save(partial)
-        yield Predicted(file, target, found)
+        yield DrawnFile(file, target, counts)
+
+
+def _unique_name(name: str, names_used: Counter[str]) -> str:
+    """Number a name that was used before: two folders may have files of the same name."""
+    names_used[name] += 1
+    return f"{name}-{names_used[name]}" if names_used[name] > 1 else name
 
 
 def _read(file: Path) -> Image.Image:
@@ -72,16 +83,17 @@ def _read(file: Path) -> Image.Image:
         return open_picture(file.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{file}: no such file.") from None
-    except Exception as error:  # damaged files reach corners of decoders that nobody has listed
-        reason = "no kind of image that is known here" if "cannot identify" in str(error) else str(error)
+    except Exception as error:  # decoders raise all kinds of errors for damaged files
+        reason = "not a known image format" if "cannot identify" in str(error) else str(error)
         raise DataError(f"{file}: can't be read ({reason or type(error).__name__}).") from None
 
 
 def _draw(
     model: nn.Module, picture: Image.Image, classes: list[str], threshold: float
 ) -> tuple[Image.Image, dict[str, int]]:
-    found = predict(model, [to_tensor(picture)])[0]
-    sure = found["scores"] >= threshold
-    names = [classes[label - 1] for label in found["labels"][sure].tolist()]
-    texts = [f"{name} {score:.2f}" for name, score in zip(names, found["scores"][sure].tolist(), strict=True)]
-    return draw_on(picture, found["boxes"][sure].tolist(), texts), dict(Counter(names))
+    detection = predict(model, [to_tensor(picture)])[0]
+    is_shown = detection["scores"] >= threshold
+    boxes, scores = detection["boxes"][is_shown].tolist(), detection["scores"][is_shown].tolist()
+    names = [classes[label - 1] for label in detection["labels"][is_shown].tolist()]
+    texts = [f"{name} {score:.2f}" for name, score in zip(names, scores, strict=True)]
+    return draw_on(picture, boxes, texts), dict(Counter(names))

@@ -1,15 +1,16 @@
-"""Training runs and their scores, folder by folder. `coursekit train` and `coursekit evaluate` call it."""
+"""Train a detector and keep it in a run's folder. `coursekit train` calls it."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
-from msgspec import structs
+from msgspec import Struct, structs
 from torch import nn
 
 from coursekit.core import distributed
-from coursekit.core.config import DetectorConfig, check_config
-from coursekit.core.device import helps_bf16, memory_here
+from coursekit.core.config import EVALUATE_EVERY, DetectorConfig, check_config
+from coursekit.core.device import choose_precision, total_memory
 from coursekit.core.errors import ConfigError
 from coursekit.core.files import make_folder
 from coursekit.data import CocoDataset, load
@@ -31,106 +32,127 @@ def train_run(
     *,
     resume: bool = False,
     pixels: bool = False,
-    evaluate_every: int = 1,
+    evaluate_every: int = EVALUATE_EVERY,
     parts: Parts | None = None,
     workbook: Path | None = None,
 ) -> None:
-    """Train on the train split, score on the val split, and leave the run in `out`.
+    """Train on the train split, score on the val split, and write the run to `out`.
 
     Args:
-        data: a recipe's name or a folder laid out as COCO is.
-        out: gets config.json, metrics.jsonl, last.pt, best.pt, model.safetensors and curves.png.
-        training: of the training.
-        detector: its `num_classes` is taken from the data.
-        resume: go on with the run in `out`.
-        pixels: decode images once and keep them.
-        evaluate_every: epochs from score to score; 0 is never.
+        data: name of a recipe, or a folder in COCO's layout.
+        out: folder for config.json, metrics.jsonl, last.pt, best.pt, model.safetensors and curves.png.
+        training: configuration of the training.
+        detector: configuration of the detector. Its `num_classes` is replaced by that of the data.
+        resume: continue the run in `out`.
+        pixels: decode the images once and keep them in the cache.
+        evaluate_every: epochs between evaluations; 0 for none.
         parts: functions and classes that replace the course's, by name; see `build_detector`.
-        workbook: the folder that `parts` came from; the run remembers it.
+        workbook: folder that `parts` came from, stored with the run.
 
     Raises:
-        PartError: a part of the workbook failed on data that its check had not tried.
-        ConfigError: `out` already holds a run, or none to go on with, or an option can't be used, or a part that the
-            run was begun with no longer passes its check.
-        DataError: the data is not sound.
+        ConfigError: `out` already holds a run, there is none to resume or it has other options, or an option can't be
+            used.
+        DataError: the data or the run in `out` can't be used.
+        CourseError: see `train`; or a replaced part failed.
     """
     check_config(training)
     check_folder(out, resume)
-    with distributed.joined() as device:
+    with distributed.process_group() as device:
         train_set = load(data, "train").with_pixels() if pixels else load(data, "train")
-        config = _config(data, out, training, detector, train_set, resume)
-        config = structs.replace(
-            config, workbook=str(workbook) if workbook else config.workbook, parts=sorted(parts or {})
+        config = RunConfig(
+            data,
+            train_set.categories,
+            structs.replace(detector, num_classes=len(train_set.classes)),
+            training,
+            workbook=str(workbook) if workbook else None,
+            parts=sorted(parts or {}),
         )
+        if resume:
+            config = _resumed(out, config)
         torch.manual_seed(config.training.seed)
         model = build(config.detector, pretrained=not resume, parts=parts)
         make_folder(out)
         if distributed.rank() == 0:
             save_config(out, config)
-        log = Log(out)
-        scored = _scored(data, evaluate_every, log)
-        hooks = [log, *([scored] if scored else []), Checkpoints(out, scored)]
-        checkpoint = out / LAST if resume else None
-        say = partial(_advice, config, device)
-        history = train(model, train_set, config.training, device=device, hooks=hooks, resume=checkpoint, advise=say)
-        if distributed.rank() == 0:
-            save_run(out, model, config)
-            write_curves(out, history)
+        _train_and_save(out, model, config, train_set, device, resume, evaluate_every)
+
+
+def _train_and_save(
+    out: Path,
+    model: nn.Module,
+    config: RunConfig,
+    train_set: CocoDataset,
+    device: torch.device,
+    resume: bool,
+    evaluate_every: int,
+) -> None:
+    log = Log(out)
+    evaluate = _evaluate_hook(config.data, evaluate_every, log) if evaluate_every else None
+    history = train(
+        model,
+        train_set,
+        config.training,
+        device=device,
+        hooks=[log, *([evaluate] if evaluate else []), Checkpoints(out, evaluate)],
+        resume=out / LAST if resume else None,
+        advise=partial(_advice, config, device),
+    )
+    if distributed.rank() == 0:
+        save_run(out, model, config)
+        write_curves(out, history)
 
 
 def check_folder(out: Path, resume: bool) -> None:
-    """Check that a run can begin in a folder, or go on with the one there.
+    """Check that a run can start in a folder, or that there is one to resume.
 
     Raises:
-        ConfigError: there is a run already, or none to go on with.
+        ConfigError: there is a run already, or none to resume.
     """
     if (out / WEIGHTS).exists():
         raise ConfigError(f"{out}: there is a trained run here already. Choose another --out, or remove it.")
     if (out / LAST).exists() and not resume:
-        raise ConfigError(f"{out}: a run is under way here. Go on with --resume, or choose another --out.")
+        raise ConfigError(f"{out}: an unfinished run is here. Continue it with --resume, or choose another --out.")
     if resume and not (out / CONFIG).exists():
-        raise ConfigError(f"{out}: no run to go on with. Leave out --resume.")
+        raise ConfigError(f"{out}: there is no run to resume. Leave out --resume.")
 
 
-def _config(
-    data: str, out: Path, training: TrainConfig, detector: DetectorConfig, train_set: CocoDataset, resume: bool
-) -> RunConfig:
-    """What is asked for; on --resume it must be what the run was begun with."""
-    made = structs.replace(detector, num_classes=len(train_set.classes))
-    config = RunConfig(data, train_set.categories, made, training)
-    if resume:
-        before = load_config(out)
-        other = [
-            f"{name} {getattr(old, name)} there, {getattr(new, name)} here"
-            for old, new in ((before.detector, config.detector), (before, config))
-            for name in old.__struct_fields__
-            if name not in ("training", "detector", "version", "overfit", "workbook", "parts")
-            and getattr(old, name) != getattr(new, name)
-        ]
-        if other:
-            raise ConfigError(f"{out}: a run of another kind ({'; '.join(other)[:300]}). Choose another --out.")
-        return structs.replace(config, workbook=before.workbook)
-    return config
+def _resumed(out: Path, config: RunConfig) -> RunConfig:
+    """Return the configuration with which the run in `out` continues.
+
+    Raises:
+        ConfigError: the data or the detector is not that of the run. The checkpoint checks the training's options.
+    """
+    saved = load_config(out)
+    different = _differences(saved, config, ("data", "categories"))
+    different += _differences(saved.detector, config.detector, DetectorConfig.__struct_fields__)
+    if different:
+        raise ConfigError(
+            f"{out}: a run of another kind ({'; '.join(different)[:300]}). Continue it with its own options, or choose "
+            "another --out."
+        )
+    return structs.replace(config, workbook=config.workbook or saved.workbook)
+
+
+def _differences(before: Struct, now: Struct, names: Sequence[str]) -> list[str]:
+    pairs = [(name, getattr(before, name), getattr(now, name)) for name in names]
+    return [f"{name} {there} there, {here} here" for name, there, here in pairs if there != here]
 
 
 def _advice(config: RunConfig, device: torch.device) -> str:
-    """The planner's, for one image at a time on this device."""
-    total = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else memory_here()
-    return advice(structs.replace(setting_of(config, device), batch=1, accumulates=True), total / GIB)
+    """Return the planner's advice, for one image at a time on this device."""
+    total = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else total_memory()
+    return advice(structs.replace(step_config_of(config, device), batch=1, accumulates=True), total / GIB)
 
 
-def setting_of(config: RunConfig, device: torch.device) -> StepConfig:
-    """A run as the planner sees it, on a device."""
+def step_config_of(config: RunConfig, device: torch.device) -> StepConfig:
+    """Return a run's training step as the memory planner describes it."""
     training, detector = config.training, config.detector
-    precision = training.precision
-    if precision == "auto":
-        precision = "bf16" if helps_bf16(device) else "fp32"
     batch = training.micro_batch or training.batch_size
     return StepConfig(
         backbone=detector.backbone,
         size=(detector.size, detector.size),
         batch=batch,
-        precision=precision,
+        precision=choose_precision(device, training.precision),
         frozen_stages=detector.frozen_stages,
         optimizer=training.optimizer,
         accumulates=batch < training.batch_size,
@@ -141,14 +163,13 @@ def setting_of(config: RunConfig, device: torch.device) -> StepConfig:
     )
 
 
-def _scored(data: str, every: int, log: Log) -> Evaluate | None:
-    if not every:
-        return None
+def _evaluate_hook(data: str, every: int, log: Log) -> Evaluate:
+    """Return the hook that scores the model on the val split, for each process."""
     val_set = load(data, "val")
 
-    def scores(model: nn.Module) -> dict[str, float]:
-        results = predict_dataset(model, val_set)  # each process its share; the first gets all
-        found: dict[str, float] = distributed.told(score(results, val_set) if distributed.rank() == 0 else {})
-        return found
+    def score_model(model: nn.Module) -> dict[str, float]:
+        results = predict_dataset(model, val_set)  # each process runs its share; the first one gets all results
+        metrics: dict[str, float] = distributed.broadcast(score(results, val_set) if distributed.rank() == 0 else {})
+        return metrics
 
-    return Evaluate(scores, log, every)
+    return Evaluate(score_model, log, every)

@@ -1,19 +1,15 @@
 """Pictures for lessons and reports."""
 
+from coursekit.show.anchors import anchor_picture, explore_anchors
+from coursekit.show.boxes import draw_boxes, draw_ground_truth_and_predictions
 from coursekit.show.course_map import course_map
-from coursekit.show.explore import (
-    anchor_picture,
-    curve_picture,
-    explore,
-    explore_anchors,
-    explore_curve,
-    explore_nms,
-    nms_picture,
-)
-from coursekit.show.live import LivePlot
-from coursekit.show.pictures import draw_boxes, figure, loss_curves, save, truth_beside_prediction
+from coursekit.show.explore import explore
+from coursekit.show.figures import figure, save
+from coursekit.show.losses import LivePlot, loss_curves
+from coursekit.show.nms import explore_nms, nms_picture
+from coursekit.show.precision_recall import curve_picture, explore_curve
 
 __all__ = [
-    "LivePlot", "anchor_picture", "course_map", "curve_picture", "draw_boxes", "explore", "explore_anchors",
-    "explore_curve", "explore_nms", "figure", "loss_curves", "nms_picture", "save", "truth_beside_prediction",
+    "LivePlot", "anchor_picture", "course_map", "curve_picture", "draw_boxes", "draw_ground_truth_and_predictions",
+    "explore", "explore_anchors", "explore_curve", "explore_nms", "figure", "loss_curves", "nms_picture", "save",
 ]  # fmt: skip

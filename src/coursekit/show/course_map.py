@@ -1,4 +1,4 @@
-"""The map of the course: a drawing of the detector, each part with the number of its lesson."""
+"""The map of the course: a drawing of the detector, part by part, with the numbers of the lessons."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-BLUE, SOLID = "#0072B2", "#CFE3F0"
-_PARTS = {  # name: (x, y, lesson, what it gives)
+from coursekit.show.colors import BLUE
+
+LIGHT_BLUE, GRAY = "#CFE3F0", "#B9C7D1"
+_PARTS = {  # name: (x, y, lesson, output)
     "image": (0.0, 1.0, "01", "pixels and boxes"),
     "backbone": (1.0, 1.0, "02", "feature maps"),
     "FPN": (2.0, 1.0, "03", "a pyramid"),
@@ -34,11 +36,11 @@ _ARROWS = [
 
 
 def course_map(done: Mapping[int, tuple[int, int]] | None = None, here: int | None = None) -> Figure:
-    """The detector, part by part, with the lesson in which each is written.
+    """Draw the detector, part by part, with the lesson in which you write each.
 
     Args:
-        done: lesson → how many of its exercises are the reader's own, of how many. A part that is all theirs is solid
-            and signed "yours"; the others are hatched, "reference".
+        done: lesson → how many of its exercises are solved, of how many. A part whose exercises are all solved is solid
+            and labeled "yours"; the others are hatched, "reference".
         here: the lesson to point at.
     """
     fig = Figure(figsize=(9.6, 3.3), layout="constrained")
@@ -56,20 +58,24 @@ def course_map(done: Mapping[int, tuple[int, int]] | None = None, here: int | No
 
 
 def _box(axes: Axes, name: str, done: Mapping[int, tuple[int, int]] | None, here: int | None) -> FancyBboxPatch:
-    x, y, lesson, gives = _PARTS[name]
-    right, exercises = (done or {}).get(int(lesson), (0, 0))
-    is_yours = done is not None and exercises > 0 and right == exercises
+    x, y, lesson, output = _PARTS[name]
+    solved, exercises = (done or {}).get(int(lesson), (0, 0))
+    is_yours = exercises > 0 and solved == exercises
     style: Any = {"boxstyle": "round,pad=0.02", "facecolor": "white", "edgecolor": BLUE, "linewidth": 1.6}
-    style |= {"facecolor": SOLID} if is_yours else {}
-    style |= {"hatch": "////", "edgecolor": "#B9C7D1"} if done is not None and not is_yours else {}
+    style |= {"facecolor": LIGHT_BLUE} if is_yours else {}
+    style |= {"hatch": "////", "edgecolor": GRAY} if done is not None and not is_yours else {}
     box = FancyBboxPatch((x - 0.36, y - 0.3), 0.72, 0.6, **style)
     axes.add_patch(box)
     paper: Any = {"facecolor": style["facecolor"], "edgecolor": "none", "pad": 1.5}
     axes.text(x, y + 0.11, f"{lesson} · {name}", ha="center", va="center", fontsize=9, weight="bold", bbox=paper)
-    words = (
-        gives if done is None else "yours" if is_yours else f"{right} of {exercises} yours" if right else "reference"
-    )
+    words = output if done is None else _whose(solved, exercises)
     axes.text(x, y - 0.14, words, ha="center", va="center", fontsize=8, bbox=paper)
     if here is not None and int(lesson) == here:
         axes.text(x, y + 0.42, "you are here ▾", ha="center", va="bottom", fontsize=8, color=BLUE, weight="bold")
     return box
+
+
+def _whose(solved: int, exercises: int) -> str:
+    if not solved:
+        return "reference"
+    return "yours" if solved == exercises else f"{solved} of {exercises} yours"

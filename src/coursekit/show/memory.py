@@ -1,4 +1,4 @@
-"""What does a training step hold, and does it fit? Under sliders for the card, the image and the batch."""
+"""How much memory does a training step take, and does it fit? Under sliders for GPU, image size and batch size."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from coursekit.memory.budget import Constants, usable, verdict
 from coursekit.memory.picture import STYLES
-from coursekit.memory.planner import BATCHES, EFFECTIVE, between
+from coursekit.memory.planner import BATCHES, EFFECTIVE_BATCH, interpolate
 from coursekit.memory.step_config import GIB, KINDS, Peak
 from coursekit.show.explore import explore
 
@@ -15,27 +15,29 @@ Peaks = Mapping[tuple[str, int], Peak]
 
 
 def explore_memory(peaks: Peaks, title: str = "") -> Any:
-    """What a step holds, by part, beside what a card has, under three sliders.
+    """Show the memory of a step by part, and the memory of a GPU, under three sliders.
 
     Args:
-        peaks: by size and batch, as `coursekit.memory.peaks_of` gives them for a config.
+        peaks: by size and batch, as from `coursekit.memory.peaks_of`.
         title: what is trained.
     """
 
     def draw(card_GB: int, long_side: int, images: int) -> tuple[Figure, str]:  # noqa: N803 - a slider's title
         return memory_picture(peaks, card_GB, long_side, images, title)
 
-    return explore(draw, card_GB=(2, 24, 1, 4), long_side=(320, 800, 160, 640), images=(1, EFFECTIVE, 1, EFFECTIVE))
+    return explore(
+        draw, card_GB=(2, 24, 1, 4), long_side=(320, 800, 160, 640), images=(1, EFFECTIVE_BATCH, 1, EFFECTIVE_BATCH)
+    )
 
 
 def memory_picture(peaks: Peaks, card: float, long_side: int, images: int, title: str = "") -> tuple[Figure, str]:
-    """A bar of what a step holds at its peak, and a line at what the card has for it.
+    """Draw the memory of a step at its peak as a bar, and the usable memory of the GPU as a line.
 
     Args:
         peaks: as in `explore_memory`.
-        card: its memory in GB.
+        card: memory of the GPU in GB.
         long_side: of the images, in pixels: 320, 480, 640 or 800.
-        images: at a time, 1 to 16.
+        images: images at a time, 1 to 16.
         title: what is trained.
 
     Returns:
@@ -47,20 +49,21 @@ def memory_picture(peaks: Peaks, card: float, long_side: int, images: int, title
     start = 0.0
     for kind in KINDS:
         width = getattr(peak, kind) / GIB
-        colour, hatch = STYLES[kind]
-        axes.barh(0, width, 0.6, start, color=colour, hatch=hatch, edgecolor="white", label=f"{kind} {width:.2f}")
+        color, hatch = STYLES[kind]
+        axes.barh(0, width, 0.6, start, color=color, hatch=hatch, edgecolor="white", label=f"{kind} {width:.2f}")
         start += width
     axes.axvline(budget / GIB, color="black", linestyle="dashed", label=f"usable {budget / GIB:.1f}")
     axes.set(yticks=[], xlim=(0, 1.1 * max(start, budget / GIB)), xlabel="GiB at the peak of a step (predicted)")
     axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=8)
-    times = -(-EFFECTIVE // images)
+    times = -(-EFFECTIVE_BATCH // images)
     held = f"{images} of {long_side} px at a time hold {start:.2f} of {budget / GIB:.1f} GiB"
-    words = f"{held}: {verdict(peak.total, budget)}. For a batch of {EFFECTIVE}: {times} time{'s' * (times > 1)} a step"
+    often = f"{times} time{'s' * (times > 1)} a step"
+    words = f"{held}: {verdict(peak.total, budget)}. For a batch of {EFFECTIVE_BATCH}: {often}"
     fig.suptitle(f"{title}: {words}" if title else words, fontsize=9)
     return fig, words
 
 
 def _peak(peaks: Peaks, size: str, images: int) -> Peak:
-    """On the line between one image and many: what is held grows with the batch in a line."""
+    """Interpolate between one image and many: memory grows linearly with the batch."""
     share = (images - BATCHES[0]) / (BATCHES[-1] - BATCHES[0])
-    return between(peaks[size, BATCHES[0]], peaks[size, BATCHES[-1]], share)
+    return interpolate(peaks[size, BATCHES[0]], peaks[size, BATCHES[-1]], share)

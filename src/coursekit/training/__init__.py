@@ -1,4 +1,4 @@
-"""From a detector and a data set to a trained detector."""
+"""Train a detector: the loop, its step, hooks, checkpoints."""
 
 from coursekit.core.config import DetectorConfig, TrainConfig
 from coursekit.training.hooks import Checkpoints, Evaluate, Hook, Log

@@ -1,4 +1,4 @@
-"""A run on disk, to go on from to the same numbers."""
+"""Checkpoints that resume exactly."""
 
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,20 +12,24 @@ from coursekit.core.files import new_file
 from coursekit.training.state import Run, Step
 
 LAST, BEST = "last.pt", "best.pt"
-FORMAT = "coursekit checkpoint 1"
-NUMBERS = ("epoch", "batch", "steps", "images", "seconds", "micro_batch", "best")
+FORMAT_PREFIX, FORMAT = "coursekit checkpoint ", 2
+COUNTERS = ("epoch", "batch", "steps", "images", "seconds", "micro_batch", "best")
+# These decide the learning rate of each step and the order of the images, so a resumed run has to keep them.
+FIXED_OPTIONS = (
+    "epochs", "batch_size", "lr", "backbone_lr", "optimizer", "seed", "flip", "warmup_steps", "weight_decay",
+)  # fmt: skip
 
 
 def save_checkpoint(path: Path, run: Run) -> None:
-    """Write a run: weights, optimizer, loss scale, where in the data it is, random states. Whole or not at all.
+    """Write a checkpoint: weights, optimizer, loss scale, position in the data, random states, history.
 
     Raises:
-        DataError: it can't be written, for instance because the disk is full; the former checkpoint is still there.
+        DataError: it can't be written, for example because the disk is full. The previous checkpoint is still there.
     """
     content = {
-        "format": FORMAT,
+        "format": f"{FORMAT_PREFIX}{FORMAT}",
         "config": msgspec.to_builtins(run.config),
-        "numbers": {name: getattr(run, name) for name in NUMBERS},
+        "numbers": {name: getattr(run, name) for name in COUNTERS},
         "model": run.model.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "scaler": run.scaler.state_dict(),
@@ -37,41 +41,37 @@ def save_checkpoint(path: Path, run: Run) -> None:
     try:
         with new_file(path) as partial:
             torch.save(content, partial)
-    except (OSError, RuntimeError) as error:  # torch's writer raises a RuntimeError where the disk is full
+    except (OSError, RuntimeError) as error:  # torch's writer raises a RuntimeError if the disk is full
         raise DataError(
-            f"{path}: the checkpoint can't be written ({_first_line(error)}). Make room and go on with --resume; the "
-            "checkpoint before it is still there."
+            f"{path}: the checkpoint can't be written ({_first_line(error)}). Make room and continue with --resume; "
+            "the checkpoint before it is still there."
         ) from None
 
 
 def load_checkpoint(path: Path, run: Run) -> None:
-    """Put a run where it was. Nothing in the file is executed.
+    """Restore a run from a checkpoint, in place. Nothing in the file is executed.
 
     Raises:
-        DataError: there is none, it is cut, or it was not made by us.
-        ConfigError: it is of another model, or of another course of the learning rate or order of the images.
+        DataError: there is no checkpoint, it is cut off, of another format, or not one of ours.
+        ConfigError: it belongs to another model, or to a run with another learning rate or order of the images.
     """
     content = read_checkpoint(path)
-    before, now = content["config"], msgspec.to_builtins(run.config)
-    fixed = ("epochs", "batch_size", "lr", "backbone_lr", "optimizer", "seed", "flip", "warmup_steps", "weight_decay")
-    other = [f"{name} {before[name]} there, {now[name]} here" for name in fixed if before[name] != now[name]]
-    if other:
-        raise ConfigError(f"{path}: a run with other settings ({'; '.join(other)}). Go on with its own, or start anew.")
+    _check_options(path, content["config"], msgspec.to_builtins(run.config))
     try:
         run.model.load_state_dict(content["model"])
         run.optimizer.load_state_dict(content["optimizer"])
     except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"{path}: of another model ({_first_line(error)}). Start anew with another --out.") from None
+        raise ConfigError(f"{path}: of another model ({_first_line(error)}). Start again with another --out.") from None
     run.scaler.load_state_dict(content["scaler"])
     run.clock.seconds = content["clock"]
-    for name in NUMBERS:
+    for name in COUNTERS:
         setattr(run, name, content["numbers"][name])
     run.history = msgspec.convert(content["history"], list[Step])
     _restore_random(content)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What is in a checkpoint.
+    """Read a checkpoint without a run.
 
     Raises:
         DataError: see `load_checkpoint`.
@@ -83,11 +83,38 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except (RuntimeError, UnpicklingError, EOFError, ValueError, OSError, KeyError) as error:
         reason = _first_line(error)
         raise DataError(
-            f"{path}: cut, or not one of our checkpoints ({reason}). Start anew with another --out."
+            f"{path}: cut off, or not one of our checkpoints ({reason}). Start again with another --out."
         ) from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise DataError(f"{path}: not one of our checkpoints. Start anew with another --out.")
+    _check_format(path, content)
     return content
+
+
+def _check_format(path: Path, content: Any) -> None:
+    written = str(content.get("format")) if isinstance(content, dict) else ""
+    number = written.removeprefix(FORMAT_PREFIX)
+    if not written.startswith(FORMAT_PREFIX) or not number.isdecimal():
+        raise DataError(f"{path}: not one of our checkpoints. Start again with another --out.")
+    if int(number) < FORMAT:
+        raise DataError(
+            f"{path}: this checkpoint is from an older version of coursekit (format {number}; this version reads "
+            f"{FORMAT}), so start again with another --out."
+        )
+    if int(number) > FORMAT:
+        raise DataError(
+            f"{path}: this checkpoint is from a newer version of coursekit (format {number}; this version reads "
+            f"{FORMAT}), so update coursekit, or start again with another --out."
+        )
+
+
+def _check_options(path: Path, saved: dict[str, Any], current: dict[str, Any]) -> None:
+    different = [
+        f"{name} {saved[name]} there, {current[name]} here" for name in FIXED_OPTIONS if saved[name] != current[name]
+    ]
+    if different:
+        raise ConfigError(
+            f"{path}: a run with other options ({'; '.join(different)}). Continue it with its own options, or start "
+            "again with another --out."
+        )
 
 
 def _restore_random(content: dict[str, Any]) -> None:

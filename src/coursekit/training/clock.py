@@ -8,18 +8,20 @@ from typing import TypeVar
 import torch
 
 PHASES = ("data", "copy", "forward", "backward", "optimizer")
-MUCH_WAITING = 0.1  # a share of the time that is worth a word
+NOTEWORTHY_WAITING = 0.1  # share of the time spent waiting for data from which on the verdict says what to do
+MUCH_LARGER = 1.5  # long side of the stored images over that of the resized images
 Item = TypeVar("Item")
 
 
 class Clock:
-    """Seconds of each phase so far.
+    """Measure the seconds of each phase.
 
-    A GPU works behind the program's back, so each phase ends by waiting for it: else all its time would be found where
-    the program happens to wait first.
+    A GPU works asynchronously, so each phase ends by waiting for the GPU. Otherwise all of its time would show up at
+    the first line that needs a result.
 
     Attributes:
-        seconds: of each phase, over the whole run; `last` of the last step alone.
+        seconds: seconds by phase, over the whole run.
+        last: seconds by phase, of the last step.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -29,19 +31,19 @@ class Clock:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Count what happens inside."""
+        """Add the time that the block takes to a phase."""
         start = time.perf_counter()
         try:
             yield
         finally:
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
-            passed = time.perf_counter() - start
-            self.seconds[name] += passed
-            self.last[name] += passed
+            elapsed = time.perf_counter() - start
+            self.seconds[name] += elapsed
+            self.last[name] += elapsed
 
     def waiting_for(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The items; the time until each comes is waiting for data. A step begins here."""
+        """Yield the items, and count the time until each arrives as waiting for data. Each item begins a step."""
         iterator = iter(items)
         while True:
             self.last = dict.fromkeys(PHASES, 0.0)
@@ -53,22 +55,22 @@ class Clock:
             yield item
 
     def shares(self) -> dict[str, float]:
-        """Of each phase, 0 to 1."""
+        """Return each phase's share of the time, 0 to 1."""
         total = sum(self.seconds.values()) or 1.0
         return {name: seconds / total for name, seconds in self.seconds.items()}
 
     def verdict(self, workers: int, shrink: float) -> str:
-        """What to do about it, in a sentence.
+        """Return a sentence that says where the time went and what to do about it.
 
         Args:
-            workers: that read ahead now.
-            shrink: long side of the images read by that of the images trained on.
+            workers: number of processes that load data ahead of time.
+            shrink: long side of the stored images, divided by that of the resized images.
         """
         shares = self.shares()
         split = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-        if shares["data"] < MUCH_WAITING:
+        if shares["data"] < NOTEWORTHY_WAITING:
             return f"{shares['data']:.0%} waiting for data: the machine computes all the time ({split})."
-        cures = ["build the subset at the size that you train on"] if shrink > 1.5 else []
+        cures = ["build the subset at the size that you train on"] if shrink > MUCH_LARGER else []
         cures += [f"use {max(2, 2 * workers)} workers"] if workers < 8 else []
         cures += ["keep decoded images (--pixels)"]
         return f"{shares['data']:.0%} waiting for data: {' or '.join(cures)} ({split})."

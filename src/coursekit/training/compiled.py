@@ -1,32 +1,34 @@
-"""torch.compile for the part of a detector whose shapes do not depend on the data."""
+"""torch.compile for the part of a detector whose shapes don't depend on the data."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from coursekit.core.device import is_out_of_memory
+
 
 def compile_dense(model: nn.Module) -> list[str]:
-    """Compile `model.dense` at its first call; where that can't be done here, say so and go on without.
+    """Compile `model.dense` at its first call. If the compiler fails, the model runs uncompiled.
 
     Returns:
-        A list that gets a message, if there is one.
+        A list to which a message is appended if compiling fails.
     """
     messages: list[str] = []
     eager: Any = getattr(model, "dense", None)
     if eager is None:
-        return [f"torch.compile: {type(model).__name__} has no dense part; it runs as it is."]
-    # With shapes that vary, the symbols of "same" padding keep the compiler busy for longer than any training takes:
-    # so one compilation for each shape of a batch, and the loader makes few of them.
+        return [f"torch.compile: {type(model).__name__} has no dense part, so it runs uncompiled."]
+    # With dynamic shapes, the symbols of "same" padding keep the compiler busy for longer than training takes. So each
+    # batch shape is compiled separately, and the loader makes few of them.
     compiled = torch.compile(eager, dynamic=False)
 
     def dense(batch: Tensor) -> Any:
         try:
             return compiled(batch)
         except RuntimeError as error:  # dynamo's and inductor's errors are RuntimeErrors
-            if isinstance(error, torch.OutOfMemoryError) or not _is_compilers(error):
+            if is_out_of_memory(error) or not _is_from_compiler(error):
                 raise
-            messages.append(f"torch.compile can't be used here ({_reason(error)}); the run goes on without it.")
+            messages.append(f"torch.compile can't be used here ({_reason(error)}); the run continues without it.")
             model.dense = eager
             return eager(batch)
 
@@ -34,9 +36,9 @@ def compile_dense(model: nn.Module) -> list[str]:
     return messages
 
 
-def _is_compilers(error: Exception) -> bool:
-    kinds = {kind.__module__.split(".")[1] for kind in type(error).__mro__ if kind.__module__.startswith("torch._")}
-    return bool(kinds & {"_dynamo", "_inductor"})
+def _is_from_compiler(error: Exception) -> bool:
+    modules = [kind.__module__ for kind in type(error).__mro__]
+    return any(module.startswith(("torch._dynamo", "torch._inductor")) for module in modules)
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What happens around the steps of a run. The loop knows four moments and nothing else."""
+"""Hooks: what happens around the steps of a run. The loop calls them at four moments and knows nothing else of them."""
 
 import contextlib
 import os
@@ -16,147 +16,148 @@ from tqdm.auto import tqdm
 from coursekit.core import distributed
 from coursekit.training.checkpoint import BEST, LAST, save_checkpoint
 from coursekit.training.optimizer import warmup_cosine
-from coursekit.training.state import Run, finished
+from coursekit.training.state import Run, summary
 
 METRICS = "metrics.jsonl"
 
 
 class Hook:
-    """Does nothing, four times.
+    """Base class for hooks: four callbacks that do nothing by default.
 
-    for hook in hooks: hook.before_run(run)
-    for each batch:
-        for hook in hooks: hook.before_step(run)
-        one optimizer step
-        for hook in hooks: hook.after_step(run)
-    for hook in hooks: hook.after_run(run)         also after an error or Ctrl-C
+    The loop calls them like this:
+
+        for hook in hooks: hook.before_run(run)
+        for batch in batches:
+            for hook in hooks: hook.before_step(run)
+            one optimizer step
+            for hook in hooks: hook.after_step(run)
+        for hook in hooks: hook.after_run(run)         also after an error or Ctrl-C
     """
 
     def before_run(self, run: Run) -> None:
-        """Once, before the first step."""
+        """Run once, before the first step."""
 
     def before_step(self, run: Run) -> None:
-        """Before each step."""
+        """Run before each step."""
 
     def after_step(self, run: Run) -> None:
-        """After each step."""
+        """Run after each step."""
 
     def after_run(self, run: Run) -> None:
-        """Once, at the end, however the run ended."""
+        """Run once at the end, however the run ended."""
 
 
 class LearningRate(Hook):
-    """Warm-up, then a cosine. It follows from the number of the step alone, so there is nothing to resume."""
+    """Set the learning rate: warm-up, then a cosine. It depends on the step number only, so resuming is free."""
 
     def before_run(self, run: Run) -> None:
-        """Keep the highest rates."""
+        """Remember the peak learning rate of each parameter group."""
         self.highest = [group.setdefault("highest", group["lr"]) for group in run.optimizer.param_groups]
 
     def before_step(self, run: Run) -> None:
-        """Set the rates of this step."""
-        factor = warmup_cosine(run.steps, run.total, run.config.warmup_steps)
+        """Set the learning rates of this step."""
+        factor = warmup_cosine(run.steps, run.total_steps, run.config.warmup_steps)
         for group, highest in zip(run.optimizer.param_groups, self.highest, strict=True):
             group["lr"] = factor * highest
 
 
 class Bar(Hook):
-    """Images done, the loss, and the share of the time spent waiting for data."""
+    """Show a progress bar: images done, the loss, and the share of the time spent waiting for data."""
 
     def before_run(self, run: Run) -> None:
-        """Draw the bar, from where the run goes on."""
+        """Draw the bar, from the point where the run starts or resumes."""
         total, done = run.config.epochs * len(run.loader.dataset), run.images
-        hidden = distributed.rank() > 0
-        self.bar = tqdm(total=total, initial=done, desc="training", unit="img", smoothing=0.1, disable=hidden)
-        self.said = 0
+        is_hidden = distributed.rank() > 0
+        self.bar = tqdm(total=total, initial=done, desc="training", unit="img", smoothing=0.1, disable=is_hidden)
+        self.events_shown = 0
 
     def after_step(self, run: Run) -> None:
-        """Move it; tell what happened above it."""
+        """Advance the bar, and print new events above it."""
         waiting = f"{run.clock.shares()['data']:.0%}"
         self.bar.set_postfix(loss=f"{run.history[-1].loss:.3f}", waiting=waiting, refresh=False)
         self.bar.update(run.images - self.bar.n)
-        for event in run.events[self.said :]:
+        for event in run.events[self.events_shown :]:
             self.bar.write(event)
-        self.said = len(run.events)
+        self.events_shown = len(run.events)
 
     def after_run(self, run: Run) -> None:
-        """Close it, and sum up."""
+        """Close the bar and print the summary."""
         self.bar.close()
         if run.history and not self.bar.disable:
-            for line in finished(run):
+            for line in summary(run):
                 tqdm.write(line)
 
 
 class Log(Hook):
-    """metrics.jsonl: a line for each step, each evaluation, each start and end, and each event in words.
+    """Write metrics.jsonl: one line per step, evaluation, start, end and event.
 
-    What a resumed run repeats is written anew.
+    Lines after the step from which a run resumes are dropped, because the run writes them again.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / METRICS
         self.file: TextIO | None = None
-        self.said = 0
+        self.events_logged = 0
 
     def before_run(self, run: Run) -> None:
-        """Keep the lines up to the step that the run goes on from; say on what it runs."""
+        """Keep the lines up to the step where the run starts or resumes, and write the device's name."""
         if distributed.rank() == 0:
             lines = [line for line in read_metrics(self.path) if line["step"] <= run.steps]
             self.file = self.path.open("w")
             for line in lines:
                 self.write(line)
-            self.write({"step": run.steps, "device": name_of(run.device)})
+            self.write({"step": run.steps, "device": device_name(run.device)})
 
     def after_step(self, run: Run) -> None:
-        """A line: step, epoch, loss, losses, lr, images, seconds, and the seconds of each phase."""
+        """Write a line: step, epoch, loss, losses, lr, images, seconds, and the seconds of each phase."""
         if self.file:
-            self._tell(run)
+            self._write_events(run)
             step = msgspec.to_builtins(run.history[-1])
             self.write(step | {"epoch": run.epoch, "micro_batch": run.micro_batch, "phases": run.clock.last})
 
     def write(self, line: Mapping[str, object]) -> None:
-        """One line, at once on disk as far as the system goes."""
+        """Write one line and flush it."""
         assert self.file is not None
         self.file.write(msgspec.json.encode(line).decode() + "\n")
         self.file.flush()
 
     def after_run(self, run: Run) -> None:
-        """The images left out, the most memory that a card held (bytes), and close the file."""
+        """Write the images left out and the peak memory of the GPU in bytes, and close the file."""
         if self.file:
-            self._tell(run)
+            self._write_events(run)
             memory = torch.cuda.max_memory_allocated(run.device) if run.device.type == "cuda" else None
             self.write({"step": run.steps, "left_out": run.loader.report(), "memory": memory})
             self.file.close()
 
-    def _tell(self, run: Run) -> None:
-        for event in run.events[self.said :]:
+    def _write_events(self, run: Run) -> None:
+        for event in run.events[self.events_logged :]:
             self.write({"step": run.steps, "event": event})
-        self.said = len(run.events)
+        self.events_logged = len(run.events)
 
 
-def name_of(device: torch.device) -> str:
-    """What a run ran on, for people."""
+def device_name(device: torch.device) -> str:
+    """Describe a device for people: its model, memory, cores and threads."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {torch.cuda.mem_get_info(device)[1] / 2**30:.1f} GiB"
     return f"{platform.machine()} {device.type}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl; one that a kill has cut is left out."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    found = []
-    for line in lines:
+    """Read the lines of a metrics.jsonl. A line that a killed process left incomplete is skipped."""
+    lines = []
+    for line in path.read_text().splitlines() if path.exists() else []:
         with contextlib.suppress(msgspec.DecodeError):
-            found.append(msgspec.json.decode(line))
-    return found
+            lines.append(msgspec.json.decode(line))
+    return lines
 
 
 class Evaluate(Hook):
-    """Scores at the end of each epoch, or of every few.
+    """Score the model at the end of an epoch.
 
     Args:
-        score: model → numbers by name, at all processes. It leaves the model as it was.
-        log: where a line with them goes.
-        every: epochs between two scores; the last epoch always has one.
+        score: takes the model and returns numbers by name, at all processes. It leaves the model unchanged.
+        log: gets a line with the numbers.
+        every: epochs between evaluations. The last epoch is always evaluated.
     """
 
     def __init__(self, score: Callable[[nn.Module], dict[str, float]], log: Log | None = None, every: int = 1) -> None:
@@ -164,7 +165,7 @@ class Evaluate(Hook):
         self.latest: dict[str, float] = {}
 
     def after_step(self, run: Run) -> None:
-        """Score, where an epoch ends."""
+        """Score the model if an epoch has ended and it is due."""
         self.latest = {}
         if not run.ends_epoch or ((run.epoch + 1) % self.every and run.epoch + 1 < run.config.epochs):
             return
@@ -174,24 +175,24 @@ class Evaluate(Hook):
 
 
 class Checkpoints(Hook):
-    """`last.pt` every so many steps, at the end of each epoch and at the end; `best.pt` where the score is the best.
+    """Save `last.pt` regularly, at the end of each epoch and at the end, and `best.pt` at the best score.
 
     Args:
-        folder: where to.
-        evaluate: the hook before this one that scores.
-        number: which of its numbers tells the best.
+        folder: where to save them.
+        evaluate: the hook that scores; it comes before this one.
+        number: name of the score that decides what is best.
     """
 
     def __init__(self, folder: Path, evaluate: Evaluate | None = None, number: str = "AP") -> None:
         self.folder, self.evaluate, self.number = folder, evaluate, number
-        self.saved = -1
+        self.saved_step = -1
 
     def before_run(self, run: Run) -> None:
-        """Nothing is new yet."""
-        self.saved = run.steps
+        """Remember the first step: nothing is new yet."""
+        self.saved_step = run.steps
 
     def after_step(self, run: Run) -> None:
-        """Save, where it is time to."""
+        """Save if it is due, or if the score is the best so far."""
         score = self.evaluate.latest.get(self.number) if self.evaluate else None
         is_best = score is not None and score > run.best
         if is_best and score is not None:
@@ -200,12 +201,12 @@ class Checkpoints(Hook):
             self._save(run, is_best=is_best)
 
     def after_run(self, run: Run) -> None:
-        """Save what has not been saved, also after Ctrl-C or an error: the state after the last good step."""
-        if run.steps != self.saved:
+        """Save unsaved steps, also after Ctrl-C or an error: the state after the last good step."""
+        if run.steps != self.saved_step:
             self._save(run, is_best=False)
 
     def _save(self, run: Run, *, is_best: bool) -> None:
-        self.saved = run.steps
+        self.saved_step = run.steps
         if distributed.rank() == 0:
             save_checkpoint(self.folder / LAST, run)
             if is_best:
@@ -213,37 +214,39 @@ class Checkpoints(Hook):
 
 
 class FullCard(Hook):
-    """Warns where a card is full and steps have become slow: under Windows and WSL it then spills into shared memory.
+    """Warn if a GPU is full and its steps have become slow: on Windows and WSL it then spills into shared memory.
 
     Args:
-        free: share of the card's memory that is free.
+        free: returns the share of the device's memory that is free, 0 to 1.
     """
 
-    LITTLE, SLOW, FIRST = 0.03, 3.0, 20
+    LITTLE_FREE = 0.03  # share of the card's memory
+    SLOW = 3.0  # times the median of the first steps
+    FIRST_STEPS = 20
 
     def __init__(self, free: Callable[[torch.device], float] | None = None) -> None:
         self.free = free or free_share
         self.seconds: list[float] = []
-        self.warned = False
+        self.has_warned = False
 
     def after_step(self, run: Run) -> None:
-        """Compare this step with the first ones."""
+        """Compare the time of this step with the median of the first steps."""
         seconds = sum(run.clock.last.values()) - run.clock.last["data"]
-        if len(self.seconds) < self.FIRST:
+        if len(self.seconds) < self.FIRST_STEPS:
             self.seconds.append(seconds)
             return
-        times = seconds / statistics.median(self.seconds)
-        if not self.warned and times > self.SLOW and self.free(run.device) < self.LITTLE:
-            self.warned = True
+        slowdown = seconds / statistics.median(self.seconds)
+        if not self.has_warned and slowdown > self.SLOW and self.free(run.device) < self.LITTLE_FREE:
+            self.has_warned = True
             run.events.append(
-                f"step {run.steps}: {times:.0f} times as slow as at first, and the card is full: it may spill into the "
-                "computer's memory (Windows and WSL do). Stop, and go on with --resume --micro-batch "
-                f"{max(1, run.micro_batch // 2)}."
+                f"step {run.steps}: {slowdown:.0f} times as slow as the first steps, and the card is full. It may be "
+                "spilling into the computer's memory, as Windows and WSL do. Stop, and continue with --resume "
+                f"--micro-batch {max(1, run.micro_batch // 2)}."
             )
 
 
 def free_share(device: torch.device) -> float:
-    """Of a card's memory; 1 where there is no card."""
+    """Return the share of a GPU's memory that is free; 1 for a CPU."""
     if device.type != "cuda":
         return 1.0
     free, total = torch.cuda.mem_get_info(device)

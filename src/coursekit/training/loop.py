@@ -1,4 +1,4 @@
-"""The training loop: plain, visible, in one piece. Whatever else happens, happens in hooks."""
+"""The training loop, short enough to read aloud. Everything else happens in hooks."""
 
 import signal
 import threading
@@ -16,10 +16,10 @@ from coursekit.core.config import TrainConfig
 from coursekit.data.dataset import CocoDataset
 from coursekit.training.checkpoint import load_checkpoint
 from coursekit.training.hooks import Bar, FullCard, Hook, LearningRate
-from coursekit.training.state import Run, Step, begin
+from coursekit.training.state import Run, Step, start_run
 from coursekit.training.step import optimizer_step
 
-ADVICE = "Take a smaller size, or a smaller backbone: `coursekit plan` says what fits."
+ADVICE = "Take a smaller size or a smaller backbone: `coursekit plan` says what fits."
 
 
 def train(
@@ -32,49 +32,49 @@ def train(
     resume: Path | None = None,
     advise: Callable[[], str] = lambda: ADVICE,
 ) -> list[Step]:
-    """Train a detector in place, with a bar.
+    """Train a detector in place, with a progress bar.
 
     Args:
-        model: takes a list of float images and a list of targets, and gives a dict of losses.
-        dataset: what to train on.
+        model: takes a list of float images and a list of targets, and returns a dict of losses.
+        dataset: the data to train on.
         config: see `TrainConfig`.
-        device: where to; the model is moved there.
+        device: the device to train on; the model is moved there. By default the GPU if there is one.
         hooks: what else should happen; see `Hook`.
-        resume: a checkpoint to go on from, to the same numbers.
-        advise: what to say where not even one image fits into memory.
+        resume: a checkpoint to continue from, to the same numbers.
+        advise: returns what to say if not even one image fits into memory.
 
     Returns:
-        What happened in each step, also in those before the checkpoint.
+        The record of each step, including the steps before the checkpoint.
 
     Raises:
-        ConfigError: a setting can't be used, or is not that of the checkpoint.
+        ConfigError: an option can't be used, or differs from that of the checkpoint.
         DataError: the checkpoint can't be used.
         CourseError: a loss is NaN or infinite, or memory runs out with one image at a time.
-        KeyboardInterrupt: after Ctrl-C or SIGTERM, when the step under way and all hooks are done.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once the current step and all hooks are done.
     """
-    run = begin(model, dataset, config or TrainConfig(), device, advise)
+    run = start_run(model, dataset, config or TrainConfig(), device, advise)
     if resume:
         load_checkpoint(resume, run)
-    every = [Bar(), LearningRate(), FullCard(), *hooks]
-    with heeding_signals(run), ExitStack() as end:
-        for hook in every:
+    all_hooks = [Bar(), LearningRate(), FullCard(), *hooks]
+    with stop_on_signals(run), ExitStack() as stack:
+        for hook in all_hooks:
             hook.before_run(run)
-            end.callback(hook.after_run, run)  # however the run ends, and last come, first served
+            stack.callback(hook.after_run, run)  # however the run ends; the last hook is called first
         while run.epoch < run.config.epochs:
-            train_one_epoch(run, every)
+            train_one_epoch(run, all_hooks)
             run.epoch, run.batch = run.epoch + 1, 0
     return run.history
 
 
 def train_one_epoch(run: Run, hooks: Sequence[Hook]) -> None:
-    """From the next batch to the end of the epoch."""
-    batches = run.loader.epoch(run.epoch, run.batch, distributed.rank(), distributed.world())
+    """Train from the next batch to the end of the epoch."""
+    batches = run.loader.epoch(run.epoch, run.batch, distributed.rank(), distributed.world_size())
     for images, targets in run.clock.waiting_for(batches):
         for hook in hooks:
             hook.before_step(run)
         start = time.perf_counter()
         losses, count = optimizer_step(run, images, targets)
-        run.note(losses, count, run.clock.last["data"] + time.perf_counter() - start)
+        run.record_step(losses, count, run.clock.last["data"] + time.perf_counter() - start)
         for hook in hooks:
             hook.after_step(run)
         if run.stopped:
@@ -82,10 +82,10 @@ def train_one_epoch(run: Run, hooks: Sequence[Hook]) -> None:
 
 
 @contextmanager
-def heeding_signals(run: Run) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run after the step under way; a second Ctrl-C ends it at once."""
+def stop_on_signals(run: Run) -> Iterator[None]:
+    """Stop the run after the current step on Ctrl-C or SIGTERM. A second signal stops it at once."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python lets only the main thread listen
+        yield  # Python delivers signals to the main thread only
         return
 
     def stop(number: int, _: FrameType | None) -> None:

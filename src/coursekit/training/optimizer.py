@@ -1,4 +1,4 @@
-"""Which weights move how far."""
+"""The optimizer, and the schedule of its learning rate."""
 
 import math
 
@@ -9,7 +9,10 @@ from coursekit.core.config import TrainConfig
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD, gentler on the pre-trained backbone, with no weight decay on norms and biases."""
+    """Make AdamW or SGD, with a smaller learning rate for the pretrained backbone.
+
+    Norms and biases have no weight decay. The last parameter group has the learning rate of the new parts.
+    """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -28,9 +31,10 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
 
 
 def warmup_cosine(step: int, total: int, warmup: int) -> float:
-    """What to multiply the learning rate with: up in a line for `warmup` steps, then down half a cosine to 0.
+    """Return the factor of the learning rate: a linear rise over `warmup` steps, then half a cosine down to 0.
 
-    Step 0 already moves: it gets 1 / (warmup + 1). Cosine: Loshchilov and Hutter, *SGDR*, 2017, equation 5.
+    Step 0 has a factor of 1 / (warmup + 1), so it already moves the weights. Cosine: Loshchilov and Hutter, *SGDR*,
+    2017, equation 5.
 
     >>> [round(warmup_cosine(step, total=5, warmup=1), 2) for step in range(6)]
     [0.5, 1.0, 0.85, 0.5, 0.15, 0.0]

@@ -1,4 +1,4 @@
-"""What a training run is at a moment."""
+"""The state of a training run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,16 @@ from coursekit.training.optimizer import make_optimizer
 
 @dataclass(frozen=True)
 class Step:
-    """What happened in one optimizer step. `seconds` is since the start of the run, pauses apart."""
+    """The record of one optimizer step.
+
+    Attributes:
+        step: its number, from 1.
+        loss: the sum of the losses.
+        losses: by name.
+        lr: learning rate of the new parts, that is, all but the pretrained backbone.
+        seconds: training time since the start of the run, without evaluations and pauses.
+        images: images since the start of the run.
+    """
 
     step: int
     loss: float
@@ -32,16 +41,17 @@ class Step:
 
 @dataclass
 class Run:
-    """A training run at a moment. What a checkpoint holds of it is in `checkpoint.py`.
+    """The state of a training run. `checkpoint.py` says which of it is saved.
 
     Attributes:
-        micro_batch: images at a time on this device.
-        advise: says what to do where not even one image fits.
-        epoch, batch: where in the data it is; `batch` is that which comes next.
-        steps, images, seconds: so far, over all processes.
-        best: the highest score so far.
-        events: what happened that the user should know, in words.
-        stopped: whether a signal has asked it to end.
+        micro_batch: images per forward pass on this device.
+        advise: returns what to do if not even one image fits into memory.
+        epoch, batch: position in the data; `batch` is the next one.
+        steps, images, seconds: totals so far, over all processes.
+        best: the highest score so far; -1 before the first.
+        history: the record of each step.
+        events: messages for the user.
+        stopped: whether a signal has asked the run to stop.
     """
 
     model: nn.Module
@@ -64,27 +74,27 @@ class Run:
     stopped: bool = False
 
     @property
-    def total(self) -> int:
-        """Optimizer steps in all."""
+    def total_steps(self) -> int:
+        """Return the number of optimizer steps in the whole run."""
         return self.config.epochs * len(self.loader)
 
     @property
     def ends_epoch(self) -> bool:
-        """Whether the step just done was the last of its epoch."""
+        """Return whether the last step was the last one of its epoch."""
         return self.batch == len(self.loader)
 
-    def note(self, losses: dict[str, float], images: int, seconds: float) -> None:
-        """Write down a step that is done."""
+    def record_step(self, losses: dict[str, float], images: int, seconds: float) -> None:
+        """Count a finished step and append its record to the history."""
         self.steps, self.batch = self.steps + 1, self.batch + 1
         self.images, self.seconds = self.images + images, self.seconds + seconds
         lr = self.optimizer.param_groups[-1]["lr"]
         self.history.append(Step(self.steps, sum(losses.values()), losses, lr, self.seconds, self.images))
 
-    def halve(self, reason: str) -> None:
-        """From now on half as many images at a time.
+    def halve_micro_batch(self, reason: str) -> None:
+        """Use half as many images per forward pass from now on.
 
         Raises:
-            CourseError: it was one already.
+            CourseError: the micro-batch has one image already.
         """
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -92,23 +102,25 @@ class Run:
             raise CourseError(f"Not even one image fits into memory ({reason}). {self.advise()}")
         self.micro_batch = -(-self.micro_batch // 2)
         self.events.append(
-            f"step {self.steps + 1}: out of memory. From now on {self.micro_batch} images at a time, their gradients "
-            f"added up to {self.config.batch_size} as before; to begin so: --micro-batch {self.micro_batch}"
+            f"step {self.steps + 1}: out of memory. From now on {self.micro_batch} images at a time; gradients "
+            f"accumulate, so the batch size stays {self.config.batch_size}. To start this way: "
+            f"--micro-batch {self.micro_batch}"
         )
 
 
-def begin(
+def start_run(
     model: nn.Module, dataset: CocoDataset, config: TrainConfig, device: torch.device | None, advise: Callable[[], str]
 ) -> Run:
-    """A run before its first step. Arguments and errors as in `train`."""
+    """Return a run before its first step. Arguments and errors are those of `train`."""
     check_config(config)
     device = device or best_device()
     torch.manual_seed(config.seed)
     model.to(device).train()
-    distributed.same_start(model)
+    distributed.broadcast_weights(model)
     events = compile_dense(model) if config.compile else []
     augment = mirror if config.flip else unchanged
     loader = make_loader(dataset, config.batch_size, seed=config.seed, augment=augment, workers=config.workers)
+    local_batch_size = -(-config.batch_size // distributed.world_size())
     return Run(
         model,
         config,
@@ -117,15 +129,15 @@ def begin(
         make_optimizer(model, config),
         torch.amp.GradScaler(device.type, enabled=config.precision == "fp16"),
         Clock(device),
-        min(config.micro_batch or config.batch_size, -(-config.batch_size // distributed.world())),
+        min(config.micro_batch or config.batch_size, local_batch_size),
         advise,
         events=events,
     )
 
 
-def finished(run: Run) -> Sequence[str]:
-    """What there is to say at the end."""
+def summary(run: Run) -> Sequence[str]:
+    """Return the lines that sum up a run: images left out, events, and where the time went."""
     long_side = max(run.loader.dataset.size(0)) if len(run.loader.dataset) else 0
-    trained = getattr(getattr(run.model, "options", None), "max_size", long_side)
-    lines = [run.loader.report(), *run.events, run.clock.verdict(run.config.workers, long_side / max(1, trained))]
-    return [line for line in lines if line]
+    train_size = getattr(getattr(run.model, "options", None), "max_size", long_side)
+    time_spent = run.clock.verdict(run.config.workers, long_side / max(1, train_size))
+    return [line for line in (run.loader.report(), *run.events, time_spent) if line]

@@ -1,8 +1,8 @@
-"""One optimizer step, whatever fits into memory at a time."""
+"""One optimizer step, in micro-batches that fit into memory."""
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,119 +11,130 @@ import torch
 from torch import Tensor, nn
 
 from coursekit.core import distributed
-from coursekit.core.device import autocast
+from coursekit.core.device import is_out_of_memory
 from coursekit.core.errors import CourseError
-from coursekit.data.boxes import Target
+from coursekit.data.boxes import Size, Target
+from coursekit.detector.resize import resized_size, size_of
+from coursekit.training.backward import forward_backward, update
 from coursekit.training.state import Run
 
 
 @dataclass
-class Share:
-    """This process's part of a batch.
+class LocalBatch:
+    """The part of a batch that this process trains on.
 
     Attributes:
-        whole: images in the batch, over all processes.
+        images: (3, H, W) uint8.
+        targets: one per image.
+        total_images: number of images in the whole batch, over all processes.
         pad_to: height and width to which the whole batch is padded.
-        seeds: one for each image; what is sampled in it follows from its seed alone.
+        seeds: one per image. What the detector samples in an image depends on its seed only.
     """
 
     images: Sequence[Tensor]
     targets: Sequence[Target]
-    whole: int
-    pad_to: tuple[int, int] = (0, 0)
+    total_images: int
+    pad_to: Size = (0, 0)
     seeds: list[int] = field(default_factory=list)
 
 
 def optimizer_step(run: Run, images: Sequence[Tensor], targets: Sequence[Target]) -> tuple[dict[str, float], int]:
-    """Gradients of the whole batch, clipped; then the weights move.
+    """Accumulate the gradients of a batch, clip them, and update the weights.
 
     Returns:
-        The losses by name, and the number of images, over all processes.
+        The losses by name and the number of images, both over all processes.
 
     Raises:
-        CourseError: a loss is NaN or infinite, or not one image fits into memory; the weights are still those from
+        CourseError: a loss is NaN or infinite, or not even one image fits into memory. The weights are those from
             before the step.
     """
-    share = share_of_batch(run, images, targets)
-    losses = gradients(run, share)
-    parameters = [one for one in run.model.parameters() if one.requires_grad]
+    batch = local_batch(run, images, targets)
+    losses = accumulate_or_halve(run, batch)
+    parameters = [parameter for parameter in run.model.parameters() if parameter.requires_grad]
     with run.clock.phase("optimizer"):
-        if distributed.world() > 1:
-            distributed.summed(_gradient(one) for one in parameters)
-        run.scaler.unscale_(run.optimizer)
-        nn.utils.clip_grad_norm_(parameters, run.config.clip_norm)
-        run.scaler.step(run.optimizer)
-        run.scaler.update()
-    return distributed.added(losses), share.whole
+        if distributed.world_size() > 1:
+            distributed.all_reduce_sum(_gradient(parameter) for parameter in parameters)
+        update(run.optimizer, parameters, run.config.clip_norm, run.scaler)
+    return distributed.sum_by_name(losses), batch.total_images
 
 
-def gradients(run: Run, share: Share) -> dict[str, float]:
-    """Add up the gradients of a batch. Where memory runs out, the same images are tried again, half as many at a time.
+def accumulate_or_halve(run: Run, batch: LocalBatch) -> dict[str, float]:
+    """Accumulate the gradients of a batch. If memory runs out, retry the batch in micro-batches half the size.
 
-    Raises:
-        CourseError: see `optimizer_step`.
+    Returns and raises what `optimizer_step` does, for this process only.
     """
     while True:
         run.optimizer.zero_grad(set_to_none=True)
         try:
-            return accumulate(run, share)
+            return accumulate(run, batch)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             reason = str(error).splitlines()[0]
-        run.halve(reason)  # here, where the error no longer holds the tensors of the failed step
+        # Outside the except block, the error no longer keeps the tensors of the failed step alive.
+        run.halve_micro_batch(reason)
 
 
-def accumulate(run: Run, share: Share) -> dict[str, float]:
-    """Gradients of a batch, `run.micro_batch` images at a time, each part weighted by its number of images.
+def accumulate(run: Run, batch: LocalBatch) -> dict[str, float]:
+    """Accumulate the gradients of a batch in micro-batches of `run.micro_batch` images, weighted by their sizes.
 
-    The losses are means over anchors and RoIs, of which each image gives equally many, so this is the gradient of the
-    whole batch; it is exactly that where every image gives its full sample.
+    The losses are means over anchors and RoIs, and each image contributes the same number of both. So the result is the
+    gradient of the whole batch: exactly, if each image fills its sample.
     """
     totals: dict[str, float] = {}
-    for start in range(0, len(share.images), run.micro_batch):
+    for start in range(0, len(batch.images), run.micro_batch):
         part = slice(start, start + run.micro_batch)
-        images, targets = share.images[part], share.targets[part]
-        with run.clock.phase("copy"):
-            inputs = [image.to(run.device, non_blocking=True) / 255 for image in images]
-            truth = [{name: target[name].to(run.device) for name in ("boxes", "labels")} for target in targets]
-        with run.clock.phase("forward"), autocast(run.device, run.config.precision):
-            losses = run.model(inputs, truth, **_extras(run.model, share, part))
-            values = finite(losses, targets)
-        weight = len(images) / share.whole
-        with run.clock.phase("backward"):
-            run.scaler.scale(torch.stack(list(losses.values())).sum() * weight).backward()
-        for name, value in values.items():
+        losses = _micro_step(run, batch, part)
+        weight = len(batch.images[part]) / batch.total_images
+        for name, value in losses.items():
             totals[name] = totals.get(name, 0.0) + value * weight
     return totals
 
 
-def share_of_batch(run: Run, images: Sequence[Tensor], targets: Sequence[Target]) -> Share:
-    """What this process does of a batch, and what it has to know of the rest."""
+def _micro_step(run: Run, batch: LocalBatch, part: slice) -> dict[str, float]:
+    """Add the gradient of a micro-batch, and return its losses."""
+    images, targets = batch.images[part], batch.targets[part]
+    with run.clock.phase("copy"):
+        inputs = [image.to(run.device, non_blocking=True) / 255 for image in images]
+        gt = [{name: target[name].to(run.device) for name in ("boxes", "labels")} for target in targets]
+    losses = forward_backward(
+        lambda: run.model(inputs, gt, **_detector_arguments(run.model, batch, part)),
+        run.device,
+        run.config.precision,
+        weight=len(images) / batch.total_images,
+        scaler=run.scaler,
+        phase=run.clock.phase,
+    )
+    return check_losses(losses, targets)
+
+
+def local_batch(run: Run, images: Sequence[Tensor], targets: Sequence[Target]) -> LocalBatch:
+    """Make the local part of a batch, with what it has to know about the parts of the other processes."""
     height, width = padded_size(run.model, images)
-    every = distributed.gathered([len(images), height, width], run.device)  # waits for the other processes
+    # waits for the other processes
+    counts, heights, widths = distributed.all_gather([len(images), height, width], run.device).T
     seeds = [_seed(run.config.seed, run.epoch, target["image_id"]) for target in targets]
-    return Share(images, targets, int(every[:, 0].sum()), (int(every[:, 1].max()), int(every[:, 2].max())), seeds)
+    return LocalBatch(images, targets, int(counts.sum()), (int(heights.max()), int(widths.max())), seeds)
 
 
-def padded_size(model: nn.Module, images: Sequence[Tensor]) -> tuple[int, int]:
-    """Height and width of the largest image as our detector resizes it; 0 for other models, which pad as they like."""
+def padded_size(model: nn.Module, images: Sequence[Tensor]) -> Size:
+    """Return the largest height and width of the images as our detector resizes them.
+
+    Returns (0, 0) for other models, which pad as they like.
+    """
     options: Any = getattr(model, "options", None)
     if options is None or not images:
         return 0, 0
-    scales = [min(options.min_size / min(image.shape[1:]), options.max_size / max(image.shape[1:])) for image in images]
-    sides = [
-        [math.floor(side * scale) for side in image.shape[1:]] for image, scale in zip(images, scales, strict=True)
-    ]
-    height, width = (max(side) for side in zip(*sides, strict=True))
-    return height, width
+    sizes = [resized_size(size_of(image), options.min_size, options.max_size) for image in images]
+    heights, widths = zip(*sizes, strict=True)
+    return max(heights), max(widths)
 
 
-def finite(losses: dict[str, Tensor], targets: Sequence[Target]) -> dict[str, float]:
-    """The losses as numbers.
+def check_losses(losses: Mapping[str, Tensor], targets: Sequence[Target]) -> dict[str, float]:
+    """Return the losses as numbers.
 
     Raises:
-        CourseError: one is NaN or infinite; it and the images of the batch are named.
+        CourseError: a loss is NaN or infinite; the message names it and the images of the batch.
     """
     values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))  # waits for the GPU
     bad = ", ".join(f"{name} = {value}" for name, value in values.items() if not math.isfinite(value))
@@ -135,16 +146,11 @@ def finite(losses: dict[str, Tensor], targets: Sequence[Target]) -> dict[str, fl
     return values
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device, or the CPU, had no memory left."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-
-
-def _extras(model: nn.Module, share: Share, part: slice) -> dict[str, Any]:
-    """What our detector takes besides images and targets, so that a part of a batch is treated like the whole."""
+def _detector_arguments(model: nn.Module, batch: LocalBatch, part: slice) -> dict[str, Any]:
+    """Return our detector's extra arguments, with which a micro-batch is treated like a part of the whole batch."""
     if "seeds" not in inspect.signature(model.forward).parameters:
         return {}
-    return {"pad_to": share.pad_to, "seeds": share.seeds[part]}
+    return {"pad_to": batch.pad_to, "seeds": batch.seeds[part]}
 
 
 def _seed(seed: int, epoch: int, image_id: int) -> int:
@@ -152,7 +158,7 @@ def _seed(seed: int, epoch: int, image_id: int) -> int:
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:
-    """The gradient; zeros where this process had none."""
+    """Return the gradient, or zeros if this process has none."""
     if parameter.grad is None:
         parameter.grad = torch.zeros_like(parameter)
     return parameter.grad

@@ -1,10 +1,10 @@
-"""A web server on this machine that serves a folder and misbehaves as told.
+"""A local web server that serves a folder and misbehaves on request.
 
     with serve(folder, faults={"a.jpg": [status(503), reset(after=100)], "b.jpg": status(404)}) as server:
         httpx.get(server.url + "a.jpg")
 
-A path's plan is a list, one entry for each request to it (None: no fault; none are left: no faults any more), or a
-single fault for all requests. A function of path and attempt (from 0) does as well, for all paths.
+The plan of a path is a list with one entry per request, or a single fault for all requests. None, or the end of the
+list, means no fault. Instead of a dict of plans you can pass a function of path and attempt (from 0).
 """
 
 import os
@@ -28,15 +28,15 @@ PIECE = 1 << 14  # bytes sent at a time
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with one answer. Make one by the functions below."""
+    """What goes wrong with one answer. The functions below make the usual ones."""
 
-    status: int | None = None  # answer so, with no file
+    status: int | None = None  # answer with this status and no file
     headers: Mapping[str, str] = field(default_factory=dict)
-    web_page: bool = False  # 200 with a page in place of the file
+    web_page: bool = False  # 200 with a web page instead of the file
     ranges: bool = True  # False: ignore Range
-    shift: int = 0  # send a part that begins so many bytes too late (or too early)
+    shift: int = 0  # send a part that begins this many bytes too late (negative: too early)
     extra_length: int = 0  # add to Content-Length
-    after: int | None = None  # send so many bytes of the body, then ...
+    after: int | None = None  # send this many bytes of the body, then ...
     then: str = "close"  # ... "close", "reset" or "stall"
 
 
@@ -45,22 +45,22 @@ def status(code: int, retry_after: int | str | None = None) -> Fault:
 
 
 def reset(after: int = 0) -> Fault:
-    """The connection is reset after so many bytes of the body."""
+    """Reset the connection after this many bytes of the body."""
     return Fault(after=after, then="reset")
 
 
 def stall(after: int = 0) -> Fault:
-    """Nothing comes any more after so many bytes of the body; at 0 there is no answer at all."""
+    """Send nothing more after this many bytes of the body; with 0, not even a header."""
     return Fault(after=after, then="stall")
 
 
 def short(after: int = 0) -> Fault:
-    """The connection is closed after so many bytes of the body."""
+    """Close the connection after this many bytes of the body."""
     return Fault(after=after)
 
 
 def wrong_length(extra: int) -> Fault:
-    """Content-Length is so many bytes too large (then the server closes) or too small (then it goes on)."""
+    """Send a Content-Length that is too large (then close the connection) or too small (then keep it open)."""
     return Fault(extra_length=extra, after=1 << 62 if extra > 0 else None)
 
 
@@ -81,7 +81,7 @@ Faults = Mapping[str, Plan] | Callable[[str, int], Fault | None]
 
 
 class Server(ThreadingHTTPServer):
-    """See `serve`. Counts by path: `requests`, `sent` (bytes of bodies), `ranges` (the Range headers in turn)."""
+    """See `serve`. Counts by path: `requests`, `sent` (bytes of bodies), `ranges` (the Range headers in order)."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -101,7 +101,7 @@ class Server(ThreadingHTTPServer):
         self._free_at = 0.0
 
     def arrived(self, path: str, headers: Mapping[str, str]) -> Fault:
-        """Count a request, and say what shall go wrong with it."""
+        """Count a request, and return what goes wrong with it."""
         with self._lock:
             attempt = self.requests[path]
             self.requests[path] += 1
@@ -122,7 +122,7 @@ class Server(ThreadingHTTPServer):
             self.connections += 1
 
     def leaving(self, path: str, count: int) -> None:
-        """Count bytes of a body, and hold them back as the throttle wants: it is shared by all connections."""
+        """Count bytes of a body, and delay them for the throttle, which all connections share."""
         with self._lock:
             self.sent[path] += count
             if not self.bytes_per_second:
@@ -132,12 +132,12 @@ class Server(ThreadingHTTPServer):
         time.sleep(max(wait, 0))
 
     def handle_error(self, request: object, client_address: object) -> None:
-        pass  # a client that left; what matters shows in the tests
+        pass  # the client left; the tests see what matters
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Server
-    protocol_version = "HTTP/1.1"  # connections are kept
+    protocol_version = "HTTP/1.1"  # keeps connections open
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
         return headers
 
     def _span(self, size: int, headers: Mapping[str, str]) -> tuple[int, int] | None:
-        """The part that was asked for, as [first, stop); None for the whole file."""
+        """Return the requested part as [first, stop); None for the whole file."""
         match = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         condition = self.headers.get("If-Range")
         if not match or (condition and condition not in (headers.get("ETag"), headers.get("Last-Modified"))):
@@ -221,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
         if how == "stall":
             self.server.closing.wait(60)
         if how == "reset":
-            # Closing a socket that doesn't linger sends RST; the reader holds the socket open, so it goes first.
+            # Closing a socket without lingering sends RST. The reader keeps the socket open, so close it first.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.rfile.close()
             self.connection.close()
@@ -234,11 +234,11 @@ class _Handler(BaseHTTPRequestHandler):
 def serve(
     folder: Path, faults: Faults | None = None, *, bytes_per_second: float | None = None, validators: bool = True
 ) -> Iterator[Server]:
-    """Serve `folder` at `server.url` (it ends with a slash) until the block ends.
+    """Serve `folder` at `server.url`, which ends with a slash, until the block ends.
 
     Args:
-        faults: by path below the folder, such as "val2017/1.jpg"; see the top of this file.
-        bytes_per_second: a limit for all connections together.
+        faults: by path below the folder, such as "val2017/1.jpg". See the top of this file.
+        bytes_per_second: the limit of all connections together.
         validators: send ETag and Last-Modified.
     """
     server = Server(folder, faults or {}, bytes_per_second, validators)
@@ -254,5 +254,5 @@ def serve(
 
 
 def set_time(file: Path, seconds: int) -> None:
-    """Give a file another time of change, so that its ETag and Last-Modified change."""
+    """Set the modification time of a file, so that its ETag and Last-Modified change."""
     os.utime(file, (seconds, seconds))

@@ -1,9 +1,8 @@
-"""The builder against a server that misbehaves, and against kills."""
+"""Builds with a server that misbehaves, and builds that get killed."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -12,14 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import coursekit.data.subsets.fetch
 from coursekit.core.errors import CourseError, DataError
 from coursekit.data import load
-from coursekit.data.subsets.build import build_subset, estimate, scaled, subset_folder
+from coursekit.data.subsets import client, download
+from coursekit.data.subsets.build import build_subset, estimate, subset_folder
 from coursekit.data.subsets.manifest import MANIFEST, read_manifest, verify
 from coursekit.data.subsets.recipe import Recipe, read_recipe
+from coursekit.data.subsets.stored import scaled
 from tests.data.subsets.http_server import no_ranges, reset, serve, short, stall, status, web_page
+from tests.forked import start_forked
 
+SLEEP, STALL_SECONDS = client.sleep, client.STALL_SECONDS
 COUNT = 24
 RECIPE = Recipe(
     "tiny", "coco", 1, {"train": 8, "val": 8}, split_of={"train": "val2017", "val": "val2017"}, long_side=40
@@ -28,18 +30,16 @@ RECIPE = Recipe(
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
-    """A COCO folder of 24 photographs of noise, as a server would hold it."""
+    """A COCO folder with 24 images of noise, to serve."""
     folder = tmp_path_factory.mktemp("source")
     (folder / "val2017").mkdir()
     (folder / "annotations").mkdir()
     rng = np.random.default_rng(0)
     images, annotations = [], []
     for n in range(COUNT):
-        size = (80, 60) if n % 3 else (50, 90)
-        Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)).save(
-            folder / "val2017" / f"{n}.jpg"
-        )
-        images.append({"id": n, "file_name": f"{n}.jpg", "width": size[0], "height": size[1], "license": n % 8 + 1})
+        height, width = (60, 80) if n % 3 else (90, 50)
+        Image.fromarray(rng.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(folder / "val2017" / f"{n}.jpg")
+        images.append({"id": n, "file_name": f"{n}.jpg", "width": width, "height": height, "license": n % 8 + 1})
         annotations.append(
             {"id": n, "image_id": n, "category_id": 1, "bbox": [4, 6, 20, 30], "area": 600, "iscrowd": 0}
         )
@@ -51,8 +51,8 @@ def source(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def quick(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(coursekit.data.subsets.fetch, "sleep", lambda _: None)
-    monkeypatch.setattr(coursekit.data.subsets.fetch, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(client, "sleep", lambda _: None)
+    monkeypatch.setattr(client, "STALL_SECONDS", 0.3)
 
 
 def _build(server, recipe=RECIPE, jobs=4):
@@ -66,7 +66,7 @@ def _bytes(folder):
 
 
 def _without_addresses(files):
-    """A server's port changes from one to the next; nothing else may."""
+    """Drop the addresses from the manifest: the port of the server differs between builds. Nothing else may."""
     manifest = json.loads(files[MANIFEST])
     for entry in [manifest, *manifest["files"]]:
         entry.pop("annotations", None)
@@ -75,8 +75,8 @@ def _without_addresses(files):
 
 
 @pytest.fixture
-def whole(source, tmp_path, monkeypatch):
-    """What a build without any fault gives."""
+def complete(source, tmp_path, monkeypatch):
+    """The files of a build without any fault."""
     monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "whole"))
     with serve(source) as server:
         folder, _ = _build(server)
@@ -84,7 +84,7 @@ def whole(source, tmp_path, monkeypatch):
     return _without_addresses(_bytes(folder))
 
 
-def test_only_the_chosen_images_come_down_resized_with_their_boxes(source):
+def test_only_selected_images_are_downloaded_and_resized_with_their_boxes(source):
     with serve(source) as server:
         folder, manifest = _build(server)
         assert sum(path.startswith("val2017/") for path in server.requests) == 16
@@ -100,7 +100,7 @@ def test_only_the_chosen_images_come_down_resized_with_their_boxes(source):
     assert verify(folder) == []
 
 
-def test_what_is_built_is_loaded_by_the_recipes_file(source, tmp_path, monkeypatch):
+def test_built_subset_is_loaded_by_its_recipe_file(source, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "mine.toml"
     file.write_text('name = "mine"\nsource = "coco"\nseed = 1\nimages = { val = 5 }\nsplit_of = { val = "val2017" }\n')
@@ -112,7 +112,7 @@ def test_what_is_built_is_loaded_by_the_recipes_file(source, tmp_path, monkeypat
         load("other.toml", "val")
 
 
-def test_built_again_nothing_is_fetched(source):
+def test_second_build_fetches_nothing(source):
     with serve(source) as server:
         folder, _ = _build(server)
         before = server.requests.total()
@@ -120,9 +120,9 @@ def test_built_again_nothing_is_fetched(source):
         assert server.requests.total() == before
 
 
-def test_without_a_server_from_a_folder(source, whole):
+def test_build_from_a_folder(source, complete):
     folder, _ = build_subset(RECIPE, annotations=str(source / "annotations"), images=str(source))
-    assert _without_addresses(_bytes(folder)) == whole
+    assert _without_addresses(_bytes(folder)) == complete
 
 
 FAULTS = {
@@ -137,22 +137,22 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_faults_that_pass_leave_no_trace(source, whole, name):
+def test_temporary_faults_leave_no_trace(source, complete, name):
     plan = {f"val2017/{n}.jpg": FAULTS[name] for n in range(COUNT)}
     with serve(source, faults=plan) as server:
         folder, manifest = _build(server)
     assert manifest.missing == []
-    assert _without_addresses(_bytes(folder)) == whole
+    assert _without_addresses(_bytes(folder)) == complete
 
 
 @pytest.mark.parametrize("fault", [status(404), web_page(), short(after=300), status(503)])
-def test_what_cannot_be_had_is_listed_and_the_rest_is_consistent(source, fault):
+def test_missing_image_is_listed_and_the_rest_is_consistent(source, fault):
     with serve(source) as server:
         chosen = _build(server)[1].files[3].file.split("/")
     with serve(source, faults={f"val2017/{chosen[1]}": fault}) as server:
         recipe = Recipe(**{name: getattr(RECIPE, name) for name in RECIPE.__struct_fields__} | {"name": "again"})
         folder, manifest = _build(server, recipe)
-        assert [one.file for one in manifest.missing] == ["/".join(chosen)]
+        assert [image.file for image in manifest.missing] == ["/".join(chosen)]
         assert manifest.missing[0].reason
         assert len(load(folder, "train")) + len(load(folder, "val")) == 15
         assert verify(folder) == []
@@ -161,10 +161,10 @@ def test_what_cannot_be_had_is_listed_and_the_rest_is_consistent(source, fault):
             recipe, annotations=server.url + "annotations/instances_{split}.json", images=server.url
         )
         assert manifest.missing == []
-        assert sum(path.startswith("val2017/") for path in server.requests) == 1  # only that one was tried again
+        assert sum(path.startswith("val2017/") for path in server.requests) == 1  # only the missing one was tried again
 
 
-def test_a_damaged_original_is_missing_with_its_reason(source, tmp_path):
+def test_damaged_original_is_listed_with_the_reason(source, tmp_path):
     import shutil
 
     copy = shutil.copytree(source, tmp_path / "copy")
@@ -174,18 +174,18 @@ def test_a_damaged_original_is_missing_with_its_reason(source, tmp_path):
     with serve(copy) as server:
         folder, manifest = _build(server)
     assert 0 < len(manifest.missing) < 16
-    assert all("not the image that its record describes" in one.reason for one in manifest.missing)
+    assert all("not the image that its record describes" in image.reason for image in manifest.missing)
     assert len(load(folder, "train")) + len(load(folder, "val")) == len(manifest.files)
 
 
-def test_nothing_at_all_is_an_error(source):
+def test_no_image_at_all_is_an_error(source):
     with serve(source, faults={f"val2017/{n}.jpg": status(404) for n in range(COUNT)}) as server:
         with pytest.raises(DataError, match="not one of 16 images"):
             _build(server)
         assert not subset_folder(RECIPE).exists()
 
 
-def test_a_record_never_makes_us_read_from_this_machine(source, tmp_path):
+def test_records_cannot_make_us_read_local_files(source, tmp_path):
     content = json.loads((source / "annotations" / "instances_val2017.json").read_text())
     for image in content["images"]:
         image["coco_url"] = str(source / "val2017" / image["file_name"])
@@ -195,7 +195,7 @@ def test_a_record_never_makes_us_read_from_this_machine(source, tmp_path):
         build_subset(RECIPE, annotations=str(path))
 
 
-def test_names_that_climb_are_left_out_and_nothing_is_written_outside(source, tmp_path):
+def test_file_names_cannot_leave_the_folder(source, tmp_path):
     content = json.loads((source / "annotations" / "instances_val2017.json").read_text())
     for image in content["images"][:4]:
         image["file_name"] = f"../../../escaped-{image['id']}.jpg"
@@ -207,14 +207,14 @@ def test_names_that_climb_are_left_out_and_nothing_is_written_outside(source, tm
     assert len(list(folder.rglob("*.jpg"))) == 16
 
 
-def test_another_source_is_not_mixed_in(source):
+def test_sources_are_not_mixed(source):
     with serve(source) as server:
         _build(server)
-    with pytest.raises(CourseError, match="built already"):
+    with pytest.raises(CourseError, match="already built"):
         build_subset(RECIPE, annotations=str(source / "annotations"), images=str(source))
 
 
-def test_verify_finds_damage_change_loss_and_surplus(source):
+def test_verify_finds_damaged_changed_missing_and_surplus_files(source):
     with serve(source) as server:
         folder, manifest = _build(server)
     files = [folder / entry.file for entry in manifest.files]
@@ -242,71 +242,67 @@ def test_verify_without_a_manifest(coco_folder):
 
 
 def test_sizes_and_estimates():
-    assert scaled((640, 480), 320) == (320, 240)
-    assert scaled((100, 50), 320) == (100, 50)
-    assert scaled((640, 480), 0) == (640, 480)
-    assert scaled((1000, 1), 50) == (50, 1)
+    assert scaled((480, 640), 320) == (240, 320)
+    assert scaled((50, 100), 320) == (50, 100)
+    assert scaled((480, 640), 0) == (480, 640)
+    assert scaled((1, 1000), 50) == (1, 50)
     assert estimate(RECIPE)["files"] == 16
     everything = Recipe("all", "coco", 1, {"train": 0, "val": 0}, long_side=320)
     assert estimate(everything)["files"] == 123_287
     assert 18e9 < estimate(everything)["download_bytes"] < 22e9
 
 
-PROGRAM = """
-import sys, msgspec
-from coursekit.data.subsets.recipe import Recipe, read_recipe
-from coursekit.data.subsets.build import build_subset
-build_subset(msgspec.json.decode(sys.argv[1], type=Recipe), annotations=sys.argv[2], images=sys.argv[3], jobs=3)
-"""
+def _build_in_a_process(annotations: str, images: str) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    client.sleep, client.STALL_SECONDS = SLEEP, STALL_SECONDS  # as in a real build, not as `quick` sets them
+    build_subset(RECIPE, annotations=annotations, images=images, jobs=3)
 
 
-def _start(server):
-    import msgspec
-
-    words = [msgspec.json.encode(RECIPE).decode(), server.url + "annotations/instances_{split}.json", server.url]
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def _start(server, log):
+    return start_forked(log, _build_in_a_process, server.url + "annotations/instances_{split}.json", server.url)
 
 
-def _kill_at_random(source, kills: int, seed: int) -> Path:
-    """Start a build, kill it after a random number of images, start it again; at last let it end."""
+def _kill_at_random(source: Path, log: Path, kills: int, seed: int) -> Path:
+    """Start a build, kill it after a random number of images, start it again. Let the last one finish."""
     rng = np.random.default_rng(seed)
     with serve(source, bytes_per_second=60_000) as server:
         for _ in range(kills):
-            process = _start(server)
-            wanted = server.requests.total() + int(rng.integers(1, 6))
-            while process.poll() is None and server.requests.total() < wanted:
+            process = _start(server, log)
+            enough = server.requests.total() + int(rng.integers(1, 6))
+            while process.is_alive() and server.requests.total() < enough:
                 time.sleep(0.005)
             time.sleep(float(rng.random()) * 0.05)
-            process.send_signal(signal.SIGKILL if rng.random() < 0.7 else signal.SIGINT)
-            process.wait()
-    if subset_folder(RECIPE).exists():  # one was done before its kill came; a build from another address is refused
+            if process.is_alive():
+                os.kill(process.pid, signal.SIGKILL if rng.random() < 0.7 else signal.SIGINT)
+            process.join(60)
+            assert process.exitcode is not None, log.read_text()
+    if subset_folder(RECIPE).exists():  # it finished before it was killed; another address would be refused
         return subset_folder(RECIPE)
     with serve(source) as server:
-        last = _start(server)
-        said = last.communicate()[1]
-        assert last.returncode == 0, said.decode()
+        process = _start(server, log)
+        process.join(60)
+        assert process.exitcode == 0, log.read_text()
     return subset_folder(RECIPE)
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_bytes(source, whole):
-    folder = _kill_at_random(source, kills=3, seed=0)
-    assert _without_addresses(_bytes(folder)) == whole
+@pytest.mark.slow
+def test_killed_builds_end_with_the_same_bytes(source, complete, tmp_path):
+    folder = _kill_at_random(source, tmp_path / "log", kills=3, seed=0)
+    assert _without_addresses(_bytes(folder)) == complete
     assert not list(folder.parent.glob(".*"))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(10))
-def test_a_hundred_kills(source, whole, seed):
-    folder = _kill_at_random(source, kills=10, seed=seed)
-    assert _without_addresses(_bytes(folder)) == whole
+def test_a_hundred_kills(source, complete, tmp_path, seed):
+    folder = _kill_at_random(source, tmp_path / "log", kills=10, seed=seed)
+    assert _without_addresses(_bytes(folder)) == complete
 
 
-def test_a_full_disk_says_so_and_goes_on_later(source, whole, monkeypatch):
+def test_full_disk_is_reported_and_the_build_continues_later(source, complete, monkeypatch):
     import errno
 
-    from coursekit.data.subsets import build as subset
-
-    real, written = subset.new_file, []
+    real, written = download.new_file, []
 
     def filling(path):
         written.append(path)
@@ -314,12 +310,12 @@ def test_a_full_disk_says_so_and_goes_on_later(source, whole, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(path)
 
-    monkeypatch.setattr(subset, "new_file", filling)
+    monkeypatch.setattr(download, "new_file", filling)
     with serve(source) as server:
-        with pytest.raises(DataError, match=r"the disk is full.*goes on where it stopped"):
+        with pytest.raises(DataError, match=r"the disk is full.*continues where it stopped"):
             _build(server, jobs=1)
-        monkeypatch.setattr(subset, "new_file", real)
+        monkeypatch.setattr(download, "new_file", real)
         folder, _ = _build(server)
-    assert _without_addresses(_bytes(folder)) == whole
+    assert _without_addresses(_bytes(folder)) == complete
     assert threading.active_count() < 20
     assert read_manifest(folder) is not None

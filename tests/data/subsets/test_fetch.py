@@ -5,8 +5,11 @@ import httpx
 import pytest
 
 from coursekit import __version__
-from coursekit.data.subsets import fetch as module
-from coursekit.data.subsets.fetch import FetchError, fetch, fetch_file, fetch_zip_member, make_client
+from coursekit.data.subsets import client as requests
+from coursekit.data.subsets import zip_member
+from coursekit.data.subsets.client import FetchError, make_client
+from coursekit.data.subsets.fetch import fetch, fetch_file
+from coursekit.data.subsets.zip_member import fetch_zip_member
 from tests.data.subsets.http_server import (
     Fault,
     no_ranges,
@@ -22,7 +25,7 @@ from tests.data.subsets.http_server import (
 )
 
 SIZE = 300_000
-PASSING = {
+TEMPORARY = {
     "503": status(503),
     "429": status(429, retry_after=7),
     "reset": reset(),
@@ -40,17 +43,17 @@ PASSING = {
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch):
-    """The seconds that would have been waited."""
+    """Record the waits between tries in seconds, instead of waiting."""
     waited = []
-    monkeypatch.setattr(module, "sleep", waited.append)
+    monkeypatch.setattr(requests, "sleep", waited.append)
     return waited
 
 
 @pytest.fixture(scope="module")
 def client():
-    """One that notices stalls fast."""
+    """A client that notices stalls quickly."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "STALL_SECONDS", 0.15)
+        patch.setattr(requests, "STALL_SECONDS", 0.15)
         with make_client(2) as made:
             yield made
 
@@ -90,7 +93,7 @@ both = pytest.mark.parametrize("how", ["fetch", "fetch_file"])
 
 @both
 @pytest.mark.parametrize("name", ["a.bin", "empty.bin"])
-def test_a_sound_server(how, name, client, folder, target):
+def test_server_without_faults(how, name, client, folder, target):
     with serve(folder) as server:
         assert get(how, client, server.url + name, target) == (folder / name).read_bytes()
         assert server.headers[name][0]["User-Agent"] == f"coursekit/{__version__}"
@@ -98,8 +101,8 @@ def test_a_sound_server(how, name, client, folder, target):
 
 
 @both
-@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
-def test_a_fault_that_passes(how, fault, client, folder, body, target, waits):
+@pytest.mark.parametrize("fault", TEMPORARY.values(), ids=TEMPORARY.keys())
+def test_temporary_fault(how, fault, client, folder, body, target, waits):
     with serve(folder, {"a.bin": [fault]}) as server:
         assert get(how, client, server.url + "a.bin", target) == body
     assert len(waits) == 1
@@ -113,14 +116,14 @@ def test_a_fault_that_passes(how, fault, client, folder, body, target, waits):
         (status(503), "the server answered 503 Service Unavailable"),
         (status(429, retry_after="Wed, 21 Oct 2099 07:28:00 GMT"), "the server answered 429 Too Many Requests"),
         (reset(), "the connection broke"),
-        (stall(), "nothing came for 0.15 s"),
+        (stall(), "no data for 0.15 s"),
         (short(), "the connection broke"),
         (wrong_length(10), "wrong Content-Length"),
         (wrong_length(-10), "wrong Content-Length"),
-        (web_page(), "a web page came instead of the file"),
+        (web_page(), "a web page instead of the file"),
     ],
 )
-def test_a_fault_that_stays(how, fault, text, client, folder, target, waits):
+def test_permanent_fault(how, fault, text, client, folder, target, waits):
     with serve(folder, {"a.bin": fault}) as server:
         with pytest.raises(FetchError, match=text) as raised:
             get(how, client, server.url + "a.bin", target, tries=3)
@@ -133,7 +136,7 @@ def test_a_fault_that_stays(how, fault, text, client, folder, target, waits):
 
 @both
 @pytest.mark.parametrize("code", [401, 403, 404, 410])
-def test_a_refusal_is_final(how, code, client, folder, target):
+def test_refusal_is_final(how, code, client, folder, target):
     with serve(folder, {"a.bin": status(code)}) as server:
         with pytest.raises(FetchError, match=f"answered {code}.*Check the address"):
             get(how, client, server.url + "a.bin", target)
@@ -142,7 +145,7 @@ def test_a_refusal_is_final(how, code, client, folder, target):
 
 
 @both
-def test_nobody_answers(how, client, folder, target):
+def test_no_server(how, client, folder, target):
     with serve(folder) as server:
         url = server.url
     with pytest.raises(FetchError, match="the connection broke"):
@@ -150,25 +153,25 @@ def test_nobody_answers(how, client, folder, target):
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/a", "no address", "http://127.0.0.1:port/"])
-def test_an_address_that_is_none(url, client):
+def test_invalid_address(url, client):
     with pytest.raises(FetchError, match="Check the address"):
         fetch(client, url)
 
 
-def test_a_fault_leaves_the_connection_to_others_sound(client, folder, body):
-    """A Content-Length too small leaves bytes in the connection, which the next request must not take for an answer."""
+def test_fault_does_not_affect_the_next_request(client, folder, body):
+    """A Content-Length too small leaves bytes in the connection. The next request must not read them as its answer."""
     with serve(folder, {"a.bin": [wrong_length(-10)]}) as server:
         assert [fetch(client, server.url + "a.bin") for _ in range(3)] == [body] * 3
 
 
-def test_connections_are_kept(client, folder):
+def test_connections_are_reused(client, folder):
     with serve(folder) as server:
         for _ in range(5):
             fetch(client, server.url + "a.bin")
         assert server.connections == 1
 
 
-def test_waits_grow_and_are_the_same_in_each_run(client, folder, waits):
+def test_waits_grow_and_are_reproducible(client, folder, waits):
     with serve(folder, {"a.bin": status(500)}) as server:
         for _ in range(2):
             with pytest.raises(FetchError):
@@ -178,26 +181,26 @@ def test_waits_grow_and_are_the_same_in_each_run(client, folder, waits):
         assert 0.25 * 2**n <= wait <= 0.5 * 2**n
 
 
-def test_the_server_may_ask_for_a_wait_but_not_for_an_age(client, folder, waits):
+def test_waits_that_the_server_asks_for_are_limited(client, folder, waits):
     with serve(folder, {"a.bin": [status(429, retry_after=7), status(503, retry_after=100_000)]}) as server:
         fetch(client, server.url + "a.bin")
-    assert waits == [7, module.LONGEST_WAIT]
+    assert waits == [7, requests.LONGEST_WAIT]
 
 
 @both
-def test_a_server_with_no_ranges(how, client, folder, body, target):
+def test_server_without_ranges(how, client, folder, body, target):
     with serve(folder, {"a.bin": [Fault(after=1000, ranges=False), no_ranges()]}) as server:
         assert get(how, client, server.url + "a.bin", target) == body
         assert server.sent["a.bin"] == SIZE + 1000
 
 
 @both
-def test_a_server_that_never_sends_the_right_range(how, client, folder, body, target):
+def test_server_that_always_sends_the_wrong_range(how, client, folder, body, target):
     with serve(folder, {"a.bin": wrong_range(5)}) as server:
         assert get(how, client, server.url + "a.bin", target) == body
 
 
-def test_after_a_cut_only_the_rest_is_asked_for(client, folder, body, target):
+def test_only_the_missing_part_is_requested_again(client, folder, body, target):
     seen = []
     with serve(folder, {"a.bin": [short(100_000), short(50_000)]}) as server:
         fetch_file(client, server.url + "a.bin", target, on_bytes=seen.append)
@@ -209,7 +212,7 @@ def test_after_a_cut_only_the_rest_is_asked_for(client, folder, body, target):
 
 
 @pytest.mark.parametrize("validators", [True, False])
-def test_a_later_call_goes_on(validators, client, folder, body, target):
+def test_later_call_continues(validators, client, folder, body, target):
     with serve(folder, {"a.bin": [short(100_000)]}, validators=validators) as server:
         with pytest.raises(FetchError):
             fetch_file(client, server.url + "a.bin", target, tries=1)
@@ -222,7 +225,7 @@ def test_a_later_call_goes_on(validators, client, folder, body, target):
     assert sum(seen) == SIZE
 
 
-def test_a_call_killed_before_the_renaming(client, folder, body, target):
+def test_call_killed_before_renaming(client, folder, body, target):
     with serve(folder, {"a.bin": [short(SIZE - 1)]}) as server:
         with pytest.raises(FetchError):
             fetch_file(client, server.url + "a.bin", target, tries=1)
@@ -236,7 +239,7 @@ def test_a_call_killed_before_the_renaming(client, folder, body, target):
 @pytest.mark.parametrize(
     ("validators", "length"), [(True, SIZE), (True, SIZE - 7), (True, 50), (False, SIZE - 7), (False, 50)]
 )
-def test_a_file_that_changed_comes_anew(validators, length, client, folder, body, target):
+def test_changed_file_is_fetched_again(validators, length, client, folder, body, target):
     with serve(folder, {"a.bin": [short(100_000)]}, validators=validators) as server:
         with pytest.raises(FetchError):
             fetch_file(client, server.url + "a.bin", target, tries=1)
@@ -251,7 +254,7 @@ def test_a_file_that_changed_comes_anew(validators, length, client, folder, body
 
 
 @pytest.mark.parametrize("note", [None, b"", b"{", b"[]", b'{"etag":"x","modified":"","length":null}'])
-def test_a_part_of_unknown_origin_is_not_used(note, client, folder, body, target):
+def test_part_of_unknown_origin_is_not_used(note, client, folder, body, target):
     target.parent.mkdir()
     target.with_name(".b.bin.part").write_bytes(b"?" * 1000)
     if note is not None:
@@ -262,16 +265,16 @@ def test_a_part_of_unknown_origin_is_not_used(note, client, folder, body, target
     assert beside(target) == ["b.bin"]
 
 
-def test_tries_that_get_on_are_not_counted(client, folder, body, target, monkeypatch):
-    monkeypatch.setattr(module, "PROGRESS", 10_000)
+def test_tries_with_progress_are_not_counted(client, folder, body, target, monkeypatch):
+    monkeypatch.setattr(requests, "PROGRESS", 10_000)
     with serve(folder, {"a.bin": short(20_000)}) as server:
         fetch_file(client, server.url + "a.bin", target, tries=2)
         assert server.sent["a.bin"] == SIZE
     assert target.read_bytes() == body
 
 
-def test_tries_that_get_no_further_are_counted(client, folder, target, monkeypatch):
-    monkeypatch.setattr(module, "PROGRESS", 10_000)
+def test_tries_without_progress_are_counted(client, folder, target, monkeypatch):
+    monkeypatch.setattr(requests, "PROGRESS", 10_000)
     with serve(folder, {"a.bin": Fault(after=50_000, ranges=False)}) as server:
         with pytest.raises(FetchError):
             fetch_file(client, server.url + "a.bin", target, tries=3)
@@ -280,10 +283,10 @@ def test_tries_that_get_no_further_are_counted(client, folder, target, monkeypat
 
 @both
 @pytest.mark.parametrize("seed", range(25))
-def test_faults_at_random_end_well_or_in_one_error(how, seed, client, folder, body, target):
-    dice = random.Random(seed)
-    faults = [*PASSING.values(), no_ranges(), None]
-    plan = [dice.choice(faults) for _ in range(12)]
+def test_random_faults_end_well_or_in_one_error(how, seed, client, folder, body, target):
+    rng = random.Random(seed)
+    faults = [*TEMPORARY.values(), no_ranges(), None]
+    plan = [rng.choice(faults) for _ in range(12)]
     with serve(folder, {"a.bin": plan}, validators=bool(seed % 3)) as server:
         for _ in range(4):
             try:
@@ -296,7 +299,7 @@ def test_faults_at_random_end_well_or_in_one_error(how, seed, client, folder, bo
     assert beside(target) in ([], ["b.bin"])
 
 
-def test_an_old_target_stays_until_the_new_one_is_whole(client, folder, body, target):
+def test_old_target_stays_until_the_new_one_is_complete(client, folder, body, target):
     target.parent.mkdir()
     target.write_bytes(b"old")
     with serve(folder, {"a.bin": [short(100_000)]}) as server:
@@ -307,7 +310,7 @@ def test_an_old_target_stays_until_the_new_one_is_whole(client, folder, body, ta
     assert target.read_bytes() == body
 
 
-def test_a_target_that_cannot_be_written(client, folder, target):
+def test_target_that_cannot_be_written(client, folder, target):
     target.mkdir(parents=True)
     with serve(folder) as server, pytest.raises(FetchError, match="can't be written"):
         fetch_file(client, server.url + "a.bin", target)
@@ -315,14 +318,14 @@ def test_a_target_that_cannot_be_written(client, folder, target):
 
 @pytest.fixture
 def archive(folder):
-    """Small members around a packed one; the first takes most of the place."""
-    dice = random.Random(1)
+    """A zip archive: a compressed member among others. The first is most of the file."""
+    rng = random.Random(1)
     path = folder / "all.zip"
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("large.bin", dice.randbytes(1_000_000))
+        file.writestr("large.bin", rng.randbytes(1_000_000))
         file.writestr("annotations/val.json", b'{"images": []}' * 20_000, zipfile.ZIP_DEFLATED)
         file.writestr("../evil.json", b"evil")
-        file.writestr("last.bin", dice.randbytes(200_000))
+        file.writestr("last.bin", rng.randbytes(200_000))
     return path
 
 
@@ -332,8 +335,8 @@ def member_of(archive, name):
 
 
 @pytest.mark.parametrize("member", ["annotations/val.json", "large.bin", "last.bin", "../evil.json"])
-def test_a_member_of_an_archive(member, client, folder, archive, target, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 20_000)
+def test_member_of_an_archive(member, client, folder, archive, target, monkeypatch):
+    monkeypatch.setattr(zip_member, "BLOCK", 20_000)
     seen = []
     with serve(folder) as server:
         fetch_zip_member(client, server.url + "all.zip", member, target, on_bytes=seen.append)
@@ -346,11 +349,11 @@ def test_a_member_of_an_archive(member, client, folder, archive, target, monkeyp
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_member_in_spite_of_faults(seed, client, folder, archive, target, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 300_000)
-    dice = random.Random(seed)
-    faults = [*PASSING.values(), no_ranges(), None, None]
-    with serve(folder, lambda path, attempt: dice.choice(faults) if attempt < 12 else None) as server:
+def test_member_despite_faults(seed, client, folder, archive, target, monkeypatch):
+    monkeypatch.setattr(zip_member, "BLOCK", 300_000)
+    rng = random.Random(seed)
+    faults = [*TEMPORARY.values(), no_ranges(), None, None]
+    with serve(folder, lambda path, attempt: rng.choice(faults) if attempt < 12 else None) as server:
         for _ in range(4):
             try:
                 fetch_zip_member(client, server.url + "all.zip", "large.bin", target)
@@ -361,7 +364,7 @@ def test_a_member_in_spite_of_faults(seed, client, folder, archive, target, monk
 
 
 @pytest.mark.parametrize("fault", [no_ranges(), wrong_range()])
-def test_a_whole_archive_where_the_server_has_no_ranges(fault, client, folder, archive, target):
+def test_whole_archive_from_a_server_without_ranges(fault, client, folder, archive, target):
     with serve(folder, {"all.zip": fault}) as server:
         fetch_zip_member(client, server.url + "all.zip", "annotations/val.json", target)
     assert target.read_bytes() == member_of(archive, "annotations/val.json")
@@ -369,7 +372,7 @@ def test_a_whole_archive_where_the_server_has_no_ranges(fault, client, folder, a
 
 
 @pytest.mark.parametrize("plan", [[], no_ranges()])
-def test_a_member_that_is_missing(plan, client, folder, archive, target):
+def test_missing_member(plan, client, folder, archive, target):
     with serve(folder, {"all.zip": plan}) as server, pytest.raises(FetchError, match="no member 'annotations/no.json'"):
         fetch_zip_member(client, server.url + "all.zip", "annotations/no.json", target)
     assert beside(target) == []
@@ -377,7 +380,7 @@ def test_a_member_that_is_missing(plan, client, folder, archive, target):
 
 @pytest.mark.parametrize("plan", [[], no_ranges()])
 @pytest.mark.parametrize("member", ["large.bin", "annotations/val.json"])
-def test_a_damaged_member_is_noticed(plan, member, client, folder, archive, target):
+def test_damaged_member_is_an_error(plan, member, client, folder, archive, target):
     content = bytearray(archive.read_bytes())
     start = zipfile.ZipFile(archive).getinfo(member).header_offset
     content[start + 200] ^= 0xFF
@@ -388,17 +391,17 @@ def test_a_damaged_member_is_noticed(plan, member, client, folder, archive, targ
 
 
 @pytest.mark.parametrize("name", ["a.bin", "empty.bin"])
-def test_no_archive_at_all(name, client, folder, target):
+def test_file_that_is_no_archive(name, client, folder, target):
     with serve(folder) as server, pytest.raises(FetchError, match="the archive is damaged"):
         fetch_zip_member(client, server.url + name, "x", target)
     assert beside(target) == []
 
 
-def test_an_archive_that_is_not_there(client, folder, target):
+def test_missing_archive(client, folder, target):
     with serve(folder) as server, pytest.raises(FetchError, match="answered 404"):
         fetch_zip_member(client, server.url + "no.zip", "x", target)
 
 
-def test_the_servers_throttle(client, folder):
+def test_throttle_of_the_test_server(client, folder):
     with serve(folder, bytes_per_second=1_000_000) as server:
         assert httpx.get(server.url + "a.bin").elapsed.total_seconds() > 0.25

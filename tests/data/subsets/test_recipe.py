@@ -7,7 +7,7 @@ from coursekit.data.subsets.recipe import names, read_recipe
 GOOD = 'name = "a"\nsource = "scenes"\nseed = 1\nclasses = ["dog"]\nimages = { train = 1 }\n'
 
 
-def test_shipped_recipes_are_sound():
+def test_shipped_recipes_can_be_read():
     assert "mini" in names()
     for name in names():
         assert read_recipe(shipped("data_subsets") / f"{name}.toml").name == name
@@ -23,7 +23,7 @@ def test_shipped_recipes_are_sound():
         ("= 3", "not a recipe"),
     ],
 )
-def test_faults_are_named(tmp_path, text, words):
+def test_errors_name_the_field_and_the_file(tmp_path, text, words):
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(CourseError, match=words) as caught:

@@ -14,7 +14,7 @@ from coursekit.data.subsets.select import kept_boxes, select
 
 
 def _index(images: int, boxes: int, classes: int) -> CocoIndex:
-    """A random index with rare and frequent classes."""
+    """Return a random index with rare and frequent classes."""
     rng = np.random.default_rng(0)
     rows = np.sort(rng.integers(0, images, boxes))
     return CocoIndex(
@@ -25,7 +25,7 @@ def _index(images: int, boxes: int, classes: int) -> CocoIndex:
         urls=np.full(images, ""),
         widths=np.full(images, 640),
         heights=np.full(images, 480),
-        licences=rng.integers(1, 9, images),
+        licenses=rng.integers(1, 9, images),
         offsets=np.concatenate([[0], np.bincount(rows, minlength=images).cumsum()]),
         boxes=np.concatenate([rng.random((boxes, 2)) * 300, rng.random((boxes, 2)) * 100 + 1], axis=1),
         areas=np.ones(boxes),
@@ -43,7 +43,7 @@ def _with(**fields):
     return msgspec.structs.replace(RECIPE, **fields)
 
 
-def test_the_same_seed_takes_the_same_images():
+def test_same_seed_selects_same_images():
     assert select(INDEX, RECIPE, "train").tolist() == select(INDEX, RECIPE, "train").tolist()
     assert select(INDEX, RECIPE, "train").tolist() != select(INDEX, _with(seed=2), "train").tolist()
     assert len(select(INDEX, RECIPE, "train")) == 300
@@ -54,40 +54,40 @@ def test_no_image_is_in_two_splits():
     assert not set(train) & set(select(INDEX, RECIPE, "val", taken=train))
 
 
-def test_nothing_means_all():
+def test_zero_images_means_all():
     assert select(INDEX, _with(images={"train": 0}), "train").tolist() == list(range(2000))
 
 
 def test_conditions_hold():
-    recipe = _with(classes=[], smallest_box=60, licences=[2, 5], crowds="avoid")
+    recipe = _with(classes=[], smallest_box=60, licenses=[2, 5], crowds="avoid")
     rows = select(INDEX, recipe, "val")
     kept = kept_boxes(INDEX, recipe)
     for row in rows:
         where = INDEX.rows_of(row)
-        assert INDEX.licences[row] in (2, 5)
+        assert INDEX.licenses[row] in (2, 5)
         assert not INDEX.is_crowd[where].any()
         assert kept[where].any()
         sides = np.sqrt(INDEX.boxes[where, 2] * INDEX.boxes[where, 3])
         assert ((sides >= 60) == kept[where]).all()
 
 
-def test_balance_favours_what_is_rare():
-    def rarest(recipe):
+def test_balanced_prefers_rare_classes():
+    def rare_boxes(recipe):
         rows = select(INDEX, recipe, "train")
         chosen = np.isin(INDEX.image_rows, rows) & ~INDEX.is_crowd
         counts = Counter(INDEX.category_ids[chosen].tolist())
         return sum(sorted(counts.values())[:10]), len(counts)
 
-    assert rarest(_with(balanced=True))[0] > 2 * rarest(RECIPE)[0]
+    assert rare_boxes(_with(balanced=True))[0] > 2 * rare_boxes(RECIPE)[0]
     assert len(select(INDEX, _with(balanced=True), "train")) == 300
 
 
-def test_too_many_are_refused():
-    with pytest.raises(ConfigError, match="5000 images wanted for train, 2000 in"):
+def test_too_many_images_are_refused():
+    with pytest.raises(ConfigError, match="5000 images wanted for train, but only 2000 in"):
         select(INDEX, _with(images={"train": 5000}), "train")
 
 
-def test_it_takes_seconds_on_the_full_index():
+def test_full_index_takes_seconds():
     index, start = _index(118_287, 860_001, 80), time.perf_counter()
     assert len(select(index, _with(images={"train": 10_000}, balanced=True), "train")) == 10_000
-    assert time.perf_counter() - start < 30  # a bound against the quadratic, no benchmark
+    assert time.perf_counter() - start < 30  # catches quadratic time; not a benchmark

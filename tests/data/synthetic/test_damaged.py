@@ -1,4 +1,4 @@
-"""Each file and box is damaged in the way that its name says."""
+"""Each file and each box is damaged in the way that its name or description says."""
 
 import json
 import math
@@ -13,20 +13,22 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from coursekit.core.errors import DataError
 from coursekit.core.files import shipped
 from coursekit.data import load
-from coursekit.data.images import jpeg_size, read_image
+from coursekit.data.images import jpeg_size, read_image, size_of
 from coursekit.data.subsets.recipe import read_recipe
 from coursekit.data.synthetic import damaged as module
 from coursekit.data.synthetic.damaged import (
     DAMAGED_BOXES,
     DAMAGED_FILES,
+    INTACT_IMAGES,
     NO_SUCH_IMAGE,
     READABLE,
-    SOUND_IMAGES,
     build_damaged,
     damaged_file,
 )
 from coursekit.data.synthetic.drawing import Scene
 from coursekit.data.synthetic.scenes import draw_split
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def content(folder) -> dict:
 
 @pytest.fixture(scope="module")
 def scenes() -> dict[str, Scene]:
-    """What the damaged files were made of."""
+    """The scenes that the damaged files were made from."""
     drawn = draw_split(module._recipe(), "train")
     return dict(zip(DAMAGED_FILES, drawn[-len(DAMAGED_FILES) :], strict=True))
 
@@ -58,11 +60,11 @@ def _picture(folder, name):
 
 def _size(content, name):
     image = next(image for image in content["images"] if image["file_name"] == name)
-    return image["width"], image["height"]
+    return image["height"], image["width"]
 
 
 def _difference(one, other):
-    """Mean over pixels and channels, 0 to 255."""
+    """Return the mean absolute difference of pixel values, 0 to 255."""
     return float(np.abs(np.asarray(one).astype(float) - np.asarray(other).astype(float)).mean())
 
 
@@ -70,26 +72,26 @@ def _bytes_of(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_val_is_sound(folder):
+def test_val_is_intact(folder):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         val = load(folder, "val")
-    assert len(val) == SOUND_IMAGES["val"]
+    assert len(val) == INTACT_IMAGES["val"]
     assert set(val.classes) == set(read_recipe(shipped("data_subsets") / "mini.toml").classes)
     for image, target in val:
         assert image.shape[0] == 3
         assert (target["boxes"] >= 0).all()
 
 
-def test_train_has_sound_images_and_then_the_damaged_ones(folder, content):
+def test_train_has_intact_images_then_the_damaged_files(folder, content):
     names = [image["file_name"] for image in content["images"]]
-    assert names[SOUND_IMAGES["train"] :] == list(DAMAGED_FILES)
+    assert names[INTACT_IMAGES["train"] :] == list(DAMAGED_FILES)
     assert sorted(names) == sorted(path.name for path in (folder / "train2017").iterdir())
-    for name in names[: SOUND_IMAGES["train"]]:
+    for name in names[: INTACT_IMAGES["train"]]:
         read_image(folder / "train2017" / name, _size(content, name))
 
 
-def test_each_damaged_image_has_boxes_of_its_own(content):
+def test_each_damaged_image_has_boxes(content):
     with_boxes = {annotation["image_id"] for annotation in content["annotations"]}
     assert with_boxes >= {image["id"] for image in content["images"] if image["file_name"] in DAMAGED_FILES}
 
@@ -101,7 +103,7 @@ def test_cut_files_pass_verify_and_fail_load(folder, name):
         picture.load()
 
 
-def test_cut_files_are_as_long_as_they_say(folder, scenes):
+def test_cut_files_have_the_length_they_claim(folder, scenes):
     for name, share in (("cut_at_half.jpg", 0.5), ("cut_by_2_bytes.jpg", 1)):
         data = (folder / "train2017" / name).read_bytes()
         whole = module._encoded(scenes[name].picture)
@@ -109,7 +111,7 @@ def test_cut_files_are_as_long_as_they_say(folder, scenes):
         assert len(data) == (len(whole) - 2 if share == 1 else len(whole) // 2)
 
 
-def test_nothing_but_its_content_tells_the_zeroed_one(folder, scenes, content):
+def test_only_the_content_exposes_the_zeroed_file(folder, scenes, content):
     name = "zeroed_in_the_middle.jpg"
     data, whole = (folder / "train2017" / name).read_bytes(), module._encoded(scenes[name].picture)
     assert (len(data), data[-2:]) == (len(whole), b"\xff\xd9")
@@ -117,45 +119,45 @@ def test_nothing_but_its_content_tells_the_zeroed_one(folder, scenes, content):
     _picture(folder, name).verify()
     picture = _picture(folder, name)
     picture.load()
-    assert picture.size == _size(content, name)
+    assert size_of(picture) == _size(content, name)
     upper = (0, 0, picture.width, picture.height // 4)
     assert _difference(picture.crop(upper), scenes[name].picture.crop(upper)) < 6
     assert _difference(picture, scenes[name].picture) > 12
 
 
 @pytest.mark.parametrize("name", ["empty.jpg", "html_page.jpg"])
-def test_what_is_no_image_is_not_even_opened(folder, name):
+def test_files_that_are_no_images_cannot_be_opened(folder, name):
     with pytest.raises(UnidentifiedImageError):
         _picture(folder, name)
 
 
-def test_empty_and_html_are_what_they_say(folder):
+def test_empty_file_and_web_page(folder):
     assert (folder / "train2017" / "empty.jpg").stat().st_size == 0
     assert b"<html>" in (folder / "train2017" / "html_page.jpg").read_bytes()
 
 
 @pytest.mark.parametrize(
     ("name", "format_", "mode"),
-    [("png_named.jpg", "PNG", "RGB"), ("grey.jpg", "JPEG", "L"), ("cmyk.jpg", "JPEG", "CMYK")],
+    [("png_named.jpg", "PNG", "RGB"), ("gray.jpg", "JPEG", "L"), ("cmyk.jpg", "JPEG", "CMYK")],
 )
-def test_unusual_kinds_hold_the_whole_picture(folder, content, scenes, name, format_, mode):
+def test_unusual_formats_contain_the_whole_picture(folder, content, scenes, name, format_, mode):
     picture = _picture(folder, name)
-    assert (picture.format, picture.mode, picture.size) == (format_, mode, _size(content, name))
-    wanted = scenes[name].picture.convert("L" if mode == "L" else "RGB")
-    assert _difference(picture.convert("RGB"), wanted.convert("RGB")) < 4
+    assert (picture.format, picture.mode, size_of(picture)) == (format_, mode, _size(content, name))
+    expected = scenes[name].picture.convert("L" if mode == "L" else "RGB")
+    assert _difference(picture.convert("RGB"), expected.convert("RGB")) < 4
 
 
-def test_the_record_of_the_rotated_one_is_of_the_upright_picture(folder, content, scenes):
+def test_record_of_the_rotated_file_has_the_upright_size(folder, content, scenes):
     picture = _picture(folder, "exif_rotated.jpg")
     assert picture.getexif()[274] == 6
     upright = ImageOps.exif_transpose(picture)
     assert picture.size == upright.size[::-1]
-    assert upright.size == _size(content, "exif_rotated.jpg")
+    assert size_of(upright) == _size(content, "exif_rotated.jpg")
     assert picture.width != picture.height
     assert _difference(upright, scenes["exif_rotated.jpg"].picture) < 6
 
 
-def test_the_bomb_is_small_and_claims_to_be_large(folder, content):
+def test_bomb_is_small_and_claims_to_be_large(folder, content):
     name = "bomb_20000x20000.jpg"
     path = folder / "train2017" / name
     assert path.stat().st_size < 100_000
@@ -164,31 +166,31 @@ def test_the_bomb_is_small_and_claims_to_be_large(folder, content):
         Image.open(path)
 
 
-def test_with_its_true_size_the_bomb_is_a_sound_jpeg(folder, scenes):
+def test_bomb_with_its_true_size_is_an_intact_jpeg(folder, scenes):
     picture = scenes["bomb_20000x20000.jpg"].picture
     data = (folder / "train2017" / "bomb_20000x20000.jpg").read_bytes()
-    assert module._claiming(data, picture.size) == module._encoded(picture)
+    assert module._claiming(data, size_of(picture)) == module._encoded(picture)
 
 
 @pytest.mark.parametrize("name", DAMAGED_FILES)
-def test_a_careful_loader_reads_what_can_be_read(folder, content, name):
+def test_read_image_reads_what_is_readable(folder, content, name):
     path, size = folder / "train2017" / name, _size(content, name)
     if name in (*READABLE, "zeroed_in_the_middle.jpg"):
-        assert read_image(path, size).shape == (3, size[1], size[0])
+        assert read_image(path, size).shape == (3, *size)
     else:
         with pytest.raises(DataError, match=name):
             read_image(path, size)
 
 
-def test_a_loader_told_to_accept_cut_files_invents_the_rest(folder, scenes, monkeypatch):
+def test_accepting_truncated_files_fills_the_rest_with_gray(folder, scenes, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     picture = _picture(folder, "cut_at_half.jpg").convert("RGB")
     lower = (0, 2 * picture.height // 3, *picture.size)
-    assert np.ptp(np.asarray(picture.crop(lower))) <= 2  # grey
+    assert np.ptp(np.asarray(picture.crop(lower))) <= 2  # gray
     assert np.ptp(np.asarray(scenes["cut_at_half.jpg"].picture.crop(lower))) > 100
 
 
-def test_boxes_are_as_they_say(content):
+def test_damaged_boxes_match_their_descriptions(content):
     by_id = {annotation["id"]: annotation for annotation in content["annotations"]}
     image_of = {image["id"]: image for image in content["images"]}
     assert len(by_id) == len(content["annotations"])
@@ -203,7 +205,7 @@ def test_boxes_are_as_they_say(content):
         assert image_of[annotation["image_id"]]["file_name"] not in DAMAGED_FILES
 
 
-def test_all_other_boxes_are_sound(content):
+def test_all_other_boxes_are_usable(content):
     image_of = {image["id"]: image for image in content["images"]}
     for annotation in content["annotations"]:
         if annotation["id"] not in DAMAGED_BOXES:
@@ -214,27 +216,27 @@ def test_all_other_boxes_are_sound(content):
             assert 0 <= y < y + height <= image["height"]
 
 
-def test_pythons_json_reads_the_nan_and_a_strict_reader_does_not(folder):
+def test_python_json_accepts_nan_and_a_strict_parser_does_not(folder):
     data = _annotations(folder).read_bytes()
     assert b"NaN" in data
     with pytest.raises(msgspec.DecodeError, match="malformed"):
         msgspec.json.decode(data)
 
 
-def test_built_again_it_has_the_same_bytes(folder, tmp_path, monkeypatch):
+def test_rebuilding_gives_the_same_bytes(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path))
     again = build_damaged()
     assert again == tmp_path / folder.name
     assert _bytes_of(again) == _bytes_of(folder)
 
 
-def test_what_is_there_is_not_built_again(folder, monkeypatch):
+def test_existing_folder_is_not_rebuilt(folder, monkeypatch):
     monkeypatch.setenv("COURSEKIT_CACHE", str(folder.parent))
     monkeypatch.setattr(module, "_write", lambda *_: pytest.fail("built twice"))
     assert build_damaged() == folder
 
 
-def test_an_interrupted_build_leaves_nothing(tmp_path, monkeypatch):
+def test_interrupted_build_leaves_nothing(tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -246,6 +248,6 @@ def test_an_interrupted_build_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_file_is_refused():
+def test_unknown_file_is_refused():
     with pytest.raises(KeyError):
         damaged_file("cut.jpg", Image.new("RGB", (320, 240)))

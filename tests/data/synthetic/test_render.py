@@ -22,7 +22,7 @@ def _bytes_of(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_a_folder_that_pycocotools_and_we_can_read(cache):
+def test_pycocotools_and_load_read_the_folder(cache):
     folder = build_scenes(SMALL)
     coco = COCO(str(folder / "annotations" / "instances_train2017.json"))
     for annotation in coco.anns.values():
@@ -34,19 +34,19 @@ def test_a_folder_that_pycocotools_and_we_can_read(cache):
     assert sum(len(dataset[index][1]["crowd_boxes"]) for index in range(3)) == 1
 
 
-def test_built_again_it_has_the_same_bytes(cache, monkeypatch):
+def test_rebuilding_gives_the_same_bytes(cache, monkeypatch):
     first = _bytes_of(build_scenes(SMALL))
     monkeypatch.setenv("COURSEKIT_CACHE", str(cache / "elsewhere"))
     assert _bytes_of(build_scenes(SMALL)) == first
 
 
-def test_what_is_there_is_not_built_again(cache, monkeypatch):
+def test_existing_folder_is_not_redrawn(cache, monkeypatch):
     folder = build_scenes(SMALL)
     monkeypatch.setattr("coursekit.data.synthetic.render.draw_split", lambda *_: pytest.fail("drawn twice"))
     assert build_scenes(SMALL) == folder
 
 
-def test_an_interrupted_build_leaves_nothing(cache, monkeypatch):
+def test_interrupted_build_leaves_nothing(cache, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -56,7 +56,7 @@ def test_an_interrupted_build_leaves_nothing(cache, monkeypatch):
     assert list(cache.iterdir()) == []
 
 
-def test_run_lengths_are_cocos():
+def test_run_lengths_decode_with_pycocotools():
     mask = np.random.default_rng(0).random((7, 5)) > 0.5
     rle = masks.frPyObjects(run_lengths(mask), 7, 5)
     assert (masks.decode(rle) == mask).all()
@@ -72,7 +72,7 @@ def test_outlines_enclose_the_mask():
     assert polygon.max(0).tolist() == pytest.approx([25, 12], abs=0.6)
 
 
-def test_ids_of_the_splits_differ(cache):
+def test_splits_share_no_image_ids(cache):
     folder = build_scenes(SMALL)
     ids = [
         {

@@ -5,20 +5,21 @@ import torch
 
 from coursekit.core.errors import ConfigError
 from coursekit.lessons.checking.catch import catch
-from coursekit.lessons.notebooks import magics as notebook
+from coursekit.lessons.notebooks import magics
+from coursekit.lessons.notebooks.magics import Session
 
 CHAIN = torch.tensor([[0.0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]])
 
 
 def test_a_weak_input_lets_wrong_answers_through():
     found = catch("nms", (CHAIN[:1], torch.tensor([0.5]), 0.5))
-    assert any("one-shot" in one for one in found.through)
+    assert any("one-shot" in words for words in found.through)
     assert "Look at this case" in str(found)
 
 
 def test_a_chain_catches_the_one_shot():
     found = catch("nms", (CHAIN, torch.tensor([0.9, 0.8, 0.7]), 0.4))
-    assert any("one-shot" in one for one in found.caught)
+    assert any("one-shot" in words for words in found.caught)
     assert "of 11" in str(found)
     assert "<table>" in found._repr_html_()
 
@@ -41,12 +42,14 @@ def test_inputs_must_be_tuples_that_the_reference_can_take():
         catch("nms", (CHAIN, "no scores", 0.5))
 
 
-def test_in_a_notebook_each_call_of_a_cell_is_shown_and_an_error_is_a_line(monkeypatch, capsys):
-    shown = []
-    monkeypatch.setattr(notebook, "get_ipython", lambda: SimpleNamespace(user_ns={}))
-    monkeypatch.setattr(notebook, "display", shown.append)
+def test_in_a_notebook_each_call_of_a_cell_is_shown_and_an_error_is_a_line(workbook, monkeypatch, capsys):
+    shown, notebook = [], Session(workbook)
+    monkeypatch.setattr(magics, "get_ipython", lambda: SimpleNamespace(user_ns={}))
+    monkeypatch.setattr(magics, "display", shown.append)
     assert notebook.catch("nms", (CHAIN[:1], torch.tensor([0.5]), 0.5)) is None
     assert notebook.examine("nms", lambda boxes, scores, threshold: scores.argsort()) is None
-    assert [type(one).__name__ for one in shown] == ["Caught", "Verdict"]
+    assert [type(result).__name__ for result in shown] == ["Caught", "Verdict"]
     assert notebook.catch("nms", (CHAIN,)) is None
     assert capsys.readouterr().out.count("\n") == 1
+    with pytest.raises(ConfigError):
+        Session(workbook, is_strict=True).catch("nms", (CHAIN,))

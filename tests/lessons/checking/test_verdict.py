@@ -3,42 +3,43 @@ import time
 import pytest
 
 from coursekit.core.errors import ConfigError
-from coursekit.lessons.checking.runner import Trial
-from coursekit.lessons.checking.verdict import NotCorrectError, check, first_problem, outcomes_of, state_of
+from coursekit.lessons.checking.borrowed import borrowed_from
+from coursekit.lessons.checking.outcome import outcomes
+from coursekit.lessons.checking.trial import Trial
+from coursekit.lessons.checking.verdict import NotCorrectError, check, first_problem, state_of
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.workbook import progress, workbook
-from tests.lessons.answers import IOU, answers, store
+from coursekit.lessons.workbook import progress
+from tests.lessons.answers import IOU, answer
 
 
-def _verdict(body, name="box_iou"):
+def _verdict(workbook, body, name="box_iou"):
     workbook.store(name, f"import torch\n\n\ndef {name}(first, second):\n    {body}\n")
-    return check(name)
+    return check(workbook, name)
 
 
-def test_not_started():
-    assert check("xywh_to_xyxy").state == "not started"
+def test_not_started(workbook):
+    assert check(workbook, "xywh_to_xyxy").state == "not started"
     workbook.store("xywh_to_xyxy", "def xywh_to_xyxy(boxes):\n    raise NotImplementedError('mine')\n")
-    assert check("xywh_to_xyxy").state == "not started"
+    assert check(workbook, "xywh_to_xyxy").state == "not started"
 
 
-def test_not_yet_shows_what_was_tried_what_came_and_what_was_expected():
-    store("xywh_to_xyxy", answers("xywh_to_xyxy")["wrong_counts_the_last_pixel_out"])
-    problem = check("xywh_to_xyxy").problem
+def test_not_yet_shows_what_was_tried_what_the_answer_gave_and_what_was_expected(workbook):
+    workbook.store("xywh_to_xyxy", answer("xywh_to_xyxy", "wrong_counts_the_last_pixel_out"))
+    problem = check(workbook, "xywh_to_xyxy").problem
     assert "one box: boxes=[[10.0, 20.0, 30.0, 40.0]]" in problem.tried
-    assert problem.came == "[[10.0, 20.0, 39.0, 59.0]]"
+    assert problem.got == "[[10.0, 20.0, 39.0, 59.0]]"
     assert problem.expected == "[[10.0, 20.0, 40.0, 60.0]]"
 
 
-def test_the_likely_mistake_is_named_from_the_second_different_attempt_on():
-    wrong = answers("nms")
-    store("nms", wrong["wrong_one_shot"])
-    assert check("nms").likely == ""
-    assert check("nms").likely == ""  # the same answer is no second attempt
-    store("nms", wrong["wrong_in_the_order_given"])
-    assert "not sorted" in check("nms").likely
-    store("nms", wrong["wrong_one_shot"])
-    assert "one-shot" in check("nms").likely
-    assert progress.record("nms").attempts[0] != progress.record("nms").attempts[1]
+def test_the_likely_mistake_is_named_from_the_second_different_attempt_on(workbook):
+    workbook.store("nms", answer("nms", "wrong_one_shot"))
+    assert check(workbook, "nms").likely == ""
+    assert check(workbook, "nms").likely == ""  # the same answer is no second attempt
+    workbook.store("nms", answer("nms", "wrong_in_the_order_given"))
+    assert "not sorted" in check(workbook, "nms").likely
+    workbook.store("nms", answer("nms", "wrong_one_shot"))
+    assert "one-shot" in check(workbook, "nms").likely
+    assert progress.record(workbook, "nms").attempts[0] != progress.record(workbook, "nms").attempts[1]
 
 
 @pytest.mark.parametrize(
@@ -57,34 +58,34 @@ def test_the_likely_mistake_is_named_from_the_second_different_attempt_on():
         "return type('Liar', (), {'__eq__': lambda *_: True})()",
     ],
 )
-def test_whatever_an_answer_does_it_ends_in_a_verdict_in_time(body):
+def test_whatever_an_answer_does_there_is_a_verdict_in_time(workbook, body):
     start = time.process_time()
-    verdict = _verdict(body)
+    verdict = _verdict(workbook, body)
     assert verdict.state == "not yet", str(verdict)
     assert time.process_time() - start < 2
 
 
-def test_an_exception_is_shown_at_the_interns_line():
-    came = _verdict("return first.corners").problem.came
-    assert "AttributeError" in came
-    assert "line 5 of your cell: return first.corners" in came
+def test_an_exception_is_shown_with_the_interns_line(workbook):
+    got = _verdict(workbook, "return first.corners").problem.got
+    assert "AttributeError" in got
+    assert "line 5 of your cell: return first.corners" in got
 
 
-def test_a_cell_that_does_not_run_is_not_yet():
+def test_a_cell_that_does_not_run_is_not_yet(workbook):
     with pytest.raises(SyntaxError):
         workbook.store("box_iou", "def box_iou(first, second)\n    return 1\n")
-    verdict = check("box_iou")
+    verdict = check(workbook, "box_iou")
     assert verdict.state == "not yet"
-    assert "SyntaxError" in verdict.problem.came
+    assert "SyntaxError" in verdict.problem.got
 
 
-def test_a_cell_without_the_function_says_so():
+def test_a_cell_without_the_function_says_so(workbook):
     workbook.store("box_iou", "iou = 1\n")
-    assert "defines nothing called box_iou" in check("box_iou").problem.came
+    assert "doesn't define anything called box_iou" in check(workbook, "box_iou").problem.got
 
 
-def test_what_it_prints_is_shown_in_part():
-    assert _verdict("print('look'); return first").printed.startswith("look")
+def test_the_beginning_of_what_it_prints_is_shown(workbook):
+    assert _verdict(workbook, "print('look'); return first").printed.startswith("look")
 
 
 @pytest.mark.parametrize(
@@ -96,55 +97,81 @@ def test_what_it_prints_is_shown_in_part():
         "from coursekit.detector import nms as theirs\n\ndef nms(boxes, scores, threshold):\n"
         "    return theirs(boxes, scores, threshold)\n",
         "from my_detector import nms as course\n\ndef nms(*args):\n    return course(*args)\n",
+        "from coursekit.lessons.exercises.nms import EXERCISE\n\n"
+        "def nms(*args):\n    return EXERCISE.reference(*args)\n",
+        "import importlib\n\ndef nms(*args):\n"
+        "    return importlib.import_module('coursekit.lessons.exercises.nms').EXERCISE.right[0](*args)\n",
     ],
 )
-def test_borrowed(code):
+def test_borrowed(workbook, code):
     workbook.store("nms", code)
-    verdict = check("nms")
+    verdict = check(workbook, "nms")
     assert verdict.state == "borrowed", str(verdict)
     assert "nms" in verdict.message
 
 
-def test_correct_is_drawn_and_plain():
+@pytest.mark.parametrize(
+    ("code", "lender"),
+    [
+        ("import coursekit.lessons.exercises.box_iou as course", "coursekit.lessons.exercises.box_iou"),
+        ("from coursekit.lessons import exercises", "coursekit.lessons.exercises"),
+        ("from coursekit.lessons.exercises import nms", "coursekit.lessons.exercises.nms"),
+        ("from coursekit.lessons.exercises.nms import *", "coursekit.lessons.exercises.nms.*"),
+        (
+            "import coursekit\nanswer = coursekit.lessons.exercises.nms.right_in_two_lines",
+            "coursekit.lessons.exercises.nms.right_in_two_lines",
+        ),
+        ("from coursekit.from_scratch.loader import box_iou", "coursekit.from_scratch.loader.box_iou"),
+        ("from coursekit.from_scratch import loader\nanswer = loader.box_iou", "coursekit.from_scratch.loader.box_iou"),
+        ("from coursekit.lessons.exercise import case\nfrom coursekit.data import load", None),
+        ('"""The exercises are in coursekit.lessons.exercises, I know."""', None),
+    ],
+)
+def test_what_ships_with_the_exercises_is_borrowed(code, lender):
+    assert borrowed_from(EXERCISES["box_iou"], f"{code}\n{IOU}") == lender
+
+
+def test_correct_is_drawn_and_plain(workbook):
     workbook.store("box_iou", IOU)
-    verdict = check("box_iou")
+    verdict = check(workbook, "box_iou")
     assert verdict.state == "correct"
     assert "box_iou is yours" in str(verdict)
     assert "✓" in verdict._repr_html_()
 
 
-def test_html_shows_code_as_text():
-    html = _verdict("print('<script>alert(1)</script>'); return first")._repr_html_()
+def test_html_shows_code_as_text(workbook):
+    html = _verdict(workbook, "print('<script>alert(1)</script>'); return first")._repr_html_()
     assert "<script>" not in html
 
 
-def test_strictly_anything_but_correct_raises(monkeypatch):
-    monkeypatch.setenv("COURSEKIT_STRICT", "1")
+def test_a_strict_check_raises_unless_the_answer_is_correct(workbook):
     with pytest.raises(NotCorrectError, match="not started"):
-        check("xywh_to_xyxy")
+        check(workbook, "xywh_to_xyxy", is_strict=True)
     workbook.store("nms", "from torchvision.ops import nms\n")
     with pytest.raises(NotCorrectError, match="borrowed"):
-        check("nms")
-
-
-def test_an_unknown_exercise_is_named():
-    with pytest.raises(ConfigError, match="did you mean 'nms'"):
-        check("nsm")
-
-
-def test_a_state_follows_the_code(own_workbook):
+        check(workbook, "nms", is_strict=True)
     workbook.store("box_iou", IOU)
-    assert state_of("box_iou") == "correct"
-    (own_workbook / "box_iou.py").write_text(IOU.replace(".clamp(min=0)", ""))  # in an editor
-    assert state_of("box_iou") == "not yet"
+    assert check(workbook, "box_iou", is_strict=True).state == "correct"
 
 
-def test_cases_are_drawn_alike_each_time():
+def test_an_unknown_exercise_is_named(workbook):
+    with pytest.raises(ConfigError, match="did you mean 'nms'"):
+        check(workbook, "nsm")
+
+
+def test_a_state_follows_the_code(workbook):
+    workbook.store("box_iou", IOU)
+    assert state_of(workbook, "box_iou") == "correct"
+    (workbook.folder / "box_iou.py").write_text(IOU.replace(".clamp(min=0)", ""))  # in an editor
+    assert state_of(workbook, "box_iou") == "not yet"
+
+
+def test_the_cases_are_the_same_each_time():
     for exercise in EXERCISES.values():
         assert [case.words for case in exercise.all_cases()] == [case.words for case in exercise.all_cases()]
 
 
 def test_an_end_before_the_last_case_is_no_answer():
     exercise = EXERCISES["box_iou"]
-    some = outcomes_of(exercise, exercise.reference)[:2]
+    some = list(outcomes(exercise, exercise.reference))[:2]
     assert first_problem(exercise, Trial(some, ended="well")) is not None

@@ -9,21 +9,20 @@ from coursekit.lessons.experiments import lesson07_run as module
 from coursekit.lessons.experiments.lesson07_run import FOLDER, first_run, keep, stand_in
 from coursekit.runs.config import CONFIG, load_config
 from coursekit.runs.load import build
-from tests.lessons.answers import answers, store
+from tests.lessons.answers import right_answer
 
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COURSEKIT_FAST", "1")
-    monkeypatch.delenv("COURSEKIT_DATA", raising=False)
 
 
-def test_it_is_trained_once_and_kept(capsys):
-    model = first_run()
+def test_it_is_trained_once_and_saved(workbook, capsys):
+    model = first_run(workbook)
     assert not model.training
     assert "There is no run in runs/07 yet" in capsys.readouterr().out.replace("\\", "/")
-    again = first_run()
+    again = first_run(workbook)
     assert "trained on mini for 1 epochs" in capsys.readouterr().out
     assert again.options == model.options
     image = [load("mini", "val")[1][0]]
@@ -31,40 +30,40 @@ def test_it_is_trained_once_and_kept(capsys):
         torch.testing.assert_close(one, other)
 
 
-def test_a_run_of_other_data_or_a_shorter_one_is_not_taken(capsys, monkeypatch):
-    first_run()
+def test_a_run_of_other_data_or_a_shorter_one_is_not_used(workbook, capsys, monkeypatch):
+    first_run(workbook)
     capsys.readouterr()
     config = load_config(FOLDER)
     (FOLDER / CONFIG).write_bytes(msgspec.json.encode(msgspec.structs.replace(config, data="other")))
     monkeypatch.setattr(module, "train", lambda *_: [])
-    first_run()
-    assert "is of other data, or shorter: one is trained now" in capsys.readouterr().out
+    first_run(workbook)
+    assert "used other data, or was shorter. Training one now" in capsys.readouterr().out
 
 
-def test_a_damaged_run_is_made_anew(capsys, monkeypatch):
+def test_a_damaged_run_is_replaced(workbook, capsys, monkeypatch):
     FOLDER.mkdir(parents=True)
     (FOLDER / module.WEIGHTS).write_bytes(b"nothing")
     (FOLDER / CONFIG).write_text("{")
     monkeypatch.setattr(module, "train", lambda *_: [])
-    first_run()
+    first_run(workbook)
     assert "can't be used" in capsys.readouterr().out
 
 
-def test_the_parts_of_the_workbook_are_those_of_the_run():
-    store("level_for_box", next(one for key, one in answers("level_for_box").items() if key.startswith("right_")))
-    check("level_for_box")
+def test_the_parts_of_the_workbook_are_those_of_the_run(workbook):
+    workbook.store("level_for_box", right_answer("level_for_box"))
+    check(workbook, "level_for_box")
     train_set = load("mini", "train")
-    model = build(module._config(train_set, module._training()).detector, pretrained=False)
-    keep(model, train_set, module._training())
+    model = build(module._config(workbook, train_set, module._training()).detector, pretrained=False)
+    keep(workbook, model, train_set, module._training())
     assert load_config(FOLDER).parts == ["level_for_box"]
-    assert not first_run().training
+    assert not first_run(workbook).training
 
 
 def test_a_stand_in_makes_errors_of_every_kind_that_a_detector_makes():
     dataset = load("mini", "val").head(30)
-    found = stand_in(dataset)
-    results = to_coco_results(found, dataset.image_ids, dataset.category_ids)
+    detections = stand_in(dataset)
+    results = to_coco_results(detections, dataset.image_ids, dataset.category_ids)
     assert 0.4 < score(results, dataset)["AP50"] < 0.9
     kinds = split_errors(results, dataset).kinds
-    assert all(kinds[name].cost > 0 for name in ("class", "background", "missed"))
-    assert all(torch.equal(a["boxes"], b["boxes"]) for a, b in zip(found, stand_in(dataset), strict=True))
+    assert all(kinds[name].cost > 0 for name in ("classification", "background", "missed"))
+    assert all(torch.equal(a["boxes"], b["boxes"]) for a, b in zip(detections, stand_in(dataset), strict=True))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coursekit.lessons.notebooks.course import MINUTES, TITLES
+from coursekit.lessons.course import LESSONS
 
 COURSE = Path(__file__).parents[3] / "course"
 ROW = re.compile(r"^\| (\d\d) \| \[(.+?)\]\((.+?)\) \| .+? \| (\d+) \| (.+?) \|$", re.MULTILINE)
@@ -14,8 +14,10 @@ ROWS = ROW.findall((COURSE / "README.md").read_text(encoding="utf-8"))
 
 
 def test_every_lesson_stands_in_it():
-    assert [(int(number), title) for number, title, *_ in ROWS] == list(TITLES.items())
-    assert [int(minutes) for *_, minutes, _ in ROWS] == list(MINUTES.values())
+    assert [(int(number), title) for number, title, *_ in ROWS] == [
+        (number, lesson.title) for number, lesson in LESSONS.items()
+    ]
+    assert [int(minutes) for *_, minutes, _ in ROWS] == [lesson.minutes for lesson in LESSONS.values()]
 
 
 @pytest.mark.parametrize(("name", "needs"), [(name, needs) for _, _, name, _, needs in ROWS])

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from coursekit.lessons.course import LESSONS
 from coursekit.lessons.notebooks.copy import copy_lessons
-from coursekit.lessons.notebooks.course import TITLES
 from tests.lessons.notebooks.in_browser import RUN, jupyterlab, needs_jupyterlab, opened, run_all
 
 CODE = """import torch
@@ -38,7 +38,7 @@ def test_a_slider_moves_the_picture(tmp_path):
 
 @pytest.mark.notebook
 @pytest.mark.parametrize(
-    "lesson", [pytest.param(one, marks=() if one in OPENED_IN_CI else pytest.mark.long) for one in TITLES]
+    "lesson", [pytest.param(one, marks=() if one in OPENED_IN_CI else pytest.mark.long) for one in LESSONS]
 )
 def test_a_lesson_runs_in_jupyterlab(lesson, tmp_path, monkeypatch):
     needs_jupyterlab()

@@ -1,4 +1,4 @@
-"""The whole walk: all lessons in order in JupyterLab, as an intern does them, then a training of what came of it."""
+"""The whole course: all lessons in order in JupyterLab, as an intern does them, then a training with the result."""
 
 import json
 import subprocess
@@ -11,6 +11,7 @@ from coursekit.lessons.checking.verdict import state_of
 from coursekit.lessons.notebooks.copy import copy_lessons
 from coursekit.lessons.workbook import journal as journals
 from coursekit.lessons.workbook.status import status
+from coursekit.lessons.workbook.workbook import Workbook
 from tests.lessons.notebooks.in_browser import jupyterlab, needs_jupyterlab, run_all
 
 SOLUTIONS = Path(__file__).parents[3] / "solutions"
@@ -19,9 +20,9 @@ ENTRY = {"cell_type": "code", "id": "entry", "metadata": {}, "execution_count": 
 
 
 def _solve(path, solutions):
-    """Write the solution into each exercise cell; one is left as it is, and one is broken."""
+    """Write the solution into each exercise cell, except that one is left empty and one is broken."""
     notebook, solved = json.loads(path.read_text()), json.loads((solutions / path.name).read_text())
-    answers = {one["id"]: one["source"] for one in solved["cells"]}
+    answers = {cell["id"]: cell["source"] for cell in solved["cells"]}
     for cell in notebook["cells"]:
         text = "".join(cell["source"])
         if not text.startswith("%%exercise") or cell["id"] == LEFT:
@@ -37,20 +38,23 @@ def _solve(path, solutions):
 def test_the_whole_walk(tmp_path, monkeypatch):
     needs_jupyterlab()
     work = tmp_path / "work"
+    workbook = Workbook(work / "my_detector")
     monkeypatch.setenv("COURSEKIT_FAST", "1")
-    monkeypatch.setenv("COURSEKIT_WORKBOOK", str(work / "my_detector"))
+    monkeypatch.setenv("COURSEKIT_WORKBOOK", str(workbook.folder))
     copy_lessons(work)
-    found = {}
+    results = {}
     for path in sorted(work.glob("[0-9]*.ipynb")):
         _solve(path, SOLUTIONS)
         with jupyterlab(work, tmp_path) as (start, end):  # a kernel of its own for each
-            found[path.name] = run_all(f"{start}{path.name}{end}")
-    assert all(one == ([], 0) for one in found.values()), found
+            results[path.name] = run_all(f"{start}{path.name}{end}")
+    assert all(result == ([], 0) for result in results.values()), results
 
-    states = {name: state for one in status() for name, state in one.states.items()}
+    states = {name: state for lesson in status(workbook) for name, state in lesson.states.items()}
     assert {name for name, state in states.items() if state != "correct"} == {LEFT, BROKEN}
-    assert (state_of(LEFT), state_of(BROKEN)) == ("not started", "not yet")
-    assert [one.mine for one in journals.entries() if one.mine] == [f"all of {name[:2]}" for name in found]
+    assert (state_of(workbook, LEFT), state_of(workbook, BROKEN)) == ("not started", "not yet")
+    assert [entry.mine for entry in journals.entries(workbook) if entry.mine] == [
+        f"all of {name[:2]}" for name in results
+    ]
     code = "import my_detector; print(my_detector.FPN.__module__, my_detector.sample_balanced.__module__)"
     done = subprocess.run([sys.executable, "-c", code], cwd=work, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["my_detector.FPN", "coursekit.detector.anchors"]

@@ -19,7 +19,7 @@ class A(torch.nn.Module):
     size: int = LIMIT
     def forward(self, x: Tensor) -> Tensor:
         global seen
-        seen = lambda one: one + x
+        seen = lambda value: value + x
         with open("f") as file:
             return [self.size for self.size in range(len(file.read()))] and __name__ and print
 """
@@ -28,11 +28,11 @@ class A(torch.nn.Module):
 
 def test_each_name_has_a_cure():
     notebook = {"np": math, "sqrt": math.sqrt, "mine": 3}
-    said = cures("def f(x):\n    return np.pi + sqrt(x) + mine + nms(x) + nowhere\n", notebook, {"nms": None})
-    assert said == [
+    lines = cures("def f(x):\n    return np.pi + sqrt(x) + mine + nms(x) + nowhere\n", notebook, {"nms": None})
+    assert lines == [
         "mine: it is defined in another cell: define it in this one, or make it an argument",
         "nms: write `from my_detector import nms` into the cell",
-        "nowhere: it is defined nowhere: a slip of the pen?",
+        "nowhere: it is not defined anywhere: a typo?",
         "np: write `import math as np` into the cell",
         "sqrt: write `from math import sqrt` into the cell",
     ]

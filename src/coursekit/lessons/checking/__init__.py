@@ -1,1 +1,1 @@
-"""Checks: an answer is run in a process of its own, and its results are compared with the reference."""
+"""Checking an answer: try it in another process, compare its results, name the mistake."""

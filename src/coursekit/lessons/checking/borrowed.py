@@ -1,46 +1,65 @@
-"""Is an answer one's own, or a call of somebody else's function?"""
+"""Is an answer the intern's own, or is it made of somebody else's function?"""
 
 import ast
+from collections.abc import Iterator
 from typing import Any
 
 from coursekit.lessons.exercise import Exercise
 
+SHIPPED = "coursekit.lessons.exercises"  # references, right answers and nearly right ones: none of it is the intern's
+
 
 def borrowed_from(exercise: Exercise, code: str) -> str | None:
-    """The function that an answer is made of, as in "torchvision.ops.nms"; None where it is the intern's own.
+    """Return the function that an answer is made of, as in "torchvision.ops.nms"; None if it is the intern's own.
 
-    It is borrowed where it uses the reference, or a function that `exercise.library` names, wherever in the cell.
+    An answer is borrowed if, anywhere in the cell, it uses the reference, a function that `exercise.library` names, or
+    anything that ships with the exercises.
     """
     tree = ast.parse(code)
     names = _imported(tree)
     used = [names.get(exercise.name), *(_dotted(node, names) for node in ast.walk(tree))]
-    for dotted in used:
-        if dotted and _same(dotted, exercise):
-            return dotted
-    return None
+    lent = [dotted for dotted in used if dotted and _is_lent(dotted, exercise)]
+    return next(iter([*lent, *filter(_is_shipped, _mentioned(tree))]), None)
 
 
-def _same(dotted: str, exercise: Exercise) -> bool:
+def _is_lent(dotted: str, exercise: Exercise) -> bool:
+    if _is_shipped(dotted):
+        return True
     package, last = dotted.split(".")[0], dotted.split(".")[-1]
-    ours = package in ("coursekit", "my_detector") and last in (exercise.name, exercise.reference.__name__)
-    return ours or any(package == one.split(".")[0] and last == one.split(".")[-1] for one in exercise.library)
+    is_ours = package in ("coursekit", "my_detector") and last in (exercise.name, exercise.reference.__name__)
+    return is_ours or any((package, last) == (name.split(".")[0], name.split(".")[-1]) for name in exercise.library)
+
+
+def _is_shipped(dotted: str) -> bool:
+    return f"{dotted}.".startswith(f"{SHIPPED}.")
 
 
 def _imported(tree: ast.AST) -> dict[str, str]:
-    """Name in the cell → where it comes from."""
+    """Return where each imported name of the cell comes from."""
     names: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            for one in node.names:
-                names[one.asname or one.name.split(".")[0]] = one.name if one.asname else one.name.split(".")[0]
+            for alias in node.names:
+                names[alias.asname or alias.name.split(".")[0]] = (
+                    alias.name if alias.asname else alias.name.split(".")[0]
+                )
         if isinstance(node, ast.ImportFrom) and node.module:
-            names |= {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
+def _mentioned(tree: ast.AST) -> Iterator[str]:
+    """Yield modules that are imported without being used, or by their name in a string."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
 def _dotted(node: Any, names: dict[str, str]) -> str | None:
-    if isinstance(node, ast.ImportFrom | ast.Import):
-        return None
     if isinstance(node, ast.Name):
         return names.get(node.id)
     if isinstance(node, ast.Attribute):

@@ -1,4 +1,4 @@
-"""Is what came what was expected? If not, in which words to say so?"""
+"""Is the outcome the expected one? If not, how to say so?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,103 +9,124 @@ from torch import Tensor
 
 from coursekit.lessons.checking.outcome import Outcome, Plain, plain
 
-FEW = 24  # numbers that are shown in full
+FEW = 24  # at most so many numbers are shown in full
+Pair = tuple[str, str]  # what an answer gave, and what was expected, in words
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong on one case: what was tried, what came, what was expected, in words."""
+    """What is wrong on one case: what was tried, what the answer gave, what was expected, in words."""
 
     tried: str
-    came: str
+    got: str
     expected: str
 
 
-def problem(outcome: Outcome, expected: Plain, before: Plain, tolerance: float) -> tuple[str, str] | None:
-    """What came and what was expected, where they differ; or an argument that was changed on the way."""
+def mismatch(outcome: Outcome, expected: Outcome, tolerance: float) -> Pair | None:
+    """Return what the answer gave and what was expected, in words; None if they agree.
+
+    Args:
+        outcome: of the answer.
+        expected: of the reference on the same case. Arguments that are different after the call are wrong, too.
+        tolerance: relative and absolute; see `Exercise`.
+    """
+    assert expected.value is not None, expected.raised
+    assert expected.args is not None
     if outcome.raised is not None:
-        return outcome.raised, shown(expected)
-    assert outcome.came is not None
-    found = difference(outcome.came, expected, tolerance)
-    if found is None and outcome.given is not None and difference(outcome.given, before, 0.0):
-        return "the right values, but an argument was changed on the way", "a new one: the caller still needs the old"
-    return found
+        return outcome.raised, shown(expected.value)
+    assert outcome.value is not None
+    wrong = difference(outcome.value, expected.value, tolerance)
+    if wrong is None and outcome.args is not None and difference(outcome.args, expected.args, 0.0):
+        return (
+            "the right values, but it changed one of its arguments",
+            "a new value: the caller still needs the old one",
+        )
+    return wrong
 
 
-def difference(came: Plain, expected: Plain, tolerance: float) -> tuple[str, str] | None:
-    """What came and what was expected, where they differ, in words; else None."""
+def difference(actual: Plain, expected: Plain, tolerance: float) -> Pair | None:
+    """Return two values in words, if they differ; else None."""
     kind, value = expected
-    if (came[0] == "number" and kind == "number") or came[0] == kind == "bool":
-        same = torch.isclose(_double(came[1]), _double(value), rtol=tolerance, atol=tolerance, equal_nan=True)
-        return None if bool(same) else (str(came[1]), str(value))
-    if kind == "number" and came[0] == "tensor" and came[1].numel() == 1:  # a tensor of one number is as good
-        return difference(("number", came[1].item()), expected, tolerance)
-    if came[0] != kind:
-        return _name(came), _name(expected)
+    if (actual[0] == "number" and kind == "number") or actual[0] == kind == "bool":
+        same = torch.isclose(_double(actual[1]), _double(value), rtol=tolerance, atol=tolerance, equal_nan=True)
+        return None if bool(same) else (str(actual[1]), str(value))
+    if kind == "number" and actual[0] == "tensor" and actual[1].numel() == 1:  # a tensor of one number is as good
+        return difference(("number", actual[1].item()), expected, tolerance)
+    if actual[0] != kind:
+        return _name(actual), _name(expected)
     if kind in ("tensor", "array"):
-        return _tensors(came[1], value, tolerance)
+        return _tensors(actual[1], value, tolerance)
     if kind == "list":
-        if len(came[1]) != len(value):
-            few = [f": {shown(one)}" if _is_short(one[1], FEW) else "" for one in (came, expected)]
-            return f"{len(came[1])} values{few[0]}", f"{len(value)}{few[1]}"
-        return _first([(f"value {n}", a, b) for n, (a, b) in enumerate(zip(came[1], value, strict=True))], tolerance)
+        return _lists(actual, expected, tolerance)
     if kind == "dict":
-        both = [(key, came[1][key], value[key]) for key in value if key in came[1]]
-        if found := _first(both, tolerance):
-            wrong = sum(difference(one, other, tolerance) is not None for _, one, other in both)
-            right = f" (right: {len(both) - wrong} of {len(both)} parts)" if wrong < len(both) else ""
-            return found[0] + right, found[1]
-        missing = came[1].keys() ^ value.keys()
-        return (f"{', '.join(came[1])}", f"{', '.join(value)}") if missing else None
-    return None if came == expected else (_name(came), _name(expected))
+        return _dicts(actual[1], value, tolerance)
+    return None if actual == expected else (_name(actual), _name(expected))
 
 
-def _first(pairs: Sequence[tuple[str, Plain, Plain]], tolerance: float) -> tuple[str, str] | None:
-    for name, came, expected in pairs:
-        if found := difference(came, expected, tolerance):
-            return f"{name}: {found[0]}", f"{name}: {found[1]}"
+def _lists(actual: Plain, expected: Plain, tolerance: float) -> Pair | None:
+    mine, theirs = actual[1], expected[1]
+    if len(mine) != len(theirs):
+        few = [f": {shown(value)}" if _is_short(value[1], FEW) else "" for value in (actual, expected)]
+        return f"{len(mine)} values{few[0]}", f"{len(theirs)}{few[1]}"
+    return _first([(f"value {n}", a, b) for n, (a, b) in enumerate(zip(mine, theirs, strict=True))], tolerance)
+
+
+def _dicts(actual: dict[str, Plain], expected: dict[str, Plain], tolerance: float) -> Pair | None:
+    shared = [(key, actual[key], expected[key]) for key in expected if key in actual]
+    if wrong := _first(shared, tolerance):
+        count = sum(difference(mine, theirs, tolerance) is not None for _, mine, theirs in shared)
+        right = f" (right: {len(shared) - count} of {len(shared)} parts)" if count < len(shared) else ""
+        return wrong[0] + right, wrong[1]
+    return (", ".join(actual), ", ".join(expected)) if actual.keys() != expected.keys() else None
+
+
+def _first(triples: Sequence[tuple[str, Plain, Plain]], tolerance: float) -> Pair | None:
+    """Return the first (name, actual, expected) that differs, in words."""
+    for name, actual, expected in triples:
+        if wrong := difference(actual, expected, tolerance):
+            return f"{name}: {wrong[0]}", f"{name}: {wrong[1]}"
     return None
 
 
-def _tensors(came: Tensor, expected: Tensor, tolerance: float) -> tuple[str, str] | None:
-    if came.shape != expected.shape:
-        return f"the shape {tuple(came.shape)}{_if_few(came)}", f"{tuple(expected.shape)}{_if_few(expected)}"
-    if came.dtype != expected.dtype:
-        return str(came.dtype).removeprefix("torch."), str(expected.dtype).removeprefix("torch.")
+def _tensors(actual: Tensor, expected: Tensor, tolerance: float) -> Pair | None:
+    if actual.shape != expected.shape:
+        return f"the shape {tuple(actual.shape)}{_if_few(actual)}", f"{tuple(expected.shape)}{_if_few(expected)}"
+    if actual.dtype != expected.dtype:
+        return str(actual.dtype).removeprefix("torch."), str(expected.dtype).removeprefix("torch.")
     if expected.dtype == torch.float64:
         tolerance = tolerance * 1e-5
     finite = expected.double().nan_to_num(0, 0, 0)
-    size = finite.abs().max().clamp(min=1).item() if expected.numel() else 1.0
-    same = torch.isclose(came.double(), expected.double(), rtol=tolerance, atol=tolerance * size, equal_nan=True)
+    scale = finite.abs().max().clamp(min=1).item() if expected.numel() else 1.0
+    same = torch.isclose(actual.double(), expected.double(), rtol=tolerance, atol=tolerance * scale, equal_nan=True)
     if bool(same.all()):
         return None
-    if came.numel() <= FEW:
-        return _numbers(came), _numbers(expected)
-    where = [int(n) for n in torch.nonzero(~same)[0]]
-    one, other = came[tuple(where)].item(), expected[tuple(where)].item()
-    return f"{one:.6g} at {where} ({int((~same).sum())} of {came.numel()} values differ)", f"{other:.6g} there"
+    if actual.numel() <= FEW:
+        return _numbers(actual), _numbers(expected)
+    place = [int(n) for n in torch.nonzero(~same)[0]]
+    mine, theirs = actual[tuple(place)].item(), expected[tuple(place)].item()
+    return f"{mine:.6g} at {place} ({int((~same).sum())} of {actual.numel()} values differ)", f"{theirs:.6g} there"
 
 
 def shown(value: Plain, few: int = FEW) -> str:
-    """A value for a message, in a line."""
+    """Return a value for a message, in one line."""
     kind, content = value
     if kind in ("tensor", "array"):
         return _numbers(content) if content.numel() <= few else _name(value)
     if kind == "list":
-        parts = [shown(one, few // 2) for one in content]
+        parts = [shown(item, few // 2) for item in content]
         return f"[{', '.join(parts)}]" if _is_short(content, few) else f"{len(parts)} values"
     if kind == "dict":
-        return "{" + ", ".join(f"{key}: {shown(one, few // 2)}" for key, one in content.items()) + "}"
+        return "{" + ", ".join(f"{key}: {shown(item, few // 2)}" for key, item in content.items()) + "}"
     return repr(content) if kind == "str" else str(content)
 
 
 def _is_short(content: Sequence[Plain], few: int) -> bool:
-    """Whether a list is shown value by value."""
-    return len(content) < 5 or (len(content) <= few and all(one[0] == "number" for one in content))
+    """Return whether a list is shown value by value."""
+    return len(content) < 5 or (len(content) <= few and all(item[0] == "number" for item in content))
 
 
-def given(names: Sequence[str], args: tuple[Any, ...]) -> str:
-    """The arguments of a call, in a line."""
+def shown_args(names: Sequence[str], args: tuple[Any, ...]) -> str:
+    """Return the arguments of a call for a message, in one line."""
     return ", ".join(f"{name}={shown(plain(value))}" for name, value in zip(names, args, strict=False))
 
 
@@ -129,12 +150,12 @@ def _if_few(value: Tensor) -> str:
 
 
 def _numbers(value: Tensor) -> str:
-    def plainly(one: Any) -> Any:
-        if isinstance(one, list):
-            return [plainly(each) for each in one]
-        return round(one, 4) if isinstance(one, float) else one
+    def rounded(item: Any) -> Any:
+        if isinstance(item, list):
+            return [rounded(inner) for inner in item]
+        return round(item, 4) if isinstance(item, float) else item
 
-    return str(plainly(value.tolist()))
+    return str(rounded(value.tolist()))
 
 
 def _double(value: Any) -> Tensor:

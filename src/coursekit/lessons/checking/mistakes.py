@@ -1,65 +1,71 @@
-"""Which of the common mistakes is it? The one that gives just what the answer gave."""
+"""Which known mistake does an answer make? The one that gives exactly what the answer gave."""
 
 import contextlib
 from collections.abc import Sequence
 from functools import cache
 
 import torch
+from torch import Tensor
 
 from coursekit.lessons.checking.compare import difference
-from coursekit.lessons.checking.outcome import Outcome, attempt, meant
+from coursekit.lessons.checking.outcome import Outcome, expected_outcomes, outcomes
 from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.other_device import is_elsewhere
 
 
-def likely_mistake(exercise: Exercise, outcomes: Sequence[Outcome]) -> str | None:
-    """In words, which mistake an answer's outcomes look like.
+def likely_mistake(exercise: Exercise, actual: Sequence[Outcome]) -> str | None:
+    """Return, in words, the mistake that an answer's outcomes look like.
 
-    A known mistake is recognised where it gives what the answer gave on every case; else values that are right but for
-    their order or their axes are. Whether the answer would also fail on a GPU makes no difference.
+    A known mistake is recognized if it gives what the answer gave on every case; otherwise values that are right except
+    for their order or their axes are. Cases on another device don't count.
     """
     cases = exercise.all_cases()
-    if len(outcomes) == len(cases):
+    if len(actual) == len(cases):
         here = [number for number, case in enumerate(cases) if not is_elsewhere(case.args)]
-        for words, theirs in _of_mistakes(exercise.name):
-            if all(_alike(outcomes[number], theirs[number]) for number in here):
+        for words, wrong in _known_mistakes(exercise.name):
+            if all(_is_alike(actual[number], wrong[number]) for number in here):
                 return words
-    return _rearranged(outcomes, meant(exercise))
+    return _rearranged(actual, expected_outcomes(exercise))
 
 
 @cache
-def _of_mistakes(name: str) -> list[tuple[str, list[Outcome]]]:
-    exercise, found = EXERCISES[name], []
-    for mistake in exercise.mistakes:
+def _known_mistakes(name: str) -> list[tuple[str, list[Outcome]]]:
+    """Return the words of each known mistake, and its outcomes."""
+    exercise, known = EXERCISES[name], []
+    for wrong in exercise.mistakes:
         with contextlib.suppress(NotImplementedError):
-            found.append((mistake.words, [attempt(exercise, mistake.answer, case) for case in exercise.all_cases()]))
-    return found
+            known.append((wrong.words, list(outcomes(exercise, wrong.answer))))
+    return known
 
 
-def _alike(one: Outcome, other: Outcome) -> bool:
-    if one.came is None or other.came is None:
-        return one.came is other.came
-    if one.given is not None and other.given is not None and difference(one.given, other.given, 0):
+def _is_alike(actual: Outcome, wrong: Outcome) -> bool:
+    if actual.value is None or wrong.value is None:
+        return actual.value is wrong.value
+    if actual.args is not None and wrong.args is not None and difference(actual.args, wrong.args, 0):
         return False
-    return difference(one.came, other.came, 1e-4) is None
+    return difference(actual.value, wrong.value, 1e-4) is None
 
 
-def _rearranged(outcomes: Sequence[Outcome], expected: Sequence[Outcome]) -> str | None:
-    """Where every answer that is wrong holds the right numbers in other places."""
+def _rearranged(actual: Sequence[Outcome], expected: Sequence[Outcome]) -> str | None:
+    """Return how the numbers are rearranged, if every wrong value holds the right numbers in other places."""
     words: set[str] = set()
-    for one, other in zip(outcomes, expected, strict=False):
-        if one.came is None or other.came is None or one.came[0] != "tensor" or other.came[0] != "tensor":
+    for mine, theirs in zip(actual, expected, strict=False):
+        if mine.value is None or theirs.value is None or mine.value[0] != "tensor" or theirs.value[0] != "tensor":
             return None
-        came, right = one.came[1].double(), other.came[1].double()
-        if came.numel() != right.numel():
+        value, right = mine.value[1].double(), theirs.value[1].double()
+        if value.numel() != right.numel():
             return None
-        if came.shape == right.shape and torch.allclose(came, right, rtol=1e-4, atol=1e-4):
+        if value.shape == right.shape and _is_close(value, right):
             continue
-        if came.ndim == 2 and came.T.shape == right.shape and torch.allclose(came.T, right, rtol=1e-4, atol=1e-4):
-            words.add("the values are right, with rows and columns swapped")
-        elif torch.allclose(came.flatten().sort()[0], right.flatten().sort()[0], rtol=1e-4, atol=1e-4):
-            words.add("the right numbers, in another order")
+        if value.ndim == 2 and value.T.shape == right.shape and _is_close(value.T, right):
+            words.add("the values are right, but rows and columns are swapped")
+        elif _is_close(value.flatten().sort()[0], right.flatten().sort()[0]):
+            words.add("the right numbers in another order")
         else:
             return None
     return words.pop() if len(words) == 1 else None
+
+
+def _is_close(value: Tensor, right: Tensor) -> bool:
+    return torch.allclose(value, right, rtol=1e-4, atol=1e-4)

@@ -1,8 +1,8 @@
-"""What came of an answer on a case, as plain data: the process that judges it runs none of the intern's code."""
+"""What an answer returns on a case, as plain data: the process that compares it runs none of the intern's code."""
 
 import io
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,34 +18,48 @@ Plain = tuple[Any, ...]  # (kind, value): see `plain`
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came, what the arguments were afterwards; or what was raised, and where."""
+    """What an answer did on one case.
 
-    came: Plain | None
-    given: Plain | None
+    Attributes:
+        value: what it returned; None if it raised.
+        args: the arguments after the call; None if it raised.
+        raised: the exception and its line, in words; None if there was none.
+    """
+
+    value: Plain | None
+    args: Plain | None
     raised: str | None = None
 
 
 def attempt(exercise: Exercise, answer: Answer, case: Case) -> Outcome:
-    """Use an answer on a case of its own. Whatever it raises is part of the outcome."""
+    """Use an answer on a copy of a case. Whatever it raises is part of the outcome.
+
+    Raises:
+        NotImplementedError: the answer is not written yet.
+    """
     args = copied(case.args)
     torch.manual_seed(0)
     try:
-        came = exercise.call(answer, *args)
-        return Outcome(plain(came), plain(args))
+        return Outcome(plain(exercise.call(answer, *args)), plain(args))
     except NotImplementedError:
         raise
     except Exception as error:
-        return Outcome(None, None, told(error))
+        return Outcome(None, None, error_text(error))
+
+
+def outcomes(exercise: Exercise, answer: Answer) -> Iterator[Outcome]:
+    """Use an answer on all cases, one after the other, in this process."""
+    return (attempt(exercise, answer, case) for case in exercise.all_cases())
 
 
 @cache
-def meant(exercise: Exercise) -> list[Outcome]:
-    """What the reference gives on the cases of the check, worked out once."""
-    return [attempt(exercise, exercise.reference, case) for case in exercise.all_cases()]
+def expected_outcomes(exercise: Exercise) -> list[Outcome]:
+    """Return what the reference does on the cases of the check; computed once."""
+    return list(outcomes(exercise, exercise.reference))
 
 
-def told(error: BaseException) -> str:
-    """An exception in a line or two, with the intern's line where it comes from one."""
+def error_text(error: BaseException) -> str:
+    """Return an exception in a line or two, with the intern's line if it comes from one."""
     text = f"{type(error).__name__}: {error}"[:500]
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "my_detector" in frame.filename]
     if isinstance(error, SyntaxError):
@@ -54,51 +68,45 @@ def told(error: BaseException) -> str:
 
 
 def plain(value: Any, depth: int = 0) -> Plain:
-    """A value as (kind, plain value), by its exact type: an object that claims to be equal to all is "other"."""
+    """Return a value as (kind, plain value), by its exact type. An object that claims to equal all is "other"."""
     kind = type(value)
     if isinstance(value, Tensor) and value.is_meta:  # it has no numbers
         return "other", f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')} without numbers"
     if isinstance(value, Tensor):
         return "tensor", value.detach().as_subclass(Tensor).cpu().clone()
     if kind is np.ndarray and value.dtype.kind in "biuf":
-        return "array", torch.from_numpy(np.ascontiguousarray(value)).clone()
+        return "array", torch.from_numpy(np.array(value))
     if isinstance(value, np.generic):
         return plain(value.item())
     if value is None or kind in (bool, int, float, str):
         return ("bool" if kind is bool else "number" if kind in (int, float) else kind.__name__), value
     if kind in (list, tuple) and depth < 6:
-        return "list", [plain(one, depth + 1) for one in value]
+        return "list", [plain(item, depth + 1) for item in value]
     if kind is dict and depth < 6:
-        return "dict", {str(key): plain(one, depth + 1) for key, one in value.items()}
+        return "dict", {str(key): plain(item, depth + 1) for key, item in value.items()}
     return "other", kind.__name__
 
 
 def copied(value: Any) -> Any:
-    """The same values in new memory, so that one use of a case doesn't spoil the next."""
+    """Return the same values in new memory, so that one use of a case doesn't spoil the next."""
     if isinstance(value, Tensor):
         return value.clone()
     if isinstance(value, np.ndarray):
         return value.copy()
     if isinstance(value, list | tuple):
-        return type(value)(copied(one) for one in value)
+        return type(value)(copied(item) for item in value)
     if isinstance(value, dict):
-        return {key: copied(one) for key, one in value.items()}
+        return {key: copied(item) for key, item in value.items()}
     return value
 
 
 def as_bytes(message: Any) -> bytes:
-    """For the way from process to process: tensors and plain values only."""
+    """Return a message as bytes, to send to another process: tensors and plain values only."""
     buffer = io.BytesIO()
     torch.save(message, buffer)
     return buffer.getvalue()
 
 
 def from_bytes(content: bytes) -> Any:
-    """The inverse of `as_bytes`; nothing in it is executed."""
+    """Return the message again: the inverse of `as_bytes`. Nothing in it is executed."""
     return torch.load(io.BytesIO(content), weights_only=True)
-
-
-def outcomes(exercise: Exercise, answer: Answer, send: Callable[[Outcome], None]) -> None:
-    """All cases, one after the other."""
-    for case in exercise.all_cases():
-        send(attempt(exercise, answer, case))

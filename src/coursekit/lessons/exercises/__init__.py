@@ -1,14 +1,35 @@
-"""The exercises, lesson by lesson: what a check tries, the hints, and the mistakes that it knows.
+"""The exercises, a file each: `NAME.py` has the cases, hints, wrong and right answers of the exercise `NAME`."""
 
-Each module here called `lessonNN` has a tuple EXERCISES.
-"""
-
-import pkgutil
+from collections.abc import Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 
+from coursekit.lessons.course import LESSONS
 from coursekit.lessons.exercise import Exercise
 
-LESSONS = [
-    import_module(f"{__name__}.{one.name}") for one in pkgutil.iter_modules(__path__) if one.name.startswith("lesson")
-]
-EXERCISES: dict[str, Exercise] = {one.name: one for lesson in LESSONS for one in lesson.EXERCISES}
+FOLDER = Path(__file__).parent
+
+
+class _ByName(Mapping[str, Exercise]):
+    """All exercises by name, in the order of the course. A file is imported when its exercise is asked for."""
+
+    def __init__(self) -> None:
+        self._names = dict.fromkeys(name for lesson in LESSONS.values() for name in lesson.exercises)
+
+    def __getitem__(self, name: str) -> Exercise:
+        if name not in self._names:
+            raise KeyError(name)
+        exercise: Exercise = import_module(f"{__name__}.{name}").EXERCISE
+        return exercise
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+EXERCISES: Mapping[str, Exercise] = _ByName()

@@ -1,1 +1,1 @@
-"""Experiments of the lessons that take more code than a reader should have to read."""
+"""Trainings that several lessons share."""

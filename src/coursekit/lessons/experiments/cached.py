@@ -1,14 +1,16 @@
-"""CachedFeatures features: what a frozen backbone says of a data set, computed once; what comes after it trains in seconds."""
+"""Cached features: the maps of a frozen backbone, computed once for a data set. The rest then trains in seconds."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from coursekit.core.config import TrainConfig
 from coursekit.core.device import autocast, helps_bf16
 from coursekit.data import CocoDataset
 from coursekit.data.boxes import Size, Target
@@ -20,6 +22,7 @@ from coursekit.detector.roi import BoxHead
 from coursekit.detector.rpn import RPNHead
 from coursekit.evaluation import Detection, to_coco_results
 from coursekit.evaluation.results import Result
+from coursekit.training.backward import forward_backward, update
 from coursekit.training.optimizer import warmup_cosine
 
 CPU = torch.device("cpu")
@@ -27,15 +30,16 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class CachedFeatures:
-    """A data set as a frozen backbone sees it. All images are padded to one square.
+    """The maps of a frozen backbone for all images of a data set. Each image is padded to a square.
 
     Attributes:
-        dataset: whose images these are.
-        maps: (N, C, H, W) of each level, finest first; bfloat16 where the machine computes faster in it.
-        strides: of the levels.
-        side: of the square in pixels.
-        sizes: height and width of each image in it.
-        targets: of each image, in its pixels there.
+        dataset: the data set.
+        maps: for each level, (number of images, C_i, H_i, W_i), finest first; bfloat16 on machines that are faster with
+            it, else float32.
+        strides: pixels per cell of each level.
+        side: side of the square, in pixels.
+        sizes: (height, width) in pixels of each image in its square.
+        targets: of each image, in pixels of its square.
     """
 
     dataset: CocoDataset
@@ -50,47 +54,46 @@ class CachedFeatures:
 
     @property
     def channels(self) -> list[int]:
-        """Of each level."""
-        return [one.shape[1] for one in self.maps]
+        """Channels of each level."""
+        return [level.shape[1] for level in self.maps]
 
-    def levels(self, *wanted: int) -> "CachedFeatures":
-        """Only these levels, by their numbers: level k has a stride of 2^k."""
-        at = [self.strides.index(2**level) for level in wanted]
-        return replace(self, maps=[self.maps[i] for i in at], strides=[self.strides[i] for i in at])
+    def levels(self, *numbers: int) -> "CachedFeatures":
+        """Return a copy with these levels only. Level k has a stride of 2^k pixels."""
+        indices = [self.strides.index(2**number) for number in numbers]
+        return replace(self, maps=[self.maps[i] for i in indices], strides=[self.strides[i] for i in indices])
 
 
 @torch.no_grad()
 def cache_features(
     dataset: CocoDataset, backbone: Backbone | None = None, side: int = 320, batch: int = 8
 ) -> CachedFeatures:
-    """Run a backbone over a data set once, under a bar.
+    """Run a backbone over a data set once, with a progress bar.
 
     Args:
-        dataset: its images are resized as `build_detector(size=side)` does it.
-        backbone: the course's, pre-trained, where none is given.
-        side: of the square, in pixels.
-        batch: images at a time.
+        dataset: the data set; its images are resized as in `build_detector(size=side)`.
+        backbone: by default the course's, pretrained.
+        side: side of the square to which images are padded, in pixels.
+        batch: images per forward pass.
     """
     backbone = backbone or load_backbone()
     dtype = torch.bfloat16 if helps_bf16(CPU) else torch.float32
-    parts: list[list[Tensor]] = []
+    batches: list[list[Tensor]] = []
     sizes: list[Size] = []
     targets: list[Target] = []
     for start in tqdm(range(0, len(dataset), batch), "features, once", unit="batch"):
         samples = [dataset[i] for i in range(start, min(start + batch, len(dataset)))]
         images = [image / 255 for image, _ in samples]
-        pixels, seen = to_batch(images, side, side, backbone.mean, backbone.std, (side, side))
+        pixels, resized = to_batch(images, side, side, backbone.mean, backbone.std, (side, side))
         with autocast(CPU):
-            parts.append([one.to(dtype) for one in backbone(pixels)])
-        truth: list[Target] = [{"boxes": target["boxes"], "labels": target["labels"]} for _, target in samples]
-        targets += resize_targets(truth, images, seen)
-        sizes += seen
-    maps = [torch.cat(level).contiguous(memory_format=torch.channels_last) for level in zip(*parts, strict=True)]
+            batches.append([level.to(dtype) for level in backbone(pixels)])
+        targets += resize_targets([target for _, target in samples], images, resized)
+        sizes += resized
+    maps = [torch.cat(level).contiguous(memory_format=torch.channels_last) for level in zip(*batches, strict=True)]
     return CachedFeatures(dataset, maps, backbone.strides, side, sizes, targets)
 
 
 class CachedBackbone(nn.Module):
-    """Stands in the backbone's place in a detector, and hands out cached maps."""
+    """A stand-in for a detector's backbone that returns cached maps."""
 
     def __init__(self, strides: list[int]) -> None:
         super().__init__()
@@ -98,7 +101,7 @@ class CachedBackbone(nn.Module):
         self.maps: list[Tensor] = []
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """The maps that were laid ready, whatever the images."""
+        """Return `maps`, whatever the images."""
         return self.maps
 
 
@@ -111,20 +114,20 @@ def detector_on(
     hidden: int = 256,
     parts: Mapping[str, Callable[..., Any]] | None = None,
 ) -> FasterRCNN:
-    """A Faster R-CNN behind cached features.
+    """Build a Faster R-CNN that runs on cached features.
 
     Args:
-        cached: what it will see; `levels` leaves some out.
-        neck: maps → as many levels of `channels` channels, such as an FPN.
-        channels: of each of these levels.
-        sizes: sides of the anchors in pixels, as many for each level.
-        ratios: of the anchors, height over width.
+        cached: the features; `CachedFeatures.levels` selects some of the levels.
+        neck: maps → the same number of levels with `channels` channels, such as an FPN.
+        channels: channels of each of these levels.
+        sizes: sizes of the anchors of each level, in pixels; the same number for each level.
+        ratios: height / width of the anchors.
         hidden: width of the box head.
-        parts: name → another in the place of the course's, see `build_detector`.
+        parts: functions to use in place of the course's, by name; see `build_detector`.
     """
-    classes = len(cached.dataset.classes)
+    num_classes = len(cached.dataset.classes)
     options = Options(
-        classes,
+        num_classes,
         tuple(sizes),
         ratios,
         rpn_pre_nms_top_n=(200, 200),
@@ -133,21 +136,21 @@ def detector_on(
     )
     rpn_head = RPNHead(channels, len(sizes[0]) * len(options.ratios))
     body: Any = CachedBackbone(cached.strides)
-    return FasterRCNN(body, neck, rpn_head, BoxHead(channels, classes, hidden), options, parts)
+    return FasterRCNN(body, neck, rpn_head, BoxHead(channels, num_classes, hidden), options, parts)
 
 
 def train_on(
     detector: FasterRCNN, cached: CachedFeatures, epochs: int, *, seed: int = 0, batch: int = 4, lr: float = 1.5e-3
 ) -> None:
-    """Train a detector in place: AdamW, warmed up, then a cosine down to 0. Nothing is shown; it takes seconds.
+    """Train a detector in place with AdamW: 10 steps of warm-up, then a cosine down to 0. It takes seconds.
 
     Args:
         detector: from `detector_on`, for the same levels.
-        cached: to train on.
-        epochs: how often each image is seen.
-        seed: of the order of the images and of what is sampled in them.
-        batch: images a step.
-        lr: the highest learning rate.
+        cached: the features and targets to train on.
+        epochs: passes over the data set.
+        seed: for the order of the images and for what is sampled in them.
+        batch: images per step.
+        lr: peak learning rate.
     """
     detector.train()
     generator = torch.Generator().manual_seed(seed)
@@ -158,68 +161,70 @@ def train_on(
         for group in optimizer.param_groups:
             group["lr"] = lr * warmup_cosine(step, total, 10)
         seeds = torch.randint(2**31, (len(rows),), generator=generator).tolist()
-        chosen = rows.tolist()
-        with autocast(CPU):
-            pixels = _lay_ready(detector, cached, rows)
-            losses = detector.losses(
-                pixels, [cached.sizes[i] for i in chosen], [cached.targets[i] for i in chosen], seeds
-            )
         optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
-        nn.utils.clip_grad_norm_(detector.parameters(), 10.0)
-        optimizer.step()
+        forward_backward(partial(_losses, detector, cached, rows, seeds), CPU, "auto")
+        update(optimizer, detector.parameters(), TrainConfig().clip_norm)
 
 
 @torch.inference_mode()
-def look(detector: FasterRCNN, cached: CachedFeatures, batch: int = 8) -> tuple[list[Tensor], list[Result]]:
-    """What a detector proposes, and what it finds.
+def predict_on(detector: FasterRCNN, cached: CachedFeatures, batch: int = 8) -> tuple[list[Tensor], list[Result]]:
+    """Run a detector on cached features.
 
     Returns:
-        The RPN's proposals in each image, (P, 4) xyxy in pixels of the cached image, best first; and all detections in
-        COCO's format, in pixels of the original images.
+        The proposals of each image, (P, 4) xyxy in pixels of its square, best first; and all detections as COCO
+        results, in pixels of the original images.
     """
     detector.eval()
     options = detector.options
-    numbers = options.box_score_thresh, options.box_nms_thresh, options.box_detections_per_img
+    limits = options.box_score_thresh, options.box_nms_thresh, options.box_detections_per_img
     proposals: list[Tensor] = []
-    found: list[Detection] = []
+    detections: list[Detection] = []
     for rows in torch.arange(len(cached)).split(batch):
         sizes = [cached.sizes[i] for i in rows.tolist()]
         with autocast(CPU):
-            pixels = _lay_ready(detector, cached, rows)
-            levels, logits, deltas = detector.dense(pixels)
-            proposed = detector.propose(logits, deltas, detector.anchors(pixels, levels), sizes)
-            counts = [len(boxes) for boxes in proposed]
-            opinions = [one.float().split(counts) for one in detector.box_branch(levels, proposed)]  # as boxes are
-        proposals += proposed
-        found += [detector.parts.postprocess(*one, *numbers) for one in zip(*opinions, proposed, sizes, strict=True)]
-    for i, one in enumerate(found):
-        width, height = cached.dataset.size(i)
-        one["boxes"] = resize_boxes(one["boxes"], cached.sizes[i], (height, width))
-    return proposals, to_coco_results(found, cached.dataset.image_ids, cached.dataset.category_ids)
+            levels, *_, rois = detector.first_stage(_set_maps(detector, cached, rows), sizes)
+            class_logits, box_deltas = detector.box_branch(levels, rois)
+        counts = [len(boxes) for boxes in rois]
+        # postprocess gets float32, like the RoIs
+        images = zip(class_logits.float().split(counts), box_deltas.float().split(counts), rois, sizes, strict=True)
+        detections += [detector.parts.postprocess(*image, *limits) for image in images]
+        proposals += rois
+    for i, detection in enumerate(detections):
+        detection["boxes"] = resize_boxes(detection["boxes"], cached.sizes[i], cached.dataset.size(i))
+    return proposals, to_coco_results(detections, cached.dataset.image_ids, cached.dataset.category_ids)
 
 
 def recall_by_size(proposals: Sequence[Tensor], targets: Sequence[Target], edges: Sequence[float]) -> list[float]:
-    """The share of the objects that a proposal overlaps with an IoU of at least a half, whatever its class.
+    """Return the share of ground-truth boxes with a proposal of IoU 0.5 or more, by size, whatever the class.
 
     Args:
         proposals: (P, 4) xyxy for each image.
-        targets: the truth of each image, in the same pixels.
-        edges: of the sizes, as √area of the box: one number comes back for each pair of neighbours.
+        targets: of each image, in the same pixels.
+        edges: limits of the size ranges, as √area in pixels, ascending.
+
+    Returns:
+        A share from 0 to 1 for each range between two neighboring edges; NaN for a range without ground truth.
     """
     sides, hits = [], []
     for boxes, target in zip(proposals, targets, strict=True):
-        truth = target["boxes"]
-        sides.append((truth[:, 2:] - truth[:, :2]).prod(1).sqrt())
-        best = box_iou(truth, boxes).amax(1) if len(boxes) else torch.zeros(len(truth))
-        hits.append(best >= 0.5)
-    place = torch.bucketize(torch.cat(sides), torch.tensor(edges), right=True) - 1
-    hit = torch.cat(hits).float()
-    return [hit[place == i].mean().item() for i in range(len(edges) - 1)]
+        gt_boxes = target["boxes"]
+        sides.append((gt_boxes[:, 2:] - gt_boxes[:, :2]).prod(1).sqrt())
+        best_iou = box_iou(gt_boxes, boxes).amax(1) if len(boxes) else torch.zeros(len(gt_boxes))
+        hits.append(best_iou >= 0.5)
+    ranges = torch.bucketize(torch.cat(sides), torch.tensor(edges), right=True) - 1
+    is_hit = torch.cat(hits).float()
+    return [is_hit[ranges == i].mean().item() for i in range(len(edges) - 1)]
 
 
-def _lay_ready(detector: FasterRCNN, cached: CachedFeatures, rows: Tensor) -> Tensor:
-    """Hand the maps of some images to the detector's stand-in. Returns an empty batch of their shape."""
+def _losses(detector: FasterRCNN, cached: CachedFeatures, rows: Tensor, seeds: list[int]) -> dict[str, Tensor]:
+    """Compute the losses of some of the cached images."""
+    pixels, indices = _set_maps(detector, cached, rows), rows.tolist()
+    sizes, targets = [cached.sizes[i] for i in indices], [cached.targets[i] for i in indices]
+    return detector.losses(pixels, sizes, targets, seeds)
+
+
+def _set_maps(detector: FasterRCNN, cached: CachedFeatures, rows: Tensor) -> Tensor:
+    """Set the maps that the detector's backbone returns. Return an empty batch of their images' shape."""
     backbone: Any = detector.backbone
-    backbone.maps = [one[rows] for one in cached.maps]
+    backbone.maps = [level[rows] for level in cached.maps]
     return torch.empty(1).expand(len(rows), 3, cached.side, cached.side)

@@ -12,18 +12,18 @@ Result = TypeVar("Result")
 
 
 def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], title: str = "runs") -> list[Result]:
-    """Call a function with each item, under a bar: as many at a time as torch has threads, each with one thread.
+    """Call a function with each item: as many calls at a time as torch has threads, one thread each.
 
-    With small maps, threads that share an operation wait for each other most of the time. Two runs don't.
+    On small feature maps, threads that share an operation wait for each other most of the time. Two runs don't.
 
     Args:
-        work: draws from generators of its own. Torch's common one would serve all of them by turns, in an order that is
-            luck; so what is drawn from it, such as a model's first weights, is drawn before.
+        work: draws random numbers from generators of its own. Torch's global generator would serve all calls in turns,
+            in an order that changes from run to run. So draw what needs it, such as initial weights, beforehand.
         items: one for each call.
-        title: of the bar.
+        title: of the progress bar.
 
     Returns:
-        What came of each, in the order of the items. An error of one of them is raised, when those under way are done.
+        The result for each item, in order. An error in a call is raised here once the running calls are done.
     """
     threads = torch.get_num_threads()
     try:

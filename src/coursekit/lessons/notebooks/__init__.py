@@ -1,1 +1,1 @@
-"""The notebooks: built from one source, copied, executed, and what a cell can call."""
+"""The notebooks: built from one source, copied, executed, and what their cells can call."""

@@ -1,4 +1,4 @@
-"""From one source to two notebooks: `solutions/NN_name.py` → `solutions/NN_name.ipynb` and `course/NN_name.ipynb`."""
+"""Builds the two notebooks of a lesson, in `solutions/` and `course/`, from its source `solutions/NN_name.py`."""
 
 import ast
 import hashlib
@@ -26,14 +26,14 @@ def build(root: Path | None = None, *, check: bool = False) -> list[Path]:
     """Write the notebooks of all lessons. The same source gives the same bytes.
 
     Args:
-        root: the checkout; holds `solutions/` and `course/`.
-        check: write nothing.
+        root: the checkout, which has `solutions/` and `course/`; by default the one that this module is in.
+        check: write nothing, and raise an error if something would be written.
 
     Returns:
         The notebooks that were written.
 
     Raises:
-        CourseError: a source is wrong; with `check`, a notebook is stale or belongs to no source.
+        CourseError: a source is wrong; with `check`, a notebook is stale or has no source.
     """
     root = root or checkout()
     wanted = {
@@ -47,7 +47,7 @@ def build(root: Path | None = None, *, check: bool = False) -> list[Path]:
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if check and (stale or orphans):
         names = ", ".join(str(path.relative_to(root)) for path in [*stale, *orphans])
-        raise CourseError(f"Not what the sources in solutions/ give: {names}. Run: coursekit lessons build")
+        raise CourseError(f"out of date with the sources in solutions/: {names}. Run: coursekit lessons build")
     for path in [] if check else stale:
         write_text(path, wanted[path])
     for path in [] if check else orphans:
@@ -56,14 +56,14 @@ def build(root: Path | None = None, *, check: bool = False) -> list[Path]:
 
 
 def checkout() -> Path:
-    """The top of the repository.
+    """Return the top folder of the repository.
 
     Raises:
-        ConfigError: this is no checkout.
+        ConfigError: this is not a checkout.
     """
     root = Path(__file__).parents[4]
     if not (root / "solutions").is_dir():
-        raise ConfigError("This works in a checkout of the repository, where solutions/ lies; here there is none.")
+        raise ConfigError("This command needs a checkout of the repository, with its folder solutions/.")
     return root
 
 
@@ -77,12 +77,12 @@ def _notebooks(source: Path, root: Path) -> list[tuple[Path, str]]:
 
 
 def _refuse_leaks(solved: Notebook, student: Notebook, source: Path) -> None:
-    """A line of a solution must not stand anywhere in the student's version; short ones may."""
+    """Refuse a source if a line of a solution is anywhere in the student's version. Short lines may be."""
     pages = "\n".join(cell["source"] for cell in student["cells"])
     for cell in solved["cells"]:
         for line in _solution_lines(cell["source"]):
             if len(line) > LEAKS_FROM and line in pages:
-                raise CourseError(f"{source}: a line of a solution stands in the student's version, too: {line!r}")
+                raise CourseError(f"{source}: a line of a solution is also in the student's version: {line!r}")
 
 
 def _solution_lines(code: str) -> list[str]:
@@ -91,48 +91,57 @@ def _solution_lines(code: str) -> list[str]:
 
 
 def _refuse_unchecked(student: Notebook, source: Path) -> None:
-    """Each exercise has a solution region, an entry with hints in coursekit.lessons.exercises, and a check after it."""
+    """Refuse a source if an exercise has no solution region, no file with cases and hints, or no check after it."""
     known = known_exercises()
     code = [cell["source"] for cell in student["cells"] if cell["cell_type"] == "code"]
-    for place, text in enumerate(code):
+    for number, text in enumerate(code):
         name = exercise_of(text)
         if name is None:
             continue
         if name not in known:
-            raise CourseError(f"{source}: {name} has no check and no hints. Add it to coursekit/lessons/exercises/.")
+            raise CourseError(f"{source}: {name} has no cases and hints. Write coursekit/lessons/exercises/{name}.py.")
         if f'"{name}: your code here"' not in text:
             raise CourseError(f"{source}: {name} has no solution between {BEGIN!r} and {END!r}.")
-        if not any(f'check("{name}")' in later for later in code[place + 1 :]):
-            raise CourseError(f'{source}: no cell after {name} says check("{name}").')
+        if not any(f'check("{name}")' in later for later in code[number + 1 :]):
+            raise CourseError(f'{source}: no cell after {name} calls check("{name}").')
 
 
 @cache
 def known_exercises() -> set[str]:
-    """Names that have a check and three hints, read without importing torch: building takes a second, not five."""
-    names: set[str] = set()
-    for path in (Path(__file__).parents[1] / "exercises").glob("lesson*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Exercise":
-                given = {one.arg: one.value for one in node.keywords}
-                hints = given.get("hints")
-                if isinstance(hints, ast.Tuple) and len(hints.elts) == 3 and "cases" in given:
-                    names.add(ast.literal_eval(node.args[0]))
-    return names
+    """Return the names of the exercises that have cases and three hints.
+
+    It reads their files without importing torch, so that building takes a second instead of five.
+    """
+    files = sorted((Path(__file__).parents[1] / "exercises").glob("*.py"))
+    return {path.stem for path in files if _is_complete(path)}
+
+
+def _is_complete(path: Path) -> bool:
+    """Return whether a file has `EXERCISE = Exercise("NAME", …)`, NAME being its own, with cases and three hints."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args:
+            keywords = {keyword.arg: keyword.value for keyword in node.value.keywords}
+            hints, name = keywords.get("hints"), node.value.args[0]
+            is_exercise = ast.unparse(node.targets[0]) == "EXERCISE" and "cases" in keywords
+            has_hints = isinstance(hints, ast.Tuple) and len(hints.elts) == 3
+            if is_exercise and has_hints and isinstance(name, ast.Constant) and name.value == path.stem:
+                return True
+    return False
 
 
 def read_source(source: Path) -> Notebook:
-    """A lesson's source as a notebook with fixed ids, nbgrader's metadata, and no outputs."""
+    """Return a lesson's source as a notebook with fixed ids, nbgrader's metadata, and no outputs."""
     notebook: Notebook = json.loads(json.dumps(jupytext.read(source, fmt="py:percent")))
     seen: Counter[str] = Counter()
     cells = [_plain_cell(cell, seen) for cell in notebook["cells"]]
     twice = [cell_id for cell_id, count in Counter(cell["id"] for cell in cells).items() if count > 1]
     if twice:
-        raise CourseError(f"{source}: the exercise {twice[0]!r} stands there twice.")
+        raise CourseError(f"{source}: the exercise {twice[0]!r} is there twice.")
     return {"cells": cells, "metadata": {"kernelspec": KERNEL}, "nbformat": 4, "nbformat_minor": 5}
 
 
 def exercise_of(code: str) -> str | None:
-    """The exercise that a cell is for, by its first line `%%exercise NAME`."""
+    """Return the exercise that a cell is for, by its first line `%%exercise NAME`; None if it is for none."""
     match = re.match(r"%%exercise[ \t]+(\w+)[ \t]*(\n|$)", code)
     return match[1] if match else None
 
@@ -156,13 +165,13 @@ def _plain_cell(cell: Notebook, seen: Counter[str]) -> Notebook:
 
 
 def _cell_id(text: str, seen: Counter[str]) -> str:
-    """A hash of the text and the number of its occurrence: the same cell keeps its id when others come and go."""
+    """Return a hash of the text and of how often it occurred before, so that a cell keeps its id when others change."""
     seen[text] += 1
     return hashlib.sha256(f"{text}\0{seen[text]}".encode()).hexdigest()[:12]
 
 
 def without_solutions(notebook: Notebook, source: Path) -> Notebook:
-    """The student's version: without what is between the markers, and without cells that are tagged "instructor"."""
+    """Return the student's version: without the code between the markers, and without cells tagged "instructor"."""
     cells = [
         cell | {"source": _strip(cell["source"], source)} if cell["cell_type"] == "code" else cell
         for cell in notebook["cells"]
@@ -172,7 +181,7 @@ def without_solutions(notebook: Notebook, source: Path) -> Notebook:
 
 
 def _strip(code: str, source: Path) -> str:
-    """Replace what lies between the markers by one line that says whose turn it is."""
+    """Replace the code between the markers by one line that says where yours goes."""
     lines, inside = [], False
     for line in code.splitlines():
         marker = line.strip()
@@ -181,7 +190,7 @@ def _strip(code: str, source: Path) -> str:
             continue
         if inside == (marker == BEGIN):
             raise CourseError(
-                f"{source}: {marker!r} where it can't stand, in the cell that begins {code.splitlines()[0]!r}."
+                f"{source}: {marker!r} in the wrong place, in the cell that begins {code.splitlines()[0]!r}."
             )
         inside = marker == BEGIN
         if inside:
@@ -193,6 +202,6 @@ def _strip(code: str, source: Path) -> str:
 
 
 def as_text(notebook: Notebook) -> str:
-    """A notebook as Jupyter writes it: sorted keys, one space of indent, lines of a cell as a list."""
+    """Return a notebook as Jupyter writes it: sorted keys, an indent of one space, a cell's lines as a list."""
     cells = [cell | {"source": cell["source"].splitlines(keepends=True)} for cell in notebook["cells"]]
     return json.dumps(notebook | {"cells": cells}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

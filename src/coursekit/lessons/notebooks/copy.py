@@ -1,4 +1,4 @@
-"""Lessons to a folder of one's own, and their newer versions beside what was worked on."""
+"""Copies the lessons to the folder you work in. A newer version goes beside a lesson that you have changed."""
 
 import shutil
 from dataclasses import dataclass, field
@@ -9,12 +9,19 @@ import msgspec
 from coursekit.core.files import make_folder, new_file, shipped
 from coursekit.data.subsets.manifest import hash_of
 
-NOTE = ".course.json"  # name of a lesson → hash of the version that was copied
+NOTE = ".course.json"  # lesson → digest of the version that was copied
 
 
 @dataclass
 class Copied:
-    """What became of each lesson: new here, replaced (it was as we had copied it), newer beside, or as it was."""
+    """What happened to each lesson.
+
+    Attributes:
+        new: copied for the first time.
+        replaced: replaced by a newer version, because you had not changed it.
+        beside: the newer version, copied beside the one you have changed.
+        kept: left as it was.
+    """
 
     new: list[Path] = field(default_factory=list)
     replaced: list[Path] = field(default_factory=list)
@@ -23,9 +30,9 @@ class Copied:
 
 
 def copy_lessons(folder: Path) -> Copied:
-    """Copy the student notebooks into `folder`. What was worked on there is never written over.
+    """Copy the student notebooks into `folder`. A lesson that was changed there is never overwritten.
 
-    Of a lesson that the course has changed since, the newer version comes beside it, as `NN_name.new.ipynb`.
+    If the course has a newer version of such a lesson, it is copied beside it, as `NN_name.new.ipynb`.
 
     Raises:
         ConfigError: the folder can't be written.
@@ -33,17 +40,17 @@ def copy_lessons(folder: Path) -> Copied:
     make_folder(folder)
     done, before = Copied(), _read(folder)
     for source in sorted([*shipped("course").glob("*.ipynb"), *shipped("course").glob("*.md")]):
-        target, mark = folder / source.name, hash_of(source.read_bytes())
+        target, version = folder / source.name, hash_of(source.read_bytes())
         known = before.get(source.name)
         if not target.exists():
             done.new.append(_copy(source, target))
-        elif known == mark or hash_of(target.read_bytes()) == mark:
+        elif known == version or hash_of(target.read_bytes()) == version:
             done.kept.append(target)
         elif hash_of(target.read_bytes()) == known:
             done.replaced.append(_copy(source, target))
         else:
             done.beside.append(_copy(source, target.with_suffix(f".new{target.suffix}")))
-        before[source.name] = mark
+        before[source.name] = version
     with new_file(folder / NOTE) as partial:
         partial.write_bytes(msgspec.json.encode(before))
     return done
@@ -59,4 +66,4 @@ def _read(folder: Path) -> dict[str, str]:
     try:
         return msgspec.json.decode((folder / NOTE).read_bytes(), type=dict[str, str])
     except (OSError, msgspec.DecodeError):
-        return {}  # then everything there counts as worked on
+        return {}  # then everything there counts as changed

@@ -1,6 +1,7 @@
 """What a notebook gets from the course: the cell magic `%%exercise`, `check`, hints, the journal, the map."""
 
 import os
+from functools import cache
 from typing import Any, TypeVar
 
 from IPython.core.getipython import get_ipython
@@ -8,118 +9,127 @@ from IPython.display import display
 
 from coursekit.core.errors import ConfigError
 from coursekit.lessons.checking import catch as catching
-from coursekit.lessons.checking import verdict as checks
+from coursekit.lessons.checking import verdict as checking
 from coursekit.lessons.checking.catch import Caught
 from coursekit.lessons.checking.verdict import SIGNS, Verdict
+from coursekit.lessons.course import AI_LADDER
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.notebooks.course import AI_LADDER
-from coursekit.lessons.workbook import hints, workbook
+from coursekit.lessons.workbook import hints, own_parts
 from coursekit.lessons.workbook import journal as journals
-from coursekit.lessons.workbook import own_parts as downstream
 from coursekit.lessons.workbook.missing_names import cures
 from coursekit.lessons.workbook.status import status
+from coursekit.lessons.workbook.workbook import Workbook, is_empty, workbook_here
 
 Shown = TypeVar("Shown", Verdict, Caught)
 
 
-def check(name: str) -> Verdict | None:
-    """Check an exercise. Afterwards its name stands for your answer where that is correct, else for the reference."""
-    verdict = checks.check(name)
-    shell: Any = get_ipython()
-    if shell is not None:
-        shell.user_ns[name] = downstream.part(name)
-    left = _shown(verdict)
-    if shell is not None and verdict.state in ("not started", "not yet"):
-        display(_hint_button(name))
-    return left
+class Session:
+    """What a notebook calls, on its workbook. The methods are the functions that `coursekit.lessons` gives away."""
+
+    def __init__(self, workbook: Workbook, *, is_strict: bool = False) -> None:
+        self.my_workbook = workbook
+        self.is_strict = is_strict
+
+    def check(self, name: str) -> Verdict | None:
+        """Check an exercise. From then on, its name is your answer if that is correct, and the reference if not."""
+        verdict = checking.check(self.my_workbook, name, is_strict=self.is_strict)
+        shell: Any = get_ipython()
+        if shell is not None:
+            shell.user_ns[name] = own_parts.part(self.my_workbook, name)
+        result = _shown(verdict)
+        if shell is not None and verdict.state in ("not started", "not yet"):
+            display(self._hint_button(name))
+        return result
+
+    def examine(self, name: str, answer: Any) -> Verdict | None:
+        """Check any function without saving it: to try one out, or to look at a mistake."""
+        return _shown(checking.examine(checking.find(name), answer))
+
+    def catch(self, name: str, *inputs: tuple[Any, ...]) -> Caught | None:
+        """Which wrong answers do these inputs catch? Each input is a tuple of arguments."""
+        try:
+            return _shown(catching.catch(name, *inputs))
+        except ConfigError as error:
+            if get_ipython() is None or self.is_strict:
+                raise
+            print(error)
+            return None
+
+    def hint(self, name: str) -> None:
+        """Open the next hint."""
+        print(hints.open_hint(self.my_workbook, name))
+
+    def reference(self, name: str) -> None:
+        """Show the course's own solution, once all hints are open."""
+        print(hints.show_reference(self.my_workbook, name))
+
+    def journal(self, lesson: str = "", **texts: str) -> Any:
+        """Show the journal's form; with texts (asked=, answered=, kept=, mine=), add an entry without it."""
+        return journals.write(self.my_workbook, lesson, **texts) if texts else journals.form(self.my_workbook, lesson)
+
+    def lesson_map(self, lesson: int) -> None:
+        """Show the map of the course, which of it is yours, and where you are."""
+        import coursekit.show as show
+
+        lessons = status(self.my_workbook)
+        done = {each.number: (list(each.states.values()).count("correct"), len(each.states)) for each in lessons}
+        yours = [each.title for each in lessons if each.is_passed]
+        alt = f"The detector as boxes with arrows, one for each lesson. Yours: {', '.join(yours) or 'nothing yet'}."
+        show.figure(show.course_map(done, here=lesson), alt)
+        here = lessons[lesson]
+        parts = "   ".join(f"{SIGNS[state]} {name}" for name, state in here.states.items())
+        print(
+            f"Lesson {lesson:02}, about {here.minutes} minutes; {here.left} of them are exercises you haven't done yet."
+        )
+        print(f"{parts or 'no exercises'}   (hints opened: {here.hints})")
+        print(f"AI assistants here: {AI_LADDER[lesson]}.")
+
+    def exercise(self, line: str, cell: str) -> None:
+        """`%%exercise NAME`: store the cell in `my_detector`, run it there, and add its names to the notebook."""
+        name, shell = line.strip(), get_ipython()
+        assert shell is not None
+        notebook: dict[str, Any] = shell.user_ns
+        missing = [] if is_empty(name, cell) else cures(cell, notebook, EXERCISES)
+        if missing:
+            print(f"This cell becomes my_detector/{name}.py, which can't see the notebook's names:")
+            print("\n".join(f"  {cure}" for cure in missing))
+        stored = self.my_workbook.store(name, cell)
+        if stored.older_kept:
+            print(f"This cell is still empty, so what you wrote before stays: my_detector/{name}.py. To see it here:")
+            print(f"  %load my_detector/{name}.py")
+        names = {key: value for key, value in vars(stored.module).items() if not key.startswith("__")}
+        notebook.update(names)
+
+    def register(self) -> None:
+        """Make the magic and the workbook known, if this is a notebook."""
+        shell: Any = get_ipython()
+        if shell is not None:
+            shell.register_magic_function(self.exercise, "cell", "exercise")
+            self.my_workbook.begin()
+
+    def _hint_button(self, name: str) -> Any:
+        from ipywidgets import Button, Output, VBox
+
+        button, out = Button(description="A hint", icon="question", tooltip=f"Open the next hint for {name}"), Output()
+
+        def opened(_: Any) -> None:
+            out.append_stdout(f"{hints.open_hint(self.my_workbook, name)}\n")
+
+        button.on_click(opened)
+        return VBox([button, out])
 
 
-def examine(name: str, answer: Any) -> Verdict | None:
-    """What a check would say of any function, without keeping it: to try one out, or to see a mistake."""
-    return _shown(checks.examine(checks.find(name), answer))
+@cache
+def session() -> Session:
+    """Return this notebook's session. The first call reads the environment and registers `%%exercise`."""
+    started = Session(workbook_here(), is_strict=os.environ.get("COURSEKIT_STRICT") == "1")
+    started.register()
+    return started
 
 
-def catch(name: str, *inputs: tuple[Any, ...]) -> Caught | None:
-    """Which wrong answers do these inputs catch? See `coursekit.lessons.checking.catch.catch`; here an error is one line."""
-    try:
-        return _shown(catching.catch(name, *inputs))
-    except ConfigError as error:
-        if get_ipython() is None or os.environ.get("COURSEKIT_STRICT") == "1":
-            raise
-        print(error)
-        return None
-
-
-def _shown(found: Shown) -> Shown | None:
-    """Shown at once in a notebook, wherever in its cell the call stands; elsewhere handed back."""
+def _shown(result: Shown) -> Shown | None:
+    """Display a result at once in a notebook, wherever in its cell the call is; elsewhere return it."""
     if get_ipython() is None:
-        return found
-    display(found)
+        return result
+    display(result)
     return None
-
-
-def hint(name: str) -> None:
-    """Open the next hint."""
-    print(hints.open_hint(name))
-
-
-def reference(name: str) -> None:
-    """Show the course's own answer, once all hints were opened."""
-    print(hints.show_reference(name))
-
-
-def journal(lesson: str = "", **texts: str) -> Any:
-    """A form for the journal; with texts (asked=, answered=, kept=, mine=), an entry without the form."""
-    return journals.write(lesson, **texts) if texts else journals.form(lesson)
-
-
-def lesson_map(lesson: int) -> None:
-    """The map of the course with what is yours in it, and where you are in words."""
-    import coursekit.show as show
-
-    lessons = status()
-    done = {one.number: (sum(s == "correct" for s in one.states.values()), len(one.states)) for one in lessons}
-    yours = [one.title for one in lessons if one.is_passed]
-    alt = f"The detector as boxes with arrows, one for each lesson. Yours: {', '.join(yours) or 'nothing yet'}."
-    show.figure(show.course_map(done, here=lesson), alt)
-    here = lessons[lesson]
-    parts = "   ".join(f"{SIGNS[state]} {name}" for name, state in here.states.items())
-    print(f"Lesson {lesson:02}, about {here.minutes} minutes; {here.left} of them are exercises still to do.")
-    print(f"{parts or 'no exercises'}   (hints opened: {here.hints})")
-    print(f"AI assistants here: {AI_LADDER[lesson]}.")
-
-
-def exercise(line: str, cell: str) -> None:
-    """`%%exercise NAME`: keep the cell as a module of `my_detector`, run it there, put its names into the notebook."""
-    name, shell = line.strip(), get_ipython()
-    assert shell is not None
-    notebook: dict[str, Any] = shell.user_ns
-    borrowed = [] if workbook.is_empty(name, cell) else cures(cell, notebook, EXERCISES)
-    if borrowed:
-        print(f"This cell becomes my_detector/{name}.py, which knows nothing of the notebook's names:")
-        print("\n".join(f"  {one}" for one in borrowed))
-    stored = workbook.store(name, cell)
-    if stored.older_kept:
-        print(f"This cell is still empty, so what you wrote before stays: my_detector/{name}.py. To see it here:")
-        print(f"  %load my_detector/{name}.py")
-    notebook.update({one: value for one, value in vars(stored.module).items() if not one.startswith("__")})
-
-
-def _hint_button(name: str) -> Any:
-    from ipywidgets import Button, Output, VBox
-
-    button, out = Button(description="A hint", icon="question", tooltip=f"Opens the next hint for {name}"), Output()
-
-    def opened(_: Any) -> None:
-        out.append_stdout(f"{hints.open_hint(name)}\n")
-
-    button.on_click(opened)
-    return VBox([button, out])
-
-
-def register() -> None:
-    """Make the magic and the workbook known, where there is a notebook."""
-    shell: Any = get_ipython()
-    if shell is not None:
-        shell.register_magic_function(exercise, "cell", "exercise")
-        workbook.begin()

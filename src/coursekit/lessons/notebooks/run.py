@@ -4,7 +4,6 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,14 +20,14 @@ CELL_SECONDS = 600
 
 @dataclass(frozen=True)
 class Executed:
-    """How a notebook went.
+    """The result of executing a notebook.
 
     Attributes:
         name: of the notebook.
-        cells: code cells that were run.
-        seconds: of all.
+        cells: number of code cells that were run.
+        seconds: of all cells.
         slowest: seconds of the cell that took longest.
-        problem: the error that stopped it, in a line; None where there was none.
+        problem: the error that stopped it, in one line; None if there was none.
         file: the executed notebook.
     """
 
@@ -41,28 +40,28 @@ class Executed:
 
 
 def run_lessons(version: Literal["solutions", "course"], out: Path, lesson: int | None = None) -> Iterator[Executed]:
-    """Execute notebooks with one workbook in a temporary folder, and leave them with their outputs in `out`.
+    """Execute notebooks with one workbook in a temporary folder, and save them with their outputs in `out`.
 
     Args:
-        version: "solutions" runs strictly: anything but correct stops it.
-        out: for the executed notebooks.
-        lesson: only this one.
+        version: "solutions" runs strictly: an answer that is not correct stops it.
+        out: folder for the executed notebooks.
+        lesson: run only this one.
 
     Raises:
         ConfigError: there is no such lesson, or `out` can't be written.
     """
     folder = checkout() / "solutions" if version == "solutions" else shipped("course")
-    notebooks = [one for one in sorted(folder.glob("*.ipynb")) if lesson is None or int(one.name[:2]) == lesson]
+    notebooks = [path for path in sorted(folder.glob("*.ipynb")) if lesson is None or int(path.name[:2]) == lesson]
     if not notebooks:
-        raise ConfigError(f"{folder}: no lesson {'at all' if lesson is None else f'{lesson:02}'} here.")
+        raise ConfigError(f"{folder}: there is no lesson{'' if lesson is None else f' {lesson:02}'} here.")
     make_folder(out)
-    with tempfile.TemporaryDirectory() as work, _environment(Path(work), strict=version == "solutions"):
+    with tempfile.TemporaryDirectory() as work:
         for notebook in notebooks:
-            yield execute(notebook, out / notebook.name, Path(work))
+            yield execute(notebook, out / notebook.name, Path(work), is_strict=version == "solutions")
 
 
-def execute(notebook: Path, target: Path, work: Path) -> Executed:
-    """Run a notebook in the folder `work`; what it has shown until an error is kept, too."""
+def execute(notebook: Path, target: Path, work: Path, *, is_strict: bool = False) -> Executed:
+    """Run a notebook in the folder `work`, with the workbook there. Its outputs up to an error are saved, too."""
     import nbformat
     from nbclient import NotebookClient
 
@@ -77,18 +76,19 @@ def execute(notebook: Path, target: Path, work: Path) -> Executed:
 
         place = {"metadata": {"path": str(work)}}
         client = NotebookClient(content, timeout=CELL_SECONDS, resources=place, on_cell_executed=after_cell)
-        problem = _problem(client)
+        problem = _problem(client, _environment(work, is_strict=is_strict))
     with new_file(target) as partial:
         nbformat.write(content, partial)
     seconds = [end - start for start, end in pairwise(moments)]
     return Executed(notebook.name, len(seconds), sum(seconds), max(seconds, default=0), problem, target)
 
 
-def _problem(client: Any) -> str | None:
+def _problem(client: Any, environment: dict[str, str]) -> str | None:
+    """Execute, in a kernel with this environment; return what went wrong, in one line."""
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     try:
-        client.execute()
+        client.execute(env=environment)
     except CellExecutionError as error:
         return f"{error.ename}: {error.evalue}"[:300]
     except CellTimeoutError:
@@ -98,18 +98,10 @@ def _problem(client: Any) -> str | None:
     return None
 
 
-@contextmanager
-def _environment(work: Path, *, strict: bool) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ["COURSEKIT_WORKBOOK"] = str(work / "my_detector")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # threads that sleep at once make training 1.4 times as long
-    if strict:
-        os.environ["COURSEKIT_STRICT"] = "1"
-    else:
-        os.environ.pop("COURSEKIT_STRICT", None)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def _environment(work: Path, *, is_strict: bool) -> dict[str, str]:
+    """Return the environment of a kernel: this process's, with a workbook in `work`, strict or not."""
+    environment = {name: value for name, value in os.environ.items() if name != "COURSEKIT_STRICT"}
+    environment["COURSEKIT_WORKBOOK"] = str(work / "my_detector")
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    environment.setdefault("GOMP_SPINCOUNT", "3000")  # threads that sleep at once make training 1.4 times as long
+    return environment | ({"COURSEKIT_STRICT": "1"} if is_strict else {})

@@ -1,1 +1,1 @@
-"""The workbook `my_detector/`, and what is remembered beside it: progress, hints, the journal."""
+"""The workbook `my_detector/`, and the files beside it: progress, hints, the journal."""

@@ -1,4 +1,4 @@
-"""Hints, one at a time, and at the end the reference."""
+"""Hints that open one at a time, and at the end the reference solution."""
 
 import inspect
 
@@ -6,32 +6,33 @@ import msgspec
 
 from coursekit.lessons.checking.verdict import find
 from coursekit.lessons.workbook import progress
+from coursekit.lessons.workbook.workbook import Workbook
 
 
-def open_hint(name: str) -> str:
-    """The next hint of an exercise; after the last, all of them again. It is counted.
+def open_hint(workbook: Workbook, name: str) -> str:
+    """Return the next hint of an exercise and count it; after the last, return all of them again.
 
     Raises:
         ConfigError: there is no such exercise.
     """
-    exercise, record = find(name), progress.record(name)
+    exercise, record = find(name), progress.record(workbook, name)
     opened = min(record.hints + 1, len(exercise.hints))
-    progress.save(name, msgspec.structs.replace(record, hints=opened))
+    progress.save(workbook, name, msgspec.structs.replace(record, hints=opened))
     texts = [f"Hint {number} of {len(exercise.hints)}: {text}" for number, text in enumerate(exercise.hints, 1)]
     if record.hints < len(exercise.hints):
         return texts[opened - 1]
-    return "\n".join([*texts, f'That was all of them. The course\'s answer: reference("{name}")'])
+    return "\n".join([*texts, f'Those were all the hints. To see the course\'s solution: reference("{name}")'])
 
 
-def show_reference(name: str) -> str:
-    """The course's own code, once all hints were opened. It is marked as seen.
+def show_reference(workbook: Workbook, name: str) -> str:
+    """Return the code of the reference solution and record that it was seen. It is shown once all hints are open.
 
     Raises:
         ConfigError: there is no such exercise.
     """
-    exercise, record = find(name), progress.record(name)
+    exercise, record = find(name), progress.record(workbook, name)
     left = len(exercise.hints) - record.hints
     if left > 0:
-        return f'There {"is one hint" if left == 1 else f"are {left} hints"} left: hint("{name}")'
-    progress.save(name, msgspec.structs.replace(record, seen=True))
+        return f'There {"is 1 hint" if left == 1 else f"are {left} hints"} left: hint("{name}")'
+    progress.save(workbook, name, msgspec.structs.replace(record, seen=True))
     return inspect.getsource(exercise.reference)

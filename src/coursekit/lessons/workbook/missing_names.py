@@ -1,53 +1,56 @@
-"""Names that a cell takes from the notebook: in a module of its own they would be missing."""
+"""Names that a cell takes from the notebook. In a module of its own they would be missing."""
 
 import builtins
 import symtable
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 
 def missing_names(code: str) -> list[str]:
-    """What a cell uses and neither defines nor imports.
+    """Return the names that a cell uses but neither defines nor imports.
 
     Raises:
-        SyntaxError: the cell is no Python.
+        SyntaxError: the cell is not valid Python.
     """
     top = symtable.symtable(code, "cell", "exec")
+    tables = list(_tables(top))
     known = {
-        one.get_name() for one in top.get_symbols() if one.is_assigned() or one.is_imported() or one.is_namespace()
+        symbol.get_name()
+        for symbol in top.get_symbols()
+        if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
     }
-    known |= {one.get_name() for table in _tables(top) for one in table.get_symbols() if one.is_declared_global()}
+    known |= {symbol.get_name() for table in tables for symbol in table.get_symbols() if symbol.is_declared_global()}
     used = {
-        one.get_name()
-        for table in _tables(top)
-        for one in table.get_symbols()
-        if one.is_referenced() and (one.is_global() or table is top)
+        symbol.get_name()
+        for table in tables
+        for symbol in table.get_symbols()
+        if symbol.is_referenced() and (symbol.is_global() or table is top)
     }
     return sorted(name for name in used - known if not hasattr(builtins, name) and not name.startswith("__"))
 
 
-def cures(code: str, notebook: Mapping[str, Any], exercises: Mapping[str, Any]) -> list[str]:
-    """What to write into the cell for each name that only the notebook knows, a line each."""
+def cures(code: str, notebook: Mapping[str, Any], exercises: Collection[str]) -> list[str]:
+    """Return what to write into the cell for each name that only the notebook knows, one line per name."""
     return [f"{name}: {_cure(name, notebook, exercises)}" for name in missing_names(code)]
 
 
-def _cure(name: str, notebook: Mapping[str, Any], exercises: Mapping[str, Any]) -> str:
+def _cure(name: str, notebook: Mapping[str, Any], exercises: Collection[str]) -> str:
     value = notebook.get(name)
     if name in exercises:
         return f"write `from my_detector import {name}` into the cell"
     if isinstance(value, ModuleType):
-        same = value.__name__ == name
-        return f"write `import {value.__name__}{'' if same else f' as {name}'}` into the cell"
+        alias = "" if value.__name__ == name else f" as {name}"
+        return f"write `import {value.__name__}{alias}` into the cell"
     source = getattr(value, "__module__", None)
     if value is not None and source and source != "__main__" and getattr(value, "__name__", None) == name:
         return f"write `from {source} import {name}` into the cell"
     if name in notebook:
         return "it is defined in another cell: define it in this one, or make it an argument"
-    return "it is defined nowhere: a slip of the pen?"
+    return "it is not defined anywhere: a typo?"
 
 
 def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
     yield table
-    for one in table.get_children():
-        yield from _tables(one)
+    for child in table.get_children():
+        yield from _tables(child)

@@ -1,7 +1,6 @@
-"""What an intern has written runs on: in later lessons, and in `coursekit train --detector my_detector`."""
+"""An intern's own parts at work: in later lessons, and in `coursekit train --detector my_detector`."""
 
 import functools
-import os
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterator
@@ -14,19 +13,18 @@ from typing import Any
 from torch import nn
 
 from coursekit.core import distributed
-from coursekit.core.errors import ConfigError, CourseError
+from coursekit.core.device import is_out_of_memory
+from coursekit.core.errors import ConfigError, CourseError, did_you_mean
 from coursekit.data import CocoDataset
-from coursekit.data.index import nearest
 from coursekit.detector.parts import PARTS
 from coursekit.evaluation import Result
-from coursekit.lessons.checking import verdict as judge
+from coursekit.lessons.checking.verdict import state_of
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.workbook import workbook
+from coursekit.lessons.workbook.workbook import Workbook, workbook_of
 from coursekit.runs.config import RunConfig, load_config
 from coursekit.runs.load import load_run, results_of
 
 COURSE = "the course's"
-_twins = False  # whether a name means its fast twin: while the parts of a detector are put together
 
 
 class PartError(CourseError):
@@ -35,20 +33,29 @@ class PartError(CourseError):
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a detector: whose it is, and what runs in its place."""
+    """A part of a detector.
+
+    Attributes:
+        name: of its exercise.
+        owner: "yours", "borrowed", or the course's and why.
+        note: what runs in its place, if that is not the intern's function itself.
+        function: what replaces the course's part; None if nothing does.
+    """
 
     name: str
-    whose: str
-    runs: str
+    owner: str
+    note: str
     function: Callable[..., Any] | None
 
 
 class _Package(ModuleType):
     """`my_detector`, in which a name is the function, also after its module of the same name was imported."""
 
+    workbook: Workbook
+
     def __getattr__(self, name: str) -> Any:
         if name in EXERCISES:
-            return part(name)
+            return part(self.workbook, name)
         raise AttributeError(f"my_detector has no {name!r}. It has {', '.join(EXERCISES)}.")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -57,80 +64,82 @@ class _Package(ModuleType):
 
 
 def serve(package: str) -> None:
-    """Let a package give the intern's functions where they are right, and the course's where not."""
-    sys.modules[package].__class__ = _Package
+    """Let a package give the intern's functions where they are right, and the course's where they are not."""
+    module: Any = sys.modules[package]
+    module.workbook = workbook_of(module)
+    module.__class__ = _Package
 
 
-def part(name: str) -> Any:
-    """What `from my_detector import NAME` gives: the intern's where it has passed its check, else the reference.
+def part(workbook: Workbook, name: str) -> Any:
+    """Return what `from my_detector import NAME` gives: the intern's if it has passed its check, else the reference.
 
-    An answer that asks for its own name gets the reference: it is not there yet.
+    An answer that imports its own name gets the reference, because its own function doesn't exist yet.
     """
-    if name in workbook.running or judge.state_of(name) not in ("correct", "borrowed"):
+    if name in workbook.running or state_of(workbook, name) not in ("correct", "borrowed"):
         return EXERCISES[name].reference
-    twin = EXERCISES[name].twin if _twins else None
+    twin = EXERCISES[name].twin if workbook.uses_twins else None
     return twin or getattr(workbook.answer(name), name)
 
 
-def parts_of(folder: Path, reference_for: Collection[str] = ()) -> list[Part]:
-    """All parts of a detector in their order, each with whose it is.
+def parts_of(workbook: Workbook, reference_for: Collection[str] = ()) -> list[Part]:
+    """Return all parts of a detector, in order, and whose each one is.
 
     Args:
-        folder: the workbook, `my_detector`.
-        reference_for: those that the course's stand for, whatever the intern has.
+        workbook: where the intern's parts are.
+        reference_for: names of parts to take from the course, whatever the intern has.
 
     Raises:
         ConfigError: there is no workbook, or no part of a name in `reference_for`.
     """
-    if not (folder / "__init__.py").is_file():
-        raise ConfigError(f"{folder}: no workbook here. It is the folder my_detector beside your notebooks.")
-    os.environ["COURSEKIT_WORKBOOK"] = str(folder.absolute())
-    workbook.make_importable()
+    if not workbook.exists:
+        raise ConfigError(f"{workbook.folder}: no workbook here. It is the folder my_detector beside your notebooks.")
     names = [_exercise_of(name) for name in PARTS]
     for name in reference_for:
         if name not in names:
-            raise ConfigError(f"--reference {name}: no such part{nearest(name, names)}. They are: {', '.join(names)}.")
-    with _fast():
-        return [_part(name, name in reference_for) for name in names]
+            raise ConfigError(
+                f"--reference {name}: no such part{did_you_mean(name, names)}. They are: {', '.join(names)}."
+            )
+    workbook.make_importable()
+    with _twins(workbook):
+        return [_part(workbook, name, name in reference_for) for name in names]
 
 
 @contextmanager
-def _fast() -> Iterator[None]:
-    """Answers that are loaded in the block get the twins of those they import: `propose` that of `nms`."""
-    global _twins
+def _twins(workbook: Workbook) -> Iterator[None]:
+    """Give answers that are loaded in the block the twins of what they import: `propose` gets that of `nms`."""
     workbook.forget()
-    _twins = True
+    workbook.uses_twins = True
     try:
         yield
     finally:
-        _twins = False
+        workbook.uses_twins = False
         workbook.forget()
 
 
-def functions(chosen: list[Part]) -> dict[str, Callable[..., Any]]:
+def functions(parts: list[Part]) -> dict[str, Callable[..., Any]]:
     """Return those parts that replace the course's, by name, as `build_detector` takes them."""
-    return {part.name: part.function for part in chosen if part.function is not None}
+    return {part.name: part.function for part in parts if part.function is not None}
 
 
-def parts_from(folder: Path, reference_for: Collection[str] = ()) -> dict[str, Callable[..., Any]]:
+def parts_from(workbook: Workbook, reference_for: Collection[str] = ()) -> dict[str, Callable[..., Any]]:
     """Return the parts of a workbook that pass their checks, by name, and print whose each part is.
 
     Arguments and errors as in `parts_of`.
     """
-    chosen = parts_of(folder, reference_for)
+    parts = parts_of(workbook, reference_for)
     if distributed.rank() == 0:
-        print(table(chosen))
-    return functions(chosen)
+        print(table(parts))
+    return functions(parts)
 
 
 def parts_of_run(
-    config: RunConfig, folder: Path | None = None, reference_for: Collection[str] = ()
+    config: RunConfig, workbook: Workbook | None = None, reference_for: Collection[str] = ()
 ) -> dict[str, Callable[..., Any]]:
     """Return the parts that a run was trained with, by name.
 
     Args:
         config: of the run.
-        folder: the workbook to take them from; by default the one that the run names.
+        workbook: where to take them from; by default the workbook that the run names.
         reference_for: parts to take from the course all the same.
 
     Raises:
@@ -139,63 +148,63 @@ def parts_of_run(
     wanted = [name for name in config.parts if name not in reference_for]
     if not wanted:
         return {}
-    folder = folder or Path(config.workbook or "")
-    passed = functions(parts_of(folder))
+    workbook = workbook or Workbook(Path(config.workbook or ""))
+    passed = functions(parts_of(workbook))
     lost = [name for name in wanted if name not in passed]
     if lost:
         raise ConfigError(
-            f"this run was trained with {', '.join(lost)} of {folder}, which no longer pass their checks. Put the former "
-            "versions back (they are in its folder `former`), or train again."
+            f"this run was trained with {', '.join(lost)} of {workbook.folder}, which no longer pass their checks. "
+            "Restore the earlier versions (they are in its folder `former`), or train again."
         )
     return {name: passed[name] for name in wanted}
 
 
-def load_trained(folder: Path) -> tuple[nn.Module, RunConfig]:
-    """Load a run's detector with the parts of the workbook that it was trained with; see `load_run`."""
-    return load_run(folder, parts_of_run(load_config(folder)))
+def load_trained(folder: Path, workbook: Workbook | None = None) -> tuple[nn.Module, RunConfig]:
+    """Load a run's detector with the parts it was trained with; see `load_run` and `parts_of_run`."""
+    return load_run(folder, parts_of_run(load_config(folder), workbook))
 
 
-def results_of_run(found: Path, data: str, split: str = "val") -> tuple[list[Result], CocoDataset]:
-    """As `results_of`, with the parts of the workbook that the run was trained with."""
-    parts = {} if found.suffix == ".json" else parts_of_run(load_config(found))
-    return results_of(found, data, split, parts)
+def results_of_run(source: Path, data: str, split: str = "val") -> tuple[list[Result], CocoDataset]:
+    """Return what `results_of` does, using the parts of the workbook that the run was trained with."""
+    parts = {} if source.suffix == ".json" else parts_of_run(load_config(source))
+    return results_of(source, data, split, parts)
 
 
-def table(chosen: list[Part]) -> str:
-    """What is whose, a line each; parts of the course's in the last line."""
-    told = [one for one in chosen if one.function or one.whose != COURSE]
-    lines = [f"  {one.name:18} {one.whose}{f' ({one.runs})' if one.runs else ''}" for one in told]
-    theirs = [one.name for one in chosen if one not in told]
-    return "\n".join([*lines, *([f"The course's: {', '.join(theirs)}."] if theirs else [])])
+def table(parts: list[Part]) -> str:
+    """Return whose each part is, one line per part; the last line lists the course's."""
+    listed = [part for part in parts if part.function or part.owner != COURSE]
+    lines = [f"  {part.name:18} {part.owner}{f' ({part.note})' if part.note else ''}" for part in listed]
+    others = [part.name for part in parts if part not in listed]
+    return "\n".join([*lines, *([f"The course's: {', '.join(others)}."] if others else [])])
 
 
 def _exercise_of(part: str) -> str:
-    """`fpn` is the exercise `FPN`."""
+    """Return the name of a part's exercise: for `fpn`, `FPN`."""
     return next((name for name in EXERCISES if name.lower() == part.replace("_", "") or name == part), part)
 
 
-def _part(name: str, is_refused: bool) -> Part:
-    state = judge.state_of(name) if name in EXERCISES else "not started"
+def _part(workbook: Workbook, name: str, is_refused: bool) -> Part:
+    state = state_of(workbook, name) if name in EXERCISES else "not started"
     if is_refused:
-        return Part(name, f"{COURSE}, as told", "", None)
+        return Part(name, f"{COURSE}, as you asked", "", None)
     if state not in ("correct", "borrowed"):
         return Part(name, COURSE if state == "not started" else f"{COURSE}: yours is not right yet", "", None)
-    whose = "yours" if state == "correct" else "borrowed"
+    owner = "yours" if state == "correct" else "borrowed"
     twin = EXERCISES[name].twin
     if twin is not None:
-        return Part(name, whose, "its compiled twin: yours was proved equal", twin)
-    return Part(name, whose, "", guarded(name, part(name)))
+        return Part(name, owner, "running its compiled twin, which gives the same results", twin)
+    return Part(name, owner, "", guarded(workbook, name, part(workbook, name)))
 
 
-def guarded(name: str, function: Any) -> Any:
-    """An intern's function that names itself when it fails. A class guards its `forward`."""
+def guarded(workbook: Workbook, name: str, function: Any) -> Any:
+    """Wrap an intern's function so that it names itself when it fails. For a class, `forward` is wrapped."""
     if isinstance(function, type):
-        forward = _guard(name, function.forward)  # type: ignore[attr-defined]
+        forward = _guard(workbook, name, function.forward)  # type: ignore[attr-defined]
         return type(function.__name__, (function,), {"forward": forward, "__module__": function.__module__})
-    return _guard(name, function)
+    return _guard(workbook, name, function)
 
 
-def _guard(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _guard(workbook: Workbook, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -203,18 +212,18 @@ def _guard(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         except (CourseError, KeyboardInterrupt):
             raise
         except Exception as error:
-            if "out of memory" in str(error):
-                raise  # the trainer's business
-            raise PartError(_failure(name, error)) from error
+            if is_out_of_memory(error):
+                raise  # the trainer handles it
+            raise PartError(_failure(workbook.file_of(name), error)) from error
 
     return call
 
 
-def _failure(name: str, error: Exception) -> str:
-    file = workbook.file_of(name)
-    lines = [one for one in traceback.extract_tb(error.__traceback__) if one.filename == str(file)]
-    where = f", line {lines[-1].lineno}: {lines[-1].line}" if lines else ""
+def _failure(file: Path, error: Exception) -> str:
+    name = file.stem
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    place = f", line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
     return (
-        f"your {name} failed on data that its check had not tried: {type(error).__name__}: {error} ({file}{where}). "
-        f"Mend it and check it again; or go on with the course's: --reference {name}"
+        f"your {name} failed on data that its check had not tried: {type(error).__name__}: {error} ({file}{place}). "
+        f"Fix it and check it again, or continue with the course's: --reference {name}"
     )

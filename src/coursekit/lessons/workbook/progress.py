@@ -1,4 +1,4 @@
-"""What an intern has done so far: a plain JSON file beside the notebooks."""
+"""An intern's progress: a plain JSON file beside the notebooks."""
 
 import os
 import warnings
@@ -7,21 +7,21 @@ from pathlib import Path
 import msgspec
 
 from coursekit.core.files import make_folder, new_file
-from coursekit.lessons.workbook import workbook
+from coursekit.lessons.workbook.workbook import PACKAGE, Workbook
 
 FILE = "progress.json"
 
 
 class Record(msgspec.Struct):
-    """One exercise.
+    """Progress on one exercise.
 
     Attributes:
         state: of the version that was checked last: "not yet", "borrowed" or "correct".
-        code: mark of that version.
-        attempts: marks of all versions that were not right.
-        hints: how many were opened.
-        seen: whether the reference was.
-        mistake: the likely mistake of the last attempt, in words, where one was recognised.
+        code: digest of that version.
+        attempts: digests of all versions that were not right.
+        hints: number of hints opened.
+        seen: whether the reference solution was shown.
+        mistake: the likely mistake of the last attempt, in words; empty if none was recognized.
     """
 
     state: str = ""
@@ -33,45 +33,41 @@ class Record(msgspec.Struct):
 
 
 class Progress(msgspec.Struct):
-    """The whole file."""
+    """The content of `progress.json`."""
 
     exercises: dict[str, Record] = {}
     version: int = 1
 
 
-def path() -> Path:
-    """Beside the workbook."""
-    return workbook.folder().parent / FILE
-
-
-def load() -> Progress:
-    """The progress so far. A broken file is set aside; states are then read again from the workbook."""
-    if not path().exists():
+def load(workbook: Workbook) -> Progress:
+    """Load the progress so far. A damaged file is set aside; states are then found again from the workbook."""
+    path = workbook.beside(FILE)
+    if not path.exists():
         return Progress()
     try:
-        return msgspec.json.decode(path().read_bytes(), type=Progress)
+        return msgspec.json.decode(path.read_bytes(), type=Progress)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        aside = _free_name(path().with_suffix(".broken.json"))
-        os.replace(path(), aside)  # noqa: PTH105
+        aside = _free_name(path.with_suffix(".broken.json"))
+        os.replace(path, aside)  # noqa: PTH105
         warnings.warn(
-            f"{path()}: damaged ({error}). It is now {aside.name}; what is done is read again from {workbook.PACKAGE}, "
-            "and only the count of hints begins anew.",
+            f"{path}: damaged ({error}). It was renamed to {aside.name}. Your answers in {PACKAGE} are checked again; "
+            "only the number of hints you opened starts from zero.",
             stacklevel=2,
         )
         return Progress()
 
 
-def record(name: str) -> Record:
-    """That of one exercise."""
-    return load().exercises.get(name) or Record()
+def record(workbook: Workbook, name: str) -> Record:
+    """Return the progress on one exercise."""
+    return load(workbook).exercises.get(name) or Record()
 
 
-def save(name: str, changed: Record) -> None:
-    """Keep that of one exercise."""
-    progress = load()
+def save(workbook: Workbook, name: str, changed: Record) -> None:
+    """Save the progress on one exercise."""
+    path, progress = workbook.beside(FILE), load(workbook)
     progress.exercises[name] = changed
-    make_folder(path().parent)
-    with new_file(path()) as partial:
+    make_folder(path.parent)
+    with new_file(path) as partial:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(progress)) + b"\n")
 
 

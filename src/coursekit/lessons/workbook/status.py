@@ -3,22 +3,23 @@
 from dataclasses import dataclass
 
 from coursekit.lessons.checking.verdict import State, state_of
+from coursekit.lessons.course import LESSONS
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.notebooks.course import MINUTES, TITLES
 from coursekit.lessons.workbook import progress
+from coursekit.lessons.workbook.workbook import Workbook
 
 
 @dataclass(frozen=True)
 class LessonStatus:
-    """One lesson.
+    """How far an intern is in one lesson.
 
     Attributes:
         number, title: of the lesson.
-        states: name of an exercise → its state.
-        minutes: that the lesson takes in all.
-        left: of its exercises that are not correct yet.
-        hints: opened so far.
-        seen: exercises whose reference was looked at.
+        states: exercise name → state.
+        minutes: that the whole lesson takes.
+        left: minutes of the exercises that are not correct yet.
+        hints: number of hints opened so far.
+        seen: exercises whose reference solution was shown.
     """
 
     number: int
@@ -31,25 +32,25 @@ class LessonStatus:
 
     @property
     def is_passed(self) -> bool:
-        """Whether all of it is the intern's own."""
+        """Whether every exercise is correct."""
         return bool(self.states) and all(state == "correct" for state in self.states.values())
 
 
-def status() -> list[LessonStatus]:
-    """All lessons. What was changed in the workbook since its last check is checked now."""
-    return [_lesson(number) for number in TITLES]
+def status(workbook: Workbook) -> list[LessonStatus]:
+    """Return the status of all lessons. Answers that have changed since their last check are checked now."""
+    return [_lesson(workbook, number) for number in LESSONS]
 
 
-def _lesson(number: int) -> LessonStatus:
-    mine = [one for one in EXERCISES.values() if one.lesson == number]
-    states = {one.name: state_of(one.name) for one in mine}
-    records = {one.name: progress.record(one.name) for one in mine}
+def _lesson(workbook: Workbook, number: int) -> LessonStatus:
+    lesson = LESSONS[number]
+    states = {name: state_of(workbook, name) for name in lesson.exercises}
+    records = {name: progress.record(workbook, name) for name in lesson.exercises}
     return LessonStatus(
         number,
-        TITLES[number],
+        lesson.title,
         states,
-        MINUTES[number],
-        left=sum(one.minutes for one in mine if states[one.name] != "correct"),
-        hints=sum(one.hints for one in records.values()),
-        seen=[name for name, one in records.items() if one.seen],
+        lesson.minutes,
+        left=sum(EXERCISES[name].minutes for name, state in states.items() if state != "correct"),
+        hints=sum(record.hints for record in records.values()),
+        seen=[name for name, record in records.items() if record.seen],
     )

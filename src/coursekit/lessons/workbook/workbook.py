@@ -1,162 +1,202 @@
-"""The workbook: `my_detector/`, the package that an intern's answers become."""
+"""The workbook: the package `my_detector/`, which has a module for each answer of an intern."""
 
 import hashlib
 import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from keyword import iskeyword
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from coursekit.core.errors import ConfigError
 from coursekit.core.files import make_folder, write_text
 
 PACKAGE, FORMER = "my_detector", "former"
-ABOUT = '''"""My detector: what I have written so far, a module for each part.
+ABOUT = '''"""My detector: the parts I have written so far, one module per part.
 
-`from my_detector import box_iou` gives mine where it has passed its check, else the course's. Versions that I have
-replaced lie in `former/`.
+`from my_detector import box_iou` imports my version if it has passed its check, and the course's version otherwise.
+Versions that I have replaced are in `former/`.
 """
 
 from coursekit.lessons.workbook.own_parts import serve
 
 serve(__name__)
 '''
-_loaded: dict[tuple[Path, str], ModuleType] = {}
-running: set[str] = set()  # answers that are being run just now
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An answer's module, and whether an older answer was kept because the cell is still empty."""
+    """A stored answer: its module, and whether an older answer was kept because the cell is still empty."""
 
     module: ModuleType
     older_kept: bool
 
 
-def folder() -> Path:
-    """Where the workbook lies: `COURSEKIT_WORKBOOK`, else `my_detector` beside the notebooks."""
-    return Path(os.environ.get("COURSEKIT_WORKBOOK", PACKAGE)).absolute()
+@dataclass(eq=False)
+class Workbook:
+    """An intern's workbook. Create one where a process starts, and hand it over to whatever needs it.
+
+    Attributes:
+        folder: of the package `my_detector`; made absolute.
+        in_trial: whether this process only tries an answer. Then nothing else is checked, and no progress is written.
+        uses_twins: whether `from my_detector import NAME` gives the faster twin of a correct answer.
+        running: names of the answers whose code is being executed right now.
+    """
+
+    folder: Path
+    in_trial: bool = False
+    uses_twins: bool = False
+    running: set[str] = field(default_factory=set)
+    _modules: dict[tuple[str, str], ModuleType] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.folder = self.folder.absolute()
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a package in the folder."""
+        return (self.folder / "__init__.py").is_file()
+
+    def beside(self, name: str) -> Path:
+        """Return the path of a file beside the workbook, such as `progress.json`."""
+        return self.folder.parent / name
+
+    def file_of(self, name: str) -> Path:
+        """Return the path of an exercise's module, whether it exists or not."""
+        return self.folder / f"{name}.py"
+
+    def code_of(self, name: str) -> str | None:
+        """Return what the intern has written for an exercise; None if that is nothing."""
+        path = self.file_of(name)
+        code = path.read_text(encoding="utf-8") if path.is_file() else None
+        return None if code is None or is_empty(name, code) else code
+
+    def begin(self) -> None:
+        """Create the workbook if there is none, and make it importable."""
+        if not self.exists:
+            make_folder(self.folder)
+            write_text(self.folder / "__init__.py", ABOUT)
+        self.make_importable()
+
+    def store(self, name: str, code: str) -> Stored:
+        """Store an answer as a module of the workbook, and run it from there, so that tracebacks show its lines.
+
+        The version before goes to `former/`. An empty cell replaces nothing.
+
+        Raises:
+            ConfigError: `name` can't be the name of a module, or the folder can't be written.
+            Exception: whatever the code raises; the code is stored all the same.
+        """
+        if not name.isidentifier() or iskeyword(name) or name.startswith("_") or name == FORMER:
+            raise ConfigError(
+                f"%%exercise {name}: give the name of the function or class, as in %%exercise xywh_to_xyxy."
+            )
+        self.begin()
+        before = self.code_of(name)
+        if before is not None and is_empty(name, code):
+            return Stored(self.answer(name), older_kept=True)
+        if before is not None and before != code:
+            self._keep_former(name, before)
+        write_text(self.file_of(name), code)
+        return Stored(self.answer(name), older_kept=False)
+
+    def _keep_former(self, name: str, code: str) -> None:
+        versions = make_folder(self.folder / FORMER)
+        number = 1 + max((int(path.stem.split("-")[-1]) for path in versions.glob(f"{name}-*.py")), default=0)
+        write_text(versions / f"{name}-{number:03d}.py", code)
+
+    def answer(self, name: str) -> ModuleType:
+        """Return the stored module of an exercise. It is run again only if its code has changed.
+
+        Raises:
+            FileNotFoundError: nothing is stored under that name.
+        """
+        code = self.file_of(name).read_text(encoding="utf-8")
+        key = name, digest(code)
+        if key not in self._modules:
+            self._modules[key] = self._run(name, code)
+        sys.modules[f"{PACKAGE}.{name}"] = self._modules[key]  # dataclasses and pickle look their module up
+        return self._modules[key]
+
+    def forget(self) -> None:
+        """Run each answer again the next time it is asked for."""
+        self._modules.clear()
+
+    def _run(self, name: str, code: str) -> ModuleType:
+        """Execute an answer. Not with its loader: that takes a file of the same size and second for the old one."""
+        self.make_importable()
+        path = self.file_of(name)
+        spec = importlib.util.spec_from_file_location(f"{PACKAGE}.{name}", path)
+        assert spec is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        self.running.add(name)
+        try:
+            exec(compile(code, path, "exec"), vars(module))
+        finally:
+            self.running.discard(name)
+        return module
+
+    def make_importable(self) -> None:
+        """Let `import my_detector` import this workbook, and no other."""
+        if not any(isinstance(finder, _Finder) and finder.workbook is self for finder in sys.meta_path):
+            sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Finder)]
+            sys.meta_path.insert(0, _Finder(self))
+        package = sys.modules.get(PACKAGE)
+        if package is not None and vars(package).get("workbook") is not self:
+            for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
+                del sys.modules[name]
 
 
-def file_of(name: str) -> Path:
-    """The module of an exercise, whether it is there or not."""
-    return folder() / f"{name}.py"
+def workbook_here() -> Workbook:
+    """Return the workbook that `COURSEKIT_WORKBOOK` names, or else `my_detector` in the current folder.
+
+    Only a notebook and a command call this, when they start. Everything else is handed its workbook.
+    """
+    return Workbook(Path(os.environ.get("COURSEKIT_WORKBOOK", PACKAGE)))
 
 
-def code_of(name: str) -> str | None:
-    """What an intern has written for an exercise; None where that is nothing."""
-    path = file_of(name)
-    code = path.read_text(encoding="utf-8") if path.is_file() else None
-    return None if code is None or is_empty(name, code) else code
+def workbook_of(package: ModuleType) -> Workbook:
+    """Return the workbook that a package belongs to: the one that made it importable, else one for its own folder."""
+    spec = package.__spec__
+    workbook = spec.loader_state if spec is not None else None
+    return workbook if isinstance(workbook, Workbook) else Workbook(Path(package.__path__[0]))
 
 
 def empty_line(name: str) -> str:
-    """What stands in a cell of the course where the answer goes."""
+    """Return the line that a cell of the course has where the answer goes."""
     return f'raise NotImplementedError("{name}: your code here")'
 
 
 def is_empty(name: str, code: str) -> bool:
-    """Whether a cell is still as the course gives it."""
+    """Return whether a cell is still as the course gives it."""
     return empty_line(name) in code
 
 
-def mark_of(code: str) -> str:
-    """Short for a version of an answer."""
+def digest(code: str) -> str:
+    """Return a short hash of a version of an answer."""
     return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
-def store(name: str, code: str) -> Stored:
-    """Keep an answer as a module of the workbook and run it from there, so that tracebacks show its lines.
-
-    A former version goes to `former/`. An empty cell replaces nothing.
-
-    Raises:
-        ConfigError: `name` can't be the name of a module, or the folder can't be written.
-        Exception: whatever the code raises; it is kept all the same.
-    """
-    if not name.isidentifier() or iskeyword(name) or name.startswith("_") or name == FORMER:
-        raise ConfigError(f"%%exercise {name}: give the name of the function or class, as in %%exercise xywh_to_xyxy.")
-    begin()
-    path, before = file_of(name), code_of(name)
-    if before is not None and is_empty(name, code):
-        return Stored(answer(name), older_kept=True)
-    if before is not None and before != code:
-        _keep(name, before)
-    write_text(path, code)
-    return Stored(answer(name), older_kept=False)
-
-
-def begin() -> None:
-    """Make the workbook, where there is none, and let Python find it."""
-    if not (folder() / "__init__.py").exists():
-        make_folder(folder())
-        write_text(folder() / "__init__.py", ABOUT)
-    make_importable()
-
-
-def _keep(name: str, code: str) -> None:
-    versions = make_folder(folder() / FORMER)
-    number = 1 + max((int(path.stem.split("-")[-1]) for path in versions.glob(f"{name}-*.py")), default=0)
-    write_text(versions / f"{name}-{number:03d}.py", code)
-
-
-def answer(name: str) -> ModuleType:
-    """The stored module of an exercise; run anew only where it has changed.
-
-    Raises:
-        FileNotFoundError: nothing is stored under that name.
-    """
-    path = file_of(name)
-    key = path, mark_of(path.read_text(encoding="utf-8"))
-    if key not in _loaded:
-        _loaded[key] = _run(name, path)
-    sys.modules[f"{PACKAGE}.{name}"] = _loaded[key]  # dataclasses and pickles look their module up
-    return _loaded[key]
-
-
-def forget() -> None:
-    """Run each answer anew when it is asked for next."""
-    _loaded.clear()
-
-
-def _run(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{PACKAGE}.{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    source = path.read_text(encoding="utf-8")  # not the loader: it takes a file of the same size and second for the old
-    running.add(name)
-    try:
-        exec(compile(source, path, "exec"), vars(module))
-    finally:
-        running.discard(name)
-    return module
-
-
 class _Finder(MetaPathFinder):
-    """Finds `my_detector` where the workbook lies, also when that is not beside the notebooks."""
+    """Finds `my_detector` where the workbook is, also if that is not beside the notebooks."""
+
+    def __init__(self, workbook: Workbook) -> None:
+        self.workbook = workbook
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        start = folder() / "__init__.py"
-        if fullname != PACKAGE or not start.exists():
+        if fullname != PACKAGE or not self.workbook.exists:
             return None
-        return importlib.util.spec_from_file_location(PACKAGE, start, submodule_search_locations=[str(folder())])
-
-
-def make_importable() -> None:
-    """Let `import my_detector` mean the workbook of now."""
-    if not any(isinstance(one, _Finder) for one in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
-    package: Any = sys.modules.get(PACKAGE)
-    if package is not None and list(package.__path__) != [str(folder())]:
-        for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
-            del sys.modules[name]
+        folder = self.workbook.folder
+        spec = importlib.util.spec_from_file_location(
+            PACKAGE, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        assert spec is not None
+        spec.loader_state = self.workbook
+        return spec

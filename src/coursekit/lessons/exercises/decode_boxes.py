@@ -1,0 +1,240 @@
+"""Exercise 4.4, `decode_boxes`: the inverse of `encode_boxes`."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coursekit.detector import decode_boxes
+from coursekit.lessons.exercise import Case, Exercise, Wrong, case
+from coursekit.lessons.inputs import boxes as random_boxes
+from coursekit.lessons.inputs import xyxy
+from coursekit.lessons.other_device import anywhere, elsewhere
+
+
+def _sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    side = boxes[..., 2:] - boxes[..., :2]
+    return boxes[..., :2] + side / 2, side
+
+
+def cases(generator: torch.Generator) -> Iterator[Case]:
+    anchor = xyxy((0, 0, 10, 20))
+    yield case("all deltas 0: the anchor itself", xyxy((0, 0, 0, 0)), anchor)
+    yield case("a shift to the right by half the anchor's width", xyxy((0.5, 0, 0, 0)), anchor)
+    yield case("a shift down", xyxy((0, 0.5, 0, 0)), anchor)
+    yield case("twice as wide: dw is log 2", xyxy((0, 0, math.log(2), 0)), anchor)
+    yield case("half as tall: dh is log ½", xyxy((0, 0, 0, math.log(0.5))), anchor)
+    yield case("moved and grown", xyxy((0.3, -0.2, 0.4, 0.1)), anchor)
+    yield case("with weights", xyxy((3, -4, 2, 1)), anchor, (10.0, 20.0, 5.0, 2.0))
+    yield case("an anchor far from the corner", xyxy((0.5, 0, math.log(2), 0)), xyxy((100, 50, 110, 70)))
+    yield case("a growth beyond the cap", xyxy((0, 0, 5, 0)), anchor)
+    yield case("a growth too large for exp", xyxy((0, 0, 1000, 1000)), anchor)
+    yield case("a growth that the weights bring below the cap", xyxy((0, 0, 10, 10)), anchor, (10.0, 10.0, 5.0, 5.0))
+    yield case("a large shift, which is not capped", xyxy((9, -9, 0, 0)), anchor)
+    yield case("a box shrunk to almost nothing, which is not capped either", xyxy((0, 0, -6, -6)), anchor)
+    yield case("no boxes", torch.empty(0, 4), torch.empty(0, 4))
+    yield case("nine boxes", torch.randn(9, 4, generator=generator), random_boxes(generator, 9))
+    several = torch.randn(5, 3, 4, generator=generator), random_boxes(generator, 5)[:, None]
+    yield case("three boxes per anchor, (5, 3, 4) and (5, 1, 4)", *several)
+    yield case(
+        "float64",
+        torch.randn(6, 4, generator=generator, dtype=torch.float64),
+        random_boxes(generator, 6, torch.float64),
+    )
+    yield elsewhere(anchor, anchor, (10.0, 10.0, 5.0, 5.0))
+
+
+CAP = math.log(1000 / 16)
+
+
+def _decoded(center: Tensor, half: Tensor) -> Tensor:
+    return torch.cat([center - half, center + half], -1)
+
+
+def _taken(deltas: Tensor, anchors: Tensor, weights: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the anchors' center and side, and shift and growth without a cap."""
+    center, side = _sides(anchors)
+    deltas = deltas / deltas.new_tensor(weights)
+    return center, side, deltas[..., :2], deltas[..., 2:]
+
+
+def wrong_uncapped(deltas: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    return _decoded(center + shift * side, side * growth.exp() / 2)
+
+
+def wrong_capped_early(deltas: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    return decode_boxes(torch.cat([deltas[..., :2], deltas[..., 2:].clamp(max=CAP)], -1), anchors, weights)
+
+
+def wrong_all_capped(deltas: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    return decode_boxes((deltas / deltas.new_tensor(weights)).clamp(max=CAP), anchors)
+
+
+def wrong_capped_below(deltas: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    return _decoded(center + shift * side, side * growth.clamp(-CAP, CAP).exp() / 2)
+
+
+def wrong_capped_at_1000_16(deltas: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    return _decoded(center + shift * side, side * growth.clamp(max=1000 / 16).exp() / 2)
+
+
+def wrong_ratio(deltas: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    return _decoded(center + shift * side, side * growth.clamp(max=1000 / 16) / 2)
+
+
+def wrong_shift_in_pixels(deltas: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    return _decoded(center + shift, side * growth.clamp(max=CAP).exp() / 2)
+
+
+def wrong_in_new_sides(deltas: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    grown = side * growth.clamp(max=CAP).exp()
+    return _decoded(center + shift * grown, grown / 2)
+
+
+def wrong_grown_from_corner(deltas: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    _, side, shift, growth = _taken(deltas, anchors, weights)
+    corner = anchors[..., :2] + shift * side
+    return torch.cat([corner, corner + side * growth.clamp(max=CAP).exp()], -1)
+
+
+def wrong_whole_sides(deltas: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    return _decoded(center + shift * side, side * growth.clamp(max=CAP).exp())
+
+
+def wrong_center_and_size(deltas: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    return torch.cat([center + shift * side, side * growth.clamp(max=CAP).exp()], -1)
+
+
+def wrong_weights_unused(deltas: Tensor, anchors: Tensor, weights: Any = None) -> Tensor:
+    return decode_boxes(deltas, anchors)
+
+
+def wrong_multiplied(deltas: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    return decode_boxes(deltas * deltas.new_tensor(weights), anchors)
+
+
+def wrong_fixed_axis(deltas: Tensor, anchors: Tensor, weights: Any = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+    if deltas.ndim != 2:
+        raise RuntimeError("The size of tensor a (2) must match the size of tensor b (4)")
+    return decode_boxes(deltas, anchors, weights)
+
+
+def wrong_ratio_less_one(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    deltas = deltas / deltas.new_tensor(weights)
+    side = anchors[..., 2:] - anchors[..., :2]
+    center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
+    half = side * (1 + deltas[..., 2:]).clamp(max=1000 / 16) / 2
+    return torch.cat([center - half, center + half], -1)
+
+
+def wrong_exp_clamped_afterwards_too_low(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    deltas = deltas / deltas.new_tensor(weights)
+    side = anchors[..., 2:] - anchors[..., :2]
+    center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
+    half = side * deltas[..., 2:].exp().clamp(max=math.log(1000 / 16)) / 2
+    return torch.cat([center - half, center + half], -1)
+
+
+def wrong_gives_xywh(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    deltas = deltas / deltas.new_tensor(weights)
+    side = anchors[..., 2:] - anchors[..., :2]
+    grown = side * deltas[..., 2:].clamp(max=math.log(1000 / 16)).exp()
+    center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
+    return torch.cat([center - grown / 2, grown], -1)
+
+
+def wrong_cut_at_zero(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    deltas = deltas / deltas.new_tensor(weights)
+    side = anchors[..., 2:] - anchors[..., :2]
+    center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
+    half = side * deltas[..., 2:].clamp(max=math.log(1000 / 16)).exp() / 2
+    return torch.cat([center - half, center + half], -1).clamp(min=0)
+
+
+def wrong_changes_the_deltas(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    deltas /= deltas.new_tensor(weights)
+    side = anchors[..., 2:] - anchors[..., :2]
+    center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
+    half = side * deltas[..., 2:].clamp(max=math.log(1000 / 16)).exp() / 2
+    return torch.cat([center - half, center + half], -1)
+
+
+def wrong_weights_on_the_cpu(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    deltas = deltas / torch.tensor(weights, dtype=deltas.dtype)
+    side = anchors[..., 2:] - anchors[..., :2]
+    center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
+    half = side * deltas[..., 2:].clamp(max=math.log(1000 / 16)).exp() / 2
+    return torch.cat([center - half, center + half], -1)
+
+
+def right_number_by_number(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    x1, y1, x2, y2 = anchors.unbind(-1)
+    dx, dy, dw, dh = (delta / weight for delta, weight in zip(deltas.unbind(-1), weights, strict=True))
+    cap = math.log(1000 / 16)
+    x, y = (x1 + x2) / 2 + dx * (x2 - x1), (y1 + y2) / 2 + dy * (y2 - y1)
+    w, h = (x2 - x1) * torch.exp(dw.clamp(max=cap)), (y2 - y1) * torch.exp(dh.clamp(max=cap))
+    return torch.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], dim=-1)
+
+
+def right_clamped_after_exp(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    deltas = deltas / deltas.new_tensor(weights)
+    side = anchors[..., 2:] - anchors[..., :2]
+    center = (anchors[..., 2:] + anchors[..., :2]) / 2 + deltas[..., :2] * side
+    grown = side * deltas[..., 2:].exp().clamp(max=1000 / 16)
+    return torch.cat([center - grown / 2, center + grown / 2], -1)
+
+
+EXERCISE = Exercise(
+    "decode_boxes",
+    lesson=4,
+    minutes=15,
+    reference=decode_boxes,
+    cases=cases,
+    call=anywhere,
+    library=("torchvision.models.detection._utils.BoxCoder",),
+    hints=(
+        "“With weights, my boxes are far off.” Undo what encoding did, last step first. It multiplied by the weights at the "
+        "very end. So what comes first here?",
+        "“It is right except for a huge dw.” exp(1000) is infinite. Cap dw and dh from above, after the division by the weights, at "
+        "math.log(1000 / 16). Shifts, and shrinking, need no cap.",
+        "“Nearly there.” side = anchors[..., 2:] - anchors[..., :2]; center = anchors[..., :2] + side / 2; the new center is "
+        "center + shift * side, the new side side * growth.clamp(max=…).exp(). Half of it goes to either side: torch.cat, "
+        "along the last axis.",
+    ),
+    wrong=(
+        Wrong(wrong_uncapped, "growth is not capped: a large dw makes an infinite box"),
+        Wrong(wrong_capped_early, "growth is capped before it is divided by the weights"),
+        Wrong(wrong_all_capped, "shifts are capped too"),
+        Wrong(wrong_capped_below, "shrinking is capped too: only growth overflows"),
+        Wrong(wrong_capped_at_1000_16, "the cap is 1000 / 16, not its logarithm: exp comes after it"),
+        Wrong(wrong_ratio, "growth is used as the ratio, without exp"),
+        Wrong(wrong_shift_in_pixels, "the shift is in pixels, not in sides of the anchor"),
+        Wrong(wrong_in_new_sides, "the shift is in sides of the new box, not of the anchor"),
+        Wrong(wrong_grown_from_corner, "the box grows from its corner, not about its center"),
+        Wrong(wrong_whole_sides, "the whole side goes to either side of the center: twice too large"),
+        Wrong(wrong_center_and_size, "it returns center, width and height instead of two corners"),
+        Wrong(wrong_weights_unused, "the weights are not used"),
+        Wrong(wrong_multiplied, "it multiplies by the weights: that is what encoding does"),
+        Wrong(wrong_fixed_axis, "it assumes two dimensions: [:, 2:] where [..., 2:] is needed"),
+        Wrong(wrong_ratio_less_one),
+        Wrong(wrong_exp_clamped_afterwards_too_low),
+        Wrong(wrong_gives_xywh),
+        Wrong(wrong_cut_at_zero),
+        Wrong(wrong_changes_the_deltas),
+        Wrong(wrong_weights_on_the_cpu),
+    ),
+    right=(
+        right_number_by_number,
+        right_clamped_after_exp,
+    ),
+)

@@ -1,0 +1,100 @@
+"""Exercise 1.5: mirror an image, and its boxes with it."""
+
+from collections.abc import Iterator
+
+import torch
+
+from coursekit.data.boxes import flip_with_boxes
+from coursekit.lessons import inputs
+from coursekit.lessons.exercise import Case, Exercise, Wrong, case
+from coursekit.lessons.inputs import xyxy
+
+
+def cases(generator: torch.Generator) -> Iterator[Case]:
+    ramp = torch.arange(12.0).reshape(1, 2, 6)
+    yield case("an image 6 pixels wide, with a box at its left edge", ramp, xyxy((0, 0, 2, 1)))
+    yield case("a box in the middle", ramp, xyxy((2, 0, 4, 2)))
+    yield case("no boxes", torch.rand(3, 5, 7, generator=generator), torch.empty(0, 4))
+    yield case("a tall uint8 image", torch.arange(30, dtype=torch.uint8).reshape(1, 10, 3), xyxy((0, 3, 1, 9)))
+    yield case(
+        "boxes in float64", torch.rand(3, 40, 60, generator=generator), inputs.boxes(generator, 9, torch.float64)
+    )
+
+
+# Wrong answers
+
+
+def wrong_boxes_stay(image, boxes):
+    return image.flip(-1), boxes
+
+
+def wrong_image_stays(image, boxes):
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return image, torch.stack([image.shape[-1] - x2, y1, image.shape[-1] - x1, y2], -1)
+
+
+def wrong_corners_keep_their_places(image, boxes):
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return image.flip(-1), torch.stack([image.shape[-1] - x1, y1, image.shape[-1] - x2, y2], -1)
+
+
+def wrong_upside_down(image, boxes):
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return image.flip(1), torch.stack([x1, image.shape[1] - y2, x2, image.shape[1] - y1], -1)
+
+
+def wrong_height_for_width(image, boxes):
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return image.flip(-1), torch.stack([image.shape[1] - x2, y1, image.shape[1] - x1, y2], -1)
+
+
+def wrong_a_pixel_off(image, boxes):
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return image.flip(-1), torch.stack([image.shape[-1] - 1 - x2, y1, image.shape[-1] - 1 - x1, y2], -1)
+
+
+def wrong_in_place(image, boxes):
+    boxes[:, [0, 2]] = image.shape[-1] - boxes[:, [2, 0]]
+    return image.flip(-1), boxes
+
+
+def wrong_width_of_the_box(image, boxes):
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return image.flip(-1), torch.stack([x2 - x1, y1, x2, y2], -1)
+
+
+# Another right answer
+
+
+def right_by_a_copy(image, boxes):
+    mirrored = boxes.clone()
+    mirrored[:, [0, 2]] = image.shape[2] - boxes[:, [2, 0]]
+    return torch.flip(image, dims=[2]), mirrored
+
+
+EXERCISE = Exercise(
+    "flip_with_boxes",
+    lesson=1,
+    minutes=10,
+    reference=flip_with_boxes,
+    cases=cases,
+    hints=(
+        "“My boxes have a negative width.” In a mirror, the right edge becomes the left one. Which of the two becomes x1?",
+        "“I am off by one pixel.” In an image 6 pixels wide, a box from 0 to 2 becomes a box from 4 to 6, not from 3 to 5: "
+        "coordinates are edges of pixels, not their indices.",
+        "“The check says that I changed an argument.” x1, y1, x2, y2 = boxes.unbind(-1); width = image.shape[-1]; return "
+        "image.flip(-1), torch.stack([width - x2, y1, width - x1, y2], dim=-1).",
+    ),
+    wrong=(
+        Wrong(wrong_boxes_stay, "the image is mirrored, but the boxes are not"),
+        Wrong(wrong_image_stays, "the boxes are mirrored, but the image is not"),
+        Wrong(wrong_corners_keep_their_places, "x1 and x2 are not swapped, so boxes have a negative width"),
+        Wrong(wrong_upside_down, "the image is turned upside down, not mirrored left to right"),
+        Wrong(wrong_height_for_width, "the height is taken for the width"),
+        Wrong(wrong_a_pixel_off, "width - 1 - x is a pixel off: coordinates are edges of pixels"),
+        Wrong(wrong_in_place, "the input boxes are overwritten"),
+        Wrong(wrong_width_of_the_box),
+    ),
+    right=(right_by_a_copy,),
+    library=("torchvision.transforms.v2.functional.horizontal_flip", "torchvision.transforms.v2.RandomHorizontalFlip"),
+)

@@ -1,0 +1,191 @@
+"""Exercise 8.7, `halve_on_oom`: survive running out of memory with the same effective batch size."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from coursekit.from_scratch.training import accumulate, halve_on_oom
+from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
+from coursekit.lessons.small_model import SmallModel, TooManyCallsError, draw_batch, without_graphs
+
+
+def cases(_: torch.Generator) -> Iterator[Case]:
+    yield case("enough memory", [1, 1], 2, 8)
+    yield case("memory for two of four images", [1, 1, 1, 1], 4, 2)
+    yield case("memory for one of eight images", [1] * 8, 8, 1)
+    yield case("micro-batches of three, and memory for two", [1, 1, 1], 3, 2)
+    yield case("micro-batches of six, and memory for four", [1] * 6, 6, 4)
+    yield case("a last image that is larger than the others", [1, 1, 1, 2], 2, 2)
+    yield case("not enough memory for one image", [3, 3], 2, 2)
+    yield case("gradients left from before", [1, 1, 1], 3, 2, 1.0)
+    yield case("an error that has nothing to do with memory", [-1, -1], 2, 8)
+
+
+def call(
+    answer: Answer, cost_of_images: list[int], micro_batch: int, memory: int, gradients_before: float = 0.0
+) -> Any:
+    """Return gradients, losses or the error, and whether tensors of a failed try were alive in a later one."""
+    model = SmallModel()
+    model.memory = memory
+    model.set_gradients(gradients_before)
+    images, targets = draw_batch(len(cost_of_images))
+    for target, cost in zip(targets, cost_of_images, strict=True):
+        target["cost"] = cost
+    returned, raised = None, "nothing"
+    try:
+        returned = answer(model, images, targets, micro_batch)
+    except TooManyCallsError:
+        raised = "nothing, and it never ends"
+    except torch.OutOfMemoryError:
+        raised = "OutOfMemoryError"
+    except RuntimeError as error:
+        raised = str(error)
+    return {
+        "raised": raised,
+        "tries, if the error has nothing to do with memory": model.calls if min(cost_of_images) < 0 else 0,
+        "losses and micro-batch": without_graphs(returned),
+        "gradients": model.gradients() if raised == "nothing" else None,
+        "tensors of a failed try are alive": model.holds_failed_try,
+    }
+
+
+def retried(
+    model, images, targets, micro_batch, *, error=torch.OutOfMemoryError, clear="before each try",
+    half=lambda size: math.ceil(size / 2), give_up=True, cut="never", report_first=False,
+):  # fmt: skip
+    """The right answer, and with a keyword a wrong one."""
+    first = micro_batch
+    if clear == "once":
+        model.zero_grad()
+    while True:
+        if clear == "before each try":
+            model.zero_grad()
+        if cut == "always" or (cut == "after a failure" and micro_batch < first):
+            images, targets = images[:micro_batch], targets[:micro_batch]
+        try:
+            return accumulate(model, images, targets, micro_batch), first if report_first else micro_batch
+        except error:
+            if micro_batch == 1 and give_up:
+                raise
+        micro_batch = max(1, half(micro_batch))
+
+
+def changed(**how):
+    """Return `retried` with a keyword changed."""
+    return lambda *args: retried(*args, **how)
+
+
+def wrong_halves_once(model, images, targets, micro_batch):
+    model.zero_grad()
+    try:
+        return accumulate(model, images, targets, micro_batch), micro_batch
+    except torch.OutOfMemoryError:
+        pass
+    micro_batch = math.ceil(micro_batch / 2)
+    model.zero_grad()
+    return accumulate(model, images, targets, micro_batch), micro_batch
+
+
+def wrong_skips_the_batch(model, images, targets, micro_batch):
+    try:
+        return halve_on_oom(model, images, targets, micro_batch)
+    except torch.OutOfMemoryError:
+        return {}, 1
+
+
+def wrong_only_losses(model, images, targets, micro_batch):
+    return halve_on_oom(model, images, targets, micro_batch)[0]
+
+
+def wrong_retries_inside_except(model, images, targets, micro_batch):
+    model.zero_grad()
+    try:
+        return accumulate(model, images, targets, micro_batch), micro_batch
+    except torch.OutOfMemoryError:
+        if micro_batch == 1:
+            raise
+        return wrong_retries_inside_except(model, images, targets, math.ceil(micro_batch / 2))
+
+
+def wrong_down_to_0(model, images, targets, micro_batch):
+    while micro_batch:
+        model.zero_grad()
+        try:
+            return accumulate(model, images, targets, micro_batch), micro_batch
+        except torch.OutOfMemoryError:
+            pass
+        micro_batch //= 2
+
+
+def right_with_a_flag(model, images, targets, micro_batch):
+    losses = None
+    while losses is None:
+        for parameter in model.parameters():
+            parameter.grad = None
+        try:
+            losses = accumulate(model, images, targets, micro_batch)
+        except torch.OutOfMemoryError:
+            if micro_batch <= 1:
+                raise
+        if losses is None:
+            micro_batch = (micro_batch + 1) // 2
+    return losses, micro_batch
+
+
+def right_by_recursion_outside(model, images, targets, micro_batch):
+    model.zero_grad()
+    try:
+        return accumulate(model, images, targets, micro_batch), micro_batch
+    except torch.OutOfMemoryError as error:
+        if micro_batch == 1:
+            raise error
+    return right_by_recursion_outside(model, images, targets, micro_batch - micro_batch // 2)
+
+
+EXERCISE = Exercise(
+    "halve_on_oom",
+    lesson=8,
+    minutes=15,
+    reference=halve_on_oom,
+    cases=cases,
+    call=call,
+    hints=(
+        "“The gradients are too large after a failure.” If the first micro-batch fit and the second did not, part of the "
+        "batch is in the gradients already. Begin each try with model.zero_grad().",
+        "“Tensors of the failed try are still in memory.” While an `except` block runs, the error is alive, and it keeps all "
+        "tensors of the failed step alive. Do as little as you can in that block, and retry outside it: put a `while True` "
+        "around the `try`.",
+        "“Nearly there.” while True: model.zero_grad(); try: return accumulate(…, micro_batch), micro_batch; except "
+        "torch.OutOfMemoryError: if micro_batch == 1: raise. After the block: micro_batch = -(-micro_batch // 2), which is "
+        "half, rounded up.",
+    ),
+    wrong=(
+        Wrong(changed(clear="once"), "gradients of the failed try are not cleared"),
+        Wrong(changed(clear="never"), "gradients are never cleared"),
+        Wrong(
+            changed(cut="always"),
+            "the batch is cut, not only its micro-batches: images are lost, and the effective batch shrinks",
+        ),
+        Wrong(changed(half=lambda size: size // 2), "half is rounded down"),
+        Wrong(wrong_halves_once, "it halves once, and not again"),
+        Wrong(changed(half=lambda size: 1), "it goes straight down to one image at a time"),
+        Wrong(
+            changed(report_first=True),
+            "it doesn't return the micro-batch that fit, but the first one: each step will fail first",
+        ),
+        Wrong(
+            wrong_retries_inside_except,
+            "it retries inside `except`, where the error keeps the failed step's tensors alive",
+        ),
+        Wrong(changed(error=RuntimeError), "every RuntimeError is treated as running out of memory"),
+        Wrong(changed(give_up=False), "if not even one image fits, it never ends"),
+        Wrong(wrong_skips_the_batch, "if not even one image fits, the batch is silently skipped"),
+        Wrong(wrong_only_losses, "the micro-batch that fit is not returned"),
+        Wrong(changed(cut="after a failure")),
+        Wrong(wrong_down_to_0),
+        Wrong(changed(half=lambda size: size - 1)),
+    ),
+    right=(right_with_a_flag, right_by_recursion_outside),
+)

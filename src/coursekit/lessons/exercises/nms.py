@@ -1,0 +1,177 @@
+"""Exercise 5.3, `nms`: non-maximum suppression."""
+
+from collections.abc import Iterator
+
+import torch
+from torchvision import ops
+
+from coursekit.detector import box_iou, nms
+from coursekit.lessons.exercise import Case, Exercise, Wrong, case
+from coursekit.lessons.inputs import clusters, xyxy
+
+CHAIN = xyxy((0, 0, 10, 10), (4, 0, 14, 10), (8, 0, 18, 10))  # IoU of neighbors 0.43, of the ends 0.11
+
+
+def cases(generator: torch.Generator) -> Iterator[Case]:
+    yield case("two boxes far apart", xyxy((0, 0, 10, 10), (50, 50, 60, 60)), torch.tensor([0.9, 0.8]), 0.5)
+    yield case(
+        "two equal boxes, the second with the higher score",
+        xyxy((0, 0, 9, 9), (0, 0, 9, 9)),
+        torch.tensor([0.2, 0.8]),
+        0.5,
+    )
+    yield case("a chain of three: the first drops the second", CHAIN, torch.tensor([0.9, 0.8, 0.7]), 0.4)
+    yield case("the same chain, the highest score in the middle", CHAIN, torch.tensor([0.7, 0.9, 0.8]), 0.4)
+    yield case(
+        "two equal scores: the first comes first", xyxy((0, 0, 9, 9), (1, 0, 10, 9)), torch.tensor([0.5, 0.5]), 0.5
+    )
+    yield case("far apart, two equal scores", xyxy((0, 0, 9, 9), (50, 0, 59, 9)), torch.tensor([0.5, 0.5]), 0.5)
+    halves = xyxy((0, 0, 10, 10), (0, 0, 10, 5))
+    yield case("an IoU of exactly the threshold", halves, torch.tensor([0.9, 0.8]), 0.5)
+    yield case("scores below 0, such as logits", CHAIN, torch.tensor([-3.0, -1.0, -2.0]), 0.4)
+    yield case(
+        "a threshold of 0, and two boxes that touch", xyxy((0, 0, 5, 5), (5, 0, 9, 5)), torch.tensor([0.9, 0.8]), 0.0
+    )
+    yield case("one box", xyxy((0, 0, 10, 10)), torch.tensor([0.3]), 0.5)
+    yield case("no boxes", torch.empty(0, 4), torch.empty(0), 0.5)
+    yield case("thirty boxes in clusters", *clusters(generator, 3, 10), 0.6)
+    yield case("thirty boxes in clusters, a low threshold", *clusters(generator, 6, 5), 0.3)
+    many, scores = clusters(generator, 20, 5)
+    yield case("a hundred boxes with many equal scores", many, (scores * 10).round() / 10, 0.5)
+    yield case("a hundred boxes in float64", many.double(), scores.double(), 0.7)
+
+
+# Wrong answers. Written as an intern would.
+
+
+def suppressed(boxes, scores, iou_threshold, order):
+    """The right answer if `order` is by score."""
+    overlaps = (box_iou(boxes[order], boxes[order]) > iou_threshold).triu(1)
+    kept = torch.ones(len(order), dtype=torch.bool)
+    for row in range(len(order)):
+        if kept[row]:
+            kept &= ~overlaps[row]
+    return order[kept]
+
+
+def wrong_one_shot(boxes, scores, iou_threshold):
+    order = scores.argsort(descending=True, stable=True)
+    overlap = (box_iou(boxes[order], boxes[order]) > iou_threshold).triu(1)
+    return order[~overlap.any(0)]
+
+
+def wrong_in_the_order_given(boxes, scores, iou_threshold):
+    kept = []
+    for row in range(len(boxes)):
+        if all(box_iou(boxes[row, None], boxes[other, None]) <= iou_threshold for other in kept):
+            kept.append(row)
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+def wrong_lowest_score_first(boxes, scores, iou_threshold):
+    return suppressed(boxes, scores, iou_threshold, scores.argsort(stable=True))
+
+
+def wrong_drops_at_the_threshold(boxes, scores, iou_threshold):
+    kept, order = [], scores.argsort(descending=True, stable=True).tolist()
+    while order:
+        best = order.pop(0)
+        kept.append(best)
+        order = [other for other in order if box_iou(boxes[best, None], boxes[other, None]) < iou_threshold]
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+def wrong_sorted_by_position(boxes, scores, iou_threshold):
+    return nms(boxes, scores, iou_threshold).sort()[0]
+
+
+def wrong_positions_among_the_sorted(boxes, scores, iou_threshold):
+    order = scores.argsort(descending=True, stable=True)
+    return nms(boxes[order], scores[order], iou_threshold)
+
+
+def wrong_returns_boxes(boxes, scores, iou_threshold):
+    return boxes[nms(boxes, scores, iou_threshold)]
+
+
+def wrong_returns_a_mask(boxes, scores, iou_threshold):
+    return torch.isin(torch.arange(len(boxes)), nms(boxes, scores, iou_threshold))
+
+
+def wrong_last_of_ties_first(boxes, scores, iou_threshold):
+    return suppressed(boxes, scores, iou_threshold, scores.argsort(stable=True).flip(0))
+
+
+def wrong_unstable_sort(boxes, scores, iou_threshold):
+    return suppressed(boxes, scores, iou_threshold, scores.argsort().flip(0))
+
+
+def wrong_drops_negative_scores(boxes, scores, iou_threshold):
+    kept = nms(boxes, scores, iou_threshold)
+    return kept[scores[kept] > 0]
+
+
+def wrong_only_the_best_suppresses(boxes, scores, iou_threshold):
+    order = scores.argsort(descending=True, stable=True)
+    if not len(order):
+        return order
+    apart = box_iou(boxes[order[:1]], boxes[order])[0] <= iou_threshold
+    apart[0] = True
+    return order[apart]
+
+
+def wrong_fails_for_no_boxes(boxes, scores, iou_threshold):
+    order, kept = scores.argsort(descending=True, stable=True), []
+    while len(order):
+        kept.append(order[0])
+        order = order[1:][box_iou(boxes[order[:1]], boxes[order[1:]])[0] <= iou_threshold]
+    return torch.stack(kept)
+
+
+def wrong_returns_a_list(boxes, scores, iou_threshold):
+    return nms(boxes, scores, iou_threshold).tolist()
+
+
+def right_with_a_shrinking_list(boxes, scores, iou_threshold):
+    order, kept = scores.argsort(descending=True, stable=True), []
+    while len(order):
+        kept.append(order[0])
+        order = order[1:][box_iou(boxes[order[:1]], boxes[order[1:]])[0] <= iou_threshold]
+    return torch.stack(kept) if kept else torch.empty(0, dtype=torch.int64)
+
+
+EXERCISE = Exercise(
+    "nms",
+    lesson=5,
+    minutes=20,
+    reference=nms,
+    cases=cases,
+    library=("torchvision.ops.nms", "torchvision.ops.batched_nms"),
+    twin=ops.nms,
+    hints=(
+        "“It drops too many.” Three boxes in a chain: the first overlaps the second, the second the third, but the first "
+        "doesn't overlap the third. The first drops the second. Who is left to drop the third?",
+        "“The positions are wrong.” You sorted the boxes, so your positions are those among the sorted boxes. order[…] leads "
+        "back. Of equal scores the first stays first: argsort(descending=True, stable=True).",
+        "“Nearly there.” order = …; kept = []; while len(order): best = order[0]; kept.append(best); rest = order[1:]; then "
+        "order = those of rest whose box_iou with boxes[best] is not above iou_threshold. At the end torch.stack(kept), and "
+        "for no boxes an empty int64 tensor.",
+    ),
+    wrong=(
+        Wrong(wrong_one_shot, "one-shot suppression: a box that was dropped still drops others"),
+        Wrong(wrong_in_the_order_given, "the boxes are not sorted by score"),
+        Wrong(wrong_lowest_score_first, "it begins with the lowest score"),
+        Wrong(wrong_drops_at_the_threshold, "an IoU of exactly the threshold is dropped (>= instead of >)"),
+        Wrong(wrong_sorted_by_position, "the positions come out sorted by position, not best first"),
+        Wrong(wrong_positions_among_the_sorted, "the positions are those among the sorted boxes, not among the inputs"),
+        Wrong(wrong_returns_boxes, "it returns the boxes, not their positions"),
+        Wrong(wrong_returns_a_mask, "it returns a mask, not positions"),
+        Wrong(wrong_last_of_ties_first, "of equal scores the last comes first"),
+        Wrong(wrong_drops_negative_scores, "scores below 0 are dropped: they may be logits"),
+        Wrong(wrong_only_the_best_suppresses, "only the very best box drops others"),
+        Wrong(wrong_unstable_sort),
+        Wrong(wrong_fails_for_no_boxes),
+        Wrong(wrong_returns_a_list),
+    ),
+    right=(right_with_a_shrinking_list,),
+)

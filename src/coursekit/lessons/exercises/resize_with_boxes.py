@@ -1,0 +1,176 @@
+"""Exercise 1.4: resize an image, and its boxes with it."""
+
+from collections.abc import Iterator
+
+import torch
+from torch.nn.functional import interpolate
+
+from coursekit.data.boxes import resize_with_boxes
+from coursekit.lessons import inputs
+from coursekit.lessons.exercise import Case, Exercise, Wrong, case
+from coursekit.lessons.inputs import xyxy
+
+
+def cases(generator: torch.Generator) -> Iterator[Case]:
+    ramp = torch.arange(24.0).reshape(1, 4, 6)
+    yield case("half the width, half the height", ramp, xyxy((2, 0, 4, 2)), (2, 3))
+    yield case("half the width, the same height", ramp, xyxy((2, 1, 4, 3)), (4, 3))
+    yield case("the same width, twice the height", ramp, xyxy((2, 1, 4, 3)), (8, 6))
+    yield case("the same size", ramp, xyxy((2, 1, 4, 3)), (4, 6))
+    yield case("a box that ends up with fractions of pixels", ramp, xyxy((1, 1, 2, 2)), (3, 4))
+    yield case("no boxes", torch.rand(3, 5, 7, generator=generator), torch.empty(0, 4), (4, 4))
+    yield case("a tall uint8 image", torch.full((3, 10, 4), 77, dtype=torch.uint8), xyxy((0, 3, 1, 9)), (5, 4))
+    stripes = (torch.arange(96).reshape(1, 8, 12) % 2 * 200.0).contiguous()
+    yield case("fine stripes, downscaled: each new pixel is the mean of many", stripes, xyxy((0, 0, 6, 4)), (2, 3))
+    yield case("boxes in float64", ramp, inputs.boxes(generator, 9, torch.float64), (5, 3))
+    yield case("odd sizes", torch.rand(3, 21, 31, generator=generator), inputs.boxes(generator, 9, width=20), (15, 22))
+
+
+# Wrong answers
+
+
+def _resized(image, size):
+    return interpolate(image[None], size, mode="bilinear", antialias=True)[0]
+
+
+def _factors(image, size):
+    """Return the factors of x and y."""
+    return size[1] / image.shape[2], size[0] / image.shape[1]
+
+
+def _scaled(boxes, *factors):
+    return boxes * boxes.new_tensor(factors)
+
+
+def wrong_boxes_stay(image, boxes, size):
+    return _resized(image, size), boxes
+
+
+def wrong_image_stays(image, boxes, size):
+    x, y = _factors(image, size)
+    return image, _scaled(boxes, x, y, x, y)
+
+
+def wrong_width_first(image, boxes, size):
+    width, height = size
+    x, y = _factors(image, (height, width))
+    return _resized(image, (height, width)), _scaled(boxes, x, y, x, y)
+
+
+def wrong_swaps_the_factors(image, boxes, size):
+    x, y = _factors(image, size)
+    return _resized(image, size), _scaled(boxes, y, x, y, x)
+
+
+def wrong_one_factor_of_y(image, boxes, size):
+    return _resized(image, size), boxes * _factors(image, size)[1]
+
+
+def wrong_one_factor_of_x(image, boxes, size):
+    return _resized(image, size), boxes * _factors(image, size)[0]
+
+
+def wrong_divides(image, boxes, size):
+    x, y = _factors(image, size)
+    return _resized(image, size), _scaled(boxes, 1 / x, 1 / y, 1 / x, 1 / y)
+
+
+def wrong_scales_one_corner(image, boxes, size):
+    x, y = _factors(image, size)
+    return _resized(image, size), _scaled(boxes, x, y, 1, 1)
+
+
+def wrong_rounds(image, boxes, size):
+    x, y = _factors(image, size)
+    return _resized(image, size), _scaled(boxes, x, y, x, y).round()
+
+
+def wrong_integer_factors(image, boxes, size):
+    x, y = size[1] // image.shape[2], size[0] // image.shape[1]
+    return _resized(image, size), _scaled(boxes, x, y, x, y)
+
+
+def wrong_no_antialias(image, boxes, size, **how):
+    x, y = _factors(image, size)
+    resized = interpolate(image[None].float(), size, mode="bilinear", **how)[0]
+    return resized.to(image.dtype), _scaled(boxes, x, y, x, y)
+
+
+def wrong_aligns_corners(image, boxes, size):
+    return wrong_no_antialias(image, boxes, size, align_corners=True)
+
+
+def wrong_nearest(image, boxes, size):
+    x, y = _factors(image, size)
+    return interpolate(image[None], size)[0], _scaled(boxes, x, y, x, y)
+
+
+def wrong_in_place(image, boxes, size):
+    x, y = _factors(image, size)
+    boxes *= boxes.new_tensor([x, y, x, y])
+    return _resized(image, size), boxes
+
+
+def wrong_returns_floats(image, boxes, size):
+    x, y = _factors(image, size)
+    return _resized(image.float(), size), _scaled(boxes, x, y, x, y)
+
+
+def wrong_black_image(image, boxes, size):
+    x, y = _factors(image, size)
+    return image.new_zeros(image.shape[0], *size), _scaled(boxes, x, y, x, y)
+
+
+# Right answers
+
+
+def right_in_float64(image, boxes, size):
+    resized = interpolate(image[None].double(), size, mode="bilinear", antialias=True, align_corners=False)[0]
+    resized = resized if image.is_floating_point() else resized.round()
+    factors = boxes.new_tensor([size[1] / image.shape[2], size[0] / image.shape[1]])
+    return resized.to(image.dtype), (boxes.view(-1, 2, 2) * factors).reshape(-1, 4)
+
+
+def right_column_by_column(image, boxes, size):
+    height, width = image.shape[1:]
+    resized = interpolate(image.unsqueeze(0), size=size, mode="bilinear", antialias=True).squeeze(0)
+    x1, y1, x2, y2 = boxes.unbind(1)
+    x, y = size[1] / width, size[0] / height
+    return resized, torch.stack([x1 * x, y1 * y, x2 * x, y2 * y], dim=1)
+
+
+EXERCISE = Exercise(
+    "resize_with_boxes",
+    lesson=1,
+    minutes=10,
+    reference=resize_with_boxes,
+    cases=cases,
+    hints=(
+        "“My boxes are right in some images only.” x and y each have their own factor. Which side of the image belongs to x: "
+        "image.shape[1] or image.shape[2]?",
+        "“interpolate complains about the shape.” It wants a batch: image[None] is (1, C, H, W), and [0] takes the image out "
+        "again. Use mode='bilinear' and antialias=True: then each pixel of a small image is the mean of the pixels it covers.",
+        "“Nearly there.” resized = interpolate(image[None], size, mode='bilinear', antialias=True)[0]; x = size[1] / "
+        "image.shape[2]; y = size[0] / image.shape[1]; boxes * boxes.new_tensor([x, y, x, y]). Don't round.",
+    ),
+    wrong=(
+        Wrong(wrong_boxes_stay, "the image is resized, but the boxes are not"),
+        Wrong(wrong_image_stays, "the boxes are resized, but the image is not"),
+        Wrong(wrong_width_first, "size is taken for (width, height), but it is (height, width)"),
+        Wrong(wrong_swaps_the_factors, "the factors of x and y are swapped"),
+        Wrong(wrong_one_factor_of_y, "the factor of y is used for x, too"),
+        Wrong(wrong_divides, "the boxes are divided by the factors, not multiplied"),
+        Wrong(wrong_scales_one_corner, "only the top left corner is scaled"),
+        Wrong(wrong_rounds, "boxes are rounded: a small one loses much of its size"),
+        Wrong(wrong_no_antialias, "the image is downscaled without antialiasing, so fine stripes become noise"),
+        Wrong(wrong_nearest, "the nearest pixel is taken, not a mean"),
+        Wrong(wrong_in_place, "the input boxes are overwritten"),
+        Wrong(wrong_returns_floats, "a uint8 image comes back as floats"),
+        Wrong(wrong_one_factor_of_x),
+        Wrong(wrong_integer_factors),
+        Wrong(wrong_aligns_corners),
+        Wrong(wrong_black_image),
+    ),
+    right=(right_column_by_column, right_in_float64),
+    library=("torchvision.transforms.v2.functional.resize", "torchvision.transforms.v2.Resize"),
+)

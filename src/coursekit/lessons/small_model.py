@@ -1,0 +1,127 @@
+"""A small model for the checks of lesson 08: it records what an answer does with it."""
+
+import math
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Losses = dict[str, Tensor]
+Batch = tuple[Tensor, list[dict[str, Any]]]
+MAX_CALLS = 40
+
+
+class TooManyCallsError(BaseException):
+    """Stop an answer that tries forever. Not an Exception, because answers catch those."""
+
+
+class SmallModel(nn.Module):
+    """Return two losses, each a mean over the images, and record the calls.
+
+    Attributes:
+        memory: the cost of the images that fit into one call. An image costs what its target says, by default 1.
+        loss_scale: factor of both losses.
+        on_forward, on_backward: called in each forward and backward pass.
+        calls: number of forward passes.
+        largest_batch: the most images in a forward pass.
+        open_graphs, most_open_graphs: forward passes that wait for their backward pass, and the most there were.
+        holds_failed_try: whether tensors of a failed forward pass were still alive in a later one.
+        modes: "t" for each forward pass in training mode, "e" for each in eval mode.
+        dtypes: in which dtype each forward pass computed.
+        autocast_in_backward: for each backward pass, whether it ran inside autocast.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.layer = nn.Linear(3, 2)
+        self.frozen = nn.Parameter(torch.ones(2), requires_grad=False)
+        with torch.no_grad():
+            for parameter in self.layer.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+        self.memory, self.loss_scale = math.inf, 1.0
+        self.on_forward: Callable[[], None] = lambda: None
+        self.on_backward: Callable[[], None] = lambda: None
+        self.calls, self.largest_batch, self.open_graphs, self.most_open_graphs = 0, 0, 0, 0
+        self.holds_failed_try, self.modes = False, ""
+        self.dtypes: list[str] = []
+        self.autocast_in_backward: list[bool] = []
+        self._failed: weakref.ref[Tensor] | None = None
+
+    def forward(self, images: Any, targets: Sequence[dict[str, Any]]) -> Losses:
+        """Turn (B, 3) images and B targets with a "value" into two losses."""
+        if len(images) != len(targets):
+            raise ValueError(f"{len(images)} images and {len(targets)} targets")
+        self._record_call(len(images))
+        images = images if isinstance(images, Tensor) else torch.stack(list(images))
+        pred = self.layer(images) * self.frozen
+        self.dtypes.append(str(pred.dtype).removeprefix("torch."))
+        self._use_memory(pred, sum(target.get("cost", 1) for target in targets))
+        if pred.requires_grad:
+            pred.register_hook(lambda _: self._record_backward())
+        value = torch.tensor([target["value"] for target in targets])
+        return {
+            "loss_near": (pred[:, 0] - value).square().mean() * self.loss_scale,
+            "loss_far": (pred[:, 1] * value).tanh().add(1.5).mean() * self.loss_scale,
+        }
+
+    def _record_call(self, images: int) -> None:
+        self.calls, self.largest_batch = self.calls + 1, max(self.largest_batch, images)
+        if self.calls > MAX_CALLS:
+            raise TooManyCallsError
+        self.holds_failed_try |= self._failed is not None and self._failed() is not None
+        self.modes += "t" if self.training else "e"
+        self.on_forward()
+
+    def _use_memory(self, pred: Tensor, cost: float) -> None:
+        if cost < 0:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+        if cost > self.memory:
+            self._failed = weakref.ref(pred)
+            raise torch.OutOfMemoryError(f"Tried to allocate {cost:g}, of which {self.memory:g} are free.")
+        self.open_graphs += 1
+        self.most_open_graphs = max(self.most_open_graphs, self.open_graphs)
+
+    def _record_backward(self) -> None:
+        self.open_graphs -= 1
+        self.autocast_in_backward.append(torch.is_autocast_enabled("cpu"))
+        self.on_backward()
+
+    def weights(self) -> Tensor:
+        """Return all weights that learn, (N,)."""
+        return torch.cat([parameter.detach().flatten() for parameter in self.layer.parameters()])
+
+    def gradients(self) -> Tensor:
+        """Return their gradients, (N,); 0 where there is none."""
+        gradients = [(parameter, parameter.grad) for parameter in self.layer.parameters()]
+        return torch.cat([(torch.zeros_like(p) if grad is None else grad).flatten() for p, grad in gradients])
+
+    def set_gradients(self, value: float) -> None:
+        """Set all gradients to a value, as if a backward pass had left them; 0 removes them."""
+        for parameter in self.layer.parameters():
+            parameter.grad = torch.full_like(parameter, value) if value else None
+
+
+def draw_batch(images: int, seed: int = 0) -> Batch:
+    """Return (B, 3) images and B targets, the same each time."""
+    generator = torch.Generator().manual_seed(100 * seed + images)
+    pixels, values = torch.randn(images, 3, generator=generator), torch.randn(images, generator=generator)
+    return pixels, [{"value": value} for value in values.tolist()]
+
+
+def total(losses: Losses) -> Tensor:
+    """Return the sum of all losses."""
+    return torch.stack(list(losses.values())).sum()
+
+
+def without_graphs(value: Any) -> Any:
+    """Return what an answer returned, with words in place of each tensor that still holds its graph."""
+    if isinstance(value, dict):
+        return {key: without_graphs(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_graphs(item) for item in value]
+    if isinstance(value, Tensor) and value.requires_grad:
+        return "a tensor that still holds its graph"
+    return value

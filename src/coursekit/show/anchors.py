@@ -1,0 +1,68 @@
+"""Which anchors match an object, which are background, and which are ignored?"""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from coursekit.detector import match_anchors
+from coursekit.detector.boxes import Part
+from coursekit.show.boxes import on_image, outline
+from coursekit.show.colors import BLUE, GREEN, ORANGE
+from coursekit.show.explore import explore
+
+
+def explore_anchors(
+    image: Tensor, boxes: Tensor, anchors: Tensor, *, match_anchors: Part = match_anchors, most: int = 60
+) -> Any:
+    """Show which anchors match under two sliders: the IoU from which an anchor is an object, and below it background.
+
+    Args:
+        image: (3, H, W) uint8.
+        boxes: (G, 4) xyxy, the ground truth.
+        anchors: (A, 4) xyxy.
+        match_anchors: the function to use, such as your own.
+        most: draw at most this many of the ignored anchors.
+    """
+
+    def draw(fg_iou_thresh: float, bg_iou_thresh: float) -> tuple[Figure, str]:
+        low = min(bg_iou_thresh, fg_iou_thresh)
+        return anchor_picture(image, boxes, anchors, fg_iou_thresh, low, match_anchors=match_anchors, most=most)
+
+    return explore(draw, fg_iou_thresh=(0.3, 0.95, 0.05, 0.7), bg_iou_thresh=(0.0, 0.7, 0.05, 0.3))
+
+
+def anchor_picture(
+    image: Tensor,
+    boxes: Tensor,
+    anchors: Tensor,
+    fg_iou_thresh: float,
+    bg_iou_thresh: float,
+    *,
+    match_anchors: Part = match_anchors,
+    most: int = 60,
+) -> tuple[Figure, str]:
+    """Draw the ground truth (thick), the anchors that match it (solid) and the ignored ones (dotted).
+
+    Arguments as in `explore_anchors`.
+
+    Returns:
+        The figure and its alt text.
+    """
+    matches = match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh)
+    positive, ignored = anchors[matches >= 0], anchors[matches == -2]
+    fig, axes = on_image(image)
+    for drawn, color, style, width in (
+        (ignored[:most], ORANGE, "dotted", 0.8),
+        (positive, BLUE, "solid", 1.2),
+        (boxes, GREEN, "solid", 2.6),
+    ):
+        for box in drawn.tolist():
+            outline(axes, box, color, style, "", width)
+    background = len(anchors) - len(positive) - len(ignored)
+    words = (
+        f"{len(boxes)} objects: {len(positive)} anchors match, {len(ignored)} are ignored, {background} are background"
+    )
+    axes.set_title(f"{words}\nobjects thick, matches solid, ignored dotted", fontsize=9)
+    without = len(boxes) - len(set(matches[matches >= 0].tolist()))
+    return fig, f"{words}; {without} objects have no anchor."

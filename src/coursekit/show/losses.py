@@ -1,0 +1,73 @@
+"""The losses of a run: as a figure, and live in a notebook."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from coursekit.show.colors import BLUE, GREEN, ORANGE, PURPLE, VERMILION
+from coursekit.show.figures import as_html
+from coursekit.training.hooks import Hook
+from coursekit.training.state import Run
+
+SECONDS = 2.0  # between pictures; drawing one takes a tenth of that
+_COLORS = [BLUE, VERMILION, GREEN, ORANGE, PURPLE]
+_STYLES = ["solid", "dashed", "dashdot", "dotted", (0, (5, 1, 1, 1, 1, 1))]
+
+
+def loss_curves(steps: Sequence[int], losses: Mapping[str, Sequence[float]], lr: Sequence[float]) -> Figure:
+    """Plot the losses of a run, smoothed, and its learning rate."""
+    fig = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = fig.subplots(1, 2, width_ratios=[2, 1])
+    for (name, values), color, style in zip(losses.items(), _COLORS, _STYLES, strict=False):
+        left.plot(steps, _smooth(values), color=color, linestyle=style, label=name)
+    left.set(xlabel="optimizer step", ylabel="loss, running mean", title="losses")
+    left.legend(fontsize=8)
+    right.plot(steps, lr, color=BLUE)
+    right.set(xlabel="optimizer step", ylabel="learning rate", title="warm-up, then cosine")
+    return fig
+
+
+class LivePlot(Hook):
+    """Hook that redraws the losses in place during a training: `train(..., hooks=[show.LivePlot()])`.
+
+    It does nothing outside a notebook.
+    """
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.seconds, self.drawn, self.handle = seconds, 0.0, None
+
+    def before_run(self, run: Run) -> None:
+        """Reserve the place for the picture."""
+        from IPython.core.getipython import get_ipython
+        from IPython.display import display
+
+        if get_ipython() is not None:
+            handle: Any = display({"text/plain": "The losses appear here."}, raw=True, display_id=True)
+            self.handle = handle
+
+    def after_step(self, run: Run) -> None:
+        """Redraw, unless the last picture is too recent."""
+        if self.handle is not None and time.monotonic() - self.drawn >= self.seconds:
+            self._draw(run)
+            self.drawn = time.monotonic()
+
+    def after_run(self, run: Run) -> None:
+        """Draw the final state."""
+        if self.handle is not None and run.history:
+            self._draw(run)
+
+    def _draw(self, run: Run) -> None:
+        history: Any = run.history
+        losses = {name: [step.losses[name] for step in history] for name in history[0].losses}
+        fig = loss_curves([step.step for step in history], losses, [step.lr for step in history])
+        total = sum(losses[name][-1] for name in losses)
+        alt = f"Curves of {len(losses)} losses over {len(history)} steps; their sum is {total:.2f} at the end."
+        handle: Any = self.handle
+        handle.update({"text/html": as_html(fig, alt), "text/plain": alt}, raw=True)
+
+
+def _smooth(values: Sequence[float], window: int = 9) -> list[float]:
+    return [float(np.mean(values[max(0, i - window + 1) : i + 1])) for i in range(len(values))]

@@ -1,0 +1,65 @@
+"""`coursekit … --help`: answers at once, with the defaults of the configuration."""
+
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+
+from coursekit.commands.machine import plan
+from coursekit.commands.train import demo, train
+from coursekit.core.config import EVALUATE_EVERY, DetectorConfig, TrainConfig
+
+HELP = """
+import json, sys
+from coursekit.commands.main import app
+try:
+    app([*sys.argv[1:], "--help"])
+except SystemExit as ended:
+    assert not ended.code
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("command", ["train", "data build", "lessons status", "grade"])
+def test_help_imports_no_heavy_library(command):
+    done = subprocess.run([sys.executable, "-c", HELP, *command.split()], capture_output=True, text=True, check=True)
+    *text, modules = done.stdout.splitlines()
+    assert "--help" in "\n".join(text)
+    assert not {"torch", "torchvision", "timm", "matplotlib", "numpy", "PIL"} & set(json.loads(modules))
+
+
+def _defaults(command):
+    return {name: parameter.default for name, parameter in inspect.signature(command).parameters.items()}
+
+
+def test_the_defaults_are_those_of_the_configuration():
+    defaults, training, detector = _defaults(train), TrainConfig(), DetectorConfig(num_classes=2)
+    option_of = {
+        "batch_size": "batch", "warmup_steps": "warmup", "clip_norm": "clip", "compile": "compile_",
+    }  # fmt: skip
+    for name in TrainConfig.__struct_fields__:
+        if name not in ("backbone_lr", "flip"):  # the first follows from lr; the second has no option
+            assert defaults[option_of.get(name, name)] == getattr(training, name), name
+    for name in ("backbone", "size", "frozen_stages"):
+        assert defaults[name] == getattr(detector, name), name
+    assert (defaults["evaluate_every"], defaults["backbone_lr"]) == (EVALUATE_EVERY, None)
+    assert _defaults(demo)["seed"] == training.seed
+    assert _defaults(plan)["backbone"] == detector.backbone
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], TrainConfig()),
+        (["--lr", "0.02"], TrainConfig(lr=0.02, backbone_lr=0.002)),
+        (["--lr", "0.02", "--backbone-lr", "0.5"], TrainConfig(lr=0.02, backbone_lr=0.5)),
+    ],
+)
+def test_options_become_the_configuration(coursekit, tmp_path, monkeypatch, options, expected):
+    calls = []
+    monkeypatch.setattr("coursekit.runs.train.train_run", lambda *arguments, **named: calls.append(arguments))
+    done = coursekit("train", "--data", "mini", "--out", tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    assert calls == [("mini", tmp_path, expected, DetectorConfig(num_classes=0))]

@@ -1,0 +1,33 @@
+import IPython.core.getipython
+import IPython.display
+
+from coursekit.data import load
+from coursekit.show.losses import LivePlot, loss_curves
+from coursekit.training import TrainConfig, train
+
+
+class Display:
+    def __init__(self):
+        self.pictures = []
+
+    def update(self, data, raw):
+        self.pictures.append(data)
+
+
+def test_outside_a_notebook_it_does_nothing(coco_folder, tiny_detector):
+    train(tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=1, batch_size=3), hooks=[LivePlot()])
+
+
+def test_in_a_notebook_one_picture_is_redrawn_in_place(coco_folder, tiny_detector, monkeypatch):
+    handle, shown = Display(), []
+    monkeypatch.setattr(IPython.core.getipython, "get_ipython", lambda: object())
+    monkeypatch.setattr(IPython.display, "display", lambda *_, **options: shown.append(options) or handle)
+    train(tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=3, batch_size=3), hooks=[LivePlot(seconds=0)])
+    assert [options["display_id"] for options in shown] == [True]
+    assert len(handle.pictures) == 4  # three steps and the end
+    assert '<img alt="Curves of 4 losses over 3 steps' in handle.pictures[-1]["text/html"]
+
+
+def test_curves_have_labeled_axes():
+    fig = loss_curves([1, 2, 3], {"a": [3.0, 2, 1], "b": [1.0, 1, 1]}, [0.1, 0.2, 0.1])
+    assert all(axes.get_xlabel() and axes.get_ylabel() for axes in fig.axes)
