@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-NOTEBOOK_SECONDS = 240  # a whole notebook in its short form; the Makefile gives nbval the limit of a single cell
+NOTEBOOK_SECONDS = 240  # for a whole notebook in its short form; the Makefile sets the limit of a cell
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One workbook for all notebooks of a session, outside the repository. (nbval's items know no fixtures.)"""
+    """Use one workbook for all notebooks of a session, outside the repository. nbval's items can't use fixtures."""
     folder = Path(tempfile.mkdtemp(prefix="workbook-"))
     os.environ["COURSEKIT_WORKBOOK"] = str(folder / "my_detector")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))

@@ -16,6 +16,13 @@ split_of = { train = "val2017", val = "val2017" }
 classes = ["person"]
 long_side = 160
 """
+DRAWN = """
+name = "few"
+source = "scenes"
+seed = 1
+images = { train = 3, val = 2 }
+classes = ["dog"]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +76,10 @@ def test_mini_needs_no_build_and_can_be_inspected(mini, cache, tmp_path):
 
 
 def test_a_drawn_set_is_drawn_when_it_is_first_used(mini, cache, tmp_path):
-    (tmp_path / "few.toml").write_text(
-        'name = "few"\nsource = "scenes"\nseed = 1\nimages = { train = 3, val = 2 }\nclasses = ["dog"]\n'
-    )
-    assert "nothing to fetch" in _run("build", tmp_path / "few.toml", "--dry-run").output
-    out = _run("info", tmp_path / "few.toml", "--out", tmp_path / "a.png").output
+    file = tmp_path / "few.toml"
+    file.write_text(DRAWN)
+    assert "nothing to fetch" in _run("build", file, "--dry-run").output
+    out = _run("info", file, "--out", tmp_path / "a.png").output
     assert "val: 2 images" in out, out
     assert list(cache.glob("few-*/val2017/*.jpg"))
 

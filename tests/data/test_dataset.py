@@ -8,6 +8,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import collate, load
+from coursekit.data.images import MAX_PIXELS
 
 
 def test_samples_equal_torchvisions(real_coco):
@@ -50,8 +51,29 @@ def test_crowds_are_separate_and_empty_images_stay(coco_folder):
 
 def test_first_selects_images_with_objects(coco_folder):
     assert load(coco_folder, "train").first(2).image_ids == [7, 17]
-    with pytest.raises(ConfigError, match="it has 2 images with boxes, 3 were asked for"):
+    with pytest.raises(ConfigError, match="has 2 images with boxes, but 3 were requested"):
         load(coco_folder, "train").first(3)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_first_returns_at_least_one_image(coco_folder, count):
+    dataset = load(coco_folder, "train")
+    assert dataset.first(1).image_ids == [7]
+    with pytest.raises(ConfigError, match=f"{count} images: choose at least 1"):
+        dataset.first(count)
+
+
+def test_most_pixels_ignores_images_that_are_too_large_to_read(coco_folder):
+    path = coco_folder / "annotations" / "instances_train2017.json"
+    content = json.loads(path.read_text())
+    assert 9000 < MAX_PIXELS < 20_000**2
+    for image, (height, width) in zip(content["images"], [(48, 64), (90, 100), (20_000, 20_000)], strict=True):
+        image.update(width=width, height=height)
+    path.write_text(json.dumps(content))
+    dataset = load(coco_folder, "train")
+    assert dataset.most_pixels() == 9000
+    assert dataset.head(1).most_pixels() == 64 * 48
+    assert dataset.head(0).most_pixels() == 0
 
 
 def _file(folder):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from coursekit.core.errors import ConfigError, DataError
-from coursekit.data.checks import is_safe_name
 from coursekit.data.index import CocoIndex
+from coursekit.data.record_checks import is_safe_name
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,19 @@ def test_queries_equal_pycocotools(real):
     expected = {a["image_id"] for a in theirs.anns.values() if math.sqrt(a["bbox"][2] * a["bbox"][3]) <= 16}
     assert set(small.tolist()) == expected
     assert len(ours.images_with()) == len(theirs.imgs)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rows"), [((19, 21), [0]), ((9, 11), []), ((39, 41), [1]), ((20, 40), [0, 1]), ((20.1, 39.9), [])]
+)
+def test_size_of_a_box_is_the_square_root_of_its_area(coco_folder, sizes, rows):
+    boxes = [[0, 0, 40, 10], [0, 0, 10, 40], [0, 0, 32, 50], [0, 0, 64, 25]]  # 20, 20, 40, 40 pixels
+
+    def replace_boxes(content):
+        for annotation, box in zip(content["annotations"], boxes, strict=True):
+            annotation["bbox"] = box
+
+    assert CocoIndex.load(_edit(coco_folder, replace_boxes)).images_with(sizes=sizes).tolist() == rows
 
 
 def test_segmentation_only_on_request(real):

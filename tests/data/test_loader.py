@@ -93,7 +93,7 @@ def test_report_is_empty_if_nothing_is_wrong(mini):
 
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": 4, "workers": -1}])
 def test_invalid_numbers_are_refused(mini, options):
-    with pytest.raises(ConfigError, match="use at least 1 image"):
+    with pytest.raises(ConfigError, match="batch size must be at least 1"):
         make_loader(mini, **options)
 
 

@@ -1,6 +1,10 @@
+from types import SimpleNamespace
+
+import pytest
 import torch
 
-from coursekit.data.packing import Slots, pack, unpack
+from coursekit.data import packing
+from coursekit.data.packing import SLOTS, Slots, pack, unpack
 
 
 def _sample(seed, height=5, width=7, boxes=2, crowds=1):
@@ -53,3 +57,26 @@ def test_unreadable_files_are_passed_on():
     packed = pack([(None, {"a.jpg": "cut"}), (None, {"b.jpg": "empty"})], slots)
     assert packed.unreadable == {"a.jpg": "cut", "b.jpg": "empty"}
     assert unpack(packed, slots) == ([], [])
+
+
+@pytest.fixture
+def in_a_worker(monkeypatch):
+    """Make this process appear to be the second of two workers."""
+    monkeypatch.setattr(packing, "get_worker_info", lambda: SimpleNamespace(id=1))
+
+
+@pytest.mark.parametrize(("room", "fits"), [(0, True), (1, True), (-1, False)])
+def test_batch_that_fills_its_slot_to_the_last_byte_still_uses_it(in_a_worker, room, fits):
+    samples = [_sample(1), _sample(2, 3, 9)]
+    slots = Slots(workers=2, capacity=sum(image.numel() for image, _ in samples) + room)
+    packed = pack(((sample, {}) for sample in samples), slots)
+    assert (packed.slot is not None) == (packed.pixels is None) == fits
+    _assert_same(samples, *unpack(packed, slots))
+
+
+def test_worker_uses_its_slots_in_turn(in_a_worker):
+    slots = Slots(workers=2, capacity=300)
+    used = [pack([(_sample(1), {})], slots).slot for _ in range(SLOTS + 1)]
+    assert len(set(used[:SLOTS])) == SLOTS
+    assert used[SLOTS] == used[0]
+    assert {worker for worker, _ in used} == {1}

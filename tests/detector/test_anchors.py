@@ -111,6 +111,27 @@ def test_matches_are_torchvisions_on_random_boxes(count, gt_count, seed, allow_l
     )
 
 
+@pytest.mark.parametrize(("max_pairs", "chunk"), [(1, 1), (10, 1), (20, 2), (29, 2), (1000, 7)])
+def test_no_more_pairs_are_compared_at_once_than_the_limit(monkeypatch, max_pairs, chunk):
+    chunks = []
+
+    def record(boxes, anchors):
+        chunks.append(len(boxes))
+        return box_iou(boxes, anchors)
+
+    monkeypatch.setattr(anchors_module, "MAX_PAIRS", max_pairs)
+    match_anchors(_random_boxes(10, 0), _random_boxes(7, 1), box_iou=record)
+    assert max(chunks) == chunk  # at least one box
+    assert sum(chunks) == 7
+
+
+@pytest.mark.parametrize("boxes", [torch.zeros(0, 4), torch.tensor([[0.0, 0, 4, 4]])])
+def test_without_anchors_there_are_no_matches(boxes):
+    matches = match_anchors(torch.zeros(0, 4), boxes)
+    assert matches.shape == (0,)
+    assert matches.dtype == torch.int64
+
+
 def test_without_boxes_everything_is_background():
     anchors = _random_boxes(7, 0)
     assert match_anchors(anchors, torch.zeros(0, 4)).tolist() == [BACKGROUND] * 7

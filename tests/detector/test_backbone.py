@@ -12,7 +12,9 @@ from coursekit.detector.backbone import Backbone, load_backbone
 from coursekit.detector.norm import ConvNorm, is_batch_norm
 
 NAMES = ["tf_efficientnet_lite0", "efficientnet_b0", "efficientnet_b3", "mobilenetv3_large_100", "resnet50"]
-some_names = pytest.mark.parametrize("name", NAMES)
+some_names = pytest.mark.parametrize(
+    "name", [name if name == NAMES[0] else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 
 
 def _body(name):
@@ -55,6 +57,19 @@ def test_lite0s_maps_are_timms_with_the_same_weights():
     backbone = load_backbone()
     torch.testing.assert_close(backbone(images.float()), reference(images.float()), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(backbone.double()(images), reference.double()(images), rtol=1e-4, atol=1e-4)
+
+
+def test_lite0_expects_imagenets_mean_and_standard_deviation():
+    backbone = load_backbone(pretrained=False)
+    assert list(backbone.mean) == [0.485, 0.456, 0.406]
+    assert list(backbone.std) == [0.229, 0.224, 0.225]
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite1", "mobilenetv3_large_100"])
+def test_other_backbones_expect_the_mean_and_standard_deviation_of_timm(name):
+    backbone, config = load_backbone(name, pretrained=False), timm.get_pretrained_cfg(name)
+    assert (list(backbone.mean), list(backbone.std)) == (list(config.mean), list(config.std))
+    assert config.mean[0] == (0.5 if name == "tf_efficientnet_lite1" else 0.485)
 
 
 # Folded batch norm

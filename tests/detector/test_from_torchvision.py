@@ -59,7 +59,7 @@ FEW = NUMBERS | {"canonical_scale": 32, "hidden": 64}
 # Random cases
 
 
-@pytest.mark.parametrize("n", range(10))
+@pytest.mark.parametrize("n", [*range(4), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 10))])
 def test_losses_and_detections_are_torchvisions(n):
     _check(*_case(n))
 
@@ -140,6 +140,7 @@ def test_crowds_in_photographs_are_ignored_by_both(real_coco):
 # Photographs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "classes"), [(RESNET50, 90), (MOBILENET_320, 80)])
 def test_photographs_have_torchvisions_losses_and_detections(real_coco, make, classes):
     data = load(real_coco, "val")
@@ -161,7 +162,7 @@ def test_all_photographs_have_torchvisions_losses_and_detections(real_coco, spli
 @pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn_v2"])
 def test_models_of_version_two_are_an_error(name):
     model = getattr(detection, name)(weights=None, weights_backbone=None)
-    with pytest.raises(ConfigError, match=r"other heads.*fasterrcnn_resnet50_fpn.*not the v2"):
+    with pytest.raises(ConfigError, match=r"different heads.*fasterrcnn_resnet50_fpn.*not the v2"):
         from_torchvision(model)
 
 

@@ -341,9 +341,9 @@ def test_bad_options_are_named(options, words):
 
 
 @halves
-@pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "resnet50"])
+@pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "resnet18"])
 def test_a_training_step_and_an_inference_work_under_autocast(half, backbone):
-    detector, images = _tiny(backbone, pretrained=backbone != "resnet50"), _images((64, 64), (48, 64))
+    detector, images = _tiny(backbone, pretrained=backbone != "resnet18"), _images((64, 64), (48, 64))
     targets = [_target([4.0, 5, 40, 50], [2]), _target([], [])]
     expected = detector.train()(images, targets, seeds=[1, 2])
     with torch.autocast("cpu", half):
@@ -385,7 +385,7 @@ def test_a_detector_of_bfloat16_predicts_on_larger_images_too():
 
 
 @pytest.mark.parametrize(("training", "autocast"), [(False, False), (True, False), (True, True)])
-@pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "resnet50"])
+@pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "resnet18"])
 def test_the_dense_part_compiles_as_one_graph(backbone, training, autocast):
     torch._dynamo.reset()
     detector, batch = _tiny(backbone).train(training), torch.stack(_images((64, 64), (64, 64)))

@@ -186,6 +186,22 @@ def test_the_faster_roi_align_is_chosen_by_the_size_of_the_map(monkeypatch, grad
     torch.testing.assert_close(patches, ops.roi_align(features[None], [boxes], 7, 1 / 8, 2), rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.parametrize(
+    ("cells", "grad", "separable"),
+    [
+        ((32, 48), True, True), ((32, 48), False, True), ((32, 49), True, True), ((32, 49), False, False),
+        ((64, 64), True, True), ((64, 65), True, False),
+    ],
+)  # fmt: skip
+def test_without_gradients_torchvisions_kernel_is_faster_on_smaller_maps_already(monkeypatch, cells, grad, separable):
+    calls = []
+    for name in ("roi_align", "torchvision_roi_align"):
+        monkeypatch.setattr(roi, name, lambda *_, name=name: calls.append(name))
+    with torch.set_grad_enabled(grad):
+        roi.fastest_roi_align(torch.zeros(2, *cells), torch.zeros(1, 4), 1 / 8)
+    assert calls == ["roi_align" if separable else "torchvision_roi_align"]
+
+
 # Levels and RoIAlign together
 
 

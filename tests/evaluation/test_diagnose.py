@@ -10,7 +10,8 @@ from coursekit.data import load
 from coursekit.evaluation import score
 from coursekit.evaluation.causes import Case
 from coursekit.evaluation.diagnose import CAUSES, diagnose, matched
-from coursekit.evaluation.matching import paired_iou, read_detections, read_ground_truth
+from coursekit.evaluation.matching import paired_iou
+from coursekit.evaluation.table import read_detections, read_ground_truth
 
 LOW = 0.6  # a score below this share of the sound AP50 is "strangely low"
 

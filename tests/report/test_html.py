@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from coursekit.report.html import page
-from coursekit.report.text import table
+from coursekit.report.sections import table
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -11,7 +11,7 @@ FILES = {"config.json", "curves.png", "metrics.json", "model.safetensors", "pred
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo, with its budget cut to a few steps."""
-    monkeypatch.setattr("coursekit.runs.demo.IMAGES_TO_SEE", 6)
+    monkeypatch.setattr("coursekit.runs.demo.DEMO_IMAGES", 6)
     monkeypatch.setattr("coursekit.runs.demo.OVERFIT_STEPS", 3)
 
 

@@ -75,7 +75,7 @@ SAVE = torch.save
 
 def _train(data, out, step=-1, moment="never"):
     killer = Killer(step, moment)
-    torch.save = killer.write  # this process does nothing else afterwards
+    torch.save = killer.write  # this process does nothing else afterward
     torch.manual_seed(0)
     model = build_detector(num_classes=2, size=64, channels=16, hidden=16, pretrained=False)
     config = TrainConfig(epochs=3, batch_size=2, checkpoint_every=2)
@@ -162,10 +162,10 @@ def test_another_model_and_other_options_are_refused(saved, coco_folder):
     _, path = saved
     dataset, device = load(coco_folder, "train"), torch.device("cpu")
     other = build_detector(num_classes=2, size=64, channels=24, hidden=16, pretrained=False)
-    with pytest.raises(ConfigError, match="of another model"):
+    with pytest.raises(ConfigError, match="belongs to a different model"):
         load_checkpoint(path, start_run(other, dataset, QUICK, device, lambda: ""))
     longer = TrainConfig(epochs=9, batch_size=2, checkpoint_every=1)
-    with pytest.raises(ConfigError, match="epochs 3 there, 9 here"):
+    with pytest.raises(ConfigError, match="epochs 3 in the run, 9 now"):
         load_checkpoint(path, start_run(other, dataset, longer, device, lambda: ""))
 
 
@@ -178,7 +178,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(saved, monkeypatch):
         raise RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing file")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(DataError, match=r"can't be written.*Make room.*still there"):
+    with pytest.raises(DataError, match=r"can't be written.*Free some disk space.*intact"):
         save_checkpoint(path, run)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir() if file.suffix == ".pt"] == [LAST]

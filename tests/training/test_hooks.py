@@ -6,9 +6,26 @@ import torch
 
 from coursekit.data import load
 from coursekit.training import Checkpoints, Evaluate, Log, TrainConfig, train
-from coursekit.training.checkpoint import BEST, read_checkpoint
-from coursekit.training.hooks import FullCard, read_metrics
+from coursekit.training.checkpoint import BEST, LAST, read_checkpoint
+from coursekit.training.hooks import Bar, FullCard, LearningRate, read_metrics
 from coursekit.training.state import start_run
+
+
+@pytest.fixture
+def run(coco_folder, tiny_detector):
+    """A run before its first step: three epochs of two steps each."""
+    config = TrainConfig(epochs=3, batch_size=2, checkpoint_every=3, warmup_steps=2, lr=0.5)
+    return start_run(tiny_detector, load(coco_folder, "train"), config, torch.device("cpu"), lambda: "")
+
+
+@pytest.fixture
+def saved(monkeypatch):
+    """Collect the file name and the step of each checkpoint in place of writing it."""
+    saved = []
+    monkeypatch.setattr(
+        "coursekit.training.hooks.save_checkpoint", lambda path, run: saved.append((path.name, run.steps))
+    )
+    return saved
 
 
 def _scores(values):
@@ -70,6 +87,30 @@ def test_checkpoints_come_every_few_steps_and_at_the_end(coco_folder, tiny_detec
     assert saved == steps
 
 
+def test_checkpoints_come_at_the_end_of_each_epoch_and_once_per_step(run, saved, tmp_path):
+    hook = Checkpoints(tmp_path)
+    hook.before_run(run)
+    run.steps, run.batch = 1, 1
+    hook.after_step(run)
+    assert saved == []
+    run.steps, run.batch = 2, len(run.loader)
+    hook.after_step(run)
+    hook.after_run(run)
+    assert saved == [(LAST, 2)]
+
+
+def test_only_a_higher_score_is_saved_as_the_best(run, saved, tmp_path):
+    evaluate = Evaluate(lambda model: {})
+    hook = Checkpoints(tmp_path, evaluate, "AP50")
+    hook.before_run(run)
+    for step, ap50 in ((1, 0.5), (2, 0.5), (4, 0.4), (5, 0.6)):
+        evaluate.latest = {"AP": 1 - ap50, "AP50": ap50}
+        run.steps = step
+        hook.after_step(run)
+    assert saved == [(LAST, 1), (BEST, 1), (LAST, 5), (BEST, 5)]
+    assert run.best == 0.6
+
+
 @pytest.mark.parametrize(("every", "count"), [(1, 5), (2, 3), (9, 1)])
 def test_evaluations_come_every_few_epochs_and_at_the_end(coco_folder, tiny_detector, every, count):
     evaluations = []
@@ -87,3 +128,36 @@ def test_a_full_and_slow_card_is_reported_once(coco_folder, tiny_detector, free,
         hook.after_step(run)
     assert len(run.events) == warned
     assert all("--micro-batch 4" in event for event in run.events)
+
+
+def test_each_step_has_the_learning_rates_of_its_number(run):
+    hook = LearningRate()
+    hook.before_run(run)
+    highest = [group["lr"] for group in run.optimizer.param_groups]
+    factors = []
+    for step in range(run.total_steps + 1):
+        run.steps = step
+        hook.before_step(run)
+        rates = [group["lr"] for group in run.optimizer.param_groups]
+        factors.append(rates[0] / highest[0])
+        assert rates == pytest.approx([factors[-1] * rate for rate in highest])
+    assert factors == pytest.approx([1 / 3, 2 / 3, 1, 0.853553, 0.5, 0.146447, 0], abs=1e-5)
+    hook.before_run(run)  # as after a stop: the highest learning rates are still known
+    run.steps = 2
+    hook.before_step(run)
+    assert [group["lr"] for group in run.optimizer.param_groups] == pytest.approx(highest)
+
+
+def test_the_bar_counts_images_and_shows_each_event_once(run, capsys):
+    bar = Bar()
+    run.images = 2  # resumed there
+    bar.before_run(run)
+    assert (bar.bar.total, bar.bar.n) == (9, 2)
+    run.events.append("out of memory")
+    for images in (4, 6, 9):
+        run.record_step({"loss_a": 0.25, "loss_b": 0.5}, images - run.images, 0.1)
+        bar.after_step(run)
+        assert bar.bar.n == images
+    assert "loss=0.750" in bar.bar.postfix
+    assert sum(output.count("out of memory") for output in capsys.readouterr()) == 1
+    bar.after_run(run)

@@ -100,7 +100,7 @@ def data_info(
 
 @app.command("verify")
 def data_verify(data: Data) -> None:
-    """Find all files that are damaged, missing, surplus or changed. Exit code 1 if there are any."""
+    """Find all files that are damaged, missing, extra or changed. Exit code 1 if there are any."""
     from coursekit.data.folders import find_folder
     from coursekit.data.subsets.manifest import verify
 
@@ -108,7 +108,8 @@ def data_verify(data: Data) -> None:
     problems = verify(folder)
     for problem in problems:
         print(problem)
-    print(f"{folder}: {len(problems)} problems." if problems else f"{folder}: all files are intact.")
+    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    print(f"{folder}: {count}." if problems else f"{folder}: all files are intact.")
     raise typer.Exit(1 if problems else 0)
 
 

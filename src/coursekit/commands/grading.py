@@ -46,7 +46,7 @@ def grade(
     from coursekit.grading.grade import grade as grade_class
     from coursekit.grading.html import write_pages
     from coursekit.grading.marks import Terms
-    from coursekit.report.text import counted
+    from coursekit.report.sections import counted
 
     if unsafe:
         print("coursekit: --unsafe: answers run as you, with access to your files and network.", file=sys.stderr)

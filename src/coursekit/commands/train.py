@@ -71,7 +71,7 @@ def train(
         Path | None, typer.Option(help="Your my_detector folder: trains your parts where they pass their checks.")
     ] = None,
     reference: Annotated[
-        list[str] | None, typer.Option(help="A part to take from the course all the same. Can be repeated.")
+        list[str] | None, typer.Option(help="Use the course's version of this part. Can be repeated.")
     ] = None,
     seed: Seed = TRAINING.seed,
 ) -> None:

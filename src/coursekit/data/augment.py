@@ -38,7 +38,7 @@ def augmentation(
     Args:
         flip: flip every other image left to right.
         scale: resize by a random factor from this range.
-        color: the largest relative change of brightness, contrast and saturation; of hue, a quarter of it.
+        color: the largest relative change of brightness, contrast and saturation; hue changes by a quarter of that.
         crop: crop a part that keeps the center of at least one box. Boxes are clipped to it, and those whose center is
             outside are dropped (Liu et al., *SSD*, 2016, section 2.2).
     """

@@ -12,7 +12,7 @@ Key = tuple[int, int]  # (epoch, index): a sample depends on nothing else, so wo
 
 
 class Part(NamedTuple):
-    """Which part of the data to read, see `Loader.epoch`."""
+    """The part of the data to read; see `Loader.epoch`."""
 
     epoch: int = 0
     start: int = 0

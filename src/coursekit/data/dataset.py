@@ -69,7 +69,7 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         return self.read(index)
 
     def read(self, index: int, out: NDArray[np.uint8] | None = None) -> tuple[Tensor, Target]:
-        """Return a sample. If `out` is given, at least `3 * most_pixels()` bytes, the image is in its memory."""
+        """Return a sample. If `out` is given (at least `3 * most_pixels()` bytes), the image is written into it."""
         row, size = int(self.rows[index]), self.size(index)
         decoded = self.pixels.read(row, size, out) if self.pixels else None
         return read_image(self.path(index), size, out) if decoded is None else decoded, self.target(index)
@@ -128,7 +128,7 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         rows = self.rows[np.isin(self.rows, self.index.image_rows[single])]
         if len(rows) < count:
             raise ConfigError(
-                f"{self.annotation_file}: it has {len(rows)} images with boxes, {count} were asked for. Choose fewer."
+                f"{self.annotation_file}: has {len(rows)} images with boxes, but {count} were requested. Choose fewer."
             )
         return replace(self, rows=rows[:count])
 

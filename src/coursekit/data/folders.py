@@ -61,6 +61,6 @@ def _check_files(index: CocoIndex, image_folder: Path) -> None:
     missing = [name for name in index.file_names.tolist() if name not in present]
     if missing:
         raise DataError(
-            f"{image_folder / missing[0]}: the image is missing, and so are {len(missing) - 1} more of {len(index)}. "
+            f"{image_folder / missing[0]}: the image is missing ({len(missing)} of {len(index)} images are). "
             f"Add the images that {index.path.name} lists, or remove their records."
         )

@@ -76,7 +76,7 @@ def open_picture(data: bytes) -> Image.Image:
         raise ValueError("the file is empty")
     with Image.open(BytesIO(data)) as file:
         if file.width * file.height > MAX_PIXELS:
-            raise ValueError(f"it claims {file.width}×{file.height} pixels")
+            raise ValueError(f"its header claims {file.width}×{file.height} pixels, above the limit")
         return ImageOps.exif_transpose(file).convert("RGB")
 
 

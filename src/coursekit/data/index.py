@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.core.errors import ConfigError, did_you_mean
-from coursekit.data.checks import is_repeated, listed, passing, usable_categories, usable_images
+from coursekit.data.record_checks import is_repeated, listed, passing, usable_categories, usable_images
 from coursekit.data.records import Annotation, Category, Fault, Image, Segmented, read_records
 
 Rows = NDArray[np.intp]  # positions in an array
@@ -80,7 +80,7 @@ class CocoIndex:
 
     @property
     def image_rows(self) -> Rows:
-        """(N,) the row of each box's image."""
+        """The row of each box's image, (N,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     def ids_of(self, classes: Iterable[str]) -> list[int]:
@@ -125,7 +125,7 @@ class CocoIndex:
         return np.flatnonzero(chosen)
 
     def _has(self, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """(I,) whether an image has at least one of the wanted boxes."""
+        """Return (I,) bool: whether each image has at least one of the wanted boxes."""
         return np.bincount(self.image_rows[wanted], minlength=len(self)) > 0
 
 

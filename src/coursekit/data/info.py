@@ -50,7 +50,8 @@ def summarize(folder: Path) -> list[Summary]:
     splits = [split for split in ("train", "val") if (folder / "annotations" / f"instances_{split}2017.json").exists()]
     if not splits:
         raise DataError(
-            f"{folder}: no annotations/instances_train2017.json or instances_val2017.json. Name a COCO folder."
+            f"{folder}: no annotations/instances_train2017.json or instances_val2017.json. "
+            "Pass a folder in COCO's layout."
         )
     return [_summary(split, CocoIndex.load(folder / "annotations" / f"instances_{split}2017.json")) for split in splits]
 

@@ -99,7 +99,9 @@ def make_loader(
         ConfigError: `batch_size` or `workers` is too small.
     """
     if batch_size < 1 or workers < 0:
-        raise ConfigError(f"batch size {batch_size}, workers {workers}: use at least 1 image per batch and 0 workers.")
+        raise ConfigError(
+            f"batch size {batch_size}, workers {workers}: batch size must be at least 1, workers at least 0."
+        )
     batches = ShapeBatches(dataset, batch_size, seed, shuffle=train)
     samples = Samples(dataset, augment if train else None, seed, Slots(workers, batch_size * dataset.most_pixels() * 3))
     loader: DataLoader[Any] = DataLoader(

@@ -64,7 +64,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Records(msgspec.Struct):
-    """The whole file. A record that `faults` names is None here, so that positions stay the same."""
+    """The whole file. Faulty records, listed in `faults`, are None so that positions stay the same."""
 
     images: list[Image | None]
     annotations: list[Annotation | None]

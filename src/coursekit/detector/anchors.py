@@ -55,7 +55,7 @@ def match_anchors(
     """Match each anchor with a ground-truth box, or with the background (Ren et al., 2015, section 3.1.2).
 
     Args:
-        anchors: (N, 4) xyxy in pixels.
+        anchors: (N, 4) xyxy in pixels. N may be 0.
         boxes: (G, 4) xyxy in pixels: the ground truth. G may be 0.
         fg_iou_thresh: an anchor whose highest IoU is at least this is matched with that box; on a tie, with the first.
         bg_iou_thresh: an anchor whose highest IoU is below this is background. In between it is ignored.
@@ -66,10 +66,12 @@ def match_anchors(
     Returns:
         (N,) int64 on the anchors' device: a position in `boxes`, BACKGROUND (-1) or IGNORED (-2).
     """
+    if not len(anchors):
+        return torch.empty(0, dtype=torch.int64, device=anchors.device)
     best_iou = anchors.new_zeros(len(anchors), dtype=torch.promote_types(anchors.dtype, torch.float32))  # (N,)
     matches = torch.zeros_like(best_iou, dtype=torch.int64)
     is_best_of_a_box = torch.zeros_like(matches, dtype=torch.bool)
-    chunk = max(1, MAX_PAIRS // max(1, len(anchors)))  # boxes at a time, so that a crowd doesn't fill the memory
+    chunk = max(1, MAX_PAIRS // len(anchors))  # boxes at a time, so that a crowd doesn't fill the memory
     for start in range(0, len(boxes), chunk):
         iou = box_iou(boxes[start : start + chunk], anchors)  # (chunk, N)
         iou_of_anchor, box_index = iou.max(0)  # (N,) each

@@ -67,7 +67,7 @@ def _check_heads(theirs: Any) -> None:
     heads = [hasattr(theirs.roi_heads.box_head, "fc6"), isinstance(theirs.rpn.head.conv, nn.Sequential)]
     if not all(heads) or len(theirs.rpn.head.conv) != 1:
         raise ConfigError(
-            "from_torchvision: this model has other heads than ours. Use fasterrcnn_resnet50_fpn, "
+            "from_torchvision: this model has different heads. Use fasterrcnn_resnet50_fpn, "
             "fasterrcnn_mobilenet_v3_large_fpn or fasterrcnn_mobilenet_v3_large_320_fpn (not the v2 models)."
         )
 

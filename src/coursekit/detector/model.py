@@ -38,8 +38,8 @@ ANCHOR_SCALES = (1.5, 2.5, 4.0)  # sides of an anchor, in strides of its level
 class Options:
     """The numbers of a detector, named as in torchvision's FasterRCNN.
 
-    The defaults are for small images and short trainings; torchvision's are larger. Of a pair, the first number is for
-    training and the second for inference.
+    The defaults are for small images and short training runs; torchvision's are larger. Of a pair, the first number is
+    for training and the second for inference.
     """
 
     num_classes: int  # K, without the background; torchvision's num_classes is K + 1

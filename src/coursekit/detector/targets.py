@@ -1,4 +1,4 @@
-"""Checks of what a detector is given, before a bad box can turn a loss into NaN. They name the image and the box."""
+"""Check a detector's inputs, before a bad box can turn a loss into NaN. Errors name the image and the box."""
 
 from collections.abc import Sequence
 

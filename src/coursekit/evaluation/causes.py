@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from coursekit.data.dataset import CocoDataset
-from coursekit.evaluation.matching import Boxes, Floats, Ints, paired_iou, pairs_of, positions
+from coursekit.evaluation.matching import paired_iou, pairs_of
+from coursekit.evaluation.table import Boxes, Floats, Ints, positions
 
 MIN_SCALE = np.log(1.03)  # noisy boxes look like a scale closer to 1 than this; 8 % already spoils small boxes
 VOTE_IOU = 0.7  # a pair that a scale brings this close together votes for that scale
@@ -39,7 +40,7 @@ class Case:
     def sample(self) -> "Case":
         """Return the case cut down to some images with ground truth and detections, spread over the data set.
 
-        A few hundred images say as much about a cause as all.
+        A few hundred images are enough to estimate the effect of a cause.
         """
         chosen = np.zeros(len(self.dataset) + 1, bool)  # the last one is for unknown images, whose position is -1
         useful = np.intersect1d(self.gt.images, self.detections.images)
@@ -141,7 +142,7 @@ def _look_up(table: Ints, places: Ints) -> Ints:
 
 
 def _is_plausible(repaired: Ints, given: Ints) -> bool:
-    """Whether a repair of ids changes anything, and knows nine of ten: a real mix-up hits all detections alike."""
+    """Return whether a repair changes ids, and maps nine in ten to known ids: a real mix-up affects all detections."""
     return bool((repaired >= 0).mean() >= 0.9 and (repaired != given).any())
 
 
@@ -183,7 +184,10 @@ def _from_centers(boxes: Floats) -> Floats:
 
 
 def _looks_normalized(detections: Boxes) -> bool:
-    """Whether coordinates are from 0 to 1: a box may reach over the edge a little, and a few boxes may be wild."""
+    """Return whether coordinates are from 0 to 1.
+
+    A box may extend past the edge a little, and a few boxes may be far off.
+    """
     return bool((np.abs(detections.boxes).max(axis=1) <= 1.5).mean() > 0.95)
 
 
@@ -203,7 +207,7 @@ def _normalized_repairs(case: Case) -> Iterator[Repair]:
 
 
 def _scale_repairs(case: Case) -> Iterator[Repair]:
-    """Yield boxes scaled back by the factor that most pairs of boxes agree on, if it is far from 1."""
+    """Yield boxes scaled back by the factor that most pairs of boxes vote for, if it is far from 1."""
     cure = "Scale the boxes back: x times original width / resized width, y times original height / resized height."
     images, votes = _votes(case.sample())
     if not len(images):
@@ -253,7 +257,7 @@ def _votes(case: Case) -> tuple[Ints, Floats]:
 
 
 def _agreed(values: Floats, *, together: bool) -> Floats:
-    """Return (2,) what most votes (V, 2) say about x and about y; one number for both if they are scaled together."""
+    """Return (2,) the scale that most votes (V, 2) agree on, for x and for y; the same if they are scaled together."""
     logs = np.log(values)
     if together:
         return np.exp(np.full(2, _mode(logs.ravel())))
@@ -263,7 +267,7 @@ def _agreed(values: Floats, *, together: bool) -> Floats:
 
 
 def _mode(values: Floats) -> float:
-    """Return the median of the fullest window."""
+    """Return the median of the window with the most votes."""
     values = np.sort(values)
     ends = np.searchsorted(values, values + VOTE_WINDOW, side="right")
     start = int(np.argmax(ends - np.arange(len(values))))

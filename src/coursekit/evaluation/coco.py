@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from coursekit.data.dataset import CocoDataset
 from coursekit.evaluation.engine import build, check_engine, evaluated
-from coursekit.evaluation.matching import Boxes, by_image_id, read_detections, read_ground_truth
 from coursekit.evaluation.results import Result
+from coursekit.evaluation.table import Boxes, by_image_id, read_detections, read_ground_truth
 
 METRICS = (
     "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
@@ -82,7 +82,7 @@ _BUILT: dict[tuple[str, int], Any] = {}  # ground truth in an engine's form, as 
 
 
 def _built(dataset: CocoDataset, engine: str) -> Any:
-    """Return the engine's ground truth, built once per data set: a training scores on the same one again and again."""
+    """Return the engine's ground truth, built once per data set: a training run scores on it again and again."""
     key = (engine, id(dataset))
     if key not in _BUILT:
         gt = read_ground_truth(by_image_id(dataset))

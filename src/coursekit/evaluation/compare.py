@@ -1,4 +1,4 @@
-"""Is run B better than run A, or would other images have said the opposite?"""
+"""Is run B better than run A, or could the difference be due to the choice of images?"""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,9 @@ import numpy as np
 
 from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
-from coursekit.evaluation.matching import ON_CROWD, Floats, Ints, Matches, match
+from coursekit.evaluation.matching import ON_CROWD, Matches, match
 from coursekit.evaluation.results import Result
+from coursekit.evaluation.table import Floats, Ints
 
 MIN_DRAWS, _MIN_IMAGES = 40, 10
 _RECALLS = np.linspace(0, 1, 101)

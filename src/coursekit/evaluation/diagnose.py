@@ -12,8 +12,9 @@ import numpy as np
 from coursekit.core.errors import DataError
 from coursekit.data.dataset import CocoDataset
 from coursekit.evaluation.causes import Case, Repair, box_repairs, class_repairs, repairs
-from coursekit.evaluation.matching import Bools, Boxes, Ints, locate, paired_iou, pairs_of, read_ground_truth
+from coursekit.evaluation.matching import paired_iou, pairs_of
 from coursekit.evaluation.results import BROKEN, Result, columns_of, first_fault
+from coursekit.evaluation.table import Bools, Boxes, Ints, locate, read_ground_truth
 
 CAUSES = (
     "changed_input",
@@ -79,9 +80,9 @@ def diagnose(
     before: list[Result] | None = None,
     classes: Sequence[str] = (),
 ) -> list[Finding]:
-    """Find which of the usual causes explain a score that is 0, -1 or strangely low, the likeliest first; often none.
+    """Find which of the usual causes explain a score that is 0, -1 or strangely low, most likely first.
 
-    Each cause is looked for in the detections as they are without the causes named before it.
+    Often there are none. Each cause is looked for in the detections as they are without the causes named before it.
 
     The causes, by their stable names:
         changed_input: the evaluator changed the results in place. Reported only if `before` is given.
@@ -171,7 +172,7 @@ def _best(candidates: Iterable[Repair], case: Case) -> list[Step]:
 
 
 def _weight(step: Step) -> float:
-    """Return the gain; that of a changed input counts half as much again, because it was seen and not inferred."""
+    """Return the gain; a changed input weighs 1.5 times as much, because it was observed, not inferred."""
     return step[0].gain * (1.5 if step[0].cause == "changed_input" else 1)
 
 
@@ -288,7 +289,7 @@ def _images_seen(case: Case) -> tuple[int, float, float]:
 
 
 def _same_scores(case: Case) -> list[Finding]:
-    """Report one score for all detections: no harm if all are right, else right and wrong can't be ranked."""
+    """Report that all detections have the same score: harmless if all are right, else they can't be ranked."""
     count = len(case.detections)
     if count < 10:
         return []

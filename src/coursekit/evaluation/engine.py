@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from coursekit.core.errors import ConfigError
-from coursekit.evaluation.matching import Boxes
+from coursekit.evaluation.table import Boxes
 
 
 def build(gt: Boxes, images: int, classes: Sequence[str], engine: str = "hotcoco") -> Any:

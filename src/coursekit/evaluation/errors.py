@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
 from coursekit.evaluation.engine import build, evaluated
-from coursekit.evaluation.matching import ON_CROWD, UNMATCHED, Bools, Floats, Ints, Matches, match
+from coursekit.evaluation.matching import ON_CROWD, UNMATCHED, Matches, match
 from coursekit.evaluation.results import Result
+from coursekit.evaluation.table import Bools, Floats, Ints
 
 KINDS = {
     "classification": "on an object, but with the wrong class",
@@ -52,7 +53,7 @@ class ErrorReport:
 
 
 class Threshold(NamedTuple):
-    """A score threshold for a class, and what it gives at IoU 0.5."""
+    """A score threshold for a class, and the results it gives at IoU 0.5."""
 
     score: float
     f1: float
@@ -79,10 +80,10 @@ def split_errors(results: list[Result], dataset: CocoDataset) -> ErrorReport:
     - `background`: IoU under 0.1 with every object;
     - `both`: everything else.
 
-    An object is `missed` if no detection matches it and no `classification` or `localization` error stands for it. To
-    compute the cost, `classification` and `localization` errors are corrected where their object is free and removed
-    otherwise; `duplicate`, `background` and `both` are removed; `missed` objects no longer count. An object whose only
-    box is a `both` error counts twice: the box as `both`, the object as `missed`.
+    An object is `missed` if no detection matches it and no `classification` or `localization` error is attributed to
+    it. To compute the cost, `classification` and `localization` errors are corrected where their object is free and
+    removed otherwise; `duplicate`, `background` and `both` are removed; `missed` objects no longer count. An object
+    whose only box is a `both` error counts twice: the box as `both`, the object as `missed`.
 
     Args:
         results: detections in COCO's format, of all scores: the less confident ones are part of AP, too.
@@ -180,9 +181,10 @@ def worst_images(
 
 
 def best_images(results: list[Result], dataset: CocoDataset, count: int, *, threshold: float = 0.5) -> list[int]:
-    """Return the ids of the images with the most true positives less missed objects and false positives, best first.
+    """Return the ids of the best images, the best first.
 
-    Arguments and errors are those of `worst_images`. Images without a true positive are left out.
+    They have the highest count of true positives minus misses and false positives. Images without a true positive are
+    left out. Arguments and errors are those of `worst_images`.
     """
     matches = _match_confident(results, dataset, count, threshold)
     images, partners = matches.detections.images, matches.partners[0]
@@ -194,7 +196,7 @@ def best_images(results: list[Result], dataset: CocoDataset, count: int, *, thre
 
 def _match_confident(results: list[Result], dataset: CocoDataset, count: int, threshold: float) -> Matches:
     if count < 1:
-        raise ConfigError(f"count={count}: take at least 1 image.")
+        raise ConfigError(f"count={count}: use at least 1.")
     return match(results, dataset, [0.5], score_thresh=_checked(threshold, "threshold"))
 
 
@@ -221,7 +223,7 @@ def _missed(matches: Matches) -> Ints:
 
 
 def _reason(matches: Matches, image: int, classes: Sequence[str]) -> str:
-    """Return such as: missed 3 (2 dog, cat); 2 false positives (cow 0.98, dog 0.71)."""
+    """Return a summary such as `missed 3 (2 dog, cat); 2 false positives (cow 0.98, dog 0.71)`."""
     gt, detections = matches.gt, matches.detections
     missed = np.intersect1d(_missed(matches), np.flatnonzero(gt.images == image))
     false = np.flatnonzero((matches.partners[0] == UNMATCHED) & (detections.images == image))

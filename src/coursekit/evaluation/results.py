@@ -109,7 +109,7 @@ def _content(path: Path) -> bytes:
     except FileNotFoundError:
         raise DataError(f"{path}: no such results file. Pass one in COCO's format.") from None
     except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror}).") from None
+        raise DataError(f"{path}: can't be read ({error.strerror}). Check the path and its permissions.") from None
     if not content.strip():
         raise DataError(f"{path}: the file is empty. Write it again; without detections it contains [].")
     return content

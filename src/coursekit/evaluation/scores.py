@@ -15,8 +15,8 @@ from coursekit.data.index import CocoIndex
 from coursekit.evaluation.coco import run_engine
 from coursekit.evaluation.engine import check_engine
 from coursekit.evaluation.inference import predict_dataset
-from coursekit.evaluation.matching import read_ground_truth
 from coursekit.evaluation.results import Result, check_results, read_results
+from coursekit.evaluation.table import read_ground_truth
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,9 @@ def read_image(path: Path) -> Tensor:
         with Image.open(path) as file:
             picture = ImageOps.exif_transpose(file).convert("RGB")  # this decodes all of it
     except Exception as error:  # damaged files fail deep in the decoders, with errors that nobody has listed
-        raise DataError(f"{path}: can't be read ({type(error).__name__}: {error})") from error
+        raise DataError(
+            f"{path}: can't be read ({type(error).__name__}: {error}). Fetch it again, or remove its record."
+        ) from error
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 

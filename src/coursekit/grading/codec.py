@@ -25,7 +25,7 @@ MAX_DEPTH = 8  # of lists in lists: `plain` goes down 6 levels
 
 
 class ForgedError(ValueError):
-    """Raised for a message that no honest answer sends."""
+    """Raised for a message that a valid answer can't send."""
 
 
 def framed(content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""`coursekit grade`: grades a class of submissions, each in a sandbox. Unchanged answers are not run again."""
+"""`coursekit grade`: grade a class of submissions, each in a sandbox. Unchanged answers are not run again."""
 
 import hashlib
 import platform
@@ -132,7 +132,7 @@ def submissions(folder: Path) -> dict[str, Path]:
         ConfigError: there is no submission.
     """
     if not folder.exists():
-        raise ConfigError(f"{folder}: no such file or folder.")
+        raise ConfigError(f"{folder}: no such file or folder. Check the path.")
     lessons = {path.name for path in shipped("course").glob("*.ipynb")}
     is_one = not folder.is_dir() or any((folder / name).exists() for name in (PACKAGE, *lessons))
     places = [folder] if is_one else [path for path in sorted(folder.iterdir()) if _is_submission(path)]

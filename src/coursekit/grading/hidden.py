@@ -9,12 +9,14 @@ def cases(generator):
 
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from coursekit.core.errors import ConfigError, did_you_mean
+from coursekit.lessons.checking.compare import Problem
 from coursekit.lessons.checking.outcome import attempt
 from coursekit.lessons.exercise import Case
 from coursekit.lessons.exercises import EXERCISES
@@ -40,6 +42,20 @@ def load_hidden(folder: Path | None) -> dict[str, Hidden]:
     if not folder.is_dir():
         raise ConfigError(f"--hidden {folder}: no such folder. It holds NAME.py files, each with cases(generator).")
     return {path.stem: _load(path) for path in sorted(folder.glob("*.py"))}
+
+
+def hidden_problem(cases: Sequence[Case], right: Sequence[bool]) -> Problem:
+    """Return how the feedback describes the first hidden case that is wrong.
+
+    Nothing is quoted, because an answer could copy its arguments into its errors.
+
+    Args:
+        cases: the hidden cases.
+        right: whether each is right, for as many cases as the answer got to.
+    """
+    failed = (number for number, is_right in enumerate(right) if not is_right)
+    case = cases[next(failed, min(len(right), len(cases) - 1))]
+    return Problem(f"a case that is not in your notebook: {case.words}", "something else", "")
 
 
 def _load(path: Path) -> Hidden:

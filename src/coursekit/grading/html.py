@@ -1,4 +1,4 @@
-"""Writes the results: grades.csv, class.html, and feedback/NAME.html for each intern."""
+"""Write the results: grades.csv, class.html, and feedback/NAME.html for each intern."""
 
 import csv
 import re
@@ -14,7 +14,7 @@ from coursekit.grading.marks import SIGNS, Mark, Terms, points
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook.progress import Record
 from coursekit.report.html import page
-from coursekit.report.text import counted, table
+from coursekit.report.sections import counted, table
 
 LEGEND = "  ".join(f"{sign} {state}" for state, sign in SIGNS.items())
 
@@ -135,7 +135,7 @@ def _worth_knowing(graded: Sequence[Graded], terms: Terms) -> str:
     rows, problems = [], []
     for intern in graded:
         sums, name = total(intern, terms), text(intern.submission.name)
-        borrowed = [f"{mark.exercise} ({mark.lender})" for mark in intern.marks if mark.state == "borrowed"]
+        borrowed = [f"{mark.exercise} ({mark.source})" for mark in intern.marks if mark.state == "borrowed"]
         if sums.hints or sums.seen or borrowed:
             rows.append([name, str(sums.hints or ""), text(", ".join(sums.seen)), text(", ".join(borrowed))])
         problems += [f"- **{name}** {text(_line(problem))}" for problem in intern.submission.problems]
@@ -184,7 +184,7 @@ def _all(intern: Graded, terms: Terms) -> list[list[str]]:
     for mark in intern.marks:
         exercise = EXERCISES[mark.exercise]
         notes = {
-            "borrowed": f"from {mark.lender}",
+            "borrowed": f"from {mark.source}",
             "not started": "the cell is as the course gives it",
             "missing": "no cell for it was found",
         }

@@ -1,4 +1,4 @@
-"""Marks an answer: compares its outcomes with the reference's, outside the process that made them."""
+"""Mark an answer: compare its outcomes with the reference's, outside the process that made them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from coursekit.grading.hidden import Hidden
+from coursekit.grading.hidden import Hidden, hidden_problem
 from coursekit.grading.sandbox import Tried
 from coursekit.grading.worker import CPU_SECONDS
 from coursekit.lessons.checking.borrowed import borrowed_from
@@ -35,7 +35,7 @@ class Mark(msgspec.Struct, frozen=True):
         cases: number of all cases.
         tried, got, expected: the simplest case that is wrong, in words.
         likely: the known mistake that it looks like.
-        lender: the function that a borrowed answer is made of.
+        source: the function that a borrowed answer is made of.
     """
 
     exercise: str
@@ -46,7 +46,7 @@ class Mark(msgspec.Struct, frozen=True):
     got: str = ""
     expected: str = ""
     likely: str = ""
-    lender: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def marked(name: str, code: str, tried: Tried, tried_hidden: Tried | None, hidde
                 return _not_yet(exercise, tried.trial, cases, right)
         except Exception as error:  # the value was made to break the comparison
             return Mark(name, "not yet", 0, len(cases), "comparing", f"not a sensible value ({type(error).__name__})")
-    lender = _lender(exercise, code) or ("the course's, called at run time" if tried.used_reference else "")
-    return Mark(name, "borrowed" if lender else "correct", len(cases), len(cases), lender=lender)
+    source = _source(exercise, code) or ("the course's, called at run time" if tried.used_reference else "")
+    return Mark(name, "borrowed" if source else "correct", len(cases), len(cases), source=source)
 
 
 def hidden_exercise(exercise: Exercise, hidden: Hidden) -> Exercise:
@@ -115,16 +115,13 @@ def _not_yet(exercise: Exercise, trial: Trial, cases: list[Case], right: list[bo
     problem = problem or first_wrong(exercise, trial.outcomes[:ours])
     if problem is None and len(trial.outcomes) < ours:
         problem = stopped(exercise, trial, CPU_SECONDS)
-    if problem is None:  # hidden cases only. Nothing is quoted: an answer could copy its arguments into its errors
-        failed = (number for number, is_right in enumerate(right[ours:], ours) if not is_right)
-        case = cases[next(failed, min(len(right), len(cases) - 1))]
-        problem = Problem(f"a case that is not in your notebook: {case.words}", "something else", "")
+    problem = problem or hidden_problem(cases[ours:], right[ours:])
     likely = likely_mistake(exercise, trial.outcomes[:ours]) or "" if sum(right[:ours]) < ours else ""
     passed = sum(right)
     return Mark(exercise.name, "not yet", passed, len(cases), problem.tried, problem.got, problem.expected, likely)
 
 
-def _lender(exercise: Exercise, code: str) -> str | None:
+def _source(exercise: Exercise, code: str) -> str | None:
     try:
         return borrowed_from(exercise, code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # nested deeper than Python's parser goes

@@ -1,4 +1,4 @@
-"""`coursekit submit`: packs an intern's work into one file, and says what is in it and what is missing."""
+"""`coursekit submit`: pack an intern's work into one file, and say what is in it and what is missing."""
 
 import re
 import zipfile
@@ -14,7 +14,7 @@ from coursekit.lessons.workbook import journal as journals
 from coursekit.lessons.workbook import progress
 from coursekit.lessons.workbook.workbook import PACKAGE
 from coursekit.report import answers
-from coursekit.report.text import counted
+from coursekit.report.sections import counted
 
 FIXED_TIME = (2020, 1, 1, 0, 0, 0)  # so that the same work gives the same file
 
@@ -40,10 +40,10 @@ def pack(folder: Path, file: Path, *, journal: bool = False) -> Packed:
         ConfigError: there is no such folder or nothing in it, or the file can't be written.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder. Name the one your notebooks are in.")
+        raise ConfigError(f"{folder}: no such folder. Pass the folder with your notebooks.")
     paths = dict(_chosen(folder, journal))
     if not paths:
-        raise ConfigError(f"{folder}: neither notebooks nor {PACKAGE} are here. Name the folder your notebooks are in.")
+        raise ConfigError(f"{folder}: neither notebooks nor {PACKAGE} are here. Pass the folder with your notebooks.")
     large = [path for path in paths.values() if path.stat().st_size > FILE_BYTES]
     make_folder(file.parent)
     with new_file(file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -1,4 +1,4 @@
-"""Reads what an intern handed in, a zip, a folder or a notebook, as the code of each exercise. Nothing is run."""
+"""Read what an intern handed in, a zip, a folder or a notebook, as the code of each exercise. Nothing is run."""
 
 import ast
 import lzma
@@ -123,7 +123,10 @@ def _take(inner: PurePosixPath, content: bytes, submission: Submission) -> list[
 
 
 def _choose(exercise: str, pieces: list[_Piece], submission: Submission) -> None:
-    """Choose the workbook's version, which the intern ran last; if there is none, the surest and last nonempty cell."""
+    """Choose the workbook's version, which the intern ran last.
+
+    If there is none, choose the last nonempty cell with the strongest match.
+    """
     written = [piece for piece in pieces if not is_empty(exercise, piece.code)]
     if not written:
         submission.empty |= {exercise} if pieces else set()

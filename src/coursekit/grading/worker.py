@@ -1,4 +1,4 @@
-"""Runs inside the sandbox: imports torch once, then tries one answer after the other, each in a fork.
+"""The process inside the sandbox: import torch once, then try one answer after the other, each in a fork.
 
 Nothing here knows what is expected. An answer may take its own process apart; all it gets is a wrong or missing outcome
 of its own. Requests come on standard input, replies go to standard output; an answer has neither.

@@ -58,7 +58,7 @@ class Exercise:
         library: functions elsewhere that do the same, such as `torchvision.ops.nms`. An answer made of one is borrowed.
         call: how to use an answer with the arguments of a case. A class is constructed, then called.
         twin: a faster function with equal results. Training runs it once the intern's answer is correct.
-        tolerance: relative and absolute, for float32; for float64 a hundred-thousandth of it.
+        tolerance: relative and absolute, for float32; for float64, divided by 100,000.
     """
 
     name: str

@@ -1,4 +1,7 @@
-"""Would an answer run on a GPU? Torch's device `meta`, whose tensors have shapes but no numbers, tells without one."""
+"""Would an answer run on a GPU?
+
+torch's `meta` device, whose tensors have shapes but no data, answers that without one.
+"""
 
 from typing import Any
 

@@ -14,7 +14,7 @@ MAX_CALLS = 40
 
 
 class TooManyCallsError(BaseException):
-    """Stop an answer that tries forever. Not an Exception, because answers catch those."""
+    """Stop an answer that tries forever. Derived from BaseException, since answers may catch Exception."""
 
 
 class SmallModel(nn.Module):

@@ -40,7 +40,7 @@ def calibrate(
 ) -> Constants:
     """Measure a few training steps on the card, and store the constants for `coursekit plan`.
 
-    The largest overhead and the largest context count, because a plan has to hold for each step of a training.
+    The largest overhead and the largest context count, because a plan has to hold for each step of a training run.
 
     Args:
         configs: what to measure. By default they fit on a card of 2 GB.

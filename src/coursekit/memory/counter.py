@@ -14,7 +14,7 @@ BLOCK = 512  # bytes: the smallest block of CUDA's allocator (c10/cuda/CUDACachi
 
 
 class MemoryCounter(TorchDispatchMode):
-    """Count the bytes of all living storages while active: of real tensors and of fake ones, which have no content.
+    """Count the bytes of all live storages while active: of real tensors and of fake ones, which have no content.
 
     The counter looks at what each operation returns. A new storage counts until it is freed, which a weak reference
     reports. It can't see what an operation allocates and frees internally, such as a workspace.

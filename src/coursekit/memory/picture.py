@@ -1,4 +1,4 @@
-"""A picture of the question that this package answers: does EfficientNet-B3 at COCO's full size train on 4 GB?"""
+"""Draw whether EfficientNet-B3 at COCO's full size trains on 4 GB."""
 
 from pathlib import Path
 from typing import Any

@@ -144,7 +144,7 @@ def _make_card(vram: float, peaks: PeakTable, constants: Constants) -> Card:
 
 
 def recommend(candidates: list[Candidate]) -> Candidate | None:
-    """Return the largest long side of which 4 images fit, with its largest batch.
+    """Return the largest long side at which 4 images fit, with its largest batch.
 
     If there is none, return the largest batch of the smallest size that fits; None if nothing does.
     """

@@ -37,7 +37,7 @@ def predict(config: StepConfig) -> Peak:
 
 
 def peak_of(model: FasterRCNN, config: StepConfig) -> Peak:
-    """Run a training step of a detector on fake tensors and count their bytes. The detector can't be used afterwards.
+    """Run a training step of a detector on fake tensors and count their bytes. The detector can't be used afterward.
 
     The fake tensors are on the CPU, whatever the config's device: on a machine without a GPU, fake GPU tensors fail in
     backward, and mixed precision leaves them in float32.
@@ -67,7 +67,7 @@ def _make_fake(model: nn.Module, fake: FakeTensorMode) -> None:
 
 
 def _run_step(model: nn.Module, config: StepConfig, counter: MemoryCounter) -> None:
-    """Run a step in the middle of a training: the optimizer has its state already."""
+    """Run a step in the middle of a training run: the optimizer has its state already."""
     counter.claim("weights", [*model.parameters(), *model.buffers()])
     optimizer = make_optimizer(model, config.optimizer)
     warm_up(optimizer)

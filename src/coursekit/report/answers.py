@@ -72,7 +72,9 @@ def read_questions(path: Path | None) -> list[Question]:
         questions = _parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{path}: can't be read ({reason}).") from None
+        raise DataError(
+            f"{path}: can't be read ({reason}). Check the path and its permissions, and save it as UTF-8."
+        ) from None
     titles = [question.title for question in questions]
     if not questions:
         raise DataError(f"{path}: there is no question in it. Write `## Title`, and your question below it.")

@@ -69,7 +69,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Score:
-    """How good the run is on a data set. `worst` has (image id, reason)."""
+    """How good the run is on a data set. `worst` holds (image id, reason) pairs."""
 
     dataset: CocoDataset
     split: str
@@ -83,7 +83,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Course:
-    """What the workbook says: how far each lesson is, whose each part of the detector is, the journal."""
+    """What the workbook says: how far each lesson is, the owner of each part of the detector, the journal."""
 
     lessons: list[LessonStatus] = field(default_factory=list)
     parts: dict[str, str] = field(default_factory=dict)
@@ -153,7 +153,7 @@ def read_notes(folder: Path) -> str:
         return path.read_text(encoding="utf-8").strip() if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{path}: can't be read ({reason}).") from None
+        raise DataError(f"{path}: can't be read ({reason}). Check its permissions, and save it as UTF-8.") from None
 
 
 def read_training(folder: Path) -> Training:
@@ -204,7 +204,7 @@ def read_course(workbook: Workbook, config: RunConfig) -> Course:
 
 
 def _owner(part: own_parts.Part, trained: Sequence[str]) -> str:
-    """Return whose a part is in this run. One that passes now, but was not trained with, is the course's there."""
+    """Return the owner of a part in this run. One that passes now, but was not trained with, is the course's there."""
     if part.name not in trained:
         return own_parts.COURSE
     return "borrowed" if part.owner == "borrowed" else "mine"

@@ -8,7 +8,7 @@ from coursekit.report.answers import Question, as_markdown, take_in, without_com
 from coursekit.report.facts import Facts, gather
 from coursekit.report.html import page
 from coursekit.report.pictures import pictures
-from coursekit.report.text import sections
+from coursekit.report.sections import sections
 from coursekit.show import save
 
 TITLE = "My detector: an experience report"

@@ -17,7 +17,7 @@ from coursekit.runs.pictures import write_curves
 from coursekit.show import draw_ground_truth_and_predictions, save
 from coursekit.training import TrainConfig, train
 
-IMAGES_TO_SEE = 2640  # 11 epochs of mini: two to five minutes on two cores
+DEMO_IMAGES = 2640  # 11 epochs of mini: two to five minutes on two cores
 OVERFIT_STEPS = 160
 MAX_VAL_IMAGES = 500
 
@@ -32,7 +32,7 @@ def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> 
         seed: seed of all random numbers.
 
     Returns:
-        COCO's twelve numbers, the training's `seconds` and `images_per_second`.
+        COCO's twelve numbers, the training run's `seconds` and `images_per_second`.
 
     Raises:
         ConfigError: `overfit` is less than 1, or `out` can't be written to.
@@ -49,7 +49,7 @@ def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> 
         data=data,
         categories=train_set.categories,
         detector=DetectorConfig(num_classes=len(train_set.classes)),
-        training=_train_config(len(train_set), overfit, seed),
+        training=_demo_train_config(len(train_set), overfit, seed),
         overfit=overfit,
     )
     torch.manual_seed(seed)
@@ -97,11 +97,11 @@ def _load_sets(data: str, overfit: int | None) -> tuple[CocoDataset, CocoDataset
         few = train_set.first(overfit)
         return few, few
     val_set = load(data, "val")
-    return train_set.head(IMAGES_TO_SEE), val_set.head(MAX_VAL_IMAGES)
+    return train_set.head(DEMO_IMAGES), val_set.head(MAX_VAL_IMAGES)
 
 
-def _train_config(images: int, overfit: int | None, seed: int) -> TrainConfig:
+def _demo_train_config(images: int, overfit: int | None, seed: int) -> TrainConfig:
     if overfit is None:
-        return TrainConfig(epochs=max(1, IMAGES_TO_SEE // images), seed=seed)
+        return TrainConfig(epochs=max(1, DEMO_IMAGES // images), seed=seed)
     batch_size = min(TrainConfig().batch_size, images)
     return TrainConfig(epochs=-(-OVERFIT_STEPS * batch_size // images), batch_size=batch_size, flip=False, seed=seed)

@@ -73,8 +73,8 @@ def _replaced_parts(config: RunConfig, parts: Parts) -> Parts:
     missing = [name for name in config.parts if name not in parts]
     if missing:
         raise ConfigError(
-            f"this run was trained with {', '.join(missing)} of {config.workbook}. Load it with these parts, or train "
-            "again."
+            f"this run was trained with {', '.join(missing)} from {config.workbook}. Load it with these parts, or "
+            "train again."
         )
     return {name: parts[name] for name in config.parts}
 

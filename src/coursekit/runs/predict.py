@@ -78,14 +78,16 @@ def _unique_name(name: str, names_used: Counter[str]) -> str:
 
 def _read(file: Path) -> Image.Image:
     if file.is_dir():
-        raise DataError(f"{file}: a folder. Name its pictures: {file}/*.jpg")
+        raise DataError(f"{file}: a folder. Pass its images: {file}/*.jpg")
     try:
         return open_picture(file.read_bytes())
     except FileNotFoundError:
-        raise DataError(f"{file}: no such file.") from None
+        raise DataError(f"{file}: no such file. Check the path.") from None
     except Exception as error:  # decoders raise all kinds of errors for damaged files
         reason = "not a known image format" if "cannot identify" in str(error) else str(error)
-        raise DataError(f"{file}: can't be read ({reason or type(error).__name__}).") from None
+        raise DataError(
+            f"{file}: can't be read ({reason or type(error).__name__}). Check the file and its permissions."
+        ) from None
 
 
 def _draw(

@@ -127,15 +127,15 @@ def _resumed(out: Path, config: RunConfig) -> RunConfig:
     different += _differences(saved.detector, config.detector, DetectorConfig.__struct_fields__)
     if different:
         raise ConfigError(
-            f"{out}: a run of another kind ({'; '.join(different)[:300]}). Continue it with its own options, or choose "
-            "another --out."
+            f"{out}: the options differ from the run's ({'; '.join(different)[:300]}). Continue it with its own "
+            "options, or choose another --out."
         )
     return structs.replace(config, workbook=config.workbook or saved.workbook)
 
 
 def _differences(before: Struct, now: Struct, names: Sequence[str]) -> list[str]:
     pairs = [(name, getattr(before, name), getattr(now, name)) for name in names]
-    return [f"{name} {there} there, {here} here" for name, there, here in pairs if there != here]
+    return [f"{name} {there} in the run, {here} now" for name, there, here in pairs if there != here]
 
 
 def _advice(config: RunConfig, device: torch.device) -> str:

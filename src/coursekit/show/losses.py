@@ -31,7 +31,7 @@ def loss_curves(steps: Sequence[int], losses: Mapping[str, Sequence[float]], lr:
 
 
 class LivePlot(Hook):
-    """Hook that redraws the losses in place during a training: `train(..., hooks=[show.LivePlot()])`.
+    """Hook that redraws the losses in place during a training run: `train(..., hooks=[show.LivePlot()])`.
 
     It does nothing outside a notebook.
     """

@@ -98,7 +98,9 @@ def precision_recall_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
     """
     known = {name: np.asarray(values, np.float64) for name, values in curves.items() if min(values) >= 0}
     if not known:
-        raise ConfigError("There is no curve to draw: none of the classes is in the images.")
+        raise ConfigError(
+            "There is no curve to draw: none of the classes is in the images. Choose classes that occur in the images."
+        )
     names = sorted(known, key=lambda name: -known[name].mean())
     shown = names if len(names) <= MAX_CURVES else names[: MAX_CURVES // 2] + names[-MAX_CURVES // 2 :]
     fig = Figure(figsize=(8, 4.4), layout="constrained")

@@ -43,8 +43,8 @@ def save_checkpoint(path: Path, run: Run) -> None:
             torch.save(content, partial)
     except (OSError, RuntimeError) as error:  # torch's writer raises a RuntimeError if the disk is full
         raise DataError(
-            f"{path}: the checkpoint can't be written ({_first_line(error)}). Make room and continue with --resume; "
-            "the checkpoint before it is still there."
+            f"{path}: the checkpoint can't be written ({_first_line(error)}). Free some disk space, then use --resume: "
+            "the previous checkpoint is intact."
         ) from None
 
 
@@ -53,7 +53,7 @@ def load_checkpoint(path: Path, run: Run) -> None:
 
     Raises:
         DataError: there is no checkpoint, it is cut off, of another format, or not one of ours.
-        ConfigError: it belongs to another model, or to a run with another learning rate or order of the images.
+        ConfigError: it belongs to a different model, or to a run with another learning rate or order of the images.
     """
     content = read_checkpoint(path)
     _check_options(path, content["config"], msgspec.to_builtins(run.config))
@@ -61,7 +61,9 @@ def load_checkpoint(path: Path, run: Run) -> None:
         run.model.load_state_dict(content["model"])
         run.optimizer.load_state_dict(content["optimizer"])
     except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"{path}: of another model ({_first_line(error)}). Start again with another --out.") from None
+        raise ConfigError(
+            f"{path}: belongs to a different model ({_first_line(error)}). Start again with another --out."
+        ) from None
     run.scaler.load_state_dict(content["scaler"])
     run.clock.seconds = content["clock"]
     for name in COUNTERS:
@@ -108,12 +110,14 @@ def _check_format(path: Path, content: Any) -> None:
 
 def _check_options(path: Path, saved: dict[str, Any], current: dict[str, Any]) -> None:
     different = [
-        f"{name} {saved[name]} there, {current[name]} here" for name in FIXED_OPTIONS if saved[name] != current[name]
+        f"{name} {saved[name]} in the run, {current[name]} now"
+        for name in FIXED_OPTIONS
+        if saved[name] != current[name]
     ]
     if different:
         raise ConfigError(
-            f"{path}: a run with other options ({'; '.join(different)}). Continue it with its own options, or start "
-            "again with another --out."
+            f"{path}: the options differ from the run's ({'; '.join(different)}). Continue it with its own options, or "
+            "start again with another --out."
         )
 
 

@@ -188,7 +188,7 @@ class Checkpoints(Hook):
         self.saved_step = -1
 
     def before_run(self, run: Run) -> None:
-        """Remember the first step: nothing is new yet."""
+        """Remember the first step: there is nothing to save yet."""
         self.saved_step = run.steps
 
     def after_step(self, run: Run) -> None:

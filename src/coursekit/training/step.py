@@ -141,7 +141,7 @@ def check_losses(losses: Mapping[str, Tensor], targets: Sequence[Target]) -> dic
     if bad:
         images = ", ".join(str(target["image_id"]) for target in targets)
         raise CourseError(
-            f"The loss is no longer a number ({bad}) on the images {images}. Try a tenth of the learning rate."
+            f"The loss is NaN or infinite ({bad}) on the images {images}. Try a tenth of the learning rate."
         )
     return values
 

@@ -180,7 +180,7 @@ def test_damaged_original_is_listed_with_the_reason(source, tmp_path):
 
 def test_no_image_at_all_is_an_error(source):
     with serve(source, faults={f"val2017/{n}.jpg": status(404) for n in range(COUNT)}) as server:
-        with pytest.raises(DataError, match="not one of 16 images"):
+        with pytest.raises(DataError, match="none of the 16 images"):
             _build(server)
         assert not subset_folder(RECIPE).exists()
 
@@ -191,7 +191,7 @@ def test_records_cannot_make_us_read_local_files(source, tmp_path):
         image["coco_url"] = str(source / "val2017" / image["file_name"])
     path = tmp_path / "instances_val2017.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="not one of 16 images"):
+    with pytest.raises(DataError, match="none of the 16 images"):
         build_subset(RECIPE, annotations=str(path))
 
 
@@ -214,7 +214,7 @@ def test_sources_are_not_mixed(source):
         build_subset(RECIPE, annotations=str(source / "annotations"), images=str(source))
 
 
-def test_verify_finds_damaged_changed_missing_and_surplus_files(source):
+def test_verify_finds_damaged_changed_missing_and_extra_files(source):
     with serve(source) as server:
         folder, manifest = _build(server)
     files = [folder / entry.file for entry in manifest.files]
@@ -228,7 +228,7 @@ def test_verify_finds_damaged_changed_missing_and_surplus_files(source):
     assert f"{manifest.files[0].file}: damaged" in problems
     assert f"{manifest.files[1].file}: changed" in problems
     assert f"{manifest.files[3].file}: missing" in problems
-    assert "train2017/new.jpg: surplus" in problems
+    assert "train2017/new.jpg: extra" in problems
     assert "annotations/instances_val2017.json: changed" in problems
     assert len(problems.splitlines()) == 5
 

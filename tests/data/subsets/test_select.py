@@ -1,3 +1,4 @@
+import json
 import time
 from collections import Counter
 from pathlib import Path
@@ -69,6 +70,17 @@ def test_conditions_hold():
         assert kept[where].any()
         sides = np.sqrt(INDEX.boxes[where, 2] * INDEX.boxes[where, 3])
         assert ((sides >= 60) == kept[where]).all()
+
+
+def test_smallest_box_is_the_square_root_of_an_area(coco_folder):
+    path = coco_folder / "annotations" / "instances_train2017.json"
+    content = json.loads(path.read_text())
+    for annotation, box in zip(content["annotations"], [[40, 10], [10, 40], [20, 20], [1, 1]], strict=True):
+        annotation["bbox"] = [0, 0, *box]  # 20 pixels each; the last one is a crowd
+    path.write_text(json.dumps(content))
+    index = CocoIndex.load(path)
+    assert kept_boxes(index, _with(smallest_box=20)).tolist() == [True, True, True, True]
+    assert kept_boxes(index, _with(smallest_box=21)).tolist() == [False, False, False, True]
 
 
 def test_balanced_prefers_rare_classes():

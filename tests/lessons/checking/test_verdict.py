@@ -111,7 +111,7 @@ def test_borrowed(workbook, code):
 
 
 @pytest.mark.parametrize(
-    ("code", "lender"),
+    ("code", "source"),
     [
         ("import coursekit.lessons.exercises.box_iou as course", "coursekit.lessons.exercises.box_iou"),
         ("from coursekit.lessons import exercises", "coursekit.lessons.exercises"),
@@ -127,8 +127,8 @@ def test_borrowed(workbook, code):
         ('"""The exercises are in coursekit.lessons.exercises, I know."""', None),
     ],
 )
-def test_what_ships_with_the_exercises_is_borrowed(code, lender):
-    assert borrowed_from(EXERCISES["box_iou"], f"{code}\n{IOU}") == lender
+def test_what_ships_with_the_exercises_is_borrowed(code, source):
+    assert borrowed_from(EXERCISES["box_iou"], f"{code}\n{IOU}") == source
 
 
 def test_correct_is_drawn_and_plain(workbook):

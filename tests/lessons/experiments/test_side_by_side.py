@@ -30,7 +30,7 @@ def test_results_come_in_the_order_of_the_items():
     assert side_by_side(abs, []) == []
 
 
-def test_each_call_has_one_thread_and_afterwards_all_is_as_before():
+def test_each_call_has_one_thread_and_afterward_all_is_as_before():
     assert side_by_side(lambda _: torch.get_num_threads(), range(4)) == [1] * 4
     assert torch.get_num_threads() == 2
 

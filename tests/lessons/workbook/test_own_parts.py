@@ -135,7 +135,7 @@ def test_a_resumed_run_uses_the_parts_it_started_with(workbook, coco_folder, tmp
     run(parts=parts_from(workbook), workbook=workbook.folder)
     (tmp_path / "model.safetensors").unlink()  # as if it had been stopped
     workbook.store("box_iou", IOU.replace(".clamp(min=0)", ""))
-    with pytest.raises(ConfigError, match="trained with box_iou of .* no longer pass"):
+    with pytest.raises(ConfigError, match="trained with the parts box_iou from .* no longer pass"):
         parts_of_run(load_config(tmp_path))
     run(resume=True, parts=parts_of_run(load_config(tmp_path), reference_for=["box_iou"]))
     assert load_config(tmp_path).parts == []

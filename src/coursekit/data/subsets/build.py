@@ -85,7 +85,7 @@ def _download_all(
         entries, missing = download(client, tasks, work, recipe.long_side, jobs)
     if not entries:
         raise DataError(
-            f"{recipe.name}: not one of {len(tasks)} images could be fetched. The first one: {missing[0].reason}"
+            f"{recipe.name}: none of the {len(tasks)} images could be fetched. First error: {missing[0].reason}"
         )
     return plan, entries, missing
 

@@ -1,4 +1,7 @@
-"""Files from web servers that hang up, stall, refuse and lie: the result is complete, or there is one clear error."""
+"""Fetch files from web servers that drop connections, stall, refuse and send wrong lengths.
+
+The result is complete, or there is one clear error.
+"""
 
 import io
 from collections.abc import Callable, Iterator

@@ -94,7 +94,7 @@ def verify(folder: Path) -> list[str]:
         hashes = {entry.file: entry.sha256 for entry in manifest.files} | manifest.records
         known = {*hashes, MANIFEST}
     problems = [f"{file}: missing" for file in sorted(known - present)]
-    problems += [f"{file}: surplus, no record names it" for file in sorted(present - known)]
+    problems += [f"{file}: extra, no record names it" for file in sorted(present - known)]
     images = sorted((known & present) - {MANIFEST})
     for file in tqdm(images, desc="verifying", unit="img", leave=False, delay=2):
         problems += _problems(folder / file, file, hashes.get(file))
@@ -122,7 +122,8 @@ def _recorded(folder: Path) -> Iterator[str]:
     files = sorted((folder / "annotations").glob("instances_*2017.json"))
     if not files:
         raise DataError(
-            f"{folder}: no annotations/instances_*2017.json, so there is nothing to verify against. Name a COCO folder."
+            f"{folder}: no annotations/instances_*2017.json, so there is nothing to verify against. "
+            "Pass a folder in COCO's layout."
         )
     for path in files:
         split = path.stem.removeprefix("instances_")

@@ -8,7 +8,7 @@ import msgspec
 from coursekit.core.errors import ConfigError, DataError, did_you_mean
 from coursekit.core.files import shipped
 from coursekit.data import categories
-from coursekit.data.checks import is_safe_name
+from coursekit.data.record_checks import is_safe_name
 
 SPLITS = ("train", "val")
 

@@ -34,7 +34,7 @@ def select(index: CocoIndex, recipe: Recipe, split: str, taken: Rows | None = No
 
 
 def kept_boxes(index: CocoIndex, recipe: Recipe) -> np.ndarray:
-    """(N,) bool: whether a box is of the recipe's classes and large enough. Crowd regions may have any size."""
+    """Return (N,) bool: whether each box is of the recipe's classes and large enough. Crowds may have any size."""
     side = np.sqrt(index.boxes[:, 2] * index.boxes[:, 3])
     large = index.is_crowd | (side >= recipe.smallest_box)
     ids = index.ids_of(recipe.classes)

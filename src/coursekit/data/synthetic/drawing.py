@@ -56,7 +56,7 @@ class Scene:
 
     @property
     def size(self) -> Size:
-        """(height, width) in pixels."""
+        """The size (height, width) in pixels."""
         return size_of(self.picture)
 
     @property

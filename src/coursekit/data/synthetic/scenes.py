@@ -40,7 +40,7 @@ class Deck:
         return self.cards.popleft()
 
     def put_back(self, name: str) -> None:
-        """Put a class for which there was no room back on top."""
+        """Put a class back on top: there was no room for its object."""
         self.cards.appendleft(name)
 
 
@@ -53,7 +53,10 @@ def draw_object_sizes(rng: np.random.Generator, count: int, object_size: tuple[f
 def fill_scene(
     rng: np.random.Generator, scene: Scene, deck: Deck, count: int, object_size: tuple[float, float]
 ) -> None:
-    """Add `count` objects from the deck and two distractors. The next thing partly hides about every sixth of them."""
+    """Add `count` objects from the deck and two distractors.
+
+    About one in six is partly hidden by the thing drawn after it.
+    """
     sizes = draw_object_sizes(rng, count, object_size)
     distractors = set(rng.choice(count + 2, 2, replace=False).tolist())
     behind: Thing | None = None

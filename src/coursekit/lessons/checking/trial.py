@@ -36,7 +36,7 @@ class Trial:
 
 
 class TooSlowError(BaseException):
-    """Raised inside an answer when its time is up. Not an `Exception`, which answers catch."""
+    """Raised inside an answer when its time is up. Derived from BaseException, since answers may catch Exception."""
 
 
 def try_here(

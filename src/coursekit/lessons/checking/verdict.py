@@ -133,11 +133,11 @@ def _verdict(workbook: Workbook, exercise: Exercise) -> Verdict:
 
 def _right(workbook: Workbook, exercise: Exercise, code: str, printed: str) -> Verdict:
     """Return the verdict on an answer that gives the right values: correct, or borrowed."""
-    name, lender = exercise.name, borrowed_from(exercise, code)
-    _remember(workbook, name, code, "borrowed" if lender else "correct", "")
-    if lender is None:
+    name, source = exercise.name, borrowed_from(exercise, code)
+    _remember(workbook, name, code, "borrowed" if source else "correct", "")
+    if source is None:
         return Verdict(name, "correct", "", printed=printed, owner=f"From now on, {name} is yours.")
-    message = f"The values are right, but they come from {lender}. Later lessons use it; it doesn't count as yours."
+    message = f"The values are right, but they come from {source}. Later lessons use it; it doesn't count as yours."
     return Verdict(name, "borrowed", message, printed=printed, owner=f"{name} is the borrowed version.")
 
 

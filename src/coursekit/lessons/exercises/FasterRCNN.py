@@ -325,8 +325,8 @@ EXERCISE = Exercise(
         "sample_rois and postprocess work on one image. Print the shapes of the first kind; [i] takes image i out of them.",
         "“Right for one image, wrong for two.” sizes[i] is the size of image i without padding: propose and postprocess clip to "
         "it. The second stage sees the RoIs of all images in one long list; .split(counts) divides its outputs again.",
-        "“Nearly there.” In losses: first_stage; rpn_losses(logits, deltas, anchors, gt_boxes, options.rpn_batch_size_per_image); "
-        "for each image sample_rois(…, options.box_batch_size_per_image); box_branch(levels, rois); detection_losses(…, "
+        "“Nearly there.” In losses: first_stage; rpn_losses(logits, deltas, torch.cat(anchors), gt_boxes, "
+        "options.rpn_batch_size_per_image); for each image sample_rois(…, options.box_batch_size_per_image); box_branch(levels, rois); detection_losses(…, "
         "torch.cat(rois), torch.cat(labels), torch.cat(boxes)); return both dicts as one.",
     ),
     wrong=(

@@ -37,7 +37,7 @@ def call(answer: Answer, images: int, micro_batch: int, gradients_before: float 
 
 
 def by_images(part, batch, micro_batch, parts):
-    """Return the weight of a part: its images / images of the batch."""
+    """Return a micro-batch's weight: its images divided by those of the batch."""
     return part / batch
 
 
@@ -45,7 +45,7 @@ def accumulated(
     model, images, targets, micro_batch, *, weight=by_images, reported_weight=None, always_first=(), drop_last=False,
     clear=False, backward_at_end=False, only_last_losses=False, value=lambda loss: loss.item(),
 ):  # fmt: skip
-    """The right answer, and with a keyword a wrong one."""
+    """Return the right answer; keyword arguments turn it into a wrong one."""
     totals, waiting = {}, []
     starts = range(0, len(images), micro_batch)
     for start in starts:

@@ -35,8 +35,8 @@ def call(answer: Answer, dtype: str, scale: float, loss_scale: float = 1.0, grad
         "weights are": str(model.layer.weight.dtype).removeprefix("torch."),
         "backward is inside autocast": model.autocast_in_backward,
         "loss": without_graphs(loss),
-        "weights afterwards": model.weights(),
-        "scale afterwards": scaler.get_scale(),
+        "weights afterward": model.weights(),
+        "scale afterward": scaler.get_scale(),
     }
 
 
@@ -44,7 +44,7 @@ def step(
     model, images, targets, optimizer, scaler, dtype, *, autocast=lambda dtype: torch.autocast("cpu", dtype),
     clear=True, gradients=("unscale", "clip"), scaler_steps=True, update=True, loss_returned="unscaled",
 ):  # fmt: skip
-    """The right answer, and with a keyword a wrong one."""
+    """Return the right answer; keyword arguments turn it into a wrong one."""
     with autocast(dtype):
         loss = torch.stack([loss.float() for loss in model(images, targets).values()]).sum()
     if clear:

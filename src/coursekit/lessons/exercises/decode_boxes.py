@@ -137,7 +137,7 @@ def wrong_ratio_less_one(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
     return torch.cat([center - half, center + half], -1)
 
 
-def wrong_exp_clamped_afterwards_too_low(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+def wrong_exp_clamped_afterward_too_low(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
     deltas = deltas / deltas.new_tensor(weights)
     side = anchors[..., 2:] - anchors[..., :2]
     center = anchors[..., :2] + side / 2 + deltas[..., :2] * side
@@ -227,7 +227,7 @@ EXERCISE = Exercise(
         Wrong(wrong_multiplied, "it multiplies by the weights: that is what encoding does"),
         Wrong(wrong_fixed_axis, "it assumes two dimensions: [:, 2:] where [..., 2:] is needed"),
         Wrong(wrong_ratio_less_one),
-        Wrong(wrong_exp_clamped_afterwards_too_low),
+        Wrong(wrong_exp_clamped_afterward_too_low),
         Wrong(wrong_gives_xywh),
         Wrong(wrong_cut_at_zero),
         Wrong(wrong_changes_the_deltas),

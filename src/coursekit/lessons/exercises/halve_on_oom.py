@@ -55,7 +55,7 @@ def retried(
     model, images, targets, micro_batch, *, error=torch.OutOfMemoryError, clear="before each try",
     half=lambda size: math.ceil(size / 2), give_up=True, cut="never", report_first=False,
 ):  # fmt: skip
-    """The right answer, and with a keyword a wrong one."""
+    """Return the right answer; keyword arguments turn it into a wrong one."""
     first = micro_batch
     if clear == "once":
         model.zero_grad()

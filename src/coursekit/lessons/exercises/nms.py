@@ -45,7 +45,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
 
 
 def suppressed(boxes, scores, iou_threshold, order):
-    """The right answer if `order` is by score."""
+    """Return the right answer if `order` is by score."""
     overlaps = (box_iou(boxes[order], boxes[order]) > iou_threshold).triu(1)
     kept = torch.ones(len(order), dtype=torch.bool)
     for row in range(len(order)):

@@ -59,7 +59,7 @@ def call(answer: Answer, levels: list[Tensor], strides: list[int], boxes: list[T
 
 
 def pooled(levels, strides, boxes, canonical_scale, scale_of=lambda strides, k: 1 / strides[k], order="argsort"):
-    """The right answer, and with `scale_of` or `order` a wrong one."""
+    """Return the right answer; `scale_of` or `order` turns it into a wrong one."""
     finest, coarsest = strides[0].bit_length() - 1, strides[-1].bit_length() - 1
     patches, places, start = [], [], 0
     for image, in_image in enumerate(boxes):

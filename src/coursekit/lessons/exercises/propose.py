@@ -1,4 +1,4 @@
-"""Exercise 5.4, `propose`: from the RPN's predictions to the boxes of one image that deserve a second look."""
+"""Exercise 5.4, `propose`: from the RPN's predictions to the boxes of one image to pass to the second stage."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -65,7 +65,7 @@ def proposed(
     *, start_of=lambda start: start, clip="before", min_side=1e-3, groups=lambda level: level, sort=True,
     score=torch.sigmoid,
 ):  # fmt: skip
-    """The right answer, and with a keyword a wrong one."""
+    """Return the right answer; keyword arguments turn it into a wrong one."""
     best, level, start = [], [], 0
     for number, count in enumerate(level_sizes):
         best.append(logits[start : start + count].topk(min(pre_nms_top_n, count)).indices + start_of(start))

@@ -46,7 +46,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
 
 
 def call(answer: Answer, logits: Tensor, deltas: Tensor, *rest: Any) -> Any:
-    """Return the losses and their gradients: a loss that is right and teaches nothing is of no use."""
+    """Return the losses and their gradients: a correct loss without gradients is useless."""
     logits, deltas = logits.clone().requires_grad_(), deltas.clone().requires_grad_()
     losses = answer(logits, deltas, *rest)
     if not isinstance(losses, dict) or any(not isinstance(loss, Tensor) for loss in losses.values()):

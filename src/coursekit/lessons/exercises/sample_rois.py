@@ -92,8 +92,7 @@ def _changed(words="", **options):
 
 
 def without_gt_boxes(proposals, boxes, labels, *numbers):
-    if not len(proposals):
-        return proposals, labels[:0], proposals
+    box_iou(proposals, boxes).amax(0)  # fails without proposals, as interns' `match_anchors` often does
     return _sample(proposals, boxes, labels, *numbers, with_gt_boxes=False)
 
 
@@ -206,8 +205,10 @@ EXERCISE = Exercise(
         "label 0, and its box is the RoI itself.",
     ),
     wrong=(
-        Wrong(without_gt_boxes, "the ground-truth boxes are not added: an untrained RPN proposes nothing that fits"),
-        _changed("the ground-truth boxes are not added to the proposals", with_gt_boxes=False),
+        _changed(
+            "the ground-truth boxes are not added: an untrained RPN proposes nothing that fits", with_gt_boxes=False
+        ),
+        Wrong(without_gt_boxes, "the ground-truth boxes are not added to the proposals"),
         _changed(
             "the RPN's thresholds 0.7 and 0.3, with low-quality matches: 0.5 is asked", thresholds=(0.7, 0.3, True)
         ),

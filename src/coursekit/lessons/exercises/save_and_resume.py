@@ -28,7 +28,7 @@ def cases(_: torch.Generator) -> Iterator[Case]:
 
 
 class KilledError(BaseException):
-    """End a run. Not an Exception, because answers catch those."""
+    """End a run. Derived from BaseException, since answers may catch Exception."""
 
 
 class Code:
@@ -122,7 +122,7 @@ def run(
     path, model, optimizer, train_step, steps, *, left_out=(), look=True, weights_only=True, offset=1, save_at="each",
     write="beside", result="first",
 ):  # fmt: skip
-    """The right answer, and with a keyword a wrong one."""
+    """Return the right answer; keyword arguments turn it into a wrong one."""
     first = 0
     if path.exists() and look:
         content = torch.load(path, weights_only=weights_only)

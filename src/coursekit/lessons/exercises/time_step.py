@@ -25,7 +25,7 @@ def cases(_: torch.Generator) -> Iterator[Case]:
 
 
 def call(answer: Answer, data: float, forward: float, backward: float, optimizer: float, steps: int = 1) -> Any:
-    """Take steps with a clock that moves only in these four places, by so many seconds."""
+    """Take steps with a clock that moves only at these four points, by the given seconds."""
     now = [1000.0]
 
     def wait(seconds: float) -> None:
@@ -43,7 +43,7 @@ def call(answer: Answer, data: float, forward: float, backward: float, optimizer
     times = {f"step {number}": answer(model, source, sgd, lambda: now[0]) for number in range(1, steps + 1)}
     return {
         **without_graphs(times),
-        "weights afterwards": model.weights(),
+        "weights afterward": model.weights(),
         "batches left": sum(1 for _ in source),
     }
 

@@ -52,7 +52,7 @@ def call(
         "mode of the model": "training" if set(model.modes) <= {"t"} else "eval",
         "losses": without_graphs(history),
         "learning rate of each step": rates,
-        "weights afterwards": model.weights(),
+        "weights afterward": model.weights(),
         "stopped": stopped,
         "learning rate of the next step": optimizer.param_groups[0]["lr"],
     }
@@ -63,7 +63,7 @@ def epoch(
     max_norm=10, schedule_step="after the optimizer", if_bad="stop", is_bad=lambda loss: not math.isfinite(loss),
     loss_of=total, log=lambda loss: loss.item(),
 ):  # fmt: skip
-    """The right answer, and with a keyword a wrong one."""
+    """Return the right answer; keyword arguments turn it into a wrong one."""
     model.train(train or model.training)
     history = []
     for images, targets in batches:

@@ -28,7 +28,7 @@ def half_cosine(share):
 
 
 def factor(step, total, warmup, *, first=1, steps=1, from_step_0=False, clamp=True, curve=half_cosine):
-    """The right answer, and with a keyword a wrong one."""
+    """Return the right answer; keyword arguments turn it into a wrong one."""
     if step < warmup:
         return (step + first) / (warmup + steps)
     share = step / total if from_step_0 else (step - warmup) / max(1, total - warmup)

@@ -1,1 +1,1 @@
-"""Trainings that several lessons share."""
+"""Training runs that several lessons share."""

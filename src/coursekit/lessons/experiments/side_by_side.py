@@ -1,4 +1,4 @@
-"""Trainings too small to keep all cores busy: several at a time."""
+"""Training runs too small to keep all cores busy, several at a time."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

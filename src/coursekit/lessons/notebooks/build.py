@@ -1,4 +1,4 @@
-"""Builds the two notebooks of a lesson, in `solutions/` and `course/`, from its source `solutions/NN_name.py`."""
+"""Build the two notebooks of a lesson, in `solutions/` and `course/`, from its source `solutions/NN_name.py`."""
 
 import ast
 import hashlib

@@ -1,4 +1,4 @@
-"""Copies the lessons to the folder you work in. A newer version goes beside a lesson that you have changed."""
+"""Copy the lessons to the folder you work in. A newer version goes beside a lesson that you have changed."""
 
 import shutil
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How long a lesson trains: in full, or in the short form that CI uses."""
+"""The length of a lesson's training: in full, or in the short form that CI uses."""
 
 import os
 

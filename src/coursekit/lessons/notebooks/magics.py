@@ -1,4 +1,4 @@
-"""What a notebook gets from the course: the cell magic `%%exercise`, `check`, hints, the journal, the map."""
+"""The functions of a notebook: the cell magic `%%exercise`, `check`, hints, the journal, the map."""
 
 import os
 from functools import cache
@@ -24,7 +24,7 @@ Shown = TypeVar("Shown", Verdict, Caught)
 
 
 class Session:
-    """What a notebook calls, on its workbook. The methods are the functions that `coursekit.lessons` gives away."""
+    """The functions a notebook calls, bound to its workbook. `coursekit.lessons` exports the methods."""
 
     def __init__(self, workbook: Workbook, *, is_strict: bool = False) -> None:
         self.my_workbook = workbook
@@ -46,7 +46,7 @@ class Session:
         return _shown(checking.examine(checking.find(name), answer))
 
     def catch(self, name: str, *inputs: tuple[Any, ...]) -> Caught | None:
-        """Which wrong answers do these inputs catch? Each input is a tuple of arguments."""
+        """Show which wrong answers these inputs catch. Each input is a tuple of arguments."""
         try:
             return _shown(catching.catch(name, *inputs))
         except ConfigError as error:

@@ -20,7 +20,7 @@ from coursekit.detector.parts import PARTS
 from coursekit.evaluation import Result
 from coursekit.lessons.checking.verdict import state_of
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.workbook.workbook import Workbook, workbook_of
+from coursekit.lessons.workbook.workbook import FORMER, Workbook, workbook_of
 from coursekit.runs.config import RunConfig, load_config
 from coursekit.runs.load import load_run, results_of
 
@@ -49,7 +49,7 @@ class Part:
 
 
 class _Package(ModuleType):
-    """`my_detector`, in which a name is the function, also after its module of the same name was imported."""
+    """`my_detector`, in which a name is the function, even after its module of the same name was imported."""
 
     workbook: Workbook
 
@@ -82,7 +82,7 @@ def part(workbook: Workbook, name: str) -> Any:
 
 
 def parts_of(workbook: Workbook, reference_for: Collection[str] = ()) -> list[Part]:
-    """Return all parts of a detector, in order, and whose each one is.
+    """Return all parts of a detector, in order, and the owner of each.
 
     Args:
         workbook: where the intern's parts are.
@@ -122,7 +122,7 @@ def functions(parts: list[Part]) -> dict[str, Callable[..., Any]]:
 
 
 def parts_from(workbook: Workbook, reference_for: Collection[str] = ()) -> dict[str, Callable[..., Any]]:
-    """Return the parts of a workbook that pass their checks, by name, and print whose each part is.
+    """Return the parts of a workbook that pass their checks, by name, and print the owner of each.
 
     Arguments and errors as in `parts_of`.
     """
@@ -140,7 +140,7 @@ def parts_of_run(
     Args:
         config: of the run.
         workbook: where to take them from; by default the workbook that the run names.
-        reference_for: parts to take from the course all the same.
+        reference_for: parts to take from the course anyway.
 
     Raises:
         ConfigError: there is no workbook, or one of those parts no longer passes its check.
@@ -153,8 +153,8 @@ def parts_of_run(
     lost = [name for name in wanted if name not in passed]
     if lost:
         raise ConfigError(
-            f"this run was trained with {', '.join(lost)} of {workbook.folder}, which no longer pass their checks. "
-            "Restore the earlier versions (they are in its folder `former`), or train again."
+            f"this run was trained with the parts {', '.join(lost)} from {workbook.folder}, which no longer pass their "
+            f"checks. Restore the earlier versions (in {workbook.folder / FORMER}), or train again."
         )
     return {name: passed[name] for name in wanted}
 
@@ -171,7 +171,7 @@ def results_of_run(source: Path, data: str, split: str = "val") -> tuple[list[Re
 
 
 def table(parts: list[Part]) -> str:
-    """Return whose each part is, one line per part; the last line lists the course's."""
+    """Return the owner of each part, one line per part; the last line lists the course's."""
     listed = [part for part in parts if part.function or part.owner != COURSE]
     lines = [f"  {part.name:18} {part.owner}{f' ({part.note})' if part.note else ''}" for part in listed]
     others = [part.name for part in parts if part not in listed]

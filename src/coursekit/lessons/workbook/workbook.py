@@ -85,11 +85,11 @@ class Workbook:
     def store(self, name: str, code: str) -> Stored:
         """Store an answer as a module of the workbook, and run it from there, so that tracebacks show its lines.
 
-        The version before goes to `former/`. An empty cell replaces nothing.
+        The previous version moves to `former/`. An empty cell replaces nothing.
 
         Raises:
             ConfigError: `name` can't be the name of a module, or the folder can't be written.
-            Exception: whatever the code raises; the code is stored all the same.
+            Exception: whatever the code raises; the code is stored anyway.
         """
         if not name.isidentifier() or iskeyword(name) or name.startswith("_") or name == FORMER:
             raise ConfigError(
@@ -183,7 +183,7 @@ def digest(code: str) -> str:
 
 
 class _Finder(MetaPathFinder):
-    """Finds `my_detector` where the workbook is, also if that is not beside the notebooks."""
+    """Find `my_detector` where the workbook is, even if that is not beside the notebooks."""
 
     def __init__(self, workbook: Workbook) -> None:
         self.workbook = workbook

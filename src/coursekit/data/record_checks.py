@@ -61,7 +61,7 @@ def _refuse_duplicates(path: Path, part: str, ids: list[int]) -> None:
 
 
 def is_repeated(ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(N,) whether an id has occurred before."""
+    """Return (N,) bool: whether each id occurred earlier."""
     repeated = np.zeros(len(ids), bool)
     if len(ids) and not (np.diff(np.sort(ids)) > 0).all():
         repeated[:] = True
