@@ -50,10 +50,10 @@ def test_rooms_import_only_from_rooms_before_them():
     assert {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()} == set(rooms)
     assert {path.stem for path in SOURCE.glob("*.py")} == {"__init__", "__main__"}
     for module, imported in IMPORTS.items():
-        room = module.split(".")[1]
-        for other in imported if room in rooms else ():
-            later = rooms[rooms.index(room) + 1 :]
-            assert other.split(".")[1:2] == [] or other.split(".")[1] not in later, f"{module} imports {other}"
+        for other in imported:
+            room, other_room = (name.split(".")[1] if "." in name else "" for name in (module, other))
+            if room in rooms and other_room in rooms:
+                assert rooms.index(other_room) <= rooms.index(room), f"{module} imports {other}"
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -70,23 +70,30 @@ def test_no_modules_import_each_other_in_a_circle():
         visit(module, [])
 
 
+def test_modules_are_imported_by_statements_that_these_tests_see():
+    for path in SOURCE.rglob("*.py"):
+        if path != SOURCE / "lessons" / "exercises" / "__init__.py":  # loads exercises by name
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"\bimport_module\b|\b__import__\b", text), path
+
+
 def _name(path):
-    return ".".join(("coursekit", *path.relative_to(SOURCE).with_suffix("").parts))
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(("coursekit", *(part for part in parts if part != "__init__")))
 
 
 def _imported(path):
-    """The modules of coursekit that a module imports, also inside functions. (Packages' own files are left out.)"""
+    """The modules of coursekit that a module imports, also inside functions; a package is its `__init__.py`."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in MODULES else node.module for name in submodules}
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-    return {name for name in names if name.startswith("coursekit.")} & MODULES
+    return names & MODULES - {_name(path)}
 
 
-MODULES = {_name(path) for path in SOURCE.rglob("*.py")} | {
-    f"coursekit.{'.'.join(path.parent.relative_to(SOURCE).parts)}" for path in SOURCE.rglob("__init__.py")
-}
-IMPORTS = {_name(path): _imported(path) for path in SOURCE.rglob("*.py") if path.name != "__init__.py"}
+MODULES = {_name(path) for path in SOURCE.rglob("*.py")}
+IMPORTS = {_name(path): _imported(path) for path in SOURCE.rglob("*.py")}

@@ -62,6 +62,14 @@ def _world(folder, seed, images, a=(0.08, 0.7), b=(0.08, 0.7), classes=4):
     return _load(folder, ids, annotations, classes), *runs
 
 
+def test_every_image_is_drawn_equally_often():
+    times = draw_images(20, 400, 0)
+    assert times.shape == (400, 20)
+    assert (times >= 0).all()
+    assert (abs(times.mean(0) - 1) < 0.25).all()  # five standard deviations
+    assert 0.3 < (times == 0).mean() < 0.42  # (1 - 1/20)^20 = 0.36
+
+
 def test_both_numbers_are_cocos(tmp_path, real_coco):
     for (dataset, a, b), engine in (
         (_world(tmp_path, 0, 40), "pycocotools"),

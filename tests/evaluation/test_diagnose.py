@@ -1,3 +1,4 @@
+import json
 from copy import deepcopy
 from dataclasses import replace
 from time import perf_counter
@@ -7,8 +8,10 @@ import pytest
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
+from coursekit.data.dataset import CocoDataset
+from coursekit.data.index import CocoIndex
 from coursekit.evaluation import score
-from coursekit.evaluation.causes import Case
+from coursekit.evaluation.causes import Case, box_repairs, from_corners
 from coursekit.evaluation.diagnose import CAUSES, diagnose, matched
 from coursekit.evaluation.matching import paired_iou
 from coursekit.evaluation.table import read_detections, read_ground_truth
@@ -446,3 +449,55 @@ def test_five_thousand_images_take_seconds():
 
 def test_all_causes_are_planted():
     assert set(PLANTED) == set(CAUSES)
+
+
+# Repairs of boxes, one by one
+
+
+THREE_BOXES = np.array([[10.0, 20, 30, 40], [5, 60, 70, 8], [100, 3, 9, 50]])
+WIDTH_HEIGHT = np.array([[320.0, 240], [640, 480], [200, 500]])
+CORNERS = np.concatenate([THREE_BOXES[:, :2], THREE_BOXES[:, :2] + THREE_BOXES[:, 2:]], axis=1)
+CENTERS = np.concatenate([THREE_BOXES[:, :2] + THREE_BOXES[:, 2:] / 2, THREE_BOXES[:, 2:]], axis=1)
+SPOILED = {  # cause, spoiled boxes
+    "corners": ("xyxy_as_xywh", CORNERS),
+    "swapped": ("swapped_xy", THREE_BOXES[:, [1, 0, 3, 2]]),
+    "to xywh twice": ("converted_twice", THREE_BOXES - [0, 0, 1, 1] * THREE_BOXES[:, [0, 1, 0, 1]]),
+    "to corners twice": ("converted_twice", CORNERS + [0, 0, 1, 1] * THREE_BOXES[:, [0, 1, 0, 1]]),
+    "normalized": ("normalized", THREE_BOXES / np.tile(WIDTH_HEIGHT, 2)),
+    "normalized corners": ("normalized", CORNERS / np.tile(WIDTH_HEIGHT, 2)),
+    "normalized centers": ("normalized", CENTERS / np.tile(WIDTH_HEIGHT, 2)),
+    "half the size": ("resized_pixels", THREE_BOXES / 2),
+    "to 800 pixels": ("resized_pixels", THREE_BOXES * 800 / WIDTH_HEIGHT.max(1, keepdims=True)),
+}
+
+
+def _three_images(folder):
+    """Return a data set of three images with one box each."""
+    content = {
+        "images": [
+            {"id": n + 7, "file_name": f"{n}.jpg", "width": int(width), "height": int(height)}
+            for n, (width, height) in enumerate(WIDTH_HEIGHT)
+        ],
+        "categories": [{"id": 18, "name": "dog"}],
+        "annotations": [
+            {"id": n + 1, "image_id": n + 7, "category_id": 18, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+            for n, box in enumerate(THREE_BOXES.tolist())
+        ],
+    }
+    (folder / "annotations.json").write_text(json.dumps(content))
+    index = CocoIndex.load(folder / "annotations.json")
+    return CocoDataset("made up", index, np.arange(len(index)), folder)
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_repair_gives_the_boxes_back(tmp_path, name):
+    cause, spoiled = SPOILED[name]
+    dataset = _three_images(tmp_path)
+    results = [_row(n + 7, 18, box, 1.0) for n, box in enumerate(spoiled)]
+    case = Case(dataset, read_ground_truth(dataset), read_detections(results, dataset))
+    repaired = [repair.detections.boxes for repair in box_repairs(case) if repair.cause == cause]
+    assert any(np.allclose(boxes, THREE_BOXES) for boxes in repaired), repaired
+
+
+def test_corners_become_left_top_width_and_height():
+    assert from_corners(CORNERS).tolist() == THREE_BOXES.tolist()

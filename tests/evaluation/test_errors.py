@@ -256,6 +256,23 @@ def test_the_worst_images_come_with_their_reasons(tmp_path):
     assert len(worst_images(results, dataset, 9, threshold=0.85)) == 1  # the cow's score is too low
 
 
+@pytest.mark.parametrize(("width", "score", "count"), [(50, 0.5, 1), (49, 0.5, 0), (50, 0.49, 0), (100, 0.9, 1)])
+def test_an_iou_and_a_score_of_one_half_count_by_default(tmp_path, width, score, count):
+    dataset = _data(tmp_path, [(1, 3, (0, 0, 100, 100), 0)])
+    results = [_result(1, 3, (0, 0, width, 100), score)]  # the IoU is width / 100
+    assert confusion_matrix(results, dataset)[0, 0] == count
+    assert confusion_matrix(results, dataset, threshold=0.4, iou=0.4)[0, 0] == 1
+
+
+def test_reasons_count_all_errors_and_name_three(tmp_path):
+    boxes = [(3, (0, 0, 40, 40)), (3, (60, 0, 40, 40)), (7, (120, 0, 40, 40)), (20, (180, 0, 40, 40))]
+    dataset = _data(tmp_path, [(1, category, box, 0) for category, box in boxes])
+    assert worst_images([], dataset, 1)[0].reason == "missed 4 (2 cat, dog, cow)"
+    false = [_result(1, 3, (0, 100 + 50 * n, 40, 40), 0.9 - 0.1 * n) for n in range(4)]
+    reason = worst_images(false, dataset, 1)[0].reason
+    assert reason == "missed 4 (2 cat, dog, cow); 4 false positives (cat 0.90, cat 0.80, cat 0.70, …)"
+
+
 def test_the_order_of_the_images_does_not_matter(tmp_path):
     results, dataset = _random_case(tmp_path, 3)
     shuffled = replace(dataset, rows=np.random.default_rng(0).permutation(dataset.rows))

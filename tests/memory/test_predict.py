@@ -1,3 +1,4 @@
+import functools
 from itertools import accumulate
 
 import msgspec
@@ -5,11 +6,13 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from coursekit import memory
 from coursekit.core.errors import ConfigError
-from coursekit.memory import MemoryCounter, Peak, StepConfig, predict
+from coursekit.memory import MemoryCounter, Peak, StepConfig
 from coursekit.memory.step import build, make_optimizer, train_step, warm_up
 from coursekit.memory.step_config import KINDS
 
+predict = functools.cache(memory.predict)  # several tests ask for the same configs
 SMALL = StepConfig("resnet18", size=(64, 96), batch=2, num_classes=4, boxes=5, device="cpu")
 
 

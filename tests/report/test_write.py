@@ -50,6 +50,13 @@ def many(coco_folder):
     return coco_folder
 
 
+@pytest.fixture
+def few_draws(monkeypatch):
+    """Draw 20 bootstrap samples in place of 200, for tests that don't read intervals."""
+    monkeypatch.setattr("coursekit.report.facts.DRAWS", 20)
+
+
+@pytest.mark.slow
 def test_a_report_of_a_real_run(workbook, run, many, tmp_path):
     workbook.store("nms", NMS)
     journals.write(workbook, "03", asked="Why | <b>?", kept="# all of it")
@@ -70,6 +77,8 @@ def test_a_report_of_a_real_run(workbook, run, many, tmp_path):
     assert "◐\u00a0nms" in text
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_draws")
 def test_made_again_it_keeps_what_was_answered_and_does_not_detect_again(workbook, run, many, tmp_path, monkeypatch):
     out = tmp_path / "report"
     write_report(workbook, run, out, default_questions(), data=str(many))
@@ -80,6 +89,8 @@ def test_made_again_it_keeps_what_was_answered_and_does_not_detect_again(workboo
     assert (out / "report.md").read_text() == before.replace("*Your answer.*", "The crowds.", 1)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_draws")
 def test_a_report_says_what_ran_out_of_memory_and_what_was_left_out(workbook, run, many, tmp_path):
     lines = (run / "metrics.jsonl").read_text().splitlines()
     lines.insert(2, json.dumps({"step": 1, "event": "step 1: out of memory. From now on 2 images at a time"}))
@@ -101,6 +112,8 @@ def test_a_report_says_that_a_run_was_resumed(run):
     assert read_training(run).events == ["step 5: resumed from here after a stop"]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_draws")
 def test_a_run_that_found_nothing_has_a_report(workbook, run, many, tmp_path):
     out = tmp_path / "report"
     write_report(workbook, run, out, default_questions(), data=str(many))
@@ -121,6 +134,8 @@ def test_a_folder_without_a_trained_run_is_refused(workbook, run, tmp_path):
         write_report(workbook, run, tmp_path / "file", default_questions())
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_draws")
 def test_notes_beside_the_run_are_its_project(workbook, run, many, tmp_path):
     (run / "notes.md").write_text("**Question.** Why?\n\n# no heading\n\n| seed | AP |\n|---|---|\n| 0 | +0.1 |\n")
     page = write_report(workbook, run, tmp_path / "report", default_questions(), data=str(many))

@@ -65,8 +65,11 @@ FIRST_EDITION = {
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (FIRST_EDITION, r"older version of coursekit, 0\.1\.0 \(it has format 1, .*train it again with another --out"),
-        ({"format": FORMAT + 1, "version": "9.0", "data": 5}, r"newer version of coursekit, 9\.0 .*update coursekit"),
+        (
+            FIRST_EDITION,
+            r"has format 1, and this version of the course reads format 2, so train it again with another --out",
+        ),
+        ({"format": FORMAT + 1, "version": "9.0", "data": 5}, r"has format 3, .*so update the course"),
     ],
 )
 def test_runs_of_another_format_are_refused_in_one_sentence(tmp_path, content, words):
@@ -84,7 +87,7 @@ def test_a_run_of_another_format_ends_a_command_with_one_line_and_exit_code_2(co
     (tmp_path / "config.json").write_text(json.dumps(FIRST_EDITION))
     done = coursekit("evaluate", tmp_path, "--data", "mini")
     assert done.returncode == 2
-    assert done.stderr.startswith(f"coursekit: {tmp_path}: this run was written by an older version")
+    assert done.stderr.startswith(f"coursekit: {tmp_path}: this run has format 1")
     assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -102,3 +105,12 @@ def test_other_classes_are_refused(coco_folder):
     other = RunConfig("there", [Category(1, "person")], CONFIG.detector, TrainConfig())
     with pytest.raises(DataError, match="2 classes, not the 1 of there"):
         check_classes(other, load(coco_folder, "val"))
+
+
+def test_a_misspelled_field_is_named(run):
+    folder, _ = run
+    content = json.loads((folder / "config.json").read_text())
+    content["training"]["lrr"] = content["training"].pop("lr")
+    (folder / "config.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"config\.json: damaged .*lrr"):
+        load_config(folder)

@@ -86,3 +86,13 @@ def test_if_not_even_one_image_fits_the_planner_says_what_to_lower(coco_folder, 
     monkeypatch.setattr("coursekit.runs.train.total_memory", lambda: 2**26)
     with pytest.raises(CourseError, match=r"Not even one image fits.*GiB"):
         train_run(str(coco_folder), tmp_path, QUICK, SMALL)
+
+
+def test_options_without_effect_are_refused(coursekit, coco_folder, tmp_path):
+    done = coursekit("train", "--data", coco_folder, "--out", tmp_path / "run", "--reference", "nms")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "coursekit: --reference: only with --detector, whose parts it leaves out.\n",
+    )
+    with pytest.raises(ConfigError, match="evaluate_every is -1: it can't be negative"):
+        train_run(str(coco_folder), tmp_path / "run", QUICK, SMALL, evaluate_every=-1)

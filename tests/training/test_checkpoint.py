@@ -145,7 +145,7 @@ def test_bare_weights_are_not_a_checkpoint(saved):
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(1, "older version.*format 1; this version reads 2.*start again"), (3, "newer version.*update coursekit")],
+    [(1, "older version.*format 1; this version reads 2.*start again"), (3, "newer version.*update the course")],
 )
 def test_checkpoints_of_another_format_are_refused_in_one_sentence(saved, number, words):
     run, path = saved

@@ -69,7 +69,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(run, whole, micro_ba
 
 def test_without_common_padding_the_gradients_would_differ(run):
     """Shows that the test above can fail: padding to the micro-batch's own size changes features at the edges."""
-    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in [(48, 64), (33, 64)]]
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in [(64, 64), (32, 64)]]
     target = {"boxes": torch.tensor([[2.0, 2, 30, 30]]), "labels": torch.tensor([1]), "image_id": 5}
     batch = local_batch(run, images, [target, target])
     run.micro_batch = 1

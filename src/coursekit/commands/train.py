@@ -7,6 +7,7 @@ import typer
 
 from coursekit.commands.tables import print_metrics
 from coursekit.core.config import BACKBONE_LR_DIVISOR, EVALUATE_EVERY, DetectorConfig, TrainConfig
+from coursekit.core.errors import ConfigError
 
 TRAINING, DETECTOR = TrainConfig(), DetectorConfig(num_classes=0)  # the defaults; the data sets num_classes
 Data = Annotated[str, typer.Option(help="A recipe such as `mini`, or a folder in COCO's layout.")]
@@ -92,6 +93,8 @@ def train(
         workers=workers, seed=seed, checkpoint_every=checkpoint_every,
     )  # fmt: skip
     config = DetectorConfig(DETECTOR.num_classes, backbone=backbone, size=size, frozen_stages=frozen_stages)
+    if reference and not (detector or resume):
+        raise ConfigError("--reference: only with --detector, whose parts it leaves out.")
     workbook = Workbook(detector) if detector else None
     check_folder(out, resume)
     with distributed.process_group():
@@ -102,7 +105,7 @@ def train(
         try:
             train_run(
                 data, out, training, config, resume=resume, pixels=pixels, evaluate_every=evaluate_every, parts=parts,
-                workbook=detector,
+                workbook=workbook.folder if workbook else None,
             )  # fmt: skip
         except KeyboardInterrupt:
             if (out / "last.pt").exists():

@@ -16,7 +16,7 @@ EVALUATE_EVERY = 1  # epochs
 DEFAULT_LR = 1e-3
 
 
-class DetectorConfig(msgspec.Struct, frozen=True):
+class DetectorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The arguments of `build_detector`, stored with a run.
 
     Attributes:
@@ -36,7 +36,7 @@ class DetectorConfig(msgspec.Struct, frozen=True):
     frozen_stages: int = 3
 
 
-class TrainConfig(msgspec.Struct, frozen=True):
+class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The numbers of a training run, stored with it.
 
     Attributes:

@@ -86,7 +86,7 @@ def roi_align(
 
     patch = W_y · features · W_xᵀ, where `axis_weights` gives W_y and W_x. On a CPU and on maps of up to SEPARABLE_CELLS
     cells, forward and backward together take a third of the time of torchvision's kernel, or less. Elsewhere the
-    detector runs torchvision's.
+    detector runs torchvision's. Unlike `torchvision.ops.roi_align`, this takes one image, and the scale comes third.
 
     Args:
         features: (C, H, W) float, a level of one image.

@@ -136,8 +136,8 @@ def take_in(workbook: Workbook, report: Path, questions: Sequence[Question]) -> 
         DataError: the file of answers is damaged.
     """
     answers = load(workbook)
-    by_hand = _answers_in(report.read_text(encoding="utf-8")) if report.exists() else {}
-    for title, text in by_hand.items():
+    in_report = _answers_in(report.read_text(encoding="utf-8")) if report.exists() else {}
+    for title, text in in_report.items():
         stored = answers.setdefault(title, Answer())
         if text != stored.written:  # it was edited there; if the form was filled in meanwhile, both stay
             stored.text = text if stored.text in (stored.written, text) else f"{stored.text}\n\n{text}"

@@ -14,7 +14,7 @@ CONFIG = "config.json"
 FORMAT = 2  # of config.json and the files beside it; runs of the first edition have no number and count as 1
 
 
-class RunConfig(msgspec.Struct, frozen=True):
+class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of a run's `config.json`.
 
     Attributes:
@@ -44,7 +44,6 @@ class _Header(msgspec.Struct):
     """What a config.json of any format has."""
 
     format: int = 1
-    version: str = "unknown"
 
 
 def save_config(folder: Path, config: RunConfig) -> None:
@@ -72,14 +71,8 @@ def load_config(folder: Path) -> RunConfig:
 
 
 def _check_format(folder: Path, header: _Header) -> None:
-    formats = f"it has format {header.format}, and this version reads {FORMAT}"
+    formats = f"this run has format {header.format}, and this version of the course reads format {FORMAT}"
     if header.format < FORMAT:
-        raise DataError(
-            f"{folder}: this run was written by an older version of coursekit, {header.version} ({formats}), so train "
-            "it again with another --out, or install that version."
-        )
+        raise DataError(f"{folder}: {formats}, so train it again with another --out.")
     if header.format > FORMAT:
-        raise DataError(
-            f"{folder}: this run was written by a newer version of coursekit, {header.version} ({formats}), so update "
-            "coursekit."
-        )
+        raise DataError(f"{folder}: {formats}, so update the course, or train it again with another --out.")

@@ -56,6 +56,8 @@ def train_run(
         CourseError: see `train`; or a replaced part failed.
     """
     check_config(training)
+    if evaluate_every < 0:
+        raise ConfigError(f"evaluate_every is {evaluate_every}: it can't be negative. 0 means never.")
     check_folder(out, resume)
     with distributed.process_group() as device:
         train_set = load(data, "train").with_pixels() if pixels else load(data, "train")
@@ -108,6 +110,8 @@ def check_folder(out: Path, resume: bool) -> None:
     Raises:
         ConfigError: there is a run already, or none to resume.
     """
+    if resume and (out / CONFIG).exists():
+        load_config(out)  # refuses a run of another format before anything else is said of it
     if (out / WEIGHTS).exists():
         raise ConfigError(f"{out}: there is a trained run here already. Choose another --out, or remove it.")
     if (out / LAST).exists() and not resume:

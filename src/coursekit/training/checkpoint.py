@@ -98,13 +98,13 @@ def _check_format(path: Path, content: Any) -> None:
         raise DataError(f"{path}: not one of our checkpoints. Start again with another --out.")
     if int(number) < FORMAT:
         raise DataError(
-            f"{path}: this checkpoint is from an older version of coursekit (format {number}; this version reads "
+            f"{path}: this checkpoint is from an older version of the course (format {number}; this version reads "
             f"{FORMAT}), so start again with another --out."
         )
     if int(number) > FORMAT:
         raise DataError(
-            f"{path}: this checkpoint is from a newer version of coursekit (format {number}; this version reads "
-            f"{FORMAT}), so update coursekit, or start again with another --out."
+            f"{path}: this checkpoint is from a newer version of the course (format {number}; this version reads "
+            f"{FORMAT}), so update the course, or start again with another --out."
         )
 
 

@@ -26,6 +26,10 @@ class A(torch.nn.Module):
     assert missing_names(code) == []
 
 
+def test_a_cell_that_does_not_parse_has_no_cures():
+    assert missing_names("def f(x)\n    return y\n") == []
+
+
 def test_each_name_has_a_cure():
     notebook = {"np": math, "sqrt": math.sqrt, "mine": 3}
     lines = cures("def f(x):\n    return np.pi + sqrt(x) + mine + nms(x) + nowhere\n", notebook, {"nms": None})

@@ -111,7 +111,8 @@ def _problems(path: Path, file: str, sha256: str | None) -> Iterator[str]:
     try:
         open_picture(data)
     except Exception as error:  # damaged files fail deep in the decoders, with errors that nobody has listed
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        unknown = "cannot identify" in str(error)  # Pillow names a buffer in memory here
+        reason = "not a known image format" if unknown else (str(error).splitlines() or [type(error).__name__])[0]
         yield f"{file}: damaged ({reason[:120]})"
         return
     if sha256 is not None:

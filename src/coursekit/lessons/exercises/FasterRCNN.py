@@ -198,9 +198,9 @@ class _Detector(nn.Module):
 
     def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        return self.detect(levels, proposals, sizes)
+        return self.second_stage(levels, proposals, sizes)
 
-    def detect(self, levels, proposals, sizes):
+    def second_stage(self, levels, proposals, sizes):
         counts, options = [len(rois) for rois in proposals], self.options
         logits, deltas = (part.split(counts) for part in self.box_branch(levels, proposals))
         numbers = options.box_score_thresh, options.box_nms_thresh, options.box_detections_per_img
@@ -235,7 +235,7 @@ class proposals_in_padding(_Detector):
 class detections_in_padding(_Detector):
     def predict(self, batch, sizes):
         levels, *_, proposals = self.first_stage(batch, sizes)
-        return self.detect(levels, proposals, _padded(batch, sizes))
+        return self.second_stage(levels, proposals, _padded(batch, sizes))
 
 
 class both_in_padding(proposals_in_padding, detections_in_padding):

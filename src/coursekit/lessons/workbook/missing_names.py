@@ -8,12 +8,11 @@ from typing import Any
 
 
 def missing_names(code: str) -> list[str]:
-    """Return the names that a cell uses but neither defines nor imports.
-
-    Raises:
-        SyntaxError: the cell is not valid Python.
-    """
-    top = symtable.symtable(code, "cell", "exec")
+    """Return the names that a cell uses but neither defines nor imports; none for a cell that doesn't parse."""
+    try:
+        top = symtable.symtable(code, "cell", "exec")
+    except SyntaxError:
+        return []
     tables = list(_tables(top))
     known = {
         symbol.get_name()
