@@ -42,6 +42,7 @@ def test_a_faulty_results_file_is_refused_with_the_position_of_the_record(course
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_file_compared_with_itself_shows_no_difference(coursekit, coco_folder, tmp_path):
     from coursekit.data import load
 

@@ -47,6 +47,7 @@ def test_images_are_turned_upright(tmp_path, orientation):
     assert image[0, -1 - y, -1 - x] < 50
 
 
+@pytest.mark.slow
 def test_damaged_set_file_by_file(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path))
     folder = build_damaged()

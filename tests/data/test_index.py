@@ -262,6 +262,7 @@ CUTS = st.one_of(st.just(1.0), st.just(1.0), st.floats(0, 1))
 QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
 
 
+@pytest.mark.slow
 @settings(max_examples=200, **QUIET)
 @given(st.lists(mutations(), min_size=1, max_size=4), CUTS)
 def test_mutated_file_is_usable_or_gives_one_clear_error(tmp_path_factory, changes, cut):

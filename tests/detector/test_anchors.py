@@ -80,6 +80,7 @@ def _their_matches(anchors, gt_boxes, fg_iou_thresh, bg_iou_thresh, allow_low_qu
     return torch.where(matches >= 0, overlapped[matches.clamp(min=0)], matches)
 
 
+@pytest.mark.slow
 @settings(quick, max_examples=150)
 @given(
     boxes(max_count=25).filter(len),
@@ -191,6 +192,7 @@ def test_matches_of_half_precision_are_those_of_float32(half, anchors, gt_boxes)
     assert torch.equal(match_anchors(anchors.to(half), gt_boxes.to(half), 0.5, 0.25), expected)
 
 
+@pytest.mark.slow
 def test_a_crowd_does_not_fill_the_memory():
     anchors, gt_boxes = _random_boxes(270_000, 0), _random_boxes(200, 1)  # 216 MB for their IoU alone
     assert _peak_megabytes(lambda: match_anchors(anchors, gt_boxes)) < 60

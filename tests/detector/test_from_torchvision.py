@@ -76,6 +76,7 @@ def test_losses_and_detections_are_torchvisions_with_its_default_options(make):
     _check(*_make(make, [(150, 200), (200, 140)], [20, 3], 90, 0, min_size=160, max_size=224))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [RESNET50, MOBILENET])
 def test_gradients_are_torchvisions(make):
     _check_gradients(*_make(make, [(100, 140)], [6], 5, 1, **FEW))
@@ -87,6 +88,7 @@ def test_gradients_are_torchvisions_in_all_situations(n):
     _check_gradients(*_case(n))
 
 
+@pytest.mark.slow
 def test_torchvisions_frozen_batch_norm_is_folded_too():
     backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=5)
     assert any(isinstance(module, FrozenBatchNorm2d) for module in backbone.modules())
@@ -94,12 +96,14 @@ def test_torchvisions_frozen_batch_norm_is_folded_too():
     _check(_randomise(detection.FasterRCNN(backbone, 4, **NUMBERS), images), images, targets)
 
 
+@pytest.mark.slow
 def test_two_maps_of_the_same_stride_are_read_as_in_torchvision():
     _check(
         *_make(MOBILENET, [(96, 128)], [4], 3, 0, **FEW | {"canonical_scale": 16})
     )  # relative to it, boxes are large
 
 
+@pytest.mark.slow
 def test_boxes_much_larger_than_their_anchors_are_clamped_as_in_torchvision():
     theirs, images, targets = _make(MOBILENET, [(96, 128)], [4], 3, 0, **FEW | {"box_score_thresh": 0.0})
     with torch.no_grad():
@@ -118,6 +122,7 @@ def test_boxes_in_float32_are_resized_bit_by_bit_as_in_torchvision():
 # Crowds
 
 
+@pytest.mark.slow
 def test_crowd_boxes_change_nothing():
     theirs, images, targets = _make(MOBILENET, [(100, 140), (120, 90)], [6, 0], 5, 2, **FEW)
     ours = from_torchvision(theirs)
@@ -127,6 +132,7 @@ def test_crowd_boxes_change_nothing():
     _check(theirs, images, targets, with_crowds)
 
 
+@pytest.mark.slow
 def test_crowds_in_photographs_are_ignored_by_both(real_coco):
     data = load(real_coco, "val")
     with_crowds = [n for n in range(len(data)) if len(data.target(n)["crowd_boxes"])]
@@ -159,6 +165,7 @@ def test_all_photographs_have_torchvisions_losses_and_detections(real_coco, spli
 # Copies and errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn_v2", "maskrcnn_resnet50_fpn_v2"])
 def test_models_of_version_two_are_an_error(name):
     model = getattr(detection, name)(weights=None, weights_backbone=None)
@@ -166,6 +173,7 @@ def test_models_of_version_two_are_an_error(name):
         from_torchvision(model)
 
 
+@pytest.mark.slow
 def test_it_is_a_copy_of_the_same_dtype_and_mode():
     theirs, _, _ = _make(MOBILENET_320, [(96, 96)], [1], 2, 0, **FEW)
     before = {name: value.clone() for name, value in theirs.state_dict().items()}
@@ -213,6 +221,7 @@ def test_without_a_fault_the_detectors_agree(trio):
     _compare(ours, theirs, images, targets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", FAULTS)
 def test_a_fault_in_a_part_is_noticed(trio, part):
     theirs, ours, (images, targets) = trio
@@ -221,6 +230,7 @@ def test_a_fault_in_a_part_is_noticed(trio, part):
         _compare(ours, theirs, images, targets)
 
 
+@pytest.mark.slow
 def test_a_fault_in_a_weight_is_noticed(trio):
     theirs, _, (images, targets) = trio
     ours = from_torchvision(theirs)

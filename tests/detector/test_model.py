@@ -217,6 +217,7 @@ def test_an_image_has_the_same_detections_alone_and_in_a_batch_of_the_same_paddi
             torch.testing.assert_close(tiny_detector([image], pad_to=(64, 64))[0], detections)
 
 
+@pytest.mark.slow
 def test_it_learns_where_a_box_is():
     torch.manual_seed(0)
     detector = build_detector(num_classes=2, size=96, channels=24, hidden=32)
@@ -340,6 +341,7 @@ def test_bad_options_are_named(options, words):
 # Precision
 
 
+@pytest.mark.slow
 @halves
 @pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "resnet18"])
 def test_a_training_step_and_an_inference_work_under_autocast(half, backbone):
@@ -361,6 +363,7 @@ def test_a_training_step_and_an_inference_work_under_autocast(half, backbone):
             assert all(torch.isfinite(value).all() for value in detections.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_a_detector_of_another_dtype_trains_and_predicts(dtype):
     detector = _tiny().to(dtype)
@@ -384,6 +387,7 @@ def test_a_detector_of_bfloat16_predicts_on_larger_images_too():
 # Compiling
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("training", "autocast"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "resnet18"])
 def test_the_dense_part_compiles_as_one_graph(backbone, training, autocast):
@@ -401,6 +405,7 @@ def test_the_dense_part_compiles_as_one_graph(backbone, training, autocast):
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 def test_a_compiled_dense_part_gives_the_same_losses_and_detections(tiny_detector):
     images, targets = _images((64, 64)), [_target([4.0, 5, 40, 50], [2])]
     plain = tiny_detector.train()(images, targets, seeds=[1]), tiny_detector.eval()(images)

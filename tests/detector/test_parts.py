@@ -130,6 +130,7 @@ def test_the_reference_suppression_gives_the_same_detections(plain):
     assert all(torch.equal(value, plain[0][key]) for key, value in _losses(detector).items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "part"),
     [

@@ -113,6 +113,7 @@ def assert_equal(numbers, expected):
         assert numbers[name] == pytest.approx(expected[name], abs=1e-9), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_both_engines_give_pycocotools_numbers_on_real_records(real_coco, engine):
     dataset = load(real_coco, "val")

@@ -199,6 +199,7 @@ def _share_that_holds(folder, sets, images, of=3000):
     return held / sets
 
 
+@pytest.mark.slow
 def test_the_interval_mostly_holds_the_true_difference(tmp_path):
     assert _share_that_holds(tmp_path, 30, 40, of=800) >= 0.8
 

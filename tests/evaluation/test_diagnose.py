@@ -264,6 +264,7 @@ def records(request):
     return load("mini" if request.param == "mini" else request.getfixturevalue("real_coco"), "train")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cause", PLANTED)
 def test_a_planted_cause_is_named_first(records, cause):
     assert len(_misnamed(cause, records.head(60), range(10))) <= 1
@@ -419,6 +420,7 @@ def test_matched_agrees_with_a_plain_count(records):
     assert matched(Case(dataset, gt, read_detections(results, dataset))).sum() == count
 
 
+@pytest.mark.slow
 def test_five_thousand_images_take_seconds():
     records, many = load("mini", "train"), 5000
     rows = np.arange(many) % len(records.index)

@@ -38,6 +38,7 @@ def open_detector(tiny_detector):
     return tiny_detector
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_scores_of_real_records_agree_with_each_other(real_coco, engine):
     dataset = load(real_coco, "val")
@@ -142,6 +143,7 @@ def test_another_data_set_gets_a_ground_truth_of_its_own(coco_folder, built):
     assert len(built) == 2
 
 
+@pytest.mark.slow
 def test_the_ground_truth_goes_with_its_data_set(coco_folder, built):
     before = len(coco._BUILT)
     dataset = load(coco_folder, "val")

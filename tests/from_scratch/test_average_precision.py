@@ -16,6 +16,7 @@ def _match(boxes, gt_boxes, *, scores=None, crowds=(), **options):
     return match_detections(boxes, scores, gt_boxes, is_crowd, **options)
 
 
+@pytest.mark.slow
 def test_real_records_score_as_in_pycocotools(real_coco):
     dataset = load(real_coco, "val")
     results = noisy_detections(dataset, 3)
@@ -24,6 +25,7 @@ def test_real_records_score_as_in_pycocotools(real_coco):
     assert_equal(numbers, by_pycocotools(results, dataset))
 
 
+@pytest.mark.slow
 def test_mini_scores_as_in_pycocotools():
     dataset = load("mini", "val")
     results = noisy_detections(dataset, 4)

@@ -15,6 +15,8 @@ from coursekit.lessons.exercises import EXERCISES
 from tests.grading.classroom import CRIMES, HIDDEN, climbs_out, make_class, solutions, workbook
 from tests.lessons.answers import answer
 
+pytestmark = pytest.mark.slow
+
 PAIRS = {  # xywh_to_xyxy, box_iou
     "forks": ("fork_bomb", "reads_another"),
     "bombs": ("memory_bomb", "exits"),

@@ -1,4 +1,8 @@
+import pytest
+
 from tests.grading.classroom import solutions, workbook
+
+pytestmark = pytest.mark.slow
 
 
 def test_submit_then_grade(coursekit, tmp_path):

@@ -4,6 +4,8 @@ from coursekit.grading.sandbox import Sandbox
 from coursekit.lessons.exercises import EXERCISES
 from tests.grading.classroom import TRICKS, solutions
 
+pytestmark = pytest.mark.slow
+
 LEAVES = """
 import os, pathlib, subprocess, sys
 

@@ -52,6 +52,7 @@ def _problem(exercise, answer):
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXERCISES)
 def test_a_right_answer_passes_in_a_process_of_its_own(workbook, name):
     workbook.store(name, right_answer(name))
@@ -65,6 +66,7 @@ def test_the_reference_is_accepted(name):
     assert first_problem(exercise, Trial(list(outcomes(exercise, exercise.reference)), ended="well")) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "place"), [(name, place) for name, place in WRONG if EXERCISES[name].wrong[place].words]
 )

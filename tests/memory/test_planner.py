@@ -35,6 +35,7 @@ def test_verdicts():
     ]
 
 
+@pytest.mark.slow
 def test_efficientnet_b3_at_full_size_does_not_train_in_fp32_on_4_gb():
     assert verdict(predict(USUAL_B3).total, usable(4, Constants())) == "does not fit"
 

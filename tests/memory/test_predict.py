@@ -33,6 +33,7 @@ def take_steps(config: StepConfig) -> None:
         train_step(model, optimizer, images, [target] * config.batch, config.precision)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [
@@ -51,6 +52,7 @@ def test_the_prediction_is_what_the_profiler_measures(config):
     assert predict(config).total == pytest.approx(measured, rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_prediction_is_what_real_tensors_take():
     torch.manual_seed(0)
     with MemoryCounter() as counter:
@@ -61,12 +63,14 @@ def test_the_prediction_is_what_real_tensors_take():
 LARGER = msgspec.structs.replace(SMALL, size=(256, 256), batch=4, precision="fp32", frozen_stages=0, device="cuda")
 
 
+@pytest.mark.slow
 def test_memory_is_linear_in_the_batch():
     two, four, eight = (predict(msgspec.structs.replace(LARGER, batch=batch)).total for batch in (2, 4, 8))
     assert eight - four == pytest.approx(2 * (four - two), rel=0.08)
     assert eight == pytest.approx(four + 2 * (four - two), rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{"batch": 2}, {"size": (192, 256)}, {"precision": "bf16"}, {"frozen_stages": 3}], ids=str
 )
@@ -74,15 +78,18 @@ def test_smaller_steps_take_less(changes):
     assert predict(msgspec.structs.replace(LARGER, **changes)).total < predict(LARGER).total
 
 
+@pytest.mark.slow
 def test_folding_batch_norm_saves_memory():
     assert predict(msgspec.structs.replace(LARGER, folds_norm=False)).total > predict(LARGER).total
 
 
+@pytest.mark.slow
 def test_padding_counts():
     padded = predict(msgspec.structs.replace(LARGER, size=(225, 250))).total
     assert padded == pytest.approx(predict(LARGER).total, rel=0.02)
 
 
+@pytest.mark.slow
 def test_weights_and_optimizer_are_those_of_the_model():
     model = build(SMALL)
     weights = sum(tensor.numel() * 4 for tensor in [*model.parameters(), *model.buffers()])
@@ -96,20 +103,24 @@ def test_weights_and_optimizer_are_those_of_the_model():
     assert adamw.total == sum(getattr(adamw, kind) for kind in KINDS)
 
 
+@pytest.mark.slow
 def test_fp16_takes_what_bf16_takes():
     assert predict(changed(precision="fp16")) == predict(SMALL)
 
 
+@pytest.mark.slow
 def test_a_gpu_needs_less_in_half_precision_than_the_cpu():
     lite0 = {"backbone": "tf_efficientnet_lite0", "size": (96, 128)}
     half = changed(**lite0, frozen_stages=0, batch=4)  # on the CPU, depthwise 5×5 convolutions stay in float32
     assert predict(msgspec.structs.replace(half, device="cuda")).total < 0.95 * predict(half).total
 
 
+@pytest.mark.slow
 def test_predicting_takes_no_memory():
     assert predict(changed(size=(12800, 12800), batch=2)).total > 25 * 2**30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -127,6 +138,7 @@ def test_unusable_configs_are_named(change, words):
         predict(changed(**change))
 
 
+@pytest.mark.slow
 def test_a_peak_survives_json():
     peak = predict(SMALL)
     assert msgspec.json.decode(msgspec.json.encode(peak), type=Peak) == peak

@@ -52,8 +52,8 @@ def many(coco_folder):
 
 @pytest.fixture
 def few_draws(monkeypatch):
-    """Draw 20 bootstrap samples in place of 200, for tests that don't read intervals."""
-    monkeypatch.setattr("coursekit.report.facts.DRAWS", 20)
+    """Draw 40 bootstrap samples, as few as are allowed, for tests that don't read intervals."""
+    monkeypatch.setattr("coursekit.report.facts.DRAWS", 40)
 
 
 @pytest.mark.slow

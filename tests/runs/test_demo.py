@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 FILES = {"config.json", "curves.png", "metrics.json", "model.safetensors", "predictions.png"}
 
 

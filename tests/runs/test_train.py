@@ -12,6 +12,8 @@ from coursekit.runs.train import train_run
 from coursekit.training import TrainConfig
 from coursekit.training.hooks import read_metrics
 
+pytestmark = pytest.mark.slow
+
 FILES = {"best.pt", "config.json", "curves.png", "last.pt", "metrics.jsonl", "model.safetensors"}
 SMALL = DetectorConfig(0, size=64, channels=16, hidden=16)
 QUICK = TrainConfig(epochs=2, batch_size=3)

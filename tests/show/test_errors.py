@@ -37,6 +37,7 @@ def test_a_small_matrix_has_its_counts_written_out(tmp_path):
     assert is_drawn(fig, tmp_path / "matrix.png")
 
 
+@pytest.mark.slow
 def test_of_a_large_matrix_the_worst_confusions_are_named(tmp_path):
     names = [f"class {n}" for n in range(80)]
     matrix = np.diag([50] * 80 + [0])

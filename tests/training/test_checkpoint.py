@@ -30,6 +30,7 @@ class StopAt(Hook):
         run.stopped = run.steps == self.step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 2, 5])
 def test_a_resumed_run_ends_with_the_same_weights(coco_folder, tiny_detector, tmp_path, step):
     dataset, start = load(coco_folder, "train"), _state(tiny_detector)
@@ -90,6 +91,7 @@ def _run(data, out, step=-1, moment="never"):
     return code, (out / "log").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_a_run_killed_at_any_moment_ends_with_the_same_bits(coco_folder, tmp_path, kills):
     code, errors = _run(coco_folder, tmp_path / "whole")

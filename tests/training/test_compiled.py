@@ -1,6 +1,9 @@
+import pytest
 import torch
 
 from coursekit.training.compiled import compile_dense
+
+pytestmark = pytest.mark.slow
 
 
 def test_without_a_compiler_the_model_runs_uncompiled(tiny_detector, monkeypatch):

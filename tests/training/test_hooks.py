@@ -70,6 +70,7 @@ def test_an_event_is_logged_once(coco_folder, tiny_detector, tmp_path):
     assert events == ["out of memory. From now on 2 images at a time"]
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_has_the_best_score(coco_folder, tiny_detector, tmp_path):
     evaluate = Evaluate(_scores([0.1, 0.7, 0.3]))
     hooks = [evaluate, Checkpoints(tmp_path, evaluate)]
@@ -111,6 +112,7 @@ def test_only_a_higher_score_is_saved_as_the_best(run, saved, tmp_path):
     assert run.best == 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("every", "count"), [(1, 5), (2, 3), (9, 1)])
 def test_evaluations_come_every_few_epochs_and_at_the_end(coco_folder, tiny_detector, every, count):
     evaluations = []

@@ -12,6 +12,7 @@ from coursekit.data import load
 from coursekit.training import Hook, TrainConfig, train
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(coco_folder, tiny_detector):
     dataset = load(coco_folder, "train")
     state = {name: value.clone() for name, value in tiny_detector.state_dict().items()}

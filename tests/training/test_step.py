@@ -61,12 +61,14 @@ def _assert_same(first, second):
         torch.testing.assert_close(grad, other_grads[name], rtol=1e-7, atol=1e-10, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("micro_batch", [1, 2, 3])
 def test_accumulated_gradients_are_those_of_the_whole_batch(run, whole, micro_batch):
     run.micro_batch = micro_batch
     _assert_same(whole, _gradients(run, *_batch(run)))
 
 
+@pytest.mark.slow
 def test_without_common_padding_the_gradients_would_differ(run):
     """Shows that the test above can fail: padding to the micro-batch's own size changes features at the edges."""
     images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in [(64, 64), (32, 64)]]
@@ -78,6 +80,7 @@ def test_without_common_padding_the_gradients_would_differ(run):
     assert apart["loss_objectness"] != pytest.approx(together["loss_objectness"], rel=1e-9)
 
 
+@pytest.mark.slow
 def test_out_of_memory_retries_the_batch_in_halved_micro_batches(run, whole, monkeypatch):
     images, targets = _batch(run)
     forward, sizes = run.model.forward, []
@@ -99,6 +102,7 @@ def test_out_of_memory_retries_the_batch_in_halved_micro_batches(run, whole, mon
     assert sizes == [1, 1, 1, 1]  # the micro-batch that fits is kept
 
 
+@pytest.mark.slow
 def test_out_of_memory_in_the_middle_of_a_step_leaves_no_partial_gradient(run, whole, monkeypatch):
     images, targets = _batch(run)
     run.micro_batch = 2
@@ -147,6 +151,7 @@ def test_other_models_and_no_images_have_no_padded_size(tiny_detector):
     assert padded_size(torch.nn.Linear(1, 1), [torch.rand(3, 48, 64)]) == padded_size(tiny_detector, []) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_has_finite_gradients(run, precision):
     torch.set_default_dtype(torch.float32)
@@ -159,6 +164,7 @@ def test_half_precision_has_finite_gradients(run, precision):
     assert sum(bool(grad.isfinite().all()) for grad in grads.values()) > 0.9 * len(grads)
 
 
+@pytest.mark.slow
 def test_torchvisions_detector_trains_too(run):
     from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 

@@ -136,6 +136,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_temporary_faults_leave_no_trace(source, complete, name):
     plan = {f"val2017/{n}.jpg": FAULTS[name] for n in range(COUNT)}

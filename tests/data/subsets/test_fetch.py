@@ -281,6 +281,7 @@ def test_tries_without_progress_are_counted(client, folder, target, monkeypatch)
         assert server.requests["a.bin"] <= 4
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("seed", range(25))
 def test_random_faults_end_well_or_in_one_error(how, seed, client, folder, body, target):

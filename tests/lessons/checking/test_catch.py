@@ -42,6 +42,7 @@ def test_inputs_must_be_tuples_that_the_reference_can_take():
         catch("nms", (CHAIN, "no scores", 0.5))
 
 
+@pytest.mark.slow
 def test_in_a_notebook_each_call_of_a_cell_is_shown_and_an_error_is_a_line(workbook, monkeypatch, capsys):
     shown, notebook = [], Session(workbook)
     monkeypatch.setattr(magics, "get_ipython", lambda: SimpleNamespace(user_ns={}))

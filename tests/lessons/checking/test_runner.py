@@ -1,8 +1,12 @@
 import time
 
+import pytest
+
 from coursekit.lessons.checking.runner import try_answer
 from coursekit.lessons.exercises import EXERCISES
 from tests.lessons.answers import IOU
+
+pytestmark = pytest.mark.slow
 
 
 def test_where_there_is_no_fork_a_warm_helper_tries(workbook):

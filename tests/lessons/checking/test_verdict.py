@@ -31,6 +31,7 @@ def test_not_yet_shows_what_was_tried_what_the_answer_gave_and_what_was_expected
     assert problem.expected == "[[10.0, 20.0, 40.0, 60.0]]"
 
 
+@pytest.mark.slow
 def test_the_likely_mistake_is_named_from_the_second_different_attempt_on(workbook):
     workbook.store("nms", answer("nms", "wrong_one_shot"))
     assert check(workbook, "nms").likely == ""
@@ -42,6 +43,7 @@ def test_the_likely_mistake_is_named_from_the_second_different_attempt_on(workbo
     assert progress.record(workbook, "nms").attempts[0] != progress.record(workbook, "nms").attempts[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from coursekit.data import load
@@ -11,6 +12,8 @@ from coursekit.lessons.experiments.cached import (
     recall_by_size,
     train_on,
 )
+
+pytestmark = pytest.mark.slow
 
 ANCHOR_SIZES = [[16.0], [32.0], [64.0]]
 

@@ -11,6 +11,8 @@ from coursekit.runs.config import CONFIG, load_config
 from coursekit.runs.load import build
 from tests.lessons.answers import right_answer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):

@@ -5,6 +5,8 @@ import torch
 
 from coursekit.lessons.experiments.side_by_side import side_by_side
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def two_threads():

@@ -128,6 +128,7 @@ def test_known_exercises_are_those_of_the_course():
     assert known_exercises() == set(EXERCISES)
 
 
+@pytest.mark.slow
 def test_building_is_quick():
     code = "import sys; from coursekit.lessons.notebooks.build import build; build(check=True)"
     code += "; print('torch' in sys.modules)"

@@ -7,6 +7,8 @@ from coursekit.core.errors import ConfigError
 from coursekit.core.files import shipped
 from coursekit.lessons.notebooks.run import execute, run_lessons
 
+pytestmark = pytest.mark.slow
+
 
 def _notebook(folder, *codes):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in codes])

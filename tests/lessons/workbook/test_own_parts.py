@@ -39,6 +39,7 @@ def test_an_answer_uses_earlier_answers(workbook):
     assert workbook.answer("nms").box_iou.__module__ == "my_detector.box_iou"
 
 
+@pytest.mark.slow
 def test_it_imports_in_a_plain_python(workbook):
     workbook.store("box_iou", IOU)
     check(workbook, "box_iou")
@@ -100,6 +101,7 @@ def test_a_class_is_guarded_too(workbook):
         guarded(workbook, "FPN", FPN)()([])
 
 
+@pytest.mark.slow
 def test_an_interns_detector_trains(workbook, coco_folder, tmp_path, capsys):
     from coursekit.core.config import DetectorConfig
     from coursekit.evaluation import score
@@ -121,6 +123,7 @@ def test_an_interns_detector_trains(workbook, coco_folder, tmp_path, capsys):
     assert "AP" in score(*results_of_run(tmp_path / "run", str(coco_folder)))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_uses_the_parts_it_started_with(workbook, coco_folder, tmp_path, capsys):
     from coursekit.core.config import DetectorConfig
     from coursekit.lessons.workbook.own_parts import parts_from, parts_of_run
