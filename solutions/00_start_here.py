@@ -429,7 +429,7 @@ for label, value in zip(target["labels"], best):
 # Now draw a scene of your own: any emoji, in any order. What is none of its classes it should leave alone.
 
 # %%
-from coursekit.data.synthetic.drawing import scene as draw
+from coursekit.data.synthetic.scene import scene as draw
 from coursekit.data.images import to_tensor
 
 mine = to_tensor(draw("🐕🚗🍎🛑", seed=1).picture)

@@ -387,7 +387,7 @@ show.figure(fig, alt="Shares of objects on levels 3, 4, 5: spread with 64, crowd
 # random starts (**seeds**). One run proves nothing: two seeds of one design may differ more than two designs.
 
 # %%
-from coursekit.lessons.experiments.cached import cache_features
+from coursekit.lessons.experiments.cached_features import cache_features
 
 train_cached = cache_features(train_set.head(quick(128, 8)), backbone)
 val_cached = cache_features(val_set.head(quick(64, 8)), backbone)
@@ -408,7 +408,12 @@ for level, features in zip((3, 4, 5), train_cached.maps):
 # %%
 from coursekit.evaluation.coco import run_engine
 from coursekit.lessons.experiments.side_by_side import side_by_side
-from coursekit.lessons.experiments.cached import detector_on, predict_on, recall_by_size, train_on
+from coursekit.lessons.experiments.cached_features import (
+    detector_on,
+    predict_on,
+    recall_by_size,
+    train_on,
+)
 
 SIZES = ("small", "medium", "large")
 

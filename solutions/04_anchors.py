@@ -293,7 +293,7 @@ for order in orders:
 # %%
 from coursekit.evaluation.coco import run_engine
 from coursekit.lessons.experiments.side_by_side import side_by_side
-from coursekit.lessons.experiments.cached import (
+from coursekit.lessons.experiments.cached_features import (
     detector_on,
     cache_features,
     predict_on,

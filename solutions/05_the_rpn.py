@@ -589,7 +589,7 @@ check("propose")
 # computed once, as in lesson 03, and the training takes seconds.
 
 # %%
-from coursekit.lessons.experiments.cached import cache_features, recall_by_size
+from coursekit.lessons.experiments.cached_features import cache_features, recall_by_size
 
 train_cached = cache_features(train_set.head(quick(200, 16)))
 val_cached = cache_features(val_set.head(quick(100, 16)))

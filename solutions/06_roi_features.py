@@ -632,7 +632,7 @@ print(f"{'all':33} {sum(one.numel() for one in head.parameters()):10,}")
 # classes?
 
 # %%
-from coursekit.lessons.experiments.cached import cache_features
+from coursekit.lessons.experiments.cached_features import cache_features
 from my_detector import FPN
 
 torch.manual_seed(0)

@@ -43,7 +43,7 @@ import torch
 from matplotlib.figure import Figure
 
 from coursekit.data import load
-from coursekit.data.synthetic.drawing import scene
+from coursekit.data.synthetic.scene import scene
 from coursekit.data.images import to_tensor
 from coursekit.evaluation import predict
 from coursekit.lessons import my_workbook
@@ -425,7 +425,7 @@ my_expectation = 0.02
 import copy
 from dataclasses import replace
 
-from coursekit.lessons.experiments.cached import (
+from coursekit.lessons.experiments.cached_features import (
     CachedBackbone,
     cache_features,
     predict_on,

@@ -11,7 +11,7 @@ def best_device() -> torch.device:
 
 
 def helps_bf16(device: torch.device) -> bool:
-    """Return whether the device computes faster in bfloat16 than in float32. Where it emulates bfloat16, it doesn't."""
+    """Return whether the device computes faster in bfloat16 than in float32. Emulated bfloat16 is not faster."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()

@@ -5,7 +5,7 @@ from coursekit.data.dataset import CocoDataset, collate
 from coursekit.data.folders import load
 from coursekit.data.images import read_image
 from coursekit.data.index import CocoIndex
-from coursekit.data.synthetic.drawing import Scene, scene
+from coursekit.data.synthetic.scene import Scene, scene
 
 __all__ = [
     "CocoDataset",

@@ -38,7 +38,7 @@ class Loader:
         """Yield the batches of one epoch. The same seed and number give the same batches.
 
         Args:
-            number: of the epoch, from 0.
+            number: number of the epoch, from 0.
             start: the first batch to yield, to resume in the middle of an epoch.
             rank, world: with `world` processes, this one gets images rank, rank + world, … of each batch.
 
@@ -90,7 +90,7 @@ def make_loader(
         dataset: the samples.
         batch_size: images per batch. The last batch of a shape may be smaller.
         train: shuffle, augment, and group images by shape. Otherwise return each image once, in order.
-        seed: of order and augmentation. The random draws for a sample depend on (seed, epoch, index) only.
+        seed: seed of order and augmentation. The random draws for a sample depend on (seed, epoch, index) only.
         augment: applied to training samples: `mirror`, `unchanged`, or the result of `augmentation`.
         workers: number of processes that read in advance. They share the records, which are flat arrays.
         most_unreadable: the share of unreadable images, from 0 to 1, above which the loader stops with an error.

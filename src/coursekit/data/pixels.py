@@ -39,7 +39,7 @@ class Pixels:
     def read(self, row: int, size: Size, out: NDArray[np.uint8] | None = None) -> Tensor | None:
         """Return an image of this (height, width) as (3, H, W) uint8; None if it could not be read.
 
-        If `out` is given, the pixels are in its memory.
+        If `out` is given, the pixels are written into it, and the returned tensor shares its memory.
         """
         if row in _unreadable(self.folder):
             return None

@@ -23,8 +23,8 @@ class Backbone(nn.Module):
             convolutions, in place.
         channels: channels of each map.
         strides: pixels per cell of each map.
-        mean: of red, green and blue, for images from 0 to 1; the weights expect images normalized with it.
-        std: of red, green and blue.
+        mean: mean of red, green and blue, for images from 0 to 1; the weights expect images normalized with it.
+        std: standard deviation of red, green and blue.
     """
 
     def __init__(

@@ -26,8 +26,8 @@ def to_batch(
         images: (3, H, W) float in 0 to 1.
         min_size: pixels, see `resized_size`.
         max_size: pixels, see `resized_size`.
-        mean: of red, green and blue.
-        std: of red, green and blue.
+        mean: mean of red, green and blue.
+        std: standard deviation of red, green and blue.
         pad_to: the smallest (height, width) of the batch, in pixels.
 
     Returns:

@@ -74,7 +74,7 @@ def repairs(case: Case) -> Iterator[Repair]:
 
 
 def box_repairs(case: Case) -> Iterator[Repair]:
-    """Yield the repairs of boxes."""
+    """Yield the detections with each cause that concerns boxes undone."""
     yield from _order_repairs(case.detections)
     if _looks_normalized(case.detections):
         yield from _normalized_repairs(case)

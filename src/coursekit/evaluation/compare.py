@@ -75,7 +75,7 @@ def compare(
         results_a, results_b: detections in COCO's format.
         dataset: has the ground truth.
         draws: at least 40, so that one of them can be beyond either end.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Raises:
         ConfigError: there are too few draws or images.

@@ -36,7 +36,7 @@ def evaluated(built: Any, detections: Boxes, engine: str = "hotcoco") -> Any:
 
     Args:
         built: ground truth, from `build` with the same engine.
-        detections: of known images and classes.
+        detections: detections of known images and classes.
         engine: "hotcoco" or "pycocotools".
     """
     with redirect_stdout(io.StringIO()):

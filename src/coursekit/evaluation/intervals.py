@@ -27,7 +27,7 @@ def intervals(results: list[Result], dataset: CocoDataset, *, draws: int = 100, 
         results: detections in COCO's format.
         dataset: has the ground truth.
         draws: at least 40, so that one of them can be beyond either end.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         METRICS → low and high; both -1 if no draw had any ground truth.

@@ -55,19 +55,21 @@ def match(
 ) -> Matches:
     """Match each detection to the ground-truth box that it overlaps most, the most confident detection first.
 
-    This is COCO's rule: a box matches once, and a detection on no box but on a crowd of its class doesn't count. The
-    engines know these matches, too, but take half a minute to hand those of 5,000 images over to Python.
+    This is COCO's rule. Each box matches at most one detection. A detection that matches no box but overlaps a crowd of
+    its class is ignored. The engines compute the same matches, but copying those of 5,000 images to Python takes half a
+    minute.
 
     Args:
         results: detections in COCO's format; of each class in each image only the 100 most confident are used.
         dataset: has the ground truth.
         ious: T IoU thresholds.
         score_thresh: detections with a lower score are dropped.
-        across_classes: match what is left over to what is left over of other classes.
-        name: what an error calls the results.
+        across_classes: then match the detections and boxes that are still unmatched, whatever their classes.
+        name: name of the results in error messages.
 
     Raises:
-        DataError: there is no ground truth, or a record is not a detection in these images of one of their classes.
+        DataError: there is no ground truth, or a record is not a valid detection, or its image or class is not in the
+            data set.
     """
     dataset = by_image_id(dataset)
     detections = _ranked(_checked_detections(results, dataset, name))

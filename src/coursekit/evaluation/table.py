@@ -100,7 +100,7 @@ def read_detections(results: list[Result], dataset: CocoDataset, name: str = "re
     Args:
         results: in COCO's format.
         dataset: has the images and classes.
-        name: what an error calls the results.
+        name: name of the results in error messages.
 
     Raises:
         DataError: a record is not a detection, or its image is not in the data set.

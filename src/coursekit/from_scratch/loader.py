@@ -46,7 +46,7 @@ def read_image(path: Path) -> Tensor:
     """Read an image file of any format and mode that Pillow knows.
 
     Args:
-        path: of the file. Its extension doesn't matter.
+        path: path of the file. Its extension doesn't matter.
 
     Returns:
         (3, H, W) uint8 RGB, turned upright if an EXIF tag says so.

@@ -58,7 +58,7 @@ class _Job:
 
     Attributes:
         out: folder for the results.
-        names: of the exercises to grade.
+        names: names of the exercises to grade.
         hidden: the hidden cases by exercise.
         library: digest of this library, torch and Python.
         slots: the sandboxes that are free.
@@ -89,7 +89,7 @@ def grade(
     """Grade the submissions in a folder, or a single one.
 
     Args:
-        folder: of zips, folders and notebooks, one for each intern; or one of those.
+        folder: folder of zips, folders and notebooks, one for each intern; or one of those.
         out: stores the marks, so that only what has changed is run the next time.
         jobs: submissions at a time.
         hidden: folder of cases that no notebook shows.

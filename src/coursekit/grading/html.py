@@ -24,8 +24,8 @@ class Total:
     """The sums for one intern.
 
     Attributes:
-        points: that the intern has.
-        whole: that there are.
+        points: points that the intern earned.
+        whole: points that can be earned.
         counts: state → number of exercises.
         hints: number of hints opened.
         seen: exercises whose solution was shown.

@@ -74,8 +74,8 @@ def marked(name: str, code: str, tried: Tried, tried_hidden: Tried | None, hidde
     """Return the mark of an answer.
 
     Args:
-        name: of the exercise.
-        code: of the answer.
+        name: name of the exercise.
+        code: code of the answer.
         tried: the answer's trial on the course's cases.
         tried_hidden: its trial on the hidden cases; None if there are none, or the first trial didn't end well.
         hidden: the hidden cases.

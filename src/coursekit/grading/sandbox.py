@@ -80,12 +80,12 @@ class Sandbox:
         return Tried(Trial(ended="died")) if reply is None else _trial(reply)
 
     def kill(self) -> None:
-        """Kill it, and everything that runs in it. This may be called from another thread."""
+        """Kill the sandbox with everything in it. This may be called from another thread."""
         if process := self._process:
             process.kill()
 
     def close(self) -> None:
-        """Kill it, and everything that runs in it, and wait until it has ended."""
+        """Kill the sandbox with everything in it, and wait for its end."""
         process, self._process = self._process, None
         if process is None:
             return

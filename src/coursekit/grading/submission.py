@@ -37,7 +37,7 @@ class Submission:
     """What an intern handed in.
 
     Attributes:
-        name: of the intern; it is the name of the file or folder.
+        name: name of the intern; it is the name of the file or folder.
         answers: exercise → code.
         empty: exercises whose cell is still as the course gives it.
         records: exercise → hints opened and so on, as the intern's own progress file says.

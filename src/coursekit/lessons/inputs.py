@@ -5,14 +5,17 @@ from torch import Tensor
 
 
 def boxes(generator: torch.Generator, count: int, dtype: torch.dtype = torch.float32, width: float = 100) -> Tensor:
-    """Draw boxes: (count, 4) xyxy in pixels, each at least 2 wide and high, some with corners below 0."""
+    """Return random boxes: (count, 4) xyxy in pixels, each at least 2 wide and high, some with corners below 0."""
     corner = torch.rand(count, 2, generator=generator, dtype=dtype) * width - 5
     side = torch.rand(count, 2, generator=generator, dtype=dtype) * width / 2 + 2
     return torch.cat([corner, corner + side], dim=1)
 
 
 def clusters(generator: torch.Generator, objects: int, each: int) -> tuple[Tensor, Tensor]:
-    """Draw boxes in clusters around some objects, and scores: (objects * each, 4) xyxy and (objects * each,)."""
+    """Return `each` random boxes around each of `objects` objects, and a random score per box.
+
+    Their shapes are (objects * each, 4) xyxy and (objects * each,).
+    """
     around = boxes(generator, objects, width=200).repeat_interleave(each, 0)
     moved = around + 4 * torch.randn(around.shape, generator=generator)
     valid = torch.cat([moved[:, :2], torch.maximum(moved[:, 2:], moved[:, :2] + 1)], dim=1)

@@ -45,7 +45,7 @@ class Peak(msgspec.Struct, frozen=True):
     """Bytes held by tensors at the peak of a training step.
 
     Attributes:
-        weights: of the detector, trained or frozen, in float32.
+        weights: weights of the detector, trained or frozen, in float32.
         gradients: those that exist at that moment.
         optimizer: the optimizer's state of each trained weight.
         activations: what forward keeps for backward, and its temporary tensors.

@@ -113,7 +113,7 @@ def gather(workbook: Workbook, folder: Path, data: str | None, split: str, out: 
 
     Args:
         workbook: tells how far the course is done.
-        folder: of the run.
+        folder: folder of the run.
         data, split: what to score it on; by default what it was trained on.
         out: where detections are stored.
 

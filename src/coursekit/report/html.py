@@ -26,7 +26,7 @@ def page(title: str, markdown: str, folder: Path) -> str:
     HTML in the Markdown is shown as text, because people wrote it. Pictures outside of `folder` are left out.
 
     Args:
-        title: of the page.
+        title: title of the page.
         markdown: its content.
         folder: where its pictures are.
     """

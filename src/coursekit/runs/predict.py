@@ -38,7 +38,7 @@ class DrawnFile:
 def predict_files(
     run_folder: Path, files: Sequence[Path], out: Path, *, threshold: float = 0.5, parts: Parts | None = None
 ) -> Iterator[DrawnFile]:
-    """Draw the detections of a run's detector into copies of pictures, one by one. Unreadable files are reported.
+    """Copy each picture, and draw on the copy what a run's detector finds. Unreadable files are reported.
 
     Args:
         run_folder: folder of a run.

@@ -14,7 +14,7 @@ def draw_on(picture: Image.Image, boxes: Sequence[Box], texts: Sequence[str]) ->
     """Return a copy of an RGB picture with boxes and their texts; lines and letters grow with the picture.
 
     Args:
-        picture: of any size.
+        picture: picture of any size.
         boxes: xyxy in its pixels, best first: the best is drawn last, on top.
         texts: one for each box, such as "dog 0.93"; boxes of the same class share a color.
     """

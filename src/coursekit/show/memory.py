@@ -36,7 +36,7 @@ def memory_picture(peaks: Peaks, card: float, long_side: int, images: int, title
     Args:
         peaks: as in `explore_memory`.
         card: memory of the GPU in GB.
-        long_side: of the images, in pixels: 320, 480, 640 or 800.
+        long_side: long side of the images, in pixels: 320, 480, 640 or 800.
         images: images at a time, 1 to 16.
         title: what is trained.
 

@@ -109,7 +109,7 @@ def _micro_step(run: Run, batch: LocalBatch, part: slice) -> dict[str, float]:
 
 
 def local_batch(run: Run, images: Sequence[Tensor], targets: Sequence[Target]) -> LocalBatch:
-    """Make the local part of a batch, with what it has to know about the parts of the other processes."""
+    """Make this process's part of a batch, with the number of images and the largest size over all processes."""
     height, width = padded_size(run.model, images)
     # waits for the other processes
     counts, heights, widths = distributed.all_gather([len(images), height, width], run.device).T

@@ -25,8 +25,8 @@ from coursekit.data.synthetic.damaged import (
     build_damaged,
     damaged_file,
 )
-from coursekit.data.synthetic.drawing import Scene
-from coursekit.data.synthetic.scenes import draw_split
+from coursekit.data.synthetic.scene import Scene
+from coursekit.data.synthetic.splits import draw_split
 
 pytestmark = pytest.mark.slow
 

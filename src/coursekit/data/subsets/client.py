@@ -50,9 +50,9 @@ class Version(msgspec.Struct, frozen=True):
         return bool(shared) and all(mine == theirs for mine, theirs in shared)
 
     def contradicts(self, other: "Version") -> bool:
-        """Return whether both describe the same state with different lengths: one of the two is wrong."""
+        """Return whether both name the same state (etag and date) but different lengths, so that one must be wrong."""
         same = (self.etag, self.modified) == (other.etag, other.modified)
-        return same and self.length not in (None, other.length)
+        return same and None not in (self.length, other.length) and self.length != other.length
 
 
 def make_client(jobs: int) -> httpx.Client:

@@ -86,7 +86,7 @@ class _Partial:
         on_bytes: see `fetch_file`.
         note: the file that stores the version for the next call.
         have: number of bytes.
-        version: of the file on the server.
+        version: version of the file on the server.
         ranged: whether the server seems to understand ranges.
     """
 

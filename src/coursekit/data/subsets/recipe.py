@@ -19,7 +19,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         name: also the name of the file.
         source: "scenes" are drawn, "coco" is downloaded.
-        seed: of every random choice.
+        seed: seed of every random choice.
         images: number of images per split; 0 means all there are.
         classes: COCO's names. For "coco", an empty list means all 80.
         split_of: for "coco", which of COCO's splits each split is taken from.

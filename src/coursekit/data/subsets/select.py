@@ -11,7 +11,7 @@ def select(index: CocoIndex, recipe: Recipe, split: str, taken: Rows | None = No
     """Return the rows of the images for one split, sorted.
 
     Args:
-        index: of the COCO split that the recipe names.
+        index: index of the COCO split that the recipe names.
         recipe: see `Recipe`.
         split: "train" or "val".
         taken: rows that belong to another split from the same file.

@@ -19,7 +19,7 @@ from coursekit.core.files import cache_folder, new_folder, shipped
 from coursekit.data.boxes import Size
 from coursekit.data.subsets.recipe import Recipe, read_recipe
 from coursekit.data.synthetic.render import RENDERER, write_split
-from coursekit.data.synthetic.scenes import draw_split
+from coursekit.data.synthetic.splits import draw_split
 
 VERSION = 2  # increase it when the same recipe gets different damage
 SEED = 404

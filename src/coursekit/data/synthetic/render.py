@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 from coursekit.core.files import cache_folder, new_folder
 from coursekit.data import categories
 from coursekit.data.subsets.recipe import Recipe
-from coursekit.data.synthetic.drawing import Mask, Scene, Thing
-from coursekit.data.synthetic.scenes import draw_split
+from coursekit.data.synthetic.scene import Mask, Scene, Thing
+from coursekit.data.synthetic.splits import draw_split
 
 RENDERER = 1  # increase it when the same recipe gives different scenes
 LICENSE = {"id": 1, "name": "CC BY-SA 4.0: all emojis designed by OpenMoji, openmoji.org", "url": ""}

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from coursekit.core.errors import ConfigError
-from coursekit.lessons.checking.compare import mismatch, shown_args
+from coursekit.lessons.checking.compare import mismatch
 from coursekit.lessons.checking.outcome import Outcome, Plain, attempt, expected_outcomes, plain
 from coursekit.lessons.checking.verdict import find
+from coursekit.lessons.checking.wording import shown_args
 from coursekit.lessons.exercise import Case, Exercise, Wrong
 
 
@@ -47,7 +48,7 @@ def catch(name: str, *inputs: tuple[Any, ...]) -> Caught:
     """Run inputs against the wrong answers that come with an exercise.
 
     Args:
-        name: of the exercise.
+        name: name of the exercise.
         inputs: each a tuple of arguments, as in `catch("nms", (boxes, scores, 0.5), (others, scores, 0.5))`.
 
     Raises:

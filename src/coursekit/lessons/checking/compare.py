@@ -1,4 +1,4 @@
-"""Is the outcome the expected one? If not, how to say so?"""
+"""Is an outcome the expected one? If not, what differs?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coursekit.lessons.checking.outcome import Outcome, Plain, plain
+from coursekit.lessons.checking.outcome import Outcome, Plain
+from coursekit.lessons.checking.wording import FEW, if_few, is_short, kind_of, numbers, shown
 
-FEW = 24  # at most so many numbers are shown in full
 Pair = tuple[str, str]  # what an answer gave, and what was expected, in words
 
 
@@ -26,8 +26,8 @@ def mismatch(outcome: Outcome, expected: Outcome, tolerance: float) -> Pair | No
     """Return what the answer gave and what was expected, in words; None if they agree.
 
     Args:
-        outcome: of the answer.
-        expected: of the reference on the same case. Arguments that are different after the call are wrong, too.
+        outcome: outcome of the answer.
+        expected: outcome of the reference on the same case. Arguments that are different after the call are wrong too.
         tolerance: relative and absolute; see `Exercise`.
     """
     assert expected.value is not None, expected.raised
@@ -53,20 +53,20 @@ def difference(actual: Plain, expected: Plain, tolerance: float) -> Pair | None:
     if kind == "number" and actual[0] == "tensor" and actual[1].numel() == 1:  # a tensor of one number is as good
         return difference(("number", actual[1].item()), expected, tolerance)
     if actual[0] != kind:
-        return _name(actual), _name(expected)
+        return kind_of(actual), kind_of(expected)
     if kind in ("tensor", "array"):
         return _tensors(actual[1], value, tolerance)
     if kind == "list":
         return _lists(actual, expected, tolerance)
     if kind == "dict":
         return _dicts(actual[1], value, tolerance)
-    return None if actual == expected else (_name(actual), _name(expected))
+    return None if actual == expected else (kind_of(actual), kind_of(expected))
 
 
 def _lists(actual: Plain, expected: Plain, tolerance: float) -> Pair | None:
     mine, theirs = actual[1], expected[1]
     if len(mine) != len(theirs):
-        few = [f": {shown(value)}" if _is_short(value[1], FEW) else "" for value in (actual, expected)]
+        few = [f": {shown(value)}" if is_short(value[1], FEW) else "" for value in (actual, expected)]
         return f"{len(mine)} values{few[0]}", f"{len(theirs)}{few[1]}"
     return _first([(f"value {n}", a, b) for n, (a, b) in enumerate(zip(mine, theirs, strict=True))], tolerance)
 
@@ -90,7 +90,7 @@ def _first(triples: Sequence[tuple[str, Plain, Plain]], tolerance: float) -> Pai
 
 def _tensors(actual: Tensor, expected: Tensor, tolerance: float) -> Pair | None:
     if actual.shape != expected.shape:
-        return f"the shape {tuple(actual.shape)}{_if_few(actual)}", f"{tuple(expected.shape)}{_if_few(expected)}"
+        return f"the shape {tuple(actual.shape)}{if_few(actual)}", f"{tuple(expected.shape)}{if_few(expected)}"
     if actual.dtype != expected.dtype:
         return str(actual.dtype).removeprefix("torch."), str(expected.dtype).removeprefix("torch.")
     if expected.dtype == torch.float64:
@@ -101,61 +101,10 @@ def _tensors(actual: Tensor, expected: Tensor, tolerance: float) -> Pair | None:
     if bool(same.all()):
         return None
     if actual.numel() <= FEW:
-        return _numbers(actual), _numbers(expected)
+        return numbers(actual), numbers(expected)
     place = [int(n) for n in torch.nonzero(~same)[0]]
     mine, theirs = actual[tuple(place)].item(), expected[tuple(place)].item()
     return f"{mine:.6g} at {place} ({int((~same).sum())} of {actual.numel()} values differ)", f"{theirs:.6g} there"
-
-
-def shown(value: Plain, few: int = FEW) -> str:
-    """Return a value for a message, in one line."""
-    kind, content = value
-    if kind in ("tensor", "array"):
-        return _numbers(content) if content.numel() <= few else _name(value)
-    if kind == "list":
-        parts = [shown(item, few // 2) for item in content]
-        return f"[{', '.join(parts)}]" if _is_short(content, few) else f"{len(parts)} values"
-    if kind == "dict":
-        return "{" + ", ".join(f"{key}: {shown(item, few // 2)}" for key, item in content.items()) + "}"
-    return repr(content) if kind == "str" else str(content)
-
-
-def _is_short(content: Sequence[Plain], few: int) -> bool:
-    """Return whether a list is shown value by value."""
-    return len(content) < 5 or (len(content) <= few and all(item[0] == "number" for item in content))
-
-
-def shown_args(names: Sequence[str], args: tuple[Any, ...]) -> str:
-    """Return the arguments of a call for a message, in one line."""
-    return ", ".join(f"{name}={shown(plain(value))}" for name, value in zip(names, args, strict=False))
-
-
-def _name(value: Plain) -> str:
-    kind, content = value
-    if kind == "str":
-        return str(content)
-    if kind in ("tensor", "array"):
-        what = "a tensor" if kind == "tensor" else "a NumPy array"
-        return f"{what} {tuple(content.shape)} of {str(content.dtype).removeprefix('torch.')}"
-    names = {
-        "NoneType": "None (is there a return?)",
-        "other": f"an object of type {content}",
-        "list": "a list or tuple",
-    }
-    return names.get(kind, f"the {kind} {content}" if kind in ("number", "bool") else f"a {kind}")
-
-
-def _if_few(value: Tensor) -> str:
-    return f", {_numbers(value)}" if 0 < value.numel() <= FEW else ""
-
-
-def _numbers(value: Tensor) -> str:
-    def rounded(item: Any) -> Any:
-        if isinstance(item, list):
-            return [rounded(inner) for inner in item]
-        return round(item, 4) if isinstance(item, float) else item
-
-    return str(rounded(value.tolist()))
 
 
 def _double(value: Any) -> Tensor:

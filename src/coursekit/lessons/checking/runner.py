@@ -40,7 +40,7 @@ def try_answer(workbook: Workbook, name: str, *, fork: bool | None = None) -> Tr
 
     Args:
         workbook: holds the answer.
-        name: of the exercise.
+        name: name of the exercise.
         fork: use a forked process, or else the warm helper; by default what this machine can.
     """
     if can_fork() if fork is None else fork:

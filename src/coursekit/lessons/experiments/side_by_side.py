@@ -20,7 +20,7 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], title: s
         work: draws random numbers from generators of its own. Torch's global generator would serve all calls in turns,
             in an order that changes from run to run. So draw what needs it, such as initial weights, beforehand.
         items: one for each call.
-        title: of the progress bar.
+        title: title of the progress bar.
 
     Returns:
         The result for each item, in order. An error in a call is raised here once the running calls are done.

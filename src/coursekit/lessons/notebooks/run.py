@@ -23,9 +23,9 @@ class Executed:
     """The result of executing a notebook.
 
     Attributes:
-        name: of the notebook.
+        name: name of the notebook.
         cells: number of code cells that were run.
-        seconds: of all cells.
+        seconds: seconds of all cells.
         slowest: seconds of the cell that took longest.
         problem: the error that stopped it, in one line; None if there was none.
         file: the executed notebook.

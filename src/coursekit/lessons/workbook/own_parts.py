@@ -36,7 +36,7 @@ class Part:
     """A part of a detector.
 
     Attributes:
-        name: of its exercise.
+        name: name of its exercise.
         owner: "yours", "borrowed", or the course's and why.
         note: what runs in its place, if that is not the intern's function itself.
         function: what replaces the course's part; None if nothing does.
@@ -138,7 +138,7 @@ def parts_of_run(
     """Return the parts that a run was trained with, by name.
 
     Args:
-        config: of the run.
+        config: config of the run.
         workbook: where to take them from; by default the workbook that the run names.
         reference_for: parts to take from the course anyway.
 

@@ -16,8 +16,8 @@ class Record(msgspec.Struct):
     """Progress on one exercise.
 
     Attributes:
-        state: of the version that was checked last: "not yet", "borrowed" or "correct".
-        code: digest of that version.
+        state: result of the last check: "not yet", "borrowed" or "correct".
+        code: digest of the version checked last.
         attempts: digests of all versions that were not right.
         hints: number of hints opened.
         seen: whether the reference solution was shown.

@@ -14,9 +14,9 @@ class LessonStatus:
     """How far an intern is in one lesson.
 
     Attributes:
-        number, title: of the lesson.
+        number, title: number and title of the lesson.
         states: exercise name → state.
-        minutes: that the whole lesson takes.
+        minutes: minutes for the whole lesson.
         left: minutes of the exercises that are not correct yet.
         hints: number of hints opened so far.
         seen: exercises whose reference solution was shown.

@@ -41,7 +41,7 @@ class Workbook:
     """An intern's workbook. Create one where a process starts, and hand it over to whatever needs it.
 
     Attributes:
-        folder: of the package `my_detector`; made absolute.
+        folder: folder of the package `my_detector`; made absolute.
         in_trial: whether this process only tries an answer. Then nothing else is checked, and no progress is written.
         uses_twins: whether `from my_detector import NAME` gives the faster twin of a correct answer.
         running: names of the answers whose code is being executed right now.
@@ -70,7 +70,7 @@ class Workbook:
         return self.folder / f"{name}.py"
 
     def code_of(self, name: str) -> str | None:
-        """Return what the intern has written for an exercise; None if that is nothing."""
+        """Return what the intern has written for an exercise; None if nothing has been written yet."""
         path = self.file_of(name)
         code = path.read_text(encoding="utf-8") if path.is_file() else None
         return None if code is None or is_empty(name, code) else code

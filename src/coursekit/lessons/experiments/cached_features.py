@@ -39,7 +39,7 @@ class CachedFeatures:
         strides: pixels per cell of each level.
         side: side of the square, in pixels.
         sizes: (height, width) in pixels of each image in its square.
-        targets: of each image, in pixels of its square.
+        targets: targets of each image, in pixels of its square.
     """
 
     dataset: CocoDataset
@@ -199,7 +199,7 @@ def recall_by_size(proposals: Sequence[Tensor], targets: Sequence[Target], edges
 
     Args:
         proposals: (P, 4) xyxy for each image.
-        targets: of each image, in the same pixels.
+        targets: targets of each image, in the same pixels.
         edges: limits of the size ranges, as √area in pixels, ascending.
 
     Returns:

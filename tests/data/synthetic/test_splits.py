@@ -10,8 +10,8 @@ from coursekit.core.errors import ConfigError
 from coursekit.core.files import shipped
 from coursekit.data import scene
 from coursekit.data.subsets.recipe import read_recipe
-from coursekit.data.synthetic.drawing import Scene
-from coursekit.data.synthetic.scenes import draw_split
+from coursekit.data.synthetic.scene import Scene
+from coursekit.data.synthetic.splits import draw_split
 
 RECIPE = read_recipe(shipped("data_subsets") / "mini.toml")
 

@@ -4,7 +4,7 @@ import torch
 from coursekit.data import load
 from coursekit.detector import FPN, Backbone
 from coursekit.detector.backbone import load_backbone
-from coursekit.lessons.experiments.cached import (
+from coursekit.lessons.experiments.cached_features import (
     CachedFeatures,
     cache_features,
     detector_on,

@@ -10,7 +10,8 @@ import numpy as np
 from coursekit.core.errors import ConfigError
 from coursekit.data.boxes import Size
 from coursekit.data.subsets.recipe import Recipe
-from coursekit.data.synthetic.drawing import (
+from coursekit.data.synthetic.glyphs import GLYPHS, OTHERS
+from coursekit.data.synthetic.scene import (
     ODD_SIZES,
     USUAL_SIZES,
     Scene,
@@ -22,7 +23,6 @@ from coursekit.data.synthetic.drawing import (
     place,
     place_smaller,
 )
-from coursekit.data.synthetic.glyphs import GLYPHS, OTHERS
 
 OBJECTS_IN_A_SCENE = (4, 9)
 
@@ -40,7 +40,7 @@ class Deck:
         return self.cards.popleft()
 
     def put_back(self, name: str) -> None:
-        """Put a class back on top: there was no room for its object."""
+        """Put a class back on top of the deck, because its object did not fit into the scene."""
         self.cards.appendleft(name)
 
 
