@@ -30,6 +30,7 @@ def test_each_exercise_has_wrong_answers_a_right_one_and_three_hints():
         assert len(exercise.hints) == 3, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "place"), WRONG)
 def test_a_wrong_answer_is_rejected(name, place):
     assert _problem(EXERCISES[name], EXERCISES[name].wrong[place].answer) is not None

@@ -14,6 +14,8 @@ boxes = torch.tensor([[10.0, 10, 60, 60], [15, 10, 65, 60], [80, 20, 110, 50]])
 explore_nms(torch.full((3, 80, 120), 200, dtype=torch.uint8), boxes, torch.tensor([0.9, 0.8, 0.4]))"""
 OPENED_IN_CI = (0, 4)  # the others with `make test-long`
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_slider_moves_the_picture(tmp_path):
     needs_jupyterlab()
