@@ -605,7 +605,7 @@ from my_detector import FPN
 
 side = train_cached.side  # images are padded to one square
 anchors_of_levels = anchors_for(side, side)
-level_sizes = [len(one) for one in anchors_of_levels]
+level_sizes = [len(anchors) for anchors in anchors_of_levels]
 all_anchors = torch.cat(anchors_of_levels)
 
 
@@ -623,7 +623,7 @@ class RPN(nn.Module):
 def proposals_of(rpn, cached, post_nms_top_n=300):
     proposals = []
     for rows in tqdm(torch.arange(len(cached)).split(8), "proposals", unit="batch"):
-        logits, deltas = rpn([one[rows] for one in cached.maps])
+        logits, deltas = rpn([level[rows] for level in cached.maps])
         for image_logits, image_deltas, i in zip(logits, deltas, rows.tolist()):
             size = cached.sizes[i]
             args = all_anchors, level_sizes, size, 200, post_nms_top_n
@@ -658,7 +658,7 @@ def train(rpn, cached, epochs, lr=2e-3, num_sampled=256, fraction=0.5):
     with tqdm(total=steps, unit="step") as bar:
         for _ in range(epochs):
             for rows in torch.randperm(len(cached)).split(4):
-                logits, deltas = rpn([one[rows] for one in cached.maps])
+                logits, deltas = rpn([level[rows] for level in cached.maps])
                 gt_boxes = [cached.targets[i]["boxes"] for i in rows.tolist()]
                 losses = rpn_losses(logits, deltas, all_anchors, gt_boxes, num_sampled, fraction)
                 optimizer.zero_grad()
@@ -736,7 +736,7 @@ def recalls(proposals):
     """(4, 3): for each number of proposals, recall of small, medium and large objects."""
     edges = (0, 32, 96, 1000)
     best = [[boxes[:k] for boxes in proposals] for k in KS]
-    return torch.tensor([recall_by_size(one, val_cached.targets, edges) for one in best])
+    return torch.tensor([recall_by_size(boxes, val_cached.targets, edges) for boxes in best])
 
 
 before, after = recalls(before_training), recalls(after_training)
@@ -800,7 +800,7 @@ from coursekit.detector import decode_boxes
 
 K = len(train_set.classes)
 with torch.no_grad():
-    pyramid = rpn.fpn([one[:1].float() for one in val_cached.maps])  # of one image
+    pyramid = rpn.fpn([level[:1].float() for level in val_cached.maps])  # of one image
 
     one_stage = RPNHead(channels=32, anchors=2 * K)  # K questions for each anchor
     logits, deltas = one_stage(pyramid)

@@ -644,7 +644,7 @@ pyramid = FPN(train_cached.channels, 64)
 @torch.no_grad()
 def patches_of(cached):
     """Patches of all true boxes, read in three ways, and the labels in the order of the boxes."""
-    levels = pyramid([one.float() for one in cached.maps])
+    levels = pyramid([level.float() for level in cached.maps])
     boxes = [target["boxes"] for target in cached.targets]
     right = pool_levels(levels, cached.strides, boxes)
     counts = torch.tensor([0, *map(len, boxes)]).cumsum(0)

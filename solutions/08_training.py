@@ -377,7 +377,9 @@ def mean_step(model, source, count, step=time_step):
     optimizer = torch.optim.AdamW(trained(model), 1e-4)
     step(model, source, optimizer, clock)
     times_of_steps = [step(model, source, optimizer, clock) for _ in range(count)]
-    return {part: sum(one[part] for one in times_of_steps) / count for part in times_of_steps[0]}
+    return {
+        part: sum(times[part] for times in times_of_steps) / count for part in times_of_steps[0]
+    }
 
 
 def verdict(parts):
@@ -692,7 +694,7 @@ class Fixed(nn.Module):
 
     def forward(self, images, targets):
         gt = [{name: target[name] for name in ("boxes", "labels")} for target in targets]
-        return self.detector(list(images), gt, seeds=[one["image_id"] for one in targets])
+        return self.detector(list(images), gt, seeds=[target["image_id"] for target in targets])
 
 
 def gradient(model):
