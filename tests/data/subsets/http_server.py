@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -24,6 +24,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 PIECE = 1 << 14  # bytes sent at a time
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a lie can know: the file that was asked for, from which byte on, and the address of the server."""
+
+    body: bytes
+    first: int | None  # None: the whole file
+    url: str
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,7 @@ class Fault:
     extra_length: int = 0  # add to Content-Length
     after: int | None = None  # send this many bytes of the body, then ...
     then: str = "close"  # ... "close", "reset" or "stall"
+    lie: "Callable[[Request], Iterable[bytes | float]] | None" = None  # send exactly this, see `lies.py`
 
 
 def status(code: int, retry_after: int | str | None = None) -> Fault:
@@ -154,10 +164,25 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer_page(200, "<p>Please log in.", {})
         elif not file.is_relative_to(self.server.folder.resolve()) or not file.is_file():
             self._answer_page(404, "<p>No such file.", {})
+        elif fault.lie:
+            self._lie(fault.lie, file)
         elif fault.then == "stall" and fault.after == 0:
             self._end("stall")
         else:
             self._answer_file(path, file, fault)
+
+    def _lie(self, lie: "Callable[[Request], Iterable[bytes | float]]", file: Path) -> None:
+        """Send what the lie yields; a number is a pause in seconds."""
+        self.close_connection = True
+        match = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        request = Request(file.read_bytes(), int(match[1]) if match else None, self.server.url)
+        for piece in lie(request):
+            if self.server.closing.is_set():
+                return
+            if isinstance(piece, bytes):
+                self.wfile.write(piece)
+            else:
+                self.server.closing.wait(piece)
 
     def _answer_page(self, code: int, text: str, headers: Mapping[str, str]) -> None:
         self._answer_head(code, {"Content-Type": "text/html", "Content-Length": str(len(text)), **headers})

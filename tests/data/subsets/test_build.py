@@ -9,69 +9,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from coursekit.core.errors import CourseError, DataError
 from coursekit.data import load
-from coursekit.data.subsets import client, download
+from coursekit.data.subsets import fetch_images, http_client
 from coursekit.data.subsets.build import build_subset, estimate, subset_folder
-from coursekit.data.subsets.manifest import MANIFEST, read_manifest, verify
+from coursekit.data.subsets.manifest import read_manifest
 from coursekit.data.subsets.recipe import Recipe, read_recipe
 from coursekit.data.subsets.stored import scaled
+from coursekit.data.verify import verify
+from tests.data.subsets.conftest import COUNT, RECIPE, build_from, bytes_of, without_addresses
 from tests.data.subsets.http_server import no_ranges, reset, serve, short, stall, status, web_page
 from tests.forked import start_forked
 
-SLEEP, STALL_SECONDS = client.sleep, client.STALL_SECONDS
-COUNT = 24
-RECIPE = Recipe(
-    "tiny", "coco", 1, {"train": 8, "val": 8}, split_of={"train": "val2017", "val": "val2017"}, long_side=40
-)
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Path:
-    """A COCO folder with 24 images of noise, to serve."""
-    folder = tmp_path_factory.mktemp("source")
-    (folder / "val2017").mkdir()
-    (folder / "annotations").mkdir()
-    rng = np.random.default_rng(0)
-    images, annotations = [], []
-    for n in range(COUNT):
-        height, width = (60, 80) if n % 3 else (90, 50)
-        Image.fromarray(rng.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(folder / "val2017" / f"{n}.jpg")
-        images.append({"id": n, "file_name": f"{n}.jpg", "width": width, "height": height, "license": n % 8 + 1})
-        annotations.append(
-            {"id": n, "image_id": n, "category_id": 1, "bbox": [4, 6, 20, 30], "area": 600, "iscrowd": 0}
-        )
-    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
-    (folder / "annotations" / "instances_val2017.json").write_text(json.dumps(content))
-    return folder
+PAUSE, STALL_SECONDS = http_client.Client.pause, http_client.STALL_SECONDS
 
 
 @pytest.fixture(autouse=True)
 def quick(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(client, "sleep", lambda _: None)
-    monkeypatch.setattr(client, "STALL_SECONDS", 0.3)
-
-
-def _build(server, recipe=RECIPE, jobs=4):
-    return build_subset(
-        recipe, annotations=server.url + "annotations/instances_{split}.json", images=server.url, jobs=jobs
-    )
-
-
-def _bytes(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def _without_addresses(files):
-    """Drop the addresses from the manifest: the port of the server differs between builds. Nothing else may."""
-    manifest = json.loads(files[MANIFEST])
-    for entry in [manifest, *manifest["files"]]:
-        entry.pop("annotations", None)
-        entry.pop("source", None)
-    return files | {MANIFEST: manifest}
+    monkeypatch.setattr(http_client.Client, "pause", lambda *_: None)
+    monkeypatch.setattr(http_client, "STALL_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -79,14 +37,14 @@ def complete(source, tmp_path, monkeypatch):
     """The files of a build without any fault."""
     monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "whole"))
     with serve(source) as server:
-        folder, _ = _build(server)
+        folder, _ = build_from(server)
     monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path / "cache"))
-    return _without_addresses(_bytes(folder))
+    return without_addresses(bytes_of(folder))
 
 
 def test_only_selected_images_are_downloaded_and_resized_with_their_boxes(source):
     with serve(source) as server:
-        folder, manifest = _build(server)
+        folder, manifest = build_from(server)
         assert sum(path.startswith("val2017/") for path in server.requests) == 16
     assert len(manifest.files) == 16
     assert manifest.missing == []
@@ -114,15 +72,15 @@ def test_built_subset_is_loaded_by_its_recipe_file(source, tmp_path, monkeypatch
 
 def test_second_build_fetches_nothing(source):
     with serve(source) as server:
-        folder, _ = _build(server)
+        folder, _ = build_from(server)
         before = server.requests.total()
-        assert _build(server)[0] == folder
+        assert build_from(server)[0] == folder
         assert server.requests.total() == before
 
 
 def test_build_from_a_folder(source, complete):
     folder, _ = build_subset(RECIPE, annotations=str(source / "annotations"), images=str(source))
-    assert _without_addresses(_bytes(folder)) == complete
+    assert without_addresses(bytes_of(folder)) == complete
 
 
 FAULTS = {
@@ -141,18 +99,18 @@ FAULTS = {
 def test_temporary_faults_leave_no_trace(source, complete, name):
     plan = {f"val2017/{n}.jpg": FAULTS[name] for n in range(COUNT)}
     with serve(source, faults=plan) as server:
-        folder, manifest = _build(server)
+        folder, manifest = build_from(server)
     assert manifest.missing == []
-    assert _without_addresses(_bytes(folder)) == complete
+    assert without_addresses(bytes_of(folder)) == complete
 
 
 @pytest.mark.parametrize("fault", [status(404), web_page(), short(after=300), status(503)])
 def test_missing_image_is_listed_and_the_rest_is_consistent(source, fault):
     with serve(source) as server:
-        chosen = _build(server)[1].files[3].file.split("/")
+        chosen = build_from(server)[1].files[3].file.split("/")
     with serve(source, faults={f"val2017/{chosen[1]}": fault}) as server:
         recipe = Recipe(**{name: getattr(RECIPE, name) for name in RECIPE.__struct_fields__} | {"name": "again"})
-        folder, manifest = _build(server, recipe)
+        folder, manifest = build_from(server, recipe)
         assert [image.file for image in manifest.missing] == ["/".join(chosen)]
         assert manifest.missing[0].reason
         assert len(load(folder, "train")) + len(load(folder, "val")) == 15
@@ -173,7 +131,7 @@ def test_damaged_original_is_listed_with_the_reason(source, tmp_path):
         path = copy / "val2017" / f"{n}.jpg"
         path.write_bytes(path.read_bytes()[:-2] if n % 2 else path.read_bytes())
     with serve(copy) as server:
-        folder, manifest = _build(server)
+        folder, manifest = build_from(server)
     assert 0 < len(manifest.missing) < 16
     assert all("not the image that its record describes" in image.reason for image in manifest.missing)
     assert len(load(folder, "train")) + len(load(folder, "val")) == len(manifest.files)
@@ -182,7 +140,7 @@ def test_damaged_original_is_listed_with_the_reason(source, tmp_path):
 def test_no_image_at_all_is_an_error(source):
     with serve(source, faults={f"val2017/{n}.jpg": status(404) for n in range(COUNT)}) as server:
         with pytest.raises(DataError, match="none of the 16 images"):
-            _build(server)
+            build_from(server)
         assert not subset_folder(RECIPE).exists()
 
 
@@ -202,7 +160,7 @@ def test_file_names_cannot_leave_the_folder(source, tmp_path):
         image["file_name"] = f"../../../escaped-{image['id']}.jpg"
     path = tmp_path / "instances_val2017.json"
     path.write_text(json.dumps(content))
-    with serve(source) as server, pytest.warns(UserWarning, match="leaves its folder"):
+    with serve(source) as server, pytest.warns(UserWarning, match="leads out of the image folder"):
         folder, _ = build_subset(RECIPE, annotations=str(path), images=server.url)
     assert not list(tmp_path.rglob("escaped*"))
     assert len(list(folder.rglob("*.jpg"))) == 16
@@ -210,14 +168,14 @@ def test_file_names_cannot_leave_the_folder(source, tmp_path):
 
 def test_sources_are_not_mixed(source):
     with serve(source) as server:
-        _build(server)
+        build_from(server)
     with pytest.raises(CourseError, match="already built"):
         build_subset(RECIPE, annotations=str(source / "annotations"), images=str(source))
 
 
 def test_verify_finds_damaged_changed_missing_and_extra_files(source):
     with serve(source) as server:
-        folder, manifest = _build(server)
+        folder, manifest = build_from(server)
     files = [folder / entry.file for entry in manifest.files]
     files[0].write_bytes(files[0].read_bytes()[:-2])
     files[1].write_bytes(files[2].read_bytes())
@@ -234,14 +192,6 @@ def test_verify_finds_damaged_changed_missing_and_extra_files(source):
     assert len(problems.splitlines()) == 5
 
 
-def test_verify_without_a_manifest(coco_folder):
-    assert verify(coco_folder) == []
-    path = coco_folder / "train2017" / "1.jpg"
-    path.write_bytes(path.read_bytes()[:-40])
-    (coco_folder / "val2017" / "1.jpg").unlink()
-    assert [line.split(":")[0] for line in verify(coco_folder)] == ["val2017/1.jpg", "train2017/1.jpg"]
-
-
 def test_sizes_and_estimates():
     assert scaled((480, 640), 320) == (240, 320)
     assert scaled((50, 100), 320) == (50, 100)
@@ -255,7 +205,10 @@ def test_sizes_and_estimates():
 
 def _build_in_a_process(annotations: str, images: str) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    client.sleep, client.STALL_SECONDS = SLEEP, STALL_SECONDS  # as in a real build, not as `quick` sets them
+    http_client.Client.pause, http_client.STALL_SECONDS = (
+        PAUSE,
+        STALL_SECONDS,
+    )  # as in a real build, not as `quick` sets them
     build_subset(RECIPE, annotations=annotations, images=images, jobs=3)
 
 
@@ -287,9 +240,9 @@ def _kill_at_random(source: Path, log: Path, kills: int, seed: int) -> Path:
 
 
 @pytest.mark.slow
-def test_killed_builds_end_with_the_same_bytes(source, complete, tmp_path):
+def test_killed_builds_end_with_the_samebytes_of(source, complete, tmp_path):
     folder = _kill_at_random(source, tmp_path / "log", kills=3, seed=0)
-    assert _without_addresses(_bytes(folder)) == complete
+    assert without_addresses(bytes_of(folder)) == complete
     assert not list(folder.parent.glob(".*"))
 
 
@@ -297,13 +250,13 @@ def test_killed_builds_end_with_the_same_bytes(source, complete, tmp_path):
 @pytest.mark.parametrize("seed", range(10))
 def test_a_hundred_kills(source, complete, tmp_path, seed):
     folder = _kill_at_random(source, tmp_path / "log", kills=10, seed=seed)
-    assert _without_addresses(_bytes(folder)) == complete
+    assert without_addresses(bytes_of(folder)) == complete
 
 
 def test_full_disk_is_reported_and_the_build_continues_later(source, complete, monkeypatch):
     import errno
 
-    real, written = download.new_file, []
+    real, written = fetch_images.new_file, []
 
     def filling(path):
         written.append(path)
@@ -311,12 +264,12 @@ def test_full_disk_is_reported_and_the_build_continues_later(source, complete, m
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(path)
 
-    monkeypatch.setattr(download, "new_file", filling)
+    monkeypatch.setattr(fetch_images, "new_file", filling)
     with serve(source) as server:
         with pytest.raises(DataError, match=r"the disk is full.*continues where it stopped"):
-            _build(server, jobs=1)
-        monkeypatch.setattr(download, "new_file", real)
-        folder, _ = _build(server)
-    assert _without_addresses(_bytes(folder)) == complete
+            build_from(server, jobs=1)
+        monkeypatch.setattr(fetch_images, "new_file", real)
+        folder, _ = build_from(server)
+    assert without_addresses(bytes_of(folder)) == complete
     assert threading.active_count() < 20
     assert read_manifest(folder) is not None

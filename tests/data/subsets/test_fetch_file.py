@@ -5,11 +5,11 @@ import httpx
 import pytest
 
 from coursekit import __version__
-from coursekit.data.subsets import client as requests
-from coursekit.data.subsets import zip_member
-from coursekit.data.subsets.client import FetchError, make_client
-from coursekit.data.subsets.fetch import fetch, fetch_file
-from coursekit.data.subsets.zip_member import fetch_zip_member
+from coursekit.data.subsets import fetch_zip_member as zip_member
+from coursekit.data.subsets import http_client
+from coursekit.data.subsets.fetch_file import fetch, fetch_file
+from coursekit.data.subsets.fetch_zip_member import fetch_zip_member
+from coursekit.data.subsets.http_client import FetchError, make_client
 from tests.data.subsets.http_server import (
     Fault,
     no_ranges,
@@ -45,7 +45,7 @@ TEMPORARY = {
 def waits(monkeypatch):
     """Record the waits between tries in seconds, instead of waiting."""
     waited = []
-    monkeypatch.setattr(requests, "sleep", waited.append)
+    monkeypatch.setattr(http_client.Client, "pause", lambda _, seconds: waited.append(seconds))
     return waited
 
 
@@ -53,7 +53,7 @@ def waits(monkeypatch):
 def client():
     """A client that notices stalls quickly."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(requests, "STALL_SECONDS", 0.15)
+        patch.setattr(http_client, "STALL_SECONDS", 0.15)
         with make_client(2) as made:
             yield made
 
@@ -184,7 +184,7 @@ def test_waits_grow_and_are_reproducible(client, folder, waits):
 def test_waits_that_the_server_asks_for_are_limited(client, folder, waits):
     with serve(folder, {"a.bin": [status(429, retry_after=7), status(503, retry_after=100_000)]}) as server:
         fetch(client, server.url + "a.bin")
-    assert waits == [7, requests.LONGEST_WAIT]
+    assert waits == [7, http_client.LONGEST_WAIT]
 
 
 @both
@@ -266,7 +266,7 @@ def test_part_of_unknown_origin_is_not_used(note, client, folder, body, target):
 
 
 def test_tries_with_progress_are_not_counted(client, folder, body, target, monkeypatch):
-    monkeypatch.setattr(requests, "PROGRESS", 10_000)
+    monkeypatch.setattr(http_client, "PROGRESS", 10_000)
     with serve(folder, {"a.bin": short(20_000)}) as server:
         fetch_file(client, server.url + "a.bin", target, tries=2)
         assert server.sent["a.bin"] == SIZE
@@ -274,7 +274,7 @@ def test_tries_with_progress_are_not_counted(client, folder, body, target, monke
 
 
 def test_tries_without_progress_are_counted(client, folder, target, monkeypatch):
-    monkeypatch.setattr(requests, "PROGRESS", 10_000)
+    monkeypatch.setattr(http_client, "PROGRESS", 10_000)
     with serve(folder, {"a.bin": Fault(after=50_000, ranges=False)}) as server:
         with pytest.raises(FetchError):
             fetch_file(client, server.url + "a.bin", target, tries=3)

