@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 
 from coursekit.core.errors import DataError
-from coursekit.data.images import jpeg_size, read_image
+from coursekit.data.images import jpeg_size, read_image, to_tensor
 from coursekit.data.index import CocoIndex
+from coursekit.data.pictures import open_picture
 from coursekit.data.synthetic.damaged import DAMAGED_FILES, READABLE, build_damaged
 
 
@@ -47,6 +48,59 @@ def test_images_are_turned_upright(tmp_path, orientation):
     assert image[0, -1 - y, -1 - x] < 50
 
 
+def _segment(marker, payload):
+    return bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2) + payload
+
+
+EXIF_6 = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # orientation 6
+XMP = b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/">'
+XMP_6 = XMP + b"<tiff:Orientation>6</tiff:Orientation></x:xmpmeta>"
+XMP_6_ATTRIBUTE = XMP + b'<rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+FAR = _segment(0xE2, bytes(60_000)) * 3  # more than 64 KB of other metadata
+HEADERS = {
+    "EXIF": _segment(0xE1, EXIF_6),
+    "EXIF behind 64 KB": FAR + _segment(0xE1, EXIF_6),
+    "XMP": _segment(0xE1, XMP_6),
+    "an attribute of XMP": _segment(0xE1, XMP_6_ATTRIBUTE),
+    "XMP behind 64 KB": FAR + _segment(0xE1, XMP_6),
+}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_training_and_predict_turn_the_same_pictures(tmp_path, header):
+    pixels = np.zeros((24, 40, 3), np.uint8)
+    pixels[:12, :20] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=100)
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(data[:2] + HEADERS[header] + data[2:])
+    image = read_image(tmp_path / "a.jpg", (40, 24))
+    assert image[0, 0, -1] > 200
+    assert torch.equal(image, to_tensor(open_picture((tmp_path / "a.jpg").read_bytes())))
+    with pytest.raises(
+        DataError, match="its record says 40×24. Both sides are swapped: .*rotation that the file's EXIF"
+    ):
+        read_image(tmp_path / "a.jpg", (24, 40))
+
+
+def test_other_metadata_does_not_slow_reading_down(tmp_path, monkeypatch):
+    Image.new("RGB", (40, 24)).save(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(data[:2] + FAR + _segment(0xE1, XMP + b"</x:xmpmeta>") + data[2:])
+    monkeypatch.setattr("coursekit.data.images.open_picture", lambda _: pytest.fail("decoded slowly"))
+    assert read_image(tmp_path / "a.jpg", (24, 40)).shape == (3, 24, 40)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "YCbCr"])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"quality": 30}, {"subsampling": 1}, {"keep_rgb": True}]
+)
+def test_training_and_predict_see_the_same_pixels(tmp_path, mode, options):
+    pixels = np.random.default_rng(0).integers(0, 256, (31, 45, 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(tmp_path / "a.jpg", **options)
+    theirs = to_tensor(open_picture((tmp_path / "a.jpg").read_bytes()))
+    assert torch.equal(read_image(tmp_path / "a.jpg", (31, 45)), theirs)
+
+
 @pytest.mark.slow
 def test_damaged_set_file_by_file(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSEKIT_CACHE", str(tmp_path))
@@ -75,7 +129,7 @@ def test_bomb_with_a_small_record_is_not_decoded(tmp_path):
     start = data.index(b"\xff\xc0") + 5
     data[start : start + 4] = (20_000).to_bytes(2) * 2
     (tmp_path / "a.jpg").write_bytes(data)
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(DataError, match=r"too large \(400 megapixels\): the limit is 90 megapixels"):
         read_image(tmp_path / "a.jpg", (64, 64))
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from coursekit.core.errors import ConfigError, DataError
+from coursekit.data.file_names import name_fault
 from coursekit.data.index import CocoIndex
 from coursekit.data.record_checks import is_safe_name
 
@@ -110,13 +111,18 @@ FAULTS = [
     (lambda c: c["annotations"][1].update(bbox=[1, 2, -3, 4]), "annotations[1]", "negative"),
     (lambda c: c["annotations"][1].update(bbox="wide"), "annotations[1]", "bbox"),
     (lambda c: c["annotations"][1].pop("category_id"), "annotations[1]", "category_id"),
-    (lambda c: c["annotations"][1].update(id=1), "annotations[1]", "an earlier record has the same id"),
+    (lambda c: c["annotations"].insert(1, c["annotations"][0]), "annotations[1]", "the same as an earlier record"),
+    (lambda c: c["annotations"][1].update(iscrowd=2), "annotations[1]", "iscrowd is not 0 or 1"),
     (lambda c: c["annotations"][2].update(image_id=99), "annotations[2]", "image_id is not among the images"),
     (lambda c: c["annotations"][2].update(category_id=5), "annotations[2]", "category_id is not among the categories"),
-    (lambda c: c["annotations"][2].update(area=math.nan), "annotations[2]", "area is not a number"),
+    (
+        lambda c: c["categories"][0].update(name=" "),
+        "categories[0]",
+        "name is empty (id 18); 1 annotation is left out",
+    ),
     (lambda c: c["images"][2].update(width="wide"), "images[2]", "width"),
     (lambda c: c["images"][2].update(height=0), "images[2]", "height"),
-    (lambda c: c["images"][2].update(file_name="../2.jpg"), "images[2]", "leaves its folder"),
+    (lambda c: c["images"][2].update(file_name="../2.jpg"), "images[2]", "leads out of the image folder"),
     (lambda c: c["images"][2].update(id=2**70), "images[2]", "id"),
     (lambda c: c["annotations"].append(None), "annotations[4]", "object"),
 ]
@@ -140,8 +146,30 @@ def test_faults_are_reported_together(coco_folder):
 
     with pytest.warns(UserWarning, match="left out"):
         index = CocoIndex.load(_edit(coco_folder, change))
-    places = [(fault.part, fault.position) for fault in index.faults]
-    assert places == [("annotations", 0), ("annotations", 1), ("annotations", 3), ("images", 0)]
+    places = [(fault.part, fault.position, fault.annotations) for fault in index.faults]
+    assert places == [("images", 0, 2), ("annotations", 3, 0)]  # the image explains its two annotations
+
+
+@pytest.mark.parametrize("image_id", [7, "7", 7.0, "photo 7"])
+def test_annotations_of_a_faulty_image_are_counted_with_it(coco_folder, image_id):
+    def change(content):
+        content["images"][0].update(id=image_id, width=None)
+        for annotation in content["annotations"][:2]:
+            annotation["image_id"] = image_id
+        content["annotations"][0]["bbox"] = None
+
+    with pytest.warns(UserWarning, match="2 annotations are left out with it"):
+        index = CocoIndex.load(_edit(coco_folder, change))
+    assert [(fault.part, fault.annotations) for fault in index.faults] == [("images", 2)]
+    assert len(index.boxes) == 2
+
+
+def test_many_faults_are_counted_by_reason(coco_folder):
+    def change(content):
+        content["annotations"] = [content["annotations"][0] | {"id": n, "iscrowd": "0"} for n in range(1, 30)]
+
+    with pytest.warns(UserWarning, match="and 19 more: 19 × `annotations`: its iscrowd is text, not 0 or 1$"):
+        CocoIndex.load(_edit(coco_folder, change))
 
 
 def test_file_without_annotations_is_usable(coco_folder):
@@ -243,7 +271,7 @@ def _usable_or_one_clear_error(path: Path) -> None:
     assert np.isfinite(index.boxes).all()
     assert (index.boxes[:, 2:] >= 0).all()
     assert index.offsets[-1] == len(index.boxes)
-    assert all(map(is_safe_name, index.file_names.tolist()))
+    assert not any(map(name_fault, index.file_names.tolist()))
     assert set(index.category_ids.tolist()) <= {category.id for category in index.categories}
     index.images_with(any_of=[index.categories[0].name], sizes=(1, 50), boxes=(0, 3))
 

@@ -9,6 +9,7 @@ from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
 from coursekit.data.batching import ShapeBatches
 from coursekit.data.loader import make_loader
+from tests.data.layout_folders import write_json
 
 
 def _read(loader, epoch=0):
@@ -78,6 +79,20 @@ def test_unreadable_images_are_replaced_counted_and_named(damaged, workers):
 def test_evaluation_leaves_unreadable_images_out(damaged):
     loader = make_loader(damaged, 4, train=False, most_unreadable=0.5)
     assert len(_read(loader)) == len(damaged) - len(loader.unreadable)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_absent_image_is_replaced_counted_and_named(tmp_path, workers):
+    names = [f"{number}.png" for number in range(24)]
+    write_json(tmp_path / "train.json", names, tmp_path / "images")
+    (tmp_path / "images" / "5.png").unlink()
+    with pytest.warns(UserWarning, match=r"5\.png: the image is missing \(1 of 24"):
+        dataset = load(tmp_path, "train")
+    loader = make_loader(dataset, 4, workers=workers)
+    assert len(_read(loader)) == 24
+    assert loader.report().startswith("1 of 24 images could not be read: ")
+    assert "5.png: the image is missing" in loader.report()
+    assert len(_read(make_loader(dataset, 4, train=False))) == 23
 
 
 def test_too_many_unreadable_images_stop_the_loader(damaged):

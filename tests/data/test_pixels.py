@@ -6,6 +6,7 @@ import torch
 from coursekit.core.errors import DataError
 from coursekit.data import load
 from coursekit.data.loader import make_loader
+from tests.data.layout_folders import write_json
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +45,16 @@ def test_changed_image_is_decoded_again(coco_folder, cache):
     path.write_bytes((coco_folder / "train2017" / "2.jpg").read_bytes())
     changed = load(coco_folder, "train").with_pixels()
     assert torch.equal(changed[1][0], changed[2][0])
+
+
+def test_an_absent_image_is_left_out_and_decoded_once_it_is_there(tmp_path, cache):
+    names = [f"{number}.png" for number in range(24)]
+    write_json(tmp_path / "train.json", names, tmp_path / "images")
+    moved = (tmp_path / "images" / "5.png").rename(tmp_path / "5.png")
+    with pytest.warns(UserWarning, match="the image is missing"):
+        cached = load(tmp_path, "train").with_pixels()
+    with pytest.raises(DataError, match=r"5\.png: the image is missing"):
+        cached[5]
+    assert cached[6][0].shape == (3, 12, 16)
+    moved.rename(tmp_path / "images" / "5.png")
+    assert load(tmp_path, "train").with_pixels()[5][0].shape == (3, 12, 16)

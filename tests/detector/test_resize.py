@@ -44,7 +44,9 @@ def test_batches_and_boxes_are_torchvisions(sizes, min_size, max_size, seed):
 def test_the_size_after_resizing_is_torchvisions(size, min_size, max_size):
     scale = min(min_size / min(size), max_size / max(size))
     height, width = resize.resized_size(size, min_size, max_size)
-    assume(height and width)  # of a line of pixels nothing may be left: that is an error in torchvision, too
+    assert height > 0
+    assert width > 0
+    assume(min(size) * scale >= 1)  # else torchvision would leave nothing of a line of pixels, and raises an error
     line, column = torch.zeros(1, 1, size[1]), torch.zeros(1, 1, size[0])  # each axis by itself: a whole image is slow
     for pixels, expected in ((line, width), (column, height)):
         resized = F.interpolate(pixels, scale_factor=scale, mode="linear", recompute_scale_factor=True)
@@ -113,3 +115,13 @@ def test_boxes_are_torchvisions_and_can_be_resized_back(before, after, count):
 
 def test_width_scales_x_and_height_scales_y():
     assert resize.resize_boxes(torch.tensor([[1.0, 2, 3, 4]]), (10, 10), (20, 50)).tolist() == [[5.0, 4, 15, 8]]
+
+
+@pytest.mark.parametrize("size", [(1, 1000), (1000, 1), (3, 5000)])
+def test_a_very_elongated_image_keeps_a_side_of_one_pixel(size):
+    image = _images([size])[0]
+    batch, resized = _batch([image], 320, 320)
+    assert min(resized[0]) == 1
+    assert batch.shape[-2:] == tuple(map(resize.padded_side, resized[0]))
+    boxes = resize.resize_boxes(torch.tensor([[0.0, 0.0, size[1], size[0]]]), size, resized[0])
+    assert boxes.tolist() == [[0, 0, resized[0][1], resized[0][0]]]

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from coursekit.core.errors import DataError
 from coursekit.data import load
+from coursekit.data.records import Category
 from coursekit.evaluation import check_results, read_results
+from coursekit.evaluation.results import with_ids_of
 
 GOOD = {"image_id": 7, "category_id": 18, "bbox": [1.0, 2.0, 3.0, 4.0], "score": 0.5}
 IN_THE_FOLDER = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -29,7 +31,7 @@ FAULTS = {
     "score is beyond floats": ({"score": 10**400}, "not a number"),
     "unknown image": ({"image_id": 8}, "image_id 8 is not among the 2 images"),
     "unknown class": ({"category_id": 2}, "category_id 2 is not among the categories"),
-    "image by name": ({"image_id": "7"}, "image_id is '7', not a whole number"),
+    "image by name": ({"image_id": "photo 7"}, "image_id is 'photo 7', not a whole number"),
     "half a class": ({"category_id": 1.5}, "category_id is 1.5, not a whole number"),
     "id beyond int64": ({"image_id": 2**63}, "image_id is 9223372036854775808, not"),
 }
@@ -63,6 +65,20 @@ def test_each_fault_is_refused_with_its_position_and_reason(dataset, name):
     assert message.startswith("results.json: 1 of 6 detections can't be used. Fix or remove them:\n  [3]: ")
     assert reason in message
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(("image_id", "category_id"), [("7", "18"), ("000000000007", 18.0), (7.0, "18.0")])
+def test_exact_ids_may_be_text_or_floats_as_in_annotations(dataset, tmp_path, image_id, category_id):
+    path = _write(tmp_path, [GOOD | {"image_id": image_id, "category_id": category_id}])
+    assert read_results(path, dataset) == [GOOD]
+
+
+def test_results_get_the_ids_of_other_classes_by_name():
+    ours = [Category(1, "red "), Category(2, "blue"), Category(3, "green")]
+    results = [GOOD | {"category_id": id_} for id_ in (1, 2, 3, 1)]
+    theirs = [Category(1, "blue"), Category(7, "red")]
+    assert [result["category_id"] for result in with_ids_of(results, ours, theirs)] == [7, 1, 7]
+    assert with_ids_of(results, ours, ours) == results
 
 
 @pytest.mark.parametrize("name", FAULTS)

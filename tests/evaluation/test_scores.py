@@ -117,7 +117,41 @@ def test_classes_of_one_name_keep_their_own_curves(coco_folder):
     for category in content["categories"]:
         category["name"] = "thing"
     path.write_text(json.dumps(content))
-    assert list(evaluate([], path).curves) == ["thing (1)", "thing (18)"]
+    with pytest.warns(UserWarning, match="classes share a name: 'thing'"):
+        assert list(evaluate([], path).curves) == ["thing (1)", "thing (18)"]
+
+
+PERFECT = [
+    {"image_id": 7, "category_id": 18, "bbox": [4, 5, 20, 10], "score": 0.9},
+    {"image_id": 7, "category_id": 1, "bbox": [30, 8, 16, 30], "score": 0.8},
+    {"image_id": 17, "category_id": 1, "bbox": [0, 0, 40, 40], "score": 0.7},
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("ids", [[0, 1, 2, 3], [1, 1, 1, 1], [0, 0, 5, 5], ["4", 3.0, None, 9]])
+def test_perfect_detections_score_1_whatever_the_ids_of_the_annotations(coco_folder, engine, ids):
+    path = coco_folder / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    for record, id_ in zip(content["annotations"], ids, strict=True):
+        record["id"] = id_
+    path.write_text(json.dumps(content))
+    assert evaluate(PERFECT, path, engine=engine).metrics["AP"] == pytest.approx(1)
+    annotations = load(coco_folder, "val").ground_truth()["annotations"]
+    assert len({record["id"] for record in annotations} - {0}) == 4  # so that pycocotools agrees, on its own, too
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_without_ground_truth_there_is_no_score(coco_folder, tiny_detector):
+    path = coco_folder / "annotations" / "instances_val2017.json"
+    content = json.loads(path.read_text())
+    for record in content["annotations"]:
+        record["iscrowd"] = "0"
+    path.write_text(json.dumps(content))
+    for predictions, gt in (([], path), (PERFECT, load(coco_folder, "val")), (tiny_detector, load(coco_folder, "val"))):
+        with pytest.raises(DataError, match=r"no box to train on or to score.*4 × its iscrowd is text"):
+            evaluate(predictions, gt)
 
 
 def test_a_training_builds_the_ground_truth_once(coco_folder, open_detector, built):

@@ -1,5 +1,16 @@
-"""The 80 object categories of COCO 2017: ids run from 1 to 90, with gaps."""
+"""Classes: the 80 object categories of COCO 2017, and how the classes of two files are matched."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from coursekit.core.errors import DataError, did_you_mean
+from coursekit.data.index import CocoIndex
+from coursekit.data.records import Category
+from coursekit.data.remarks import duplicate_names
+
+# COCO's ids run from 1 to 90, with gaps.
 BY_SUPERCATEGORY: dict[str, dict[int, str]] = {
     "person": {1: "person"},
     "vehicle": {2: "bicycle", 3: "car", 4: "motorcycle", 5: "airplane", 6: "bus", 7: "train", 8: "truck", 9: "boat"},
@@ -58,3 +69,42 @@ BY_SUPERCATEGORY: dict[str, dict[int, str]] = {
 
 NAMES: dict[int, str] = {id_: name for group in BY_SUPERCATEGORY.values() for id_, name in group.items()}
 IDS: dict[str, int] = {name: id_ for id_, name in NAMES.items()}
+
+
+def match_classes(index: CocoIndex, categories: Sequence[Category]) -> CocoIndex:
+    """Return an index with the classes that a detector is trained on, matched by name. Ids and order may differ.
+
+    Args:
+        index: may have only some of the classes.
+        categories: the detector's, sorted by id; label 1 is the first.
+
+    Returns:
+        The same boxes with these categories and their ids. Classes that the file doesn't have are without boxes.
+
+    Raises:
+        DataError: the file has a class that the detector doesn't know, or classes of one name.
+    """
+    ids = {category.name.strip(): category.id for category in categories}
+    check_names(index)
+    unknown = [category.name for category in index.categories if category.name not in ids]
+    if unknown:
+        hints = [f"{name!r}{did_you_mean(name, ids)}" for name in unknown[:5]] + (["…"] if len(unknown) > 5 else [])
+        raise DataError(
+            f"{index.path}: the detector is trained on other classes: it doesn't know {', '.join(hints)}. Classes are "
+            f"matched by name. The detector's {len(ids)}: {', '.join(map(repr, list(ids)[:10]))}"
+            f"{', …' if len(ids) > 10 else ''}. Rename or remove the others."
+        )
+    ours = np.array([category.id for category in index.categories])
+    theirs = np.array([ids[category.name] for category in index.categories])
+    rows = np.searchsorted(ours, index.category_ids)
+    return replace(index, categories=list(categories), category_ids=theirs[rows])
+
+
+def check_names(index: CocoIndex) -> None:
+    """Check that no two classes share a name, so that classes can be matched by name.
+
+    Raises:
+        DataError: two do.
+    """
+    if duplicates := duplicate_names([category.name for category in index.categories]):
+        raise DataError(f"{index.path}: classes share a name: {duplicates}. Give each its own name, or merge them.")

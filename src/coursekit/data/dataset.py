@@ -1,5 +1,7 @@
 """A COCO folder as a torch data set of images and targets."""
 
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from coursekit.core.errors import ConfigError
+from coursekit.core.errors import ConfigError, DataError
 from coursekit.data.boxes import Size, Target, clean_boxes, xywh_to_xyxy
-from coursekit.data.images import MAX_PIXELS, read_image
+from coursekit.data.categories import match_classes
+from coursekit.data.images import read_image
 from coursekit.data.index import CocoIndex, Rows
+from coursekit.data.pictures import MAX_PIXELS
 from coursekit.data.pixels import Pixels, decode_all
 from coursekit.data.records import Category
+
+MOST_UNREADABLE = 0.1  # the share of images that a run can do without
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,29 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         decoded = self.pixels.read(row, size, out) if self.pixels else None
         return read_image(self.path(index), size, out) if decoded is None else decoded, self.target(index)
 
+    def readable(self, indices: Iterable[int], count: int) -> list[int]:
+        """Return the first `count` of these samples whose image can be read. The others are left out."""
+        found: list[int] = []
+        for index in indices:
+            if len(found) == count:
+                break
+            with suppress(DataError):
+                self.read(index)
+                found.append(index)
+        return found
+
     def most_pixels(self) -> int:
         """Return the area of the largest image in pixels. Images above `MAX_PIXELS` are refused and don't count."""
         areas = (self.index.widths * self.index.heights)[self.rows]
         return int(areas[areas <= MAX_PIXELS].max(initial=0))
 
+    def file_name(self, index: int) -> str:
+        """Return the image file of a sample, relative to the image folder."""
+        return str(self.index.file_names[self.rows[index]])
+
     def path(self, index: int) -> Path:
         """Return the image file of a sample."""
-        return self.image_folder / str(self.index.file_names[self.rows[index]])
+        return self.image_folder / self.file_name(index)
 
     def size(self, index: int) -> Size:
         """Return (height, width) in pixels of a sample's image, as its record states it."""
@@ -111,6 +132,10 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
     def with_pixels(self) -> "CocoDataset":
         """Return the same data set, read from decoded images. They are written to the cache if they aren't there."""
         return replace(self, pixels=decode_all(self.annotation_file, self.image_folder, self.index))
+
+    def with_classes(self, categories: Sequence[Category]) -> "CocoDataset":
+        """Return the same data set with the classes of a detector, matched by name; see `match_classes`."""
+        return replace(self, index=match_classes(self.index, categories))
 
     def head(self, count: int) -> "CocoDataset":
         """Return the first `count` images, or all if there are fewer."""

@@ -1,20 +1,27 @@
 """Reading one image file of any kind safely, and an intact JPEG quickly."""
 
-from io import BytesIO
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from coursekit.core.errors import DataError
 from coursekit.data.boxes import Size
+from coursekit.data.pictures import MAX_PIXELS, PictureError, open_picture
 
-MAX_PIXELS = 90_000_000  # Pillow's own limit: a larger file is more likely an attack than a photograph
-_NO_SIZE = frozenset([0xC4, 0xC8, 0xCC])  # markers between C0 and CF that don't carry the image's size
+# Markers of segments with the image's size: not C4, C8 and CC.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_APP1, _SCAN = 0xE1, 0xDA  # markers of metadata, and of the pixels
+_TURNED = re.compile(rb'tiff:Orientation(="|>)[2-8]')  # in XMP, as Pillow reads it
+_SWAPPED = (
+    "Both sides are swapped: perhaps the boxes were drawn without the rotation that the file's EXIF tag asks for. "
+)
 
 
 def read_image(path: Path, size: Size, out: NDArray[np.uint8] | None = None) -> Tensor:
@@ -26,10 +33,10 @@ def read_image(path: Path, size: Size, out: NDArray[np.uint8] | None = None) -> 
         out: memory to decode into, at least 3 · H · W bytes. Pass it if you need the image only until the next read.
 
     Returns:
-        (3, H, W) uint8 RGB, turned upright if an EXIF tag says so. In memory, the three values of a pixel are adjacent.
+        (3, H, W) uint8 RGB, turned upright if EXIF or XMP says so. In memory, the three values of a pixel are adjacent.
 
     Raises:
-        DataError: the file is missing or damaged, or its size differs from `size`.
+        DataError: the file is missing, or can't be used (see `open_picture`), or its size differs from `size`.
     """
     try:
         data = path.read_bytes()
@@ -51,33 +58,15 @@ def decode(data: bytes, name: object, size: Size) -> Tensor:
     """
     try:
         picture = open_picture(data)
-    except Exception as error:  # damaged files fail deep in the decoders, with errors that nobody has listed
-        reason = str(error).replace(repr(data), "").strip() or type(error).__name__
-        raise DataError(f"{name}: the image is damaged ({reason}). Fetch it again, or remove its record.") from None
+    except PictureError as error:
+        raise DataError(f"{name}: {error.reason}. {error.cure}, or remove its record.") from None
     if size_of(picture) != size:
         actual, recorded = (f"{width}×{height}" for height, width in (size_of(picture), size))
         raise DataError(
             f"{name}: the image is {actual} (width × height), its record says {recorded}. "
-            "Correct the record, or fetch the image again."
+            f"{_SWAPPED if size_of(picture) == size[::-1] else ''}Correct the record, or fetch the image again."
         )
     return to_tensor(picture)
-
-
-def open_picture(data: bytes) -> Image.Image:
-    """Decode the bytes of a file completely into an upright RGB picture.
-
-    (Pillow's `verify()` is not enough: it accepts truncated files.)
-
-    Raises:
-        ValueError: the file is empty, or claims to be enormous.
-        OSError: the file is no image, or truncated. Decoders raise other exceptions, too.
-    """
-    if not data:
-        raise ValueError("the file is empty")
-    with Image.open(BytesIO(data)) as file:
-        if file.width * file.height > MAX_PIXELS:
-            raise ValueError(f"its header claims {file.width}×{file.height} pixels, above the limit")
-        return ImageOps.exif_transpose(file).convert("RGB")
 
 
 def size_of(picture: Image.Image) -> Size:
@@ -97,7 +86,7 @@ def _decode_fast(data: bytes, size: Size, out: NDArray[np.uint8] | None) -> Tens
     about damage.
     """
     area = size[0] * size[1]
-    if jpeg_size(data) != size or area > MAX_PIXELS or b"Exif\0\0" in data[:65536]:
+    if area > MAX_PIXELS or not _is_plain(data, size):
         return None
     try:
         buffer = None if out is None else out[: 3 * area]
@@ -108,12 +97,35 @@ def _decode_fast(data: bytes, size: Size, out: NDArray[np.uint8] | None) -> Tens
 
 def jpeg_size(data: bytes) -> Size | None:
     """Read (height, width) from a JPEG's header (ITU T.81, B.2.2), without decoding it. None if there is no header."""
-    if not data.startswith(b"\xff\xd8"):
-        return None
+    return next((_frame(data, start)[0] for marker, start, _ in _segments(data) if marker in _FRAMES), None)
+
+
+def _is_plain(data: bytes, size: Size) -> bool:
+    """Return whether a file is a JPEG of this size, gray or in color, that nothing before its pixels may turn.
+
+    EXIF data may turn it, and so may XMP data. CMYK is left to Pillow, which rounds it in another way.
+    """
+    is_plain = False
+    for marker, start, end in _segments(data):
+        if marker in _FRAMES:
+            is_plain = _frame(data, start) in ((size, 1), (size, 3))
+        elif marker == _APP1 and (data.startswith(b"Exif", start + 2) or _TURNED.search(data, start, end)):
+            return False
+    return is_plain
+
+
+def _frame(data: bytes, start: int) -> tuple[Size, int]:
+    """Return (height, width) and the number of components from the segment at `start`."""
+    height, width = int.from_bytes(data[start + 3 : start + 5]), int.from_bytes(data[start + 5 : start + 7])
+    return (height, width), data[start + 7]
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of each segment before a JPEG's pixels, and where its length and its end are."""
     start = 2
-    while start + 9 < len(data) and data[start] == 0xFF:
+    while data.startswith(b"\xff\xd8") and start + 9 < len(data) and data[start] == 0xFF:
         marker, length = data[start + 1], int.from_bytes(data[start + 2 : start + 4])
-        if 0xC0 <= marker <= 0xCF and marker not in _NO_SIZE:
-            return int.from_bytes(data[start + 5 : start + 7]), int.from_bytes(data[start + 7 : start + 9])
+        if marker == _SCAN:
+            return
+        yield marker, start + 2, start + 2 + length
         start += 2 + length
-    return None

@@ -11,9 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit.core.errors import ConfigError, did_you_mean
-from coursekit.data.record_checks import is_repeated, listed, passing, usable_categories, usable_images
-from coursekit.data.records import Annotation, Category, Fault, Image, Segmented, read_records
+from coursekit.core.errors import ConfigError, DataError, did_you_mean
+from coursekit.data.fields import license_number
+from coursekit.data.record_checks import (
+    Followed,
+    Test,
+    annotation_tests,
+    listed,
+    passing,
+    sorted_faults,
+    usable_categories,
+    usable_images,
+)
+from coursekit.data.records import Category, Image, Records, Segmented, read_records
+from coursekit.data.remarks import complete, conventions, names, shortage
+from coursekit.data.tolerant import Fault
 
 Rows = NDArray[np.intp]  # positions in an array
 
@@ -30,9 +42,10 @@ class CocoIndex:
         image_ids, widths, heights, licenses: (I,) int64. file_names, urls: (I,) text.
         offsets: (I + 1,) int64.
         boxes: (N, 4) float64, left, top, width, height in pixels, as in the file.
-        areas: (N,) float64, in square pixels, as in the file.
+        areas: (N,) float64, in square pixels, as in the file; width × height where the file has none.
         category_ids, annotation_ids: (N,) int64. is_crowd: (N,) bool.
         faults: the records that were left out.
+        remarks: sentences about what can be used, but perhaps doesn't mean what it seems to.
         segmentations: N texts, as in the file; None if `load` wasn't asked for them.
     """
 
@@ -51,11 +64,14 @@ class CocoIndex:
     annotation_ids: NDArray[np.int64]
     is_crowd: NDArray[np.bool_]
     faults: list[Fault] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     segmentations: list[bytes] | None = None
 
     @classmethod
     def load(cls, path: str | Path, *, segmentation: bool = False) -> "CocoIndex":
         """Read an annotation file of any size. Leave out faulty records, and list them in one warning.
+
+        Another warning is given for each remark.
 
         Raises:
             DataError: the file is missing or broken, two images or two classes share an id (so it isn't clear whose the
@@ -65,10 +81,14 @@ class CocoIndex:
         records = read_records(path, segmentation=segmentation)
         faults = list(records.faults)
         images = usable_images(path, records, faults)
-        categories = usable_categories(path, records)
-        index = _arrange(path, images, categories, records.annotations, faults)
+        categories = usable_categories(path, records, faults)
+        index = _arrange(path, images, categories, records, faults)
+        index.remarks.extend(conventions(index.boxes, *index.image_sizes.T))
+        index.remarks.extend(names([category.name for category in categories], index.file_names.tolist()))
         if index.faults:
             warnings.warn(f"{path}: left out records that can't be used:\n{listed(index.faults)}", stacklevel=2)
+        for remark in index.remarks:
+            warnings.warn(f"{path}: {remark}", stacklevel=2)
         return index
 
     def __len__(self) -> int:
@@ -82,6 +102,37 @@ class CocoIndex:
     def image_rows(self) -> Rows:
         """The row of each box's image, (N,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @property
+    def image_sizes(self) -> NDArray[np.int64]:
+        """The (width, height) of each box's image, (N, 2)."""
+        return np.stack([self.widths, self.heights], axis=1)[self.image_rows]
+
+    @property
+    def is_trainable(self) -> NDArray[np.bool_]:
+        """Whether each box is of a single object, and has an area in its image: (N,)."""
+        start, size = self.boxes[:, :2], self.boxes[:, 2:]
+        inside = (start + size > 0) & (start < self.image_sizes) & (size > 0)
+        trainable: NDArray[np.bool_] = ~self.is_crowd & inside.all(axis=1)
+        return trainable
+
+    def require_boxes(self, rows: Rows | None = None) -> None:
+        """Check that there is a box to train on or to score, in all images or in those of some rows.
+
+        Raises:
+            DataError: there is none. The message says why.
+        """
+        trainable = self.is_trainable
+        if not trainable.any():
+            flat = ~self.is_crowd & (self.boxes[:, 2:] <= 0).any(axis=1)
+            unused = {
+                "it is a crowd region": int(self.is_crowd.sum()),
+                "its bbox has no width or no height": int(flat.sum()),
+                "its bbox is outside its image": int((~self.is_crowd & ~flat).sum()),
+            }
+            raise DataError(shortage(self.path, self.faults, unused))
+        if rows is not None and not np.isin(self.image_rows[trainable], rows).any():
+            raise DataError(f"{self.path}: none of the {len(rows):,} chosen images has a box. Choose others, or more.")
 
     def ids_of(self, classes: Iterable[str]) -> list[int]:
         """Return COCO's ids of classes by name.
@@ -147,31 +198,38 @@ def _lookup(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> tuple[Rows, ND
 
 
 def _arrange(
-    path: Path,
-    images: list[Image],
-    categories: list[Category],
-    annotations: list[Annotation | None],
-    faults: list[Fault],
+    path: Path, images: list[Image], categories: list[Category], records: Records, faults: list[Fault]
 ) -> CocoIndex:
     """Build the arrays, without the annotations that can't be used."""
     positions: Rows | None = None
-    parsed: list[Any] = annotations
+    parsed: list[Any] = records.annotations
     if faults:
-        positions = np.array([position for position, record in enumerate(annotations) if record is not None], np.intp)
-        parsed = [annotations[position] for position in positions]
-    columns = _annotation_columns(parsed)
-    image_rows, has_image = _lookup(_column(images, "id", np.int64), _column(parsed, "image_id", np.int64))
-    category_ids = np.array([category.id for category in categories])
-    has_class = _lookup(category_ids, columns["category_ids"])[1]
-    good = passing(_tests(columns, has_image, has_class), columns["annotation_ids"], positions, faults)
+        positions = np.array([position for position, record in enumerate(parsed) if record is not None], np.intp)
+        parsed = [parsed[position] for position in positions]
+    columns, ids = _annotation_columns(parsed), _column(parsed, "image_id", np.int64)
+    image_rows, has_image = _lookup(_column(images, "id", np.int64), ids)
+    has_class = _lookup(np.array([category.id for category in categories]), columns["category_ids"])[1]
+    followers = Followed(records, faults)
+    follows = followers.of("images", ids, ~has_image)
+    follows |= followers.of("categories", columns["category_ids"], ~has_class & ~follows)
+    tests = [
+        Test(follows, ""),
+        Test(~has_image, "its image_id is not among the images", "image_id", ids),
+        Test(~has_class, "its category_id is not among the categories", "category_id", columns["category_ids"]),
+        *annotation_tests(columns, ids),
+    ]
+    good = passing(tests, columns["annotation_ids"], positions, faults)
     order = np.sort(image_rows[good] * len(parsed) + good) % max(1, len(parsed))  # faster than a stable argsort
+    columns = {name: column[order] for name, column in columns.items()}
+    remarks = complete(columns)
     return CocoIndex(
         path=path,
         categories=categories,
         **_image_columns(images),
         offsets=np.concatenate([[0], np.bincount(image_rows[good], minlength=len(images)).cumsum()]),
-        **{name: column[order] for name, column in columns.items()},
-        faults=sorted(faults, key=lambda fault: (fault.part, fault.position)),
+        **columns,
+        faults=sorted_faults(followers.counted(faults)),
+        remarks=remarks,
         segmentations=[bytes(parsed[row].segmentation) for row in order] if _has_outlines(parsed) else None,
     )
 
@@ -180,10 +238,10 @@ def _image_columns(images: list[Image]) -> dict[str, Any]:
     return {
         "image_ids": _column(images, "id", np.int64),
         "file_names": np.array([image.file_name for image in images]),
-        "urls": np.array([image.coco_url or "" for image in images]),
+        "urls": np.array([image.coco_url if isinstance(image.coco_url, str) else "" for image in images]),
         "widths": _column(images, "width", np.int64),
         "heights": _column(images, "height", np.int64),
-        "licenses": np.array([image.license or 0 for image in images]),
+        "licenses": np.array([license_number(image.license) for image in images]),
     }
 
 
@@ -196,21 +254,6 @@ def _annotation_columns(annotations: list[Any]) -> dict[str, Any]:
         "annotation_ids": _column(annotations, "id", np.int64),
         "is_crowd": _column(annotations, "iscrowd", np.int64) != 0,
     }
-
-
-def _tests(
-    columns: dict[str, Any], has_image: NDArray[np.bool_], has_class: NDArray[np.bool_]
-) -> list[tuple[NDArray[np.bool_], str]]:
-    """Return for each kind of fault which annotations have it: (N,) bool and a reason."""
-    boxes = columns["boxes"]
-    return [
-        (is_repeated(columns["annotation_ids"]), "an earlier record has the same id"),
-        (~has_image, "its image_id is not among the images"),
-        (~has_class, "its category_id is not among the categories"),
-        (~np.isfinite(boxes).all(axis=1), "its bbox is not four numbers"),
-        (~np.isfinite(columns["areas"]), "its area is not a number"),
-        ((boxes[:, 2:] < 0).any(axis=1), "its bbox has a negative width or height"),
-    ]
 
 
 def _has_outlines(annotations: list[Any]) -> bool:

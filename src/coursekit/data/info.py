@@ -1,13 +1,17 @@
 """What a data set contains: classes, sizes, boxes per image."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit.core.errors import DataError
+from coursekit.data.folders import absent_note, find_folder, load_split
 from coursekit.data.index import CocoIndex
+from coursekit.data.layouts import find_splits
+from coursekit.data.source import Source
+from coursekit.data.split_checks import split_problems
 
 
 @dataclass(frozen=True)
@@ -41,19 +45,18 @@ class Summary:
         )
 
 
-def summarize(folder: Path) -> list[Summary]:
-    """Summarize the splits of a COCO folder.
+def summarize(name_or_dir: str | Path | Source) -> list[Summary]:
+    """Summarize the splits of a data set. A warning names absent images, another what keeps a training from starting.
 
     Raises:
         DataError: it has no split, or one that can't be used.
     """
-    splits = [split for split in ("train", "val") if (folder / "annotations" / f"instances_{split}2017.json").exists()]
-    if not splits:
-        raise DataError(
-            f"{folder}: no annotations/instances_train2017.json or instances_val2017.json. "
-            "Pass a folder in COCO's layout."
-        )
-    return [_summary(split, CocoIndex.load(folder / "annotations" / f"instances_{split}2017.json")) for split in splits]
+    source = Source.parse(name_or_dir)
+    splits = [split for split in find_splits(find_folder(source), source) if split in ("train", "val")]
+    loaded = [load_split(source, split) for split in splits]
+    for note in [*split_problems([each.dataset.index for each in loaded]), *filter(None, map(absent_note, loaded))]:
+        warnings.warn(note, stacklevel=2)
+    return [_summary(split, each.dataset.index) for split, each in zip(splits, loaded, strict=True)]
 
 
 def _summary(split: str, index: CocoIndex) -> Summary:

@@ -11,7 +11,7 @@ from coursekit.core.errors import ConfigError, DataError
 from coursekit.data.augment import Augment, mirror
 from coursekit.data.batching import Key, Part, ShapeBatches
 from coursekit.data.boxes import Target
-from coursekit.data.dataset import CocoDataset
+from coursekit.data.dataset import MOST_UNREADABLE, CocoDataset
 from coursekit.data.packing import PREFETCH, Packed, Sample, Slots, pack, unpack
 
 Batch = tuple[list[Tensor], list[Target]]
@@ -79,7 +79,7 @@ def make_loader(
     seed: int = 0,
     augment: Augment = mirror,
     workers: int = 0,
-    most_unreadable: float = 0.1,
+    most_unreadable: float = MOST_UNREADABLE,
 ) -> Loader:
     """Make a loader of batches: a list of (3, H, W) uint8 images and a list of targets each.
 
@@ -139,7 +139,7 @@ class Samples(Dataset[Sample]):
             try:
                 image, target = self.dataset.read(index, self.scratch)
             except DataError as error:
-                unreadable[self.dataset.path(index).name] = str(error)
+                unreadable[self.dataset.file_name(index)] = str(error)
                 index = int(rng.integers(len(self.dataset)))
                 continue
             if self.augment:

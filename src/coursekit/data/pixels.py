@@ -16,12 +16,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from coursekit.core.errors import DataError
-from coursekit.core.files import cache_folder, new_folder
+from coursekit.core.files import cache_folder
+from coursekit.core.make_once import make_once
 from coursekit.data.boxes import Size
 from coursekit.data.images import read_image
 from coursekit.data.index import CocoIndex
 
 PIXELS, UNREADABLE = "pixels.bin", "unreadable.json"
+DECODER = 2  # increase it when the same file gives different pixels
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,13 @@ def decode_all(annotation_file: Path, image_folder: Path, index: CocoIndex) -> P
     """Decode every image of an index into the cache, unless they are there already.
 
     An image that can't be read leaves a gap, and its row is listed: `Pixels.read` returns None for it.
+
+    Raises:
+        DataError: the disk is full.
     """
     offsets = np.concatenate([[0], np.cumsum(3 * index.widths * index.heights)])
     folder = cache_folder() / f"pixels-{_key(annotation_file, image_folder, index)}"
-    if not folder.exists():
-        with new_folder(folder) as partial:
-            _write(partial, image_folder, index)
+    make_once(folder, lambda partial: _write(partial, image_folder, index))
     return Pixels(folder, offsets)
 
 
@@ -74,16 +77,23 @@ def _write(folder: Path, image_folder: Path, index: CocoIndex) -> None:
                 unreadable.append(row)
                 file.seek(3 * size[0] * size[1], 1)
         file.truncate()
-    (folder / UNREADABLE).write_text(json.dumps(unreadable))
+    (folder / UNREADABLE).write_text(json.dumps(unreadable), encoding="utf-8")
 
 
 def _key(annotation_file: Path, image_folder: Path, index: CocoIndex) -> str:
-    """Return a digest that changes when an image changes."""
-    key = hashlib.sha256(annotation_file.read_bytes())
+    """Return a digest that changes when an image changes, appears or disappears."""
+    key = hashlib.sha256(f"{DECODER}".encode() + annotation_file.read_bytes())
     for name in index.file_names.tolist():
-        state = (image_folder / name).stat()
-        key.update(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode())
+        key.update(f"{name} {_state(image_folder / name)}\n".encode())
     return key.hexdigest()[:12]
+
+
+def _state(path: Path) -> str:
+    try:
+        state = path.stat()
+    except OSError:
+        return "absent"
+    return f"{state.st_size} {state.st_mtime_ns}"
 
 
 @lru_cache(maxsize=8)
@@ -93,4 +103,4 @@ def _mapped(folder: Path) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=8)
 def _unreadable(folder: Path) -> frozenset[int]:
-    return frozenset(json.loads((folder / UNREADABLE).read_text()))
+    return frozenset(json.loads((folder / UNREADABLE).read_text(encoding="utf-8")))

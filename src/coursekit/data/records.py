@@ -1,20 +1,24 @@
 """COCO's annotation file as typed records of the fields we need, with the position of every fault.
 
-A correct file is decoded in one pass. msgspec stops at the first wrong type, and rejects NaN. Such a file is read again
-with `json`, record by record, so that all faults are reported together and the other records can be used.
+A file that is written as COCO writes it is decoded in one pass. msgspec stops at the first wrong type, and rejects NaN.
+Such a file is read again, record by record: see `tolerant`.
 """
 
-import json
+import codecs
 import mmap
+from math import nan
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 
 from coursekit.core.errors import DataError
+from coursekit.data import tolerant
+from coursekit.data.fields import LARGEST_ID, LARGEST_SIDE, MISSING
+from coursekit.data.tolerant import Fault, Followers
 
-Id = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]  # fits an int64
-Pixels = Annotated[int, msgspec.Meta(ge=1, le=2**20)]
+Id = Annotated[int, msgspec.Meta(ge=-LARGEST_ID, le=LARGEST_ID)]
+Pixels = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)]
 
 
 class Image(msgspec.Struct, frozen=True, gc=False):
@@ -24,19 +28,22 @@ class Image(msgspec.Struct, frozen=True, gc=False):
     file_name: str
     width: Pixels
     height: Pixels
-    license: int | None = None
-    coco_url: str | None = None
+    license: Any = None  # whatever it is, training doesn't need it
+    coco_url: Any = None
 
 
 class Annotation(msgspec.Struct, frozen=True, gc=False):
-    """One object, or a region with many if `iscrowd` is 1. `bbox` is (left, top, width, height) in pixels."""
+    """One object, or a region with many if `iscrowd` is 1. `bbox` is (left, top, width, height) in pixels.
 
-    id: Id
+    An `area` that the file doesn't give is NaN, and an `id` MISSING.
+    """
+
     image_id: Id
     category_id: Id
     bbox: tuple[float, float, float, float]
-    area: float
-    iscrowd: int = 0
+    id: Id = MISSING
+    area: float = nan
+    iscrowd: Annotated[int, msgspec.Meta(ge=0, le=1)] | bool = 0
 
 
 class Segmented(Annotation, frozen=True, gc=False):
@@ -52,39 +59,35 @@ class Category(msgspec.Struct, frozen=True):
     name: str
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """A record that can't be used: its list, its position in that list (from 0), and the reason."""
+class Grouped(Category, frozen=True):
+    """A class with the group that it belongs to, as in the file."""
 
-    part: str
-    position: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.part}[{self.position}]: {self.reason}"
+    supercategory: Any = None
 
 
 class Records(msgspec.Struct):
-    """The whole file. Faulty records, listed in `faults`, are None so that positions stay the same."""
+    """The whole file. Faulty records, listed in `faults`, are None so that positions stay the same.
+
+    `followers` counts annotations that are left out because of their image or their class, by part and id of that.
+    """
 
     images: list[Image | None]
     annotations: list[Annotation | None]
-    categories: list[Category | None]
+    categories: list[Grouped | None]
     faults: list[Fault] = []
+    followers: Followers = {}
 
 
 class _File(msgspec.Struct):
     images: list[Image]
     annotations: list[Annotation]
-    categories: list[Category]
+    categories: list[Grouped]
 
 
 class _SegmentedFile(msgspec.Struct):
     images: list[Image]
     annotations: list[Segmented]
-    categories: list[Category]
-
-
-Record = TypeVar("Record", Image, Annotation, Category)
+    categories: list[Grouped]
 
 
 def read_records(path: Path, *, segmentation: bool = False) -> Records:
@@ -108,52 +111,21 @@ def read_records(path: Path, *, segmentation: bool = False) -> Records:
 
 def _decode(path: Path, content: bytes | mmap.mmap, segmentation: bool) -> Records:
     kind: type[_File] | type[_SegmentedFile] = _SegmentedFile if segmentation else _File
+    marked = content[:3] == codecs.BOM_UTF8  # many programs on Windows write it
     try:
-        parsed = msgspec.json.decode(content, type=kind)
+        parsed = msgspec.json.decode(content[3:] if marked else content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_slowly(path, content[:], segmentation)
     return Records(list(parsed.images), list(parsed.annotations), list(parsed.categories))
 
 
 def _decode_slowly(path: Path, content: bytes, segmentation: bool) -> Records:
-    try:
-        parsed = json.loads(content)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise DataError(f"{path}: broken JSON: {error}. Download or export the file again.") from None
-    if not isinstance(parsed, dict):
-        raise DataError(
-            f"{path}: not COCO's format. It must be an object with the lists images, annotations and categories, "
-            f"but it is {_kind(parsed)}."
-        )
+    parsed = tolerant.parse(path, content)
     faults: list[Fault] = []
-    images = _convert(path, parsed, "images", Image, faults)
-    annotations = _convert(path, parsed, "annotations", Segmented if segmentation else Annotation, faults)
-    return Records(images, annotations, _convert(path, parsed, "categories", Category, faults), faults)
-
-
-def _convert(
-    path: Path, parsed: dict[str, Any], part: str, kind: type[Record], faults: list[Fault]
-) -> list[Record | None]:
-    items = parsed.get(part)
-    if not isinstance(items, list):
-        problem = f"is {_kind(items)}" if part in parsed else "is missing"
-        raise DataError(f"{path}: not COCO's format: the list `{part}` {problem}. Export the file in COCO's format.")
-    records: list[Record | None] = []
-    for position, item in enumerate(items):
-        try:
-            records.append(_record(item, kind))
-        except (msgspec.ValidationError, OverflowError) as error:
-            faults.append(Fault(part, position, str(error)))
-            records.append(None)
-    return records
-
-
-def _record(item: Any, kind: type[Record]) -> Record:
-    if kind is Segmented and isinstance(item, dict) and "segmentation" in item:
-        item = item | {"segmentation": msgspec.Raw(json.dumps(item["segmentation"]).encode())}
-    return msgspec.convert(item, kind)
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
-    return names.get(type(value), f"a {type(value).__name__}")
+    followers: Followers = {}
+    kinds = (("images", Image), ("categories", Grouped), ("annotations", Segmented if segmentation else Annotation))
+    records = {
+        part: tolerant.convert(tolerant.items_of(path, parsed, part), part, kind, faults, followers)
+        for part, kind in kinds
+    }
+    return Records(**records, faults=faults, followers=followers)

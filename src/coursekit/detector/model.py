@@ -36,9 +36,9 @@ ANCHOR_SCALES = (1.5, 2.5, 4.0)  # sides of an anchor, in strides of its level
 
 @dataclass(frozen=True)
 class Options:
-    """The numbers of a detector, named as in torchvision's FasterRCNN.
+    """A detector's options, named as in torchvision's FasterRCNN.
 
-    The defaults are for small images and short training runs; torchvision's are larger. Of a pair, the first number is
+    The defaults are for small images and short training runs; torchvision's are larger. In a pair, the first number is
     for training and the second for inference.
     """
 

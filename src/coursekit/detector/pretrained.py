@@ -15,6 +15,7 @@ from coursekit.core.config import DEFAULT_BACKBONE
 from coursekit.core.errors import ConfigError, CourseError
 
 STRIDES = [8, 16, 32]
+MOST_PARAMETERS = 10**9
 
 
 def timm_features(name: str, pretrained: bool) -> nn.Module:
@@ -24,8 +25,10 @@ def timm_features(name: str, pretrained: bool) -> nn.Module:
         ConfigError: timm has no such model, or it has no maps at these strides.
         CourseError: the weights are not on this machine and can't be downloaded.
     """
-    if name not in timm.list_models():
-        raise ConfigError(f"backbone {name!r}: timm has no model of that name. The default is {DEFAULT_BACKBONE}.")
+    if name not in timm.list_models():  # so never `hf-hub:…` or `local-dir:…`, with which timm reads other places
+        raise ConfigError(f"backbone {name[:80]!r}: timm has no model of that name. The default is {DEFAULT_BACKBONE}.")
+    if name != DEFAULT_BACKBONE:
+        _check_without_memory(name)
     if not pretrained or name == DEFAULT_BACKBONE:
         body = _create(name, pretrained=False)
         return _load_lite0(body) if pretrained else body
@@ -41,9 +44,27 @@ def timm_features(name: str, pretrained: bool) -> nn.Module:
         ) from error
 
 
+def _check_without_memory(name: str) -> None:
+    """Create a model without its weights, because timm has some of 20 GB that turn out to have no such maps.
+
+    Raises:
+        ConfigError: see `timm_features`; or the model is enormous.
+    """
+    try:
+        with torch.device("meta"):
+            body = _create(name, pretrained=False)
+    except NotImplementedError:  # it can't be created this way
+        return
+    count = sum(parameter.numel() for parameter in body.parameters())
+    if count > MOST_PARAMETERS:
+        raise ConfigError(f"backbone {name!r}: it has {count:,} parameters. Use {DEFAULT_BACKBONE}, or a smaller one.")
+
+
 def _create(name: str, *, pretrained: bool) -> nn.Module:
     try:
         body: nn.Module = timm.create_model(name, features_only=True, out_indices=(2, 3, 4), pretrained=pretrained)
+    except NotImplementedError:  # what can't be done without memory
+        raise
     except (AssertionError, RuntimeError, IndexError, TypeError) as error:
         raise ConfigError(
             f"backbone {name!r}: timm can't return its feature maps ({error}). Use {DEFAULT_BACKBONE}."

@@ -51,10 +51,11 @@ def padded_side(side: int) -> int:
 
 
 def resized_size(size: Size, min_size: int, max_size: int) -> Size:
-    """Return the size of an image after resizing, exactly as torchvision computes it.
+    """Return the size of an image after resizing, as torchvision computes it.
 
     The scale is the smaller of min_size / short side and max_size / long side; the new sides are rounded down. Where
-    both limits are equal, the long side becomes max_size, or a pixel less by rounding.
+    both limits are equal, the long side becomes max_size, or a pixel less by rounding. The short side of a very
+    elongated image would become 0, which torchvision refuses: here it is at least 1.
 
     Args:
         size: (height, width) in pixels.
@@ -62,7 +63,7 @@ def resized_size(size: Size, min_size: int, max_size: int) -> Size:
         max_size: the long side not to exceed, in pixels.
     """
     scale = min(min_size / min(size), max_size / max(size))
-    return math.floor(size[0] * scale), math.floor(size[1] * scale)
+    return max(1, math.floor(size[0] * scale)), max(1, math.floor(size[1] * scale))
 
 
 def resize_image(image: Tensor, min_size: int, max_size: int) -> Tensor:

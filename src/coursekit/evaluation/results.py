@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from numbers import Integral, Real
 from operator import itemgetter
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 
 from coursekit.core.errors import DataError
 from coursekit.data.dataset import CocoDataset
+from coursekit.data.fields import RecordError, whole_number
 from coursekit.data.index import Rows
+from coursekit.data.records import Category
 
 _MAX_SHOWN = 10
 BROKEN = (KeyError, TypeError, ValueError, OverflowError)  # what `columns_of` raises for malformed records
@@ -49,9 +52,24 @@ def read_results(path: str | Path, dataset: CocoDataset) -> list[Result]:
     try:
         results: list[Result] = msgspec.json.decode(content, type=list[Result])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # also for NaN: read again to say where
-        results = _decode_slowly(path, content)
+        results = _with_whole_ids(_decode_slowly(path, content))
     check_results(results, dataset, str(path))
     return results
+
+
+def with_ids_of(results: list[Result], ours: Sequence[Category], theirs: Sequence[Category]) -> list[Result]:
+    """Return results with the ids of other categories, matched by name. Those of classes that aren't there are dropped.
+
+    Args:
+        results: with the ids of `ours`.
+        ours: the detector's categories.
+        theirs: the data set's categories.
+    """
+    ids = {category.name.strip(): category.id for category in theirs}
+    new = {category.id: ids[name] for category in ours if (name := category.name.strip()) in ids}
+    if all(before == after for before, after in new.items()) and len(new) == len(ours):
+        return results
+    return [{**result, "category_id": new[id_]} for result in results if (id_ := result["category_id"]) in new]
 
 
 def check_results(results: list[Result], dataset: CocoDataset, name: str) -> None:
@@ -120,6 +138,16 @@ def _decode_slowly(path: str | Path, content: bytes) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is also a ValueError
         raise DataError(f"{path}: broken JSON: {error}. Write the file again.") from None
+
+
+def _with_whole_ids(results: Any) -> Any:
+    """Return parsed results with ids as numbers where the file has them as text, as annotation files may."""
+    for record in results if isinstance(results, list) else ():
+        for name in ("image_id", "category_id") if isinstance(record, dict) else ():
+            if isinstance(record.get(name), str):
+                with suppress(RecordError):
+                    record[name] = whole_number(record[name])
+    return results
 
 
 def _faults(results: list[Result], dataset: CocoDataset) -> dict[int, str]:

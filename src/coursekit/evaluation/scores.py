@@ -69,16 +69,16 @@ def evaluate(
         batch_size: images per batch, for a detector.
 
     Raises:
-        DataError: a file is broken, or a detection is not valid: see `check_results`.
+        DataError: a file is broken, there is no ground truth, or a detection is not valid: see `check_results`.
         ConfigError: there is no such engine, or a detector gets no images.
     """
     check_engine(engine)
+    dataset = _dataset(ground_truth, needs_images=isinstance(predictions, nn.Module))
+    dataset.index.require_boxes(dataset.rows)
     if isinstance(predictions, nn.Module):
-        dataset = _with_images(ground_truth)
         results = predict_dataset(predictions, dataset, batch_size=batch_size)
         scores: Scores = broadcast(_checked_scores(results, dataset, engine, "the detector") if rank() == 0 else None)
         return scores
-    dataset = ground_truth if isinstance(ground_truth, CocoDataset) else load_annotations(Path(ground_truth))
     if isinstance(predictions, str | Path):
         return _scores(read_results(predictions, dataset), dataset, engine)
     return _checked_scores(predictions, dataset, engine, "results")
@@ -126,10 +126,12 @@ def _distinct_names(dataset: CocoDataset) -> list[str]:
     ]
 
 
-def _with_images(ground_truth: CocoDataset | str | Path) -> CocoDataset:
+def _dataset(ground_truth: CocoDataset | str | Path, needs_images: bool) -> CocoDataset:
     if isinstance(ground_truth, CocoDataset):
         return ground_truth
-    raise ConfigError(
-        f"{ground_truth}: a detector needs images, and this path has only annotations. "
-        "Pass coursekit.data.load(DIR, SPLIT)."
-    )
+    if needs_images:
+        raise ConfigError(
+            f"{ground_truth}: a detector needs images, and this path has only annotations. "
+            "Pass coursekit.data.load(DIR, SPLIT)."
+        )
+    return load_annotations(Path(ground_truth))

@@ -106,14 +106,14 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
 
 
 def collate(samples: Sequence[tuple[Tensor, Target]], stride: int = 32) -> tuple[Tensor, list[Target]]:
-    """Pad images of different sizes with zeros, right and below, and stack them into one batch.
+    """Pad images of different sizes with zeros on the right and at the bottom, and stack them into one batch.
 
     Args:
         samples: images (C, H, W) of one dtype, each with its target.
-        stride: height and width of the batch are multiples of it, because a backbone halves them five times.
+        stride: the batch's height and width are multiples of this; 32 because a backbone halves them five times.
 
     Returns:
-        (B, C, H, W) of the images' dtype, as small as possible; and the targets, unchanged, because no box has moved.
+        The batch, (B, C, H, W) of the images' dtype, as small as possible, and the unchanged targets: no box has moved.
     """
     images, targets = zip(*samples, strict=True)
     height, width = (-(-max(image.shape[side] for image in images) // stride) * stride for side in (1, 2))
