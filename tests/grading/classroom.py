@@ -10,6 +10,7 @@ from pathlib import Path
 from coursekit.grading.pack import pack
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook.workbook import ABOUT, empty_line
+from tests.grading.attacks import ATTACKS, FORCE, attack
 from tests.lessons.answers import right_answer, wrong_answers
 
 ROOT = Path(__file__).parents[2]
@@ -224,6 +225,19 @@ def make_class(folder, hidden, port=9):
     (broken / "03_the_fpn.ipynb").write_text(text[: len(text) // 2])
     climbs_out(folder / "climbs_out.zip", right)
     return sorted(path.name for path in folder.iterdir())
+
+
+def make_hostile_class(folder, seed=0, hostile=20, honest=10):
+    """Write a class into `folder`, most of which attacks in three exercises. Return the names of both kinds."""
+    kinds = list(ATTACKS) + 2 * list(FORCE)
+    chosen, right = random.Random(seed).sample(kinds, 3 * hostile), solutions()
+    named = {f"hostile_{number:02}": chosen[3 * number : 3 * number + 3] for number in range(hostile)}
+    for name, three in named.items():
+        attacks = {one: attack(kind, one) for one, kind in zip(("box_iou", "nms", "collate"), three, strict=True)}
+        workbook(folder / name, right | attacks)
+    for number in range(honest):
+        workbook(folder / f"honest_{number:02}", right)
+    return named, [f"honest_{number:02}" for number in range(honest)]
 
 
 def climbs_out(path, codes):

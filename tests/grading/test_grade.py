@@ -1,4 +1,5 @@
 import csv
+import os
 import socket
 import time
 from pathlib import Path
@@ -6,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from coursekit.core.errors import ConfigError
-from coursekit.grading import sandbox
+from coursekit.grading import sandbox, submission
 from coursekit.grading.grade import grade, submissions
 from coursekit.grading.html import write_pages
 from coursekit.grading.marks import Mark, Terms, points
 from coursekit.grading.pack import pack
+from coursekit.grading.processes import descendants
 from coursekit.lessons.exercises import EXERCISES
-from tests.grading.classroom import CRIMES, HIDDEN, climbs_out, make_class, solutions, workbook
+from tests.grading import leaks
+from tests.grading.classroom import CRIMES, HIDDEN, climbs_out, make_class, make_hostile_class, solutions, workbook
 from tests.lessons.answers import answer
 
 pytestmark = pytest.mark.slow
@@ -179,8 +182,108 @@ def test_a_fault_of_ours_stops_nobody_else(tmp_path, monkeypatch):
     monkeypatch.setattr("coursekit.grading.grade._mark", broken)
     graded = grade(tmp_path / "class", tmp_path / "out", lessons=[0], is_sealed=False)
     write_pages(tmp_path / "out", graded, Terms())
-    assert [[mark.state for mark in one.marks] for one in graded] == [["not yet", "not yet"], ["missing", "missing"]]
+    assert [[mark.state for mark in one.marks] for one in graded] == [["not yet", "missing"], ["missing", "missing"]]
     assert "ZeroDivisionError" in graded[0].submission.problems[0]
+
+
+@pytest.fixture(scope="module")
+def betrayed(sandboxed, tmp_path_factory):
+    """Graded with a hidden case that some answers try to pass on: the marks by name and exercise, and all results."""
+    top = tmp_path_factory.mktemp("betrayed")
+    (top / "secret").mkdir()
+    (top / "secret" / "xywh_to_xyxy.py").write_text(leaks.HIDDEN_CANARY)
+    right = solutions()
+    workbook(top / "class" / "both", {"xywh_to_xyxy": leaks.BETRAYS, "box_iou": leaks.COLLECTS})
+    workbook(top / "class" / "other", {"xywh_to_xyxy": right["xywh_to_xyxy"], "box_iou": leaks.COLLECTS})
+    workbook(top / "class" / "lends", {"xywh_to_xyxy": leaks.LENDS_ON_HIDDEN, "box_iou": right["box_iou"]})
+    graded = grade(top / "class", top / "out", jobs=2, hidden=top / "secret", lessons=[0])
+    write_pages(top / "out", graded, Terms())
+    marks = {one.submission.name: {mark.exercise: mark for mark in one.marks} for one in graded}
+    return marks, "".join(path.read_text() for path in (top / "out").rglob("*.*"))
+
+
+def test_hidden_cases_reach_nobody(betrayed):
+    marks, results = betrayed
+    assert marks["both"]["xywh_to_xyxy"].tried == "a case that is not in your notebook: an unusual box"
+    for name in ("both", "other"):
+        assert "nothing found" in marks[name]["box_iou"].got
+    assert str(leaks.CANARY) not in results
+
+
+def test_what_is_borrowed_for_hidden_cases_only_is_borrowed(betrayed):
+    marks, _ = betrayed
+    assert [mark.state for mark in marks["lends"].values()] == ["borrowed", "correct"]
+    assert marks["other"]["xywh_to_xyxy"].state == "correct"
+
+
+def _no_start(monkeypatch, times):
+    """Let sandboxes not start, as many times."""
+    starts, real = [], sandbox.Sandbox._unsealed
+
+    def start(self, errors):
+        starts.append(1)
+        return sandbox._popen(["false"], errors) if len(starts) <= times else real(self, errors)
+
+    monkeypatch.setattr(sandbox.Sandbox, "_unsealed", start)
+
+
+def test_a_sandbox_that_does_not_start_costs_nobody_else(tmp_path, monkeypatch):
+    for name in ("anna", "ben"):
+        workbook(tmp_path / "class" / name, {"xywh_to_xyxy": solutions()["xywh_to_xyxy"]})
+    _no_start(monkeypatch, sandbox.ATTEMPTS)
+    graded = grade(tmp_path / "class", tmp_path / "out", jobs=1, lessons=[0], is_sealed=False)
+    assert [one.marks[0].state for one in graded] == ["not yet", "correct"]
+    assert "doesn't start" in graded[0].submission.problems[0]
+    again = grade(tmp_path / "class", tmp_path / "out", jobs=1, lessons=[0], is_sealed=False)
+    assert [(one.marks[0].state, one.tried) for one in again] == [("correct", 1), ("correct", 0)]
+
+
+def test_if_no_sandbox_starts_nothing_is_graded(tmp_path, monkeypatch):
+    workbook(tmp_path / "class" / "anna", {"xywh_to_xyxy": solutions()["xywh_to_xyxy"]})
+    _no_start(monkeypatch, 100)
+    with pytest.raises(ConfigError, match="doesn't start"):
+        grade(tmp_path / "class", tmp_path / "out", lessons=[0], is_sealed=False)
+
+
+def test_a_submission_that_breaks_its_reader_stops_nobody_else(tmp_path, monkeypatch):
+    for name in ("anna", "ben"):
+        workbook(tmp_path / "class" / name, {"xywh_to_xyxy": solutions()["xywh_to_xyxy"]})
+
+    def read(path, name):
+        if name == "anna":
+            raise MemoryError("ours")
+        return submission.read(path, name)
+
+    monkeypatch.setattr("coursekit.grading.grade.read", read)
+    graded = grade(tmp_path / "class", tmp_path / "out", lessons=[0], is_sealed=False)
+    assert [one.marks[0].state for one in graded] == ["missing", "correct"]
+    assert "MemoryError" in graded[0].submission.problems[0]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [0])
+def test_twenty_of_thirty_are_hostile(sandboxed, tmp_path, seed):
+    folder, hidden, out = tmp_path / "class", tmp_path / "secret", tmp_path / "out"
+    hostile, honest = make_hostile_class(folder, seed)
+    hidden.mkdir()
+    (hidden / "box_iou.py").write_text(HIDDEN)
+    (hidden / "xywh_to_xyxy.py").write_text(leaks.HIDDEN_CANARY)
+    before, begun = _everything(folder), time.monotonic()
+    graded = grade(folder, out, jobs=2, hidden=hidden)
+    print(f"30 submissions, 20 of them hostile: {time.monotonic() - begun:.0f} s")
+    write_pages(out, graded, Terms())
+    states = {one.submission.name: {mark.exercise: mark.state for mark in one.marks} for one in graded}
+    assert set(states) == {*hostile, *honest}
+    for name in honest:
+        assert set(states[name].values()) == {"correct"}, name
+    for name, kinds in hostile.items():
+        failed = [exercise for exercise, state in states[name].items() if state != "correct"]
+        assert set(failed) == {"box_iou", "nms", "collate"}, (name, kinds)
+    results = "".join(path.read_text() for path in out.rglob("*.*"))
+    for secret in ("ValueError: FELL", "THE-HIDDEN-CANARY", str(leaks.CANARY)):
+        assert secret not in results
+    assert not descendants(os.getpid())
+    assert _everything(folder) == before
 
 
 @pytest.mark.long

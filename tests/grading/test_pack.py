@@ -47,3 +47,19 @@ def test_nothing_to_pack(tmp_path):
         pack(tmp_path / "none", tmp_path / "anna.zip")
     with pytest.raises(ConfigError, match="letters, digits"):
         file_name("../anna")
+
+
+@pytest.mark.parametrize("name", ["con", "Aux.v2", "anna.", "nul"])
+def test_a_name_that_can_be_no_file_on_windows(name):
+    with pytest.raises(ConfigError, match="letters, digits"):
+        file_name(name)
+
+
+def test_what_cannot_be_packed_is_named(tmp_path):
+    folder = workbook(tmp_path / "work", {"box_iou": "x = 1"})
+    (folder / "Mine.IPYNB").write_text('{"cells": []}')
+    (folder / "\udcff.ipynb").write_text('{"cells": []}')
+    packed = pack(folder, tmp_path / "anna.zip")
+    assert packed.contents == ["1 answer", "1 notebook", "progress.json"]
+    assert packed.missing[-1] == "�.ipynb: its name isn't valid text. Rename it and pack again"
+    assert "Mine.IPYNB" in zipfile.ZipFile(tmp_path / "anna.zip").namelist()

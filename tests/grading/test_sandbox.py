@@ -1,7 +1,17 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
-from coursekit.grading.sandbox import Sandbox
+from coursekit.grading import sandbox
+from coursekit.grading.processes import descendants
+from coursekit.grading.sandbox import Sandbox, StartError
 from coursekit.lessons.exercises import EXERCISES
+from tests.grading.attacks import ATTACKS, FORCE, attack
 from tests.grading.classroom import TRICKS, solutions
 
 pytestmark = pytest.mark.slow
@@ -71,7 +81,7 @@ def test_what_an_answer_can_see_and_write(box, monkeypatch):
     box.close()
     raised = _tried(box, LOOKS).trial.outcomes[0].raised
     assert "SECRET_TOKEN" not in raised
-    assert "['1', '2', " in raised  # the sandbox's first, the worker, and a fork
+    assert "['1', " in raised  # the worker, and a fork
     assert "False, False, False, False, False, False]" in raised
 
 
@@ -104,3 +114,87 @@ def test_an_answer_that_sleeps_is_stopped(box, monkeypatch):
     assert tried.trial.ended == "died"
     monkeypatch.undo()
     assert _tried(box, solutions()["xywh_to_xyxy"]).trial.ended == "well"
+
+
+@pytest.mark.parametrize("kind", ATTACKS)
+def test_an_attack_gets_hold_of_nothing(box, kind, monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "x")
+    trial = _tried(box, attack(kind)).trial
+    assert trial.outcomes[0].raised.startswith("ValueError: it held"), trial.outcomes[0].raised
+
+
+QUICK = ("memory of many processes", "kills everything", "leaves a daemon", "many tiny messages", "closes everything")
+
+
+@pytest.mark.parametrize(
+    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.long) for kind in FORCE]
+)
+@pytest.mark.parametrize("has_group", [True, False])
+def test_force_ends_soon_and_costs_only_itself(sandboxed, kind, has_group, monkeypatch):
+    if not has_group:
+        monkeypatch.setattr(sandbox, "new_group", lambda memory: None)
+    box, begun = Sandbox(), time.monotonic()
+    trial = _tried(box, attack(kind)).trial
+    assert time.monotonic() - begun < 60
+    if "memory of many" in kind:
+        assert trial.problem == "it used more than 2.25 GB of memory"
+    if "compute" in kind:
+        assert trial.problem == "its processes used more than 6 s of processor time"
+    assert not any("FELL" in (outcome.raised or "")[:20] for outcome in trial.outcomes)
+    assert _tried(box, solutions()["xywh_to_xyxy"]).trial.ended == "well"
+    first = descendants(box._process.pid)
+    assert len(first) == 1  # the worker alone
+    box.close()
+    assert not Path(f"/proc/{first[0]}").exists()
+
+
+def test_what_it_takes_to_start_is_not_the_answers(sandboxed, monkeypatch):
+    monkeypatch.setattr("coursekit.grading.watch.CPU_SECONDS", 0.5)  # importing torch takes more
+    box = Sandbox()
+    assert _tried(box, solutions()["xywh_to_xyxy"]).trial.ended == "well"
+    box.close()
+
+
+def test_it_ends_when_it_is_told_to(sandboxed):
+    box = Sandbox()
+    box.stop.set()
+    with pytest.raises(StartError):
+        _tried(box, SLEEPS)
+
+
+def test_nothing_remains_when_the_grader_is_killed(sandboxed):
+    code = f"""
+from coursekit.grading.sandbox import Sandbox
+box = Sandbox()
+box._start()
+print(box._process.pid, flush=True)
+box.try_answer("xywh_to_xyxy", {SLEEPS!r}, [(None,)])
+"""
+    grader = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    bubblewrap = int(grader.stdout.readline())
+    time.sleep(1)
+    inside = descendants(bubblewrap)
+    assert len(inside) == 2  # the worker, and the answer, which sleeps
+    grader.send_signal(signal.SIGKILL)
+    grader.wait()
+    grader.stdout.close()
+    assert _ended([bubblewrap, *inside])
+
+
+def _ended(pids):
+    for _ in range(100):
+        if not any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_each_sandbox_of_root_has_a_user_of_its_own(sandboxed):
+    if os.getuid():
+        pytest.skip("only root can become others")
+    boxes = [Sandbox(), Sandbox()]
+    workers = [descendants(box._start().pid)[0] for box in boxes]
+    users = {Path(f"/proc/{worker}/status").read_text().split("Uid:")[1].split()[0] for worker in workers}
+    for box in boxes:
+        box.close()
+    assert len(users - {"0"}) == 2

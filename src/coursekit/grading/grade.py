@@ -1,34 +1,30 @@
 """`coursekit grade`: grade a class of submissions, each in a sandbox. Unchanged answers are not run again."""
 
-import hashlib
-import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from threading import Event
 from time import monotonic
 
-import msgspec
-import torch
 from tqdm import tqdm
 
-import coursekit
 from coursekit.core.errors import ConfigError
-from coursekit.core.files import make_folder, new_file, shipped
+from coursekit.core.files import make_folder
+from coursekit.grading import earlier
+from coursekit.grading.class_folder import submissions
+from coursekit.grading.earlier import Earlier, digest
 from coursekit.grading.hidden import Hidden, load_hidden
-from coursekit.grading.marks import Mark, hidden_exercise, marked
-from coursekit.grading.sandbox import Sandbox, require
+from coursekit.grading.marks import Mark, marked, with_hidden
+from coursekit.grading.sandbox import Sandbox, StartError, require
 from coursekit.grading.submission import Submission, read
 from coursekit.lessons.course import LESSONS
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.workbook.workbook import PACKAGE
 
 SECONDS = 180.0  # for a whole submission, so that one that sleeps in each exercise doesn't delay the others for long
-MARKS = "marks"  # folder of the marks given before
+OVERDUE = f"this submission had already used up its {SECONDS:g} s"
+NOT_TRIED, GRADING = "not tried", "grading"  # a mark's `tried`, if the answer wasn't run
 
 
 @dataclass
@@ -46,12 +42,6 @@ class Graded:
     tried: int = 0
 
 
-class _Earlier(msgspec.Struct):
-    """The marks given before, by a digest of the answer, its cases and the library."""
-
-    marks: dict[str, Mark] = {}
-
-
 @dataclass
 class _Job:
     """What all submissions have in common.
@@ -60,17 +50,43 @@ class _Job:
         out: folder for the results.
         names: names of the exercises to grade.
         hidden: the hidden cases by exercise.
-        library: digest of this library, torch and Python.
-        slots: the sandboxes that are free.
+        is_sealed: whether answers run in a sandbox.
         stop: set when the user presses Ctrl-C.
+        not_started: why sandboxes did not start.
     """
 
     out: Path
     names: Sequence[str]
     hidden: dict[str, Hidden]
-    library: str
-    slots: SimpleQueue[Sandbox] = field(default_factory=SimpleQueue)
+    is_sealed: bool = True
     stop: Event = field(default_factory=Event)
+    not_started: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Work:
+    """A submission while it is graded.
+
+    Attributes:
+        graded: what comes out of it.
+        before: the marks given before.
+        now: the marks given before that still hold, and the new ones.
+        tried: names of the exercises whose answers were run.
+    """
+
+    graded: Graded
+    before: Earlier
+    now: Earlier = field(default_factory=Earlier)
+    tried: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class _Trials:
+    """What the answers of a submission are tried in, and until when."""
+
+    sandbox: Sandbox
+    job: _Job
+    until: float
 
 
 class _StoppedError(Exception):
@@ -107,140 +123,125 @@ def grade(
     names = [name for number in LESSONS if not lessons or number in lessons for name in LESSONS[number].exercises]
     if not names:
         raise ConfigError(f"--lesson {', '.join(map(str, lessons))}: it has no exercises.")
-    make_folder(out / MARKS)
-    job = _Job(out, names, load_hidden(hidden), _library())
-    sandboxes = [Sandbox(slot, is_sealed) for slot in range(max(1, jobs))]
-    for sandbox in sandboxes:
-        job.slots.put(sandbox)
-    pool = ThreadPoolExecutor(len(sandboxes))
+    make_folder(out / earlier.FOLDER)
+    job = _Job(out, names, load_hidden(hidden), is_sealed)
+    pool = ThreadPoolExecutor(max(1, jobs))
     try:
-        futures = [pool.submit(_grade_one, path, name, job) for name, path in places.items()]
-        for _ in tqdm(as_completed(futures), total=len(futures), unit="submission", disable=None):
-            pass
-        return [future.result() for future in futures]
+        begun = [partial(_begin, name, path, job) for name, path in places.items()]
+        work = _each(pool, begun, "submission")
+        tried = [mark.tried for one in work for mark in one.graded.marks if mark.cases]
+        if job.not_started and set(tried) == {GRADING}:
+            raise ConfigError(job.not_started[0])
+        if job.hidden:
+            # Only now: what is in the sandboxes that run at the same time is never quoted, so if two interns work
+            # together, what one finds out about the hidden cases can't get into the feedback of the other.
+            _each(pool, [partial(_add_hidden, one, job) for one in work], "submission with hidden cases")
+        return [one.graded for one in work]
     finally:
-        job.stop.set()
-        for sandbox in sandboxes:
-            sandbox.kill()
+        job.stop.set()  # ends the sandboxes
         pool.shutdown(cancel_futures=True)
 
 
-def submissions(folder: Path) -> dict[str, Path]:
-    """Return each intern's submission by the intern's name. If two have the same name, the second gets a number.
-
-    Raises:
-        ConfigError: there is no submission.
-    """
-    if not folder.exists():
-        raise ConfigError(f"{folder}: no such file or folder. Check the path.")
-    lessons = {path.name for path in shipped("course").glob("*.ipynb")}
-    is_one = not folder.is_dir() or any((folder / name).exists() for name in (PACKAGE, *lessons))
-    places = [folder] if is_one else [path for path in sorted(folder.iterdir()) if _is_submission(path)]
-    if not places:
-        raise ConfigError(f"{folder}: nothing to grade. A submission is a .zip, a folder or an .ipynb.")
-    named: dict[str, Path] = {}
-    for path in places:
-        stem = _printable(path.name if path.is_dir() else path.stem)
-        name, number = stem, 2
-        while name.casefold() in {other.casefold() for other in named}:  # some systems take Anna and anna for one file
-            name, number = f"{stem}-{number}", number + 1
-        named[name] = path
-    return named
+def _each(pool: ThreadPoolExecutor, calls: Sequence[Callable[[], _Work]], unit: str) -> list[_Work]:
+    """Return the results of calls, in their order."""
+    futures = [pool.submit(call) for call in calls]
+    for _ in tqdm(as_completed(futures), total=len(futures), unit=unit, disable=None):
+        pass
+    return [future.result() for future in futures]
 
 
-def _printable(name: str) -> str:
-    """Return a name that can be a file's: without control characters, and not too long."""
-    return "".join(character if character.isprintable() else "_" for character in name)[:100]
-
-
-def _is_submission(path: Path) -> bool:
-    return not path.name.startswith(".") and (path.is_dir() or path.suffix.lower() in (".zip", ".ipynb"))
-
-
-def _grade_one(path: Path, name: str, job: _Job) -> Graded:
-    """Grade one submission, in the next sandbox that is free."""
-    graded, sandbox = Graded(read(path, name), []), job.slots.get()
-    now = before = _load(job, name)
+def _begin(name: str, path: Path, job: _Job) -> _Work:
+    """Grade a submission on the course's own cases."""
+    work = _Work(Graded(Submission(name), []), earlier.load(job.out, name))
     try:
-        now = _Earlier()
-        _grade_into(graded, before, now, sandbox, job)
-        return graded
+        work.graded.submission = read(path, name)
+    except Exception as error:
+        work.graded.submission.problems.append(_bug(error))
+    return _mark_all(work, job, _course_mark)
+
+
+def _add_hidden(work: _Work, job: _Job) -> _Work:
+    """Grade a submission on the hidden cases, in a sandbox of their own: the first must not learn what they are."""
+    return _mark_all(work, job, _hidden_mark)
+
+
+def _mark_all(work: _Work, job: _Job, mark_one: Callable[[str, _Work, _Trials], Mark]) -> _Work:
+    """Mark each exercise of a submission in the same way, and store the marks."""
+    trials = _Trials(Sandbox(job.is_sealed, job.stop), job, monotonic() + SECONDS)
+    try:
+        work.graded.marks = [_contained(exercise, work, trials, mark_one) for exercise in job.names]
+        work.graded.tried = len(work.tried)
+        return work
     except _StoppedError:
-        now.marks |= before.marks
+        work.now.marks |= work.before.marks
         raise
-    except ConfigError:
-        raise
-    except Exception as error:  # a bug of ours that this submission triggers: report it, and go on with the others
-        problem = f"grading failed because of a bug in coursekit: {type(error).__name__}: {error}"[:300]
-        graded.submission.problems.append(problem)
-        left = job.names[len(graded.marks) :]
-        graded.marks += [Mark(exercise, "not yet", 0, 0, "grading", problem) for exercise in left]
-        return graded
     finally:
-        sandbox.close()  # each submission has its own
-        with new_file(_file(job, name)) as partial:
-            partial.write_bytes(msgspec.json.format(msgspec.json.encode(now)))
-        job.slots.put(sandbox)
+        trials.sandbox.close()
+        problem = earlier.store(work.now, job.out, work.graded.submission.name)
+        work.graded.submission.problems += [problem] if problem else []
 
 
-def _grade_into(graded: Graded, before: _Earlier, now: _Earlier, sandbox: Sandbox, job: _Job) -> None:
-    """Mark each exercise of a submission, and note the marks in `now`. Those in `before` are used again."""
-    until = monotonic() + SECONDS
-    for exercise in job.names:
-        code = graded.submission.answers.get(exercise)
-        if code is None:
-            graded.marks.append(Mark(exercise, "not started" if exercise in graded.submission.empty else "missing"))
-            continue
-        key = _key(exercise, code, job)
-        mark = before.marks.get(key)
-        if mark is None:
-            graded.tried += 1
-            mark = _mark(exercise, code, sandbox, job.hidden.get(exercise), until)
-        if job.stop.is_set():
-            raise _StoppedError
-        now.marks[key] = mark
-        graded.marks.append(mark)
+def _contained(exercise: str, work: _Work, trials: _Trials, mark_one: Callable[[str, _Work, _Trials], Mark]) -> Mark:
+    """Mark an exercise. If that fails, the mark says so, and everything else is graded all the same."""
+    try:
+        return mark_one(exercise, work, trials)
+    except _StoppedError:
+        raise
+    except Exception as error:
+        if trials.job.stop.is_set():
+            raise _StoppedError from None
+        problem = str(error) if isinstance(error, StartError) else _bug(error)
+        trials.job.not_started += [problem] if isinstance(error, StartError) else []
+        if problem not in work.graded.submission.problems:
+            work.graded.submission.problems.append(problem)
+        return Mark(exercise, "not yet", 0, len(EXERCISES[exercise].all_cases()), GRADING, problem)
 
 
-def _mark(exercise: str, code: str, sandbox: Sandbox, hidden: Hidden | None, until: float) -> Mark:
-    if monotonic() > until:
-        reason = f"this submission had already used up its {SECONDS:g} s"
-        return Mark(exercise, "not yet", 0, len(EXERCISES[exercise].all_cases()), "not tried", reason)
-    tried = sandbox.try_answer(exercise, code, [case.args for case in EXERCISES[exercise].all_cases()])
-    tried_hidden = None
-    if hidden and tried.trial.ended == "well":  # in another process, so that the first trial can't report hidden cases
-        cases = hidden_exercise(EXERCISES[exercise], hidden).all_cases()
-        tried_hidden = sandbox.try_answer(exercise, code, [case.args for case in cases])
-    return marked(exercise, code, tried, tried_hidden, hidden)
+def _bug(error: Exception) -> str:
+    return f"grading failed because of a bug in coursekit: {type(error).__name__}: {error}"[:300]
 
 
-def _key(exercise: str, code: str, job: _Job) -> str:
-    """Return a digest of everything that a mark depends on."""
-    cases = job.hidden[exercise].digest if exercise in job.hidden else ""
-    return hashlib.sha256("\0".join((exercise, code, cases, job.library)).encode(errors="surrogatepass")).hexdigest()
+def _course_mark(exercise: str, work: _Work, trials: _Trials) -> Mark:
+    submission = work.graded.submission
+    code = submission.answers.get(exercise)
+    if code is None:
+        return Mark(exercise, "not started" if exercise in submission.empty else "missing")
+    return _remembered(exercise, digest(exercise, code, ""), work, trials, partial(_mark, exercise, code, trials))
 
 
-@cache
-def _library() -> str:
-    """Return a digest of this library, torch and Python. If one of them changes, everything is graded again."""
-    digest = hashlib.sha256(f"{torch.__version__} {platform.python_version()}".encode())
-    for path in _sources():
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+def _hidden_mark(exercise: str, work: _Work, trials: _Trials) -> Mark:
+    mark = next(mark for mark in work.graded.marks if mark.exercise == exercise)
+    hidden = trials.job.hidden.get(exercise)
+    if hidden is None or mark.state in ("missing", "not started") or mark.tried in (NOT_TRIED, GRADING):
+        return mark
+    code = work.graded.submission.answers[exercise]
+    key = digest(exercise, code, hidden.digest)
+    return _remembered(exercise, key, work, trials, partial(_mark_with_hidden, mark, code, hidden, trials))
 
 
-def _sources() -> Iterator[Path]:
-    """Yield the files that an answer or its comparison may use; not those that write pages, nor the command line."""
-    for room in ("core", "data", "detector", "training", "evaluation", "memory", "from_scratch", "lessons", "grading"):
-        files = sorted((Path(coursekit.__file__).parent / room).rglob("*.py"))
-        yield from (path for path in files if path.name != "html.py")
+def _remembered(exercise: str, key: str, work: _Work, trials: _Trials, make: Callable[[], Mark]) -> Mark:
+    """Return the mark given before, or make it."""
+    mark = work.before.marks.get(key)
+    if mark is None:
+        work.tried.add(exercise)
+        mark = make()
+    if trials.job.stop.is_set():
+        raise _StoppedError
+    work.now.marks[key] = mark
+    return mark
 
 
-def _file(job: _Job, name: str) -> Path:
-    return job.out / MARKS / f"{name}.json"
+def _mark(exercise: str, code: str, trials: _Trials) -> Mark:
+    cases = EXERCISES[exercise].all_cases()
+    if monotonic() > trials.until:
+        return Mark(exercise, "not yet", 0, len(cases), NOT_TRIED, OVERDUE)
+    return marked(exercise, code, trials.sandbox.try_answer(exercise, code, [case.args for case in cases]))
 
 
-def _load(job: _Job, name: str) -> _Earlier:
-    with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.json.decode(_file(job, name).read_bytes(), type=_Earlier)
-    return _Earlier()
+def _mark_with_hidden(mark: Mark, code: str, hidden: Hidden, trials: _Trials) -> Mark:
+    if not mark.passed:
+        return with_hidden(mark, None, hidden)
+    if monotonic() > trials.until:
+        return Mark(mark.exercise, "not yet", 0, mark.cases, NOT_TRIED, OVERDUE)
+    tried = trials.sandbox.try_answer(mark.exercise, code, [case.args for case in hidden.cases])
+    return with_hidden(mark, tried, hidden)

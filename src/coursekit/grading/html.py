@@ -11,17 +11,18 @@ from urllib.parse import quote
 from coursekit.core.files import make_folder, new_file, write_text
 from coursekit.grading.grade import Graded
 from coursekit.grading.marks import SIGNS, Mark, Terms, points
+from coursekit.grading.readable import readable, readable_lines
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook.progress import Record
 from coursekit.report.html import page
-from coursekit.report.sections import counted, table
+from coursekit.report.sections import counted
 
 LEGEND = "  ".join(f"{sign} {state}" for state, sign in SIGNS.items())
 
 
 @dataclass(frozen=True)
 class Total:
-    """The sums for one intern.
+    """The totals of one intern.
 
     Attributes:
         points: points that the intern earned.
@@ -86,10 +87,10 @@ def class_page(graded: Sequence[Graded], terms: Terms) -> str:
             f"{mean:.0f} % of {total(graded[0], terms).whole:g} points. {_terms(terms)}",
             "## Interns",
             "For each lesson: how many exercises are right, of how many. Click a name for the intern's feedback.",
-            table(head, rows),
+            _table(head, rows),
             "## Where it fails",
             "The exercises that most interns have tried without success come first.",
-            table(("exercise", "right", "not yet", "missing", "most frequent mistake"), _failing(graded)),
+            _table(("exercise", "right", "not yet", "missing", "most frequent mistake"), _failing(graded)),
             "## Worth knowing",
             _worth_knowing(graded, terms),
         ]
@@ -138,9 +139,9 @@ def _worth_knowing(graded: Sequence[Graded], terms: Terms) -> str:
         borrowed = [f"{mark.exercise} ({mark.source})" for mark in intern.marks if mark.state == "borrowed"]
         if sums.hints or sums.seen or borrowed:
             rows.append([name, str(sums.hints or ""), text(", ".join(sums.seen)), text(", ".join(borrowed))])
-        problems += [f"- **{name}** {text(_line(problem))}" for problem in intern.submission.problems]
+        problems += [f"- **{name}** {text(problem)}" for problem in intern.submission.problems]
     head = ("intern", "hints", "solutions shown", "borrowed from")
-    source = f"Hints and solutions shown are taken from each intern's own progress file.\n\n{table(head, rows)}"
+    source = f"Hints and solutions shown are taken from each intern's own progress file.\n\n{_table(head, rows)}"
     parts = [source if rows else "No one opened a hint or borrowed an answer."]
     parts += ["What could not be read, or is unusual:", "\n".join(problems)] if problems else []
     return "\n\n".join(parts)
@@ -157,14 +158,14 @@ def feedback_page(intern: Graded, terms: Terms) -> str:
         f"{_terms(terms)}",
     ]
     if intern.submission.problems:
-        problems = "\n".join(f"- {text(_line(problem))}" for problem in intern.submission.problems)
+        problems = "\n".join(f"- {text(problem)}" for problem in intern.submission.problems)
         parts += ["## Problems with your submission", problems]
     if failed:
         parts += ["## Not right yet", "For each exercise, the simplest case that fails.", *failed]
     parts += [
         "## All exercises",
         LEGEND,
-        table(("exercise", "state", "points", "cases right", "note"), _all(intern, terms)),
+        _table(("exercise", "state", "points", "cases right", "note"), _all(intern, terms)),
     ]
     if sums.hints or sums.seen:
         shown = f"; the course's solution was shown for {', '.join(sums.seen)}" if sums.seen else ""
@@ -176,7 +177,7 @@ def _failed(mark: Mark) -> str:
     details = [("tried on", mark.tried), ("got", mark.got), ("expected", mark.expected)]
     rows = [(title, _as_code(detail)) for title, detail in details if detail]
     rows += [("looks like", text(mark.likely))] if mark.likely else []
-    return f"### ✗ {mark.exercise}\n\n{table(('check', f'{mark.passed} of {mark.cases} cases right'), rows)}"
+    return f"### ✗ {mark.exercise}\n\n{_table(('check', f'{mark.passed} of {mark.cases} cases right'), rows)}"
 
 
 def _all(intern: Graded, terms: Terms) -> list[list[str]]:
@@ -237,22 +238,30 @@ def _terms(terms: Terms) -> str:
     return f"{rule}; {', '.join(costs) or 'hints and borrowed answers cost nothing'}."
 
 
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of cells that are Markdown already."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
+
+
 def text(written: str) -> str:
-    """Return what a person wrote, escaped so that Markdown shows it as it is."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!<>&~|:])", r"\\\1", written)
+    """Return what a person wrote, in one line, and escaped so that Markdown shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!<>&~|:])", r"\\\1", _line(written))
 
 
 def _as_code(written: str) -> str:
     """Return it in one line, as code: between more backticks than there are in it."""
-    line = " · ".join(part.strip() for part in written.splitlines() if part.strip())
+    line = " · ".join(part.strip() for part in readable_lines(written).split("\n") if part.strip())
     ticks = "`" * (1 + max(map(len, re.findall(r"`+", line)), default=0))
-    return f"{ticks} {line} {ticks}" if line else ""
+    return f"{ticks} {line} {ticks}".replace("|", "\\|") if line else ""
 
 
 def _line(written: str) -> str:
-    return " ".join(written.split())[:160]
+    return readable(written, 400)
 
 
 def _plain(name: str) -> str:
-    """Return a name that a spreadsheet doesn't take for a formula."""
-    return f"'{name}" if name[:1] in "=+-@\t\r" else name
+    """Return a name that a spreadsheet doesn't take for a formula.
+
+    Where a comma separates decimals, a semicolon separates cells, so a formula may begin after one, too.
+    """
+    return re.sub(r"(^|[,;|])(?=[\s'\"]*[=+\-@%＝＋－＠−])", r"\1'", readable(name, 200))

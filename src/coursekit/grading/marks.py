@@ -1,27 +1,30 @@
 """Mark an answer: compare its outcomes with the reference's, outside the process that made them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Literal
 
 import msgspec
 
+from coursekit.grading.confine import CPU_SECONDS
 from coursekit.grading.hidden import Hidden, hidden_problem
+from coursekit.grading.readable import readable, readable_lines
 from coursekit.grading.sandbox import Tried
-from coursekit.grading.worker import CPU_SECONDS
 from coursekit.lessons.checking.borrowed import borrowed_from
 from coursekit.lessons.checking.compare import Problem, mismatch
 from coursekit.lessons.checking.mistakes import likely_mistake
 from coursekit.lessons.checking.outcome import Outcome, expected_outcomes, outcomes
 from coursekit.lessons.checking.trial import Trial
 from coursekit.lessons.checking.verdict import first_wrong, stopped
-from coursekit.lessons.exercise import Case, Exercise
+from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES
 
 State = Literal["correct", "borrowed", "not yet", "not started", "missing"]
 SIGNS: dict[State, str] = {"correct": "✓", "borrowed": "◐", "not yet": "✗", "not started": "○", "missing": "–"}
 PARTIAL = 0.5  # at most this share of the points for an answer that is right on some cases only
+AT_RUN_TIME = "the course's, called at run time"  # the source of an answer that borrows by a trick
 _comparing = Lock()  # checks seed and patch torch while they run the reference, so one at a time
 
 
@@ -70,32 +73,55 @@ def points(mark: Mark, terms: Terms, hints: int = 0, seen: bool = False) -> floa
     return round(whole * shares.get(mark.state, 0.0) * max(0.0, 1 - penalty), 1)
 
 
-def marked(name: str, code: str, tried: Tried, tried_hidden: Tried | None, hidden: Hidden | None) -> Mark:
+def marked(name: str, code: str, tried: Tried) -> Mark:
     """Return the mark of an answer.
 
     Args:
         name: name of the exercise.
         code: code of the answer.
         tried: the answer's trial on the course's cases.
-        tried_hidden: its trial on the hidden cases; None if there are none, or the first trial didn't end well.
-        hidden: the hidden cases.
     """
     exercise = EXERCISES[name]
-    cases = [*exercise.all_cases(), *(hidden.cases if hidden else [])]
+    cases = len(exercise.all_cases())
     if tried.trial.ended == "empty":
-        return Mark(name, "not started", cases=len(cases))
+        return Mark(name, "not started", cases=cases)
     with _comparing:
         try:
             right = _right(exercise, tried.trial.outcomes, expected_outcomes(exercise))
-            if hidden and tried_hidden:
-                extra = hidden_exercise(exercise, hidden)
-                right += _right(extra, tried_hidden.trial.outcomes, list(outcomes(extra, extra.reference)))
-            if sum(right) < len(cases):
-                return _not_yet(exercise, tried.trial, cases, right)
+            if sum(right) < cases:
+                return _not_yet(exercise, tried.trial, right)
         except Exception as error:  # the value was made to break the comparison
-            return Mark(name, "not yet", 0, len(cases), "comparing", f"not a sensible value ({type(error).__name__})")
-    source = _source(exercise, code) or ("the course's, called at run time" if tried.used_reference else "")
-    return Mark(name, "borrowed" if source else "correct", len(cases), len(cases), source=source)
+            return Mark(name, "not yet", 0, cases, "comparing", f"not a sensible value ({type(error).__name__})")
+    source = _source(exercise, code) or (AT_RUN_TIME if tried.used_reference else "")
+    state: State = "borrowed" if source else "correct"
+    return Mark(name, state, cases, cases, source=readable(source))
+
+
+def with_hidden(mark: Mark, tried: Tried | None, hidden: Hidden) -> Mark:
+    """Return an answer's mark, with the hidden cases added.
+
+    Args:
+        mark: the mark for the course's cases.
+        tried: the answer's trial on the hidden cases; None if it has not been tried, because it got nothing right.
+        hidden: the hidden cases.
+    """
+    right = _right_hidden(mark.exercise, tried, hidden) if tried else []
+    mark = msgspec.structs.replace(mark, passed=mark.passed + sum(right), cases=mark.cases + len(hidden.cases))
+    if mark.state != "not yet" and sum(right) < len(hidden.cases):
+        problem = hidden_problem(hidden.cases, right)
+        return msgspec.structs.replace(
+            mark, state="not yet", tried=problem.tried, got=problem.got, expected=problem.expected, source=""
+        )
+    if mark.state == "correct" and tried and tried.used_reference:
+        return msgspec.structs.replace(mark, state="borrowed", source=AT_RUN_TIME)
+    return mark
+
+
+def _right_hidden(name: str, tried: Tried, hidden: Hidden) -> list[bool]:
+    exercise = hidden_exercise(EXERCISES[name], hidden)
+    with _comparing, suppress(Exception):  # the value was made to break the comparison
+        return _right(exercise, tried.trial.outcomes, list(outcomes(exercise, exercise.reference)))
+    return []
 
 
 def hidden_exercise(exercise: Exercise, hidden: Hidden) -> Exercise:
@@ -109,16 +135,13 @@ def _right(exercise: Exercise, actual: Sequence[Outcome], expected: Sequence[Out
     return [mismatch(outcome, reference, exercise.tolerance) is None for outcome, reference in pairs]
 
 
-def _not_yet(exercise: Exercise, trial: Trial, cases: list[Case], right: list[bool]) -> Mark:
-    ours = len(exercise.all_cases())
+def _not_yet(exercise: Exercise, trial: Trial, right: list[bool]) -> Mark:
+    cases = len(exercise.all_cases())
     problem = Problem("running the cell", trial.problem, "") if trial.problem else None
-    problem = problem or first_wrong(exercise, trial.outcomes[:ours])
-    if problem is None and len(trial.outcomes) < ours:
-        problem = stopped(exercise, trial, CPU_SECONDS)
-    problem = problem or hidden_problem(cases[ours:], right[ours:])
-    likely = likely_mistake(exercise, trial.outcomes[:ours]) or "" if sum(right[:ours]) < ours else ""
-    passed = sum(right)
-    return Mark(exercise.name, "not yet", passed, len(cases), problem.tried, problem.got, problem.expected, likely)
+    problem = problem or first_wrong(exercise, trial.outcomes) or stopped(exercise, trial, CPU_SECONDS)
+    likely = likely_mistake(exercise, trial.outcomes) or ""
+    words = map(readable_lines, (problem.tried, problem.got, problem.expected, likely))  # the answer may have made them
+    return Mark(exercise.name, "not yet", sum(right), cases, *words)
 
 
 def _source(exercise: Exercise, code: str) -> str | None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from coursekit.core.errors import ConfigError
 from coursekit.core.files import make_folder, new_file, shipped
+from coursekit.grading.class_folder import name_for_files
+from coursekit.grading.readable import readable
 from coursekit.grading.submission import FILE_BYTES, Submission, read
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import journal as journals
@@ -44,27 +46,50 @@ def pack(folder: Path, file: Path, *, journal: bool = False) -> Packed:
     paths = dict(_chosen(folder, journal))
     if not paths:
         raise ConfigError(f"{folder}: neither notebooks nor {PACKAGE} are here. Pass the folder with your notebooks.")
-    large = [path for path in paths.values() if path.stat().st_size > FILE_BYTES]
     make_folder(file.parent)
+    left_out = []
     with new_file(file) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
         for inner, path in sorted(paths.items()):
-            if path not in large:
-                member = zipfile.ZipInfo(inner, FIXED_TIME)
-                member.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(member, path.read_bytes())
+            try:
+                _add(archive, inner, path)
+            except (OSError, ValueError) as error:
+                del paths[inner]
+                left_out.append(f"{readable(path.name)}: {getattr(error, 'strerror', None) or error}")
     submission = read(file, file.stem)
-    missing = [*_missing(folder, submission, journal), *map(_too_large, large)]
-    return Packed(file, _contents(paths, submission), missing)
+    return Packed(file, _contents(paths, submission), [*_missing(folder, submission, journal), *left_out])
+
+
+def _add(archive: zipfile.ZipFile, inner: str, path: Path) -> None:
+    """Add a file to the zip.
+
+    Raises:
+        OSError, ValueError: it is too large, or can't be read.
+    """
+    if path.stat().st_size > FILE_BYTES:
+        raise ValueError(f"over {FILE_BYTES >> 20} MB. Clear its outputs and pack again")
+    try:
+        inner.encode()
+    except UnicodeEncodeError:
+        raise ValueError("its name isn't valid text. Rename it and pack again") from None
+    member = zipfile.ZipInfo(inner, FIXED_TIME)
+    member.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(member, path.read_bytes())
 
 
 def _chosen(folder: Path, journal: bool) -> Iterator[tuple[str, Path]]:
     """Yield each file with its path in the zip."""
     names = [progress.FILE, answers.FILE, *([journals.FILE] if journal else [])]
-    for path in (*folder.glob("*.ipynb"), *(folder / PACKAGE).glob("*.py"), *(folder / name for name in names)):
+    inside = [*_ending(folder, ".ipynb"), *_ending(folder / PACKAGE, ".py"), *(folder / name for name in names)]
+    for path in inside:
         if path.is_file() and not path.is_symlink():
             yield path.relative_to(folder).as_posix(), path
     if report := _report(folder):
         yield "report/report.html", report
+
+
+def _ending(folder: Path, suffix: str) -> list[Path]:
+    """Return the files in a folder that end so, in capitals, too; none if there is no such folder."""
+    return [path for path in folder.glob("*") if path.suffix.lower() == suffix]
 
 
 def _report(folder: Path) -> Path | None:
@@ -74,8 +99,8 @@ def _report(folder: Path) -> Path | None:
 
 
 def _contents(paths: dict[str, Path], submission: Submission) -> list[str]:
-    notebooks = [inner for inner in paths if inner.endswith(".ipynb")]
-    others = [inner for inner in sorted(paths) if not inner.endswith((".ipynb", ".py"))]
+    notebooks = [inner for inner in paths if inner.lower().endswith(".ipynb")]
+    others = [inner for inner in sorted(paths) if not inner.lower().endswith((".ipynb", ".py"))]
     counts = ((len(submission.answers), "answer"), (len(notebooks), "notebook"))
     return [*(counted(count, noun) for count, noun in counts if count), *others]
 
@@ -92,17 +117,13 @@ def _missing(folder: Path, submission: Submission, journal: bool) -> list[str]:
     return missing
 
 
-def _too_large(path: Path) -> str:
-    return f"{path.name}: over {FILE_BYTES >> 20} MB. Clear its outputs and pack again"
-
-
 def file_name(name: str) -> str:
     """Return the file name for a person's name.
 
     Raises:
-        ConfigError: the name has a character that a file name shouldn't have.
+        ConfigError: the name can't be a file's on every system.
     """
-    if not re.fullmatch(r"\w[\w .'-]{0,60}", name):
+    if not re.fullmatch(r"\w[\w .'-]{0,60}", name) or name_for_files(name) != name:
         raise ConfigError(
             f"--name {name!r}: use letters, digits, spaces, dots and hyphens only, as in --name anna-berg."
         )

@@ -7,37 +7,38 @@ except those being tried, and no expected value. It can write to a small tempora
 import os
 import pickle
 import shutil
-import site
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from threading import Timer
-from typing import Any
+from itertools import islice
+from threading import Event
+from typing import IO, Any
 
 import msgspec
 
-import coursekit
 from coursekit.core.errors import ConfigError
-from coursekit.grading import worker
-from coursekit.grading.codec import LENGTH, ForgedError, framed, frames, unpack
+from coursekit.grading import seccomp, watch, worker
+from coursekit.grading.cgroup import Group, new_group
+from coursekit.grading.codec import LENGTH, ForgedError, framed, messages
+from coursekit.grading.processes import end
+from coursekit.grading.walls import sealed, unsealed, walls
+from coursekit.grading.watch import Watch
 from coursekit.lessons.checking.trial import Trial
 
 START_SECONDS = 180.0  # to import torch on a busy machine
-TEMPORARY = 256 << 20  # bytes
-FIRST_USER, USERS = 40_000, 20_000  # user ids that root switches to; nobody else's, since processes are counted by user
-ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin", "HOME": "/tmp", "USER": "intern", "LOGNAME": "intern", "LANG": "C.UTF-8",
-    "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1",
-    "PYTHONHASHSEED": "0", "MPLBACKEND": "agg", "PYTHONPATH": str(Path(coursekit.__file__).parents[1]),
-}  # fmt: skip
+ATTEMPTS = 2  # to start a sandbox: memory may be short for a moment
 INSTALL = (
     "Answers are other people's code, so they run in a sandbox made by bubblewrap, which needs Linux: "
     "`apt install bubblewrap`, or `dnf install bubblewrap`; on Windows, use WSL 2. "
     "With --unsafe, answers run without a sandbox: each can read, change and send away whatever you can."
 )
+
+
+class StartError(ConfigError):
+    """Raised when a sandbox doesn't start."""
 
 
 @dataclass
@@ -48,101 +49,126 @@ class Tried:
     used_reference: bool = False
 
 
+class _Reply(msgspec.Struct):
+    """What the worker replies. Anything else that is in a forged one is skipped without being decoded."""
+
+    ended: str
+    content: bytes
+    is_last: bool
+
+
 @dataclass
 class Sandbox:
     """The sandbox of a submission. It starts when it is first needed, and again after an answer has crashed it.
 
     Attributes:
-        slot: number of the job, from 0. Sandboxes that run at the same time have different users.
         is_sealed: whether answers are confined. If not, they run as you.
+        stop: when it's set, which another thread may do, the sandbox ends.
     """
 
-    slot: int = 0
     is_sealed: bool = True
+    stop: Event = field(default_factory=Event)
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _group: Group | None = field(default=None, repr=False)
 
     def try_answer(self, name: str, code: str, cases: list[tuple[Any, ...]]) -> Tried:
         """Try the code of an answer on the arguments of some cases.
 
         Raises:
-            ConfigError: the sandbox doesn't start.
+            StartError: the sandbox doesn't start.
         """
         process = self._process or self._start()
-        assert process.stdin is not None
-        try:
-            process.stdin.write(framed(pickle.dumps((name, code, cases))))
-            process.stdin.flush()
-            reply = _receive(process, worker.WALL_SECONDS + 15)
-        except BrokenPipeError:
-            reply = None
-        if reply is None or reply.get("is_last"):
+        request = pickle.dumps((name, code, cases))
+        most, killed = worker.most_bytes(len(request)), self._group.killed() if self._group else 0
+        with Watch(process, worker.WALL_SECONDS + 15, self.stop, self.is_sealed, self.is_sealed) as watching:
+            reply = _answered(process, framed(request), most)
+        reason = watching.reason
+        if self._group and self._group.killed() > killed:
+            reason = watch.TOO_MUCH_MEMORY
+        if reply is None or reply.is_last or reason:
             self.close()
-        return Tried(Trial(ended="died")) if reply is None else _trial(reply)
-
-    def kill(self) -> None:
-        """Kill the sandbox with everything in it. This may be called from another thread."""
-        if process := self._process:
-            process.kill()
+        tried = _tried(reply, len(cases), most) if reply else Tried(Trial(ended="died"))
+        tried.trial.problem = reason or tried.trial.problem
+        return tried
 
     def close(self) -> None:
         """Kill the sandbox with everything in it, and wait for its end."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            assert pipe is not None
-            with suppress(BrokenPipeError):
-                pipe.close()
+        if process:
+            end(process, self.is_sealed)
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                with suppress(BrokenPipeError):
+                    pipe.close()
+        if self._group:
+            self._group.close()
+        self._group = None
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with tempfile.TemporaryFile() as errors:
-            process = self._process = subprocess.Popen(
-                command(self.slot) if self.is_sealed else without_sandbox(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                cwd="/" if self.is_sealed else None,
-                env=None if self.is_sealed else os.environ | {"OMP_NUM_THREADS": "1"},
-                start_new_session=True,  # we handle Ctrl-C ourselves
-            )
-            if _receive(process, START_SECONDS) is None:
+        problem = ""
+        for _ in range(ATTEMPTS):
+            with tempfile.TemporaryFile() as errors:
+                process = self._process = self._sealed(errors) if self.is_sealed else self._unsealed(errors)
+                with Watch(process, START_SECONDS, self.stop, self.is_sealed, is_limited=False):
+                    reply = _answered(process, b"", worker.REPLY)
+                if reply:
+                    return process
                 self.close()
-                errors.seek(0)
-                lines = errors.read()[-500:].decode(errors="replace").strip().splitlines()
-                raise ConfigError(
-                    f"The sandbox doesn't start ({lines[-1] if lines else 'no error message'}). {INSTALL}"
-                )
-            return process
+                problem = _last_line(errors)
+            if self.stop.is_set():
+                break
+        raise StartError(f"The sandbox doesn't start ({problem}). {INSTALL}")
+
+    def _sealed(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        self._group = new_group(watch.MEMORY)
+        with _filter() as handle:
+            command = [*(self._group.entering() if self._group else []), *sealed(handle)]
+            # Our environment may hold passwords, and bubblewrap needs none of it.
+            return _popen(command, errors, cwd="/", env={}, pass_fds=[handle])
+
+    def _unsealed(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        return _popen(unsealed(), errors, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
-def _receive(process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any] | None:
-    """Return a reply; None if there is none in time, or it makes no sense."""
+def _popen(command: list[str], errors: IO[bytes], **options: Any) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    options["start_new_session"] = True  # we handle Ctrl-C ourselves
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, **options)
+
+
+@contextmanager
+def _filter() -> Iterator[int]:
+    """Give the filter for system calls as a file to read, and close it afterwards."""
+    with tempfile.TemporaryFile() as file:
+        file.write(seccomp.program())
+        file.seek(0)
+        yield file.fileno()
+
+
+def _answered(process: subprocess.Popen[bytes], request: bytes, most: int) -> _Reply | None:
+    """Send a request and return the reply; None if there is none, or it makes no sense."""
+    assert process.stdin is not None
     assert process.stdout is not None
-    timer = Timer(seconds, process.kill)
-    timer.start()
     try:
+        process.stdin.write(request)
+        process.stdin.flush()
         head = process.stdout.read(LENGTH.size)
         length = LENGTH.unpack(head)[0] if len(head) == LENGTH.size else None
-        if length is None or length > worker.REPLY + (2 << 20):
+        if length is None or length > most + (2 << 20):
             return None
-        reply = msgspec.msgpack.decode(process.stdout.read(length))
-        return reply if isinstance(reply, dict) and isinstance(reply.get("content"), bytes) else None
-    except (msgspec.DecodeError, RecursionError):
+        return msgspec.msgpack.decode(process.stdout.read(length), type=_Reply)
+    except (OSError, msgspec.DecodeError, RecursionError):
         return None
-    finally:
-        timer.cancel()
 
 
-def _trial(reply: dict[str, Any]) -> Tried:
+def _tried(reply: _Reply, cases: int, most: int) -> Tried:
     """Return a reply's outcomes, up to the first that makes no sense."""
-    tried = Tried(Trial(ended="too slow" if reply.get("ended") == "late" else "died"))
-    if reply.get("ended") == "flood":
-        tried.trial.problem = f"it returned more than {worker.REPLY >> 20} MB"
+    tried = Tried(Trial(ended="too slow" if reply.ended == "late" else "died"))
+    if reply.ended == "flood":
+        tried.trial.problem = f"it returned more than {most >> 20} MB"
     try:
-        for content in frames(reply["content"]):
-            message = unpack(content)
+        for message in islice(messages(reply.content), cases + 1):
             if not isinstance(message, dict):
                 tried.trial.outcomes.append(message)
                 continue
@@ -165,7 +191,9 @@ def require(is_sealed: bool) -> None:
         return
     if sys.platform != "linux" or shutil.which("bwrap") is None:
         raise ConfigError(INSTALL)
-    probe = subprocess.run([*_walls(0), sys.executable, "-c", "0"], capture_output=True, cwd="/", check=False)
+    with _filter() as handle:
+        command = [*walls(handle), sys.executable, "-c", "0"]
+        probe = subprocess.run(command, capture_output=True, cwd="/", env={}, pass_fds=[handle], check=False)
     if probe.returncode:
         lines = probe.stderr.decode(errors="replace").strip().splitlines()
         raise ConfigError(
@@ -174,64 +202,7 @@ def require(is_sealed: bool) -> None:
         )
 
 
-def command(slot: int) -> list[str]:
-    """Return the command that starts a sealed worker."""
-    user, processes = (_user(slot), worker.PROCESSES) if _is_root() else (0, worker.PROCESSES + _running())
-    return [*_walls(slot), sys.executable, "-P", "-m", worker.__name__, "sealed", str(user), str(processes)]
-
-
-def without_sandbox() -> list[str]:
-    """Return the command that starts a worker that runs as you, with your files and your network."""
-    return [sys.executable, "-P", "-m", worker.__name__, "open", "0", "0"]
-
-
-def _walls(slot: int) -> list[str]:
-    return [
-        "bwrap", "--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-        *(["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if _is_root() else ["--unshare-user"]),
-        "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv",
-        *(part for name, value in ENVIRONMENT.items() for part in ("--setenv", name, value)),
-        "--perms", "1777", "--size", str(TEMPORARY), "--tmpfs", "/tmp",  # first: the Python environment may be below it
-        *_readable(),
-        "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev",
-        "--remount-ro", "/", "--chdir", "/",
-    ]  # fmt: skip
-
-
-def _readable() -> list[str]:
-    """Return what can be read inside: system libraries, Python, its packages, and this library without its tests."""
-    parts = []
-    for name in ("/bin", "/sbin", "/lib", "/lib64", "/lib32"):
-        if Path(name).is_symlink():
-            parts += ["--symlink", str(Path(name).readlink()), name]
-        elif Path(name).exists():
-            parts += ["--ro-bind", name, name]
-    parts += ["--ro-bind", "/usr", "/usr", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
-    user_site = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
-    bound: list[Path] = [Path("/usr")]
-    for place in map(Path, (sys.base_prefix, sys.prefix, *user_site, str(Path(coursekit.__file__).parent))):
-        if place.exists() and not any(place.is_relative_to(folder) for folder in bound):
-            for above in reversed(place.parents[:-1]):
-                parts += ["--dir", str(above)]
-            parts += ["--ro-bind", str(place), str(place)]
-            bound.append(place)
-    return parts
-
-
-def _is_root() -> bool:
-    return hasattr(os, "getuid") and os.getuid() == 0
-
-
-def _user(slot: int) -> int:
-    return FIRST_USER + (64 * os.getpid() + slot) % USERS
-
-
-def _running() -> int:
-    """Return how many threads this user has. Kernels before 5.14 count those in the sandbox along with them."""
-    count = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            count += len(list((folder / "task").iterdir())) if folder.stat().st_uid == os.getuid() else 0
-        except OSError:
-            continue  # it has ended
-    return count
+def _last_line(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    lines = errors.read()[-500:].decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no error message"
