@@ -301,7 +301,7 @@ if (run_folder / "model.safetensors").exists():
     print(f"{run_folder} has ended already; another `my_run` begins another")
 else:
     config = DetectorConfig(len(my_classes), size=my_size, frozen_stages=my_frozen)
-    train_run(str(recipe_file), run_folder, settings, config, resume=True)
+    train_run(str(recipe_file), run_folder, settings, config, resume=True, parts=parts)
 
 # %%
 lines = read_metrics(run_folder / "metrics.jsonl")

@@ -59,7 +59,7 @@ def test_unreadable_files_are_reported_and_the_rest_is_drawn(run_folder, picture
     (tmp_path / "cut.jpg").write_bytes(pictures[0].read_bytes()[:300])
     files = [tmp_path / "page.jpg", tmp_path / "none.jpg", tmp_path, tmp_path / "cut.jpg", pictures[0]]
     done = list(predict_files(run_folder, files, tmp_path / "out"))
-    reasons = ["not a known image format", "no such file", "a folder", "can't be read", ""]
+    reasons = ["a web page (HTML)", "no such file", "a folder", "the image is damaged", ""]
     assert [reason in result.problem for result, reason in zip(done, reasons, strict=True)] == [True] * 5
     assert [result.out is None for result in done] == [True] * 4 + [False]
 

@@ -1,7 +1,7 @@
 import pytest
 
-from coursekit.core.errors import ConfigError
-from coursekit.core.files import make_folder, new_file, new_folder
+from coursekit.core.errors import ConfigError, DataError
+from coursekit.core.files import check_inside, make_folder, new_file, new_folder
 
 
 def test_a_file_appears_complete_or_not_at_all(tmp_path):
@@ -38,3 +38,28 @@ def test_a_folder_that_cannot_be_created_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="file.*can't be written"):
         make_folder(tmp_path / "file" / "below")
+
+
+def test_a_new_file_is_not_written_through_a_link(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "a.json").symlink_to(tmp_path / "mine")
+    names = set()
+    for _ in range(3):
+        with new_file(tmp_path / "a.json") as path:
+            names.add(path.name)
+            path.write_text("new")
+    assert len(names) == 3  # no name that a folder from somebody else could foresee
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (tmp_path / "a.json").is_symlink()
+
+
+def test_a_link_out_of_a_folder_is_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "inside").touch()
+    (tmp_path / "run" / "link").symlink_to("inside")
+    (tmp_path / "run" / "notes.md").symlink_to(tmp_path / "secret")
+    (tmp_path / "run" / "loop").symlink_to("loop")
+    check_inside(tmp_path / "run" / "link", tmp_path / "run")
+    check_inside(tmp_path / "run" / "missing", tmp_path / "run")
+    with pytest.raises(DataError, match="leads out of"):
+        check_inside(tmp_path / "run" / "notes.md", tmp_path / "run")

@@ -62,7 +62,12 @@ def test_only_notebooks_and_commands_ask_for_the_workbook_here():
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "workbook_here"
     }
-    assert callers == {"lessons/notebooks/magics.py", "commands/lessons.py", "commands/evaluate.py"}
+    assert callers == {
+        "lessons/notebooks/magics.py",
+        "commands/lessons.py",
+        "commands/evaluate.py",
+        "commands/named.py",
+    }
 
 
 def test_a_write_would_be_noticed():

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,9 @@ from coursekit.core.errors import ConfigError, DataError
 from coursekit.lessons.workbook import journal as journals
 from coursekit.lessons.workbook.workbook import Workbook
 from coursekit.report import answer, default_questions, write_report
-from coursekit.report.facts import read_training
+from coursekit.report.facts import read_notes, read_training
+from coursekit.report.html import page
+from coursekit.report.sections import table
 from coursekit.runs.train import train_run
 from coursekit.training import TrainConfig
 
@@ -160,3 +163,56 @@ def test_the_command_takes_the_workbook_that_is_named_or_the_one_here(coursekit,
     for words in ((), ("--workbook", workbook.folder)):
         assert coursekit("report", run, *words).returncode == 0
     assert used == [tmp_path / "here" / "my_detector", workbook.folder]
+
+
+LINE = '{"step": 1, "losses": {"a": 1}, "lr": 1, "seconds": 1, "images": 1}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": 1, "losses": 5}', '{"step": 1, "losses": {"a": "x"}}', '{"step": 1, "losses": {"a": 1}}', "7",
+        LINE.replace('"a": 1', '"a": 1e300'),
+        LINE + "\n" + LINE.replace('"a"', '"b"'), LINE + '\n{"step": 1, "device": 5}',
+        LINE + '\n{"step": 1, "AP": "x"}', LINE[:-1] + ', "phases": {"x": 1}}',
+        LINE + '\n{"step": 1, "memory": -5}',
+    ],
+)  # fmt: skip
+def test_lines_that_no_run_writes_are_refused(tmp_path, line):
+    (tmp_path / "metrics.jsonl").write_text(line)
+    with pytest.raises(DataError, match=r"metrics\.jsonl"):
+        read_training(tmp_path)
+
+
+def test_links_out_of_the_run_are_neither_read_nor_written(run, workbook, tmp_path, coursekit):
+    (tmp_path / "secret").write_text("secret")
+    (run / "notes.md").symlink_to(tmp_path / "secret")
+    with pytest.raises(DataError, match="leads out of"):
+        read_notes(run)
+    (tmp_path / "elsewhere").mkdir()
+    (run / "report").symlink_to(tmp_path / "elsewhere")
+    done = coursekit("report", run)
+    assert (done.returncode, "leads out of" in done.stderr) == (2, True)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_values_of_a_run_are_no_markdown():
+    shown = table(("a", "b"), [("<img src=x>", "[x](http://y) ![](z) `c` | d\n# e \x1b[2J")])
+    html = page("t", shown, Path())
+    assert "<img" not in html
+    assert "<a" not in html
+    assert "<h1" not in html
+    assert "\x1b" not in html
+
+
+def test_a_workbook_that_is_not_named_is_only_read(coursekit, run, many, tmp_path, monkeypatch):
+    mine = Workbook(tmp_path / "stranger" / "my_detector")
+    mine.begin()
+    mine.file_of("nms").write_text(f"open({str(tmp_path / 'executed')!r}, 'w').close()\n{NMS}")
+    monkeypatch.chdir(mine.folder.parent)
+    monkeypatch.delenv("COURSEKIT_WORKBOOK", raising=False)
+    monkeypatch.setattr("coursekit.report.facts.DRAWS", 40)
+    done = coursekit("report", run, "--data", many, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "executed").exists()
+    assert "✗\u00a0nms" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")

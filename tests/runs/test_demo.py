@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.data.layout_folders import write_json
+
 pytestmark = pytest.mark.slow
 
 FILES = {"config.json", "curves.png", "metrics.json", "model.safetensors", "predictions.png"}
@@ -46,6 +48,25 @@ def test_train_then_evaluate_by_command(coursekit, coco_folder, tmp_path):
     assert json.loads(scored.stdout)["AP"] >= 0
     again = coursekit("train", "--data", coco_folder, "--out", run)
     assert (again.returncode, "a trained run here already" in again.stderr) == (2, True)
+
+
+def test_one_absent_image_of_24_ends_neither_a_demo_nor_a_training(quick, coursekit, tmp_path, monkeypatch):
+    monkeypatch.setattr("coursekit.runs.demo.DEMO_IMAGES", 24)
+    names = [f"{number}.png" for number in range(24)]
+    for split in ("train", "val"):
+        write_json(tmp_path / split / "_annotations.coco.json", names, tmp_path / split)
+        (tmp_path / split / "5.png").unlink()
+    commands = [
+        ("demo", "--data", tmp_path, "--out", tmp_path / "demo"),
+        ("demo", "--data", tmp_path, "--out", tmp_path / "few", "--overfit", 8),
+        ("train", "--data", tmp_path, "--out", tmp_path / "run", "--epochs", 1, "--batch", 8, "--size", 64),
+        ("evaluate", tmp_path / "run", "--data", tmp_path, "--gallery", tmp_path / "gallery"),
+    ]
+    for command in commands:
+        with pytest.warns(UserWarning, match=r"5\.png: the image is missing \(1 of 24 images is\)"):
+            done = coursekit(*command)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "gallery" / "worst.png").exists()
 
 
 def _break_json(folder: Path) -> None:

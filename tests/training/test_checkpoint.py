@@ -2,6 +2,7 @@ import os
 import pickle
 import random
 import signal
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,121 @@ def test_a_full_disk_leaves_the_previous_checkpoint(saved, monkeypatch):
 def test_a_missing_checkpoint_says_what_to_do(tmp_path):
     with pytest.raises(DataError, match="Start without --resume"):
         read_checkpoint(tmp_path / LAST)
+
+
+def _with(path, *keys_and_value):
+    """Write a checkpoint with one value changed; a value of KeyError removes it."""
+    *keys, value = keys_and_value
+    content = inner = torch.load(path, weights_only=True)
+    for key in keys[:-1]:
+        inner = inner[key]
+    if value is KeyError:
+        del inner[keys[-1]]
+    else:
+        inner[keys[-1]] = value
+    torch.save(content, path)
+
+
+KEYS = ("config", "numbers", "model", "optimizer", "scaler", "clock", "random", "random_cuda", "history")
+NAN = float("nan")
+TAMPERED = [
+    *((key, KeyError) for key in KEYS),
+    *((key, value) for key in KEYS for value in (None, 5, "x", torch.zeros(3), {"a": 1})),
+    *(("numbers", name, value) for name in ("epoch", "batch", "steps") for value in (-1, 10**9, 2**70, NAN, "1", True)),
+    ("numbers", "seconds", NAN), ("numbers", "best", NAN), ("numbers", "micro_batch", 0),
+    ("numbers", "micro_batch", 10**6), ("numbers", "images", KeyError), ("config", "lr", NAN),
+    ("config", "epochs", 10**30), ("clock", "data", NAN), ("clock", "data", KeyError), ("history", [{"step": 1}]),
+    ("model", "fpn.weight", torch.zeros(1)), ("model", 5, torch.zeros(1)), ("model", "fpn", [1]),
+    ("optimizer", "param_groups", [1]), ("optimizer", "param_groups", 0, "params", [0]), ("optimizer", "state", None),
+    ("optimizer", "state", {10**6: {}}), ("optimizer", "state", {0: {"step": torch.tensor(NAN)}}),
+    ("optimizer", "state", {0: None}), ("random", torch.zeros(9, dtype=torch.uint8)),
+    ("random_cuda", [torch.zeros(9)]), ("format", "coursekit checkpoint " + "9" * 6000), ("format", 2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", TAMPERED, ids=lambda change: "-".join(str(part)[:20] for part in change))
+def test_a_tampered_checkpoint_is_refused_and_the_run_stays_as_it_was(saved, change):
+    run, path = saved
+    _with(path, *change)
+    before, random = _state(run.model), torch.get_rng_state()
+    with pytest.raises((DataError, ConfigError), match=r"^[^\n]*last\.pt: [^\n]*$"):
+        load_checkpoint(path, run)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert (run.epoch, run.steps, run.history) == (0, 0, [])
+    assert all(torch.equal(value, before[name]) for name, value in _state(run.model).items())
+
+
+@pytest.mark.parametrize("kind", ["float64", "int64", "nan", "sparse", "meta", "huge"])
+def test_tensors_of_the_wrong_kind_are_refused(saved, kind):
+    run, path = saved
+    name, value = next((name, value) for name, value in run.model.state_dict().items() if value.ndim == 4)
+    tensors = {
+        "float64": value.double(), "int64": value.long(), "nan": value * NAN, "sparse": value.to_sparse(),
+        "meta": value.to("meta"), "huge": torch.zeros(1).expand(10**12),
+    }  # fmt: skip
+    _with(path, "model", name, tensors[kind])
+    with pytest.raises((DataError, ConfigError), match=r"last\.pt"):
+        load_checkpoint(path, run)
+
+
+def test_moments_that_cannot_be_are_refused(coco_folder, tiny_detector, tmp_path):
+    dataset = load(coco_folder, "train")
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_detector, dataset, QUICK, hooks=[Checkpoints(tmp_path), StopAt(1)])
+    run = start_run(tiny_detector, dataset, QUICK, torch.device("cpu"), lambda: "")
+    sound = (tmp_path / LAST).read_bytes()
+    load_checkpoint(tmp_path / LAST, run)
+    for name, value in [
+        ("step", torch.tensor(1e30)), ("step", torch.tensor(-1.0)), ("step", 1), ("exp_avg", torch.zeros(2)),
+        ("exp_avg_sq", torch.full_like(run.optimizer.state_dict()["state"][0]["exp_avg_sq"], -1)),
+    ]:  # fmt: skip
+        (tmp_path / LAST).write_bytes(sound)
+        _with(tmp_path / LAST, "optimizer", "state", 0, name, value)
+        with pytest.raises(DataError, match=f"optimizer, 0: {name}"):
+            load_checkpoint(tmp_path / LAST, run)
+    (tmp_path / LAST).write_bytes(sound)
+    _with(tmp_path / LAST, "optimizer", "state", {})
+    with pytest.raises(DataError, match="remembers nothing"):
+        load_checkpoint(tmp_path / LAST, run)
+
+
+def _compressed(path):
+    """Write the archive again, compressed and with ten megabytes of zeros in it."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        archive.writestr("archive/data/999", bytes(10**7))
+
+
+def _nested(path):
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            deep = b"\x80\x02" + b"]" * 50_000 + b"a" * 49_999 + b"."
+            archive.writestr(name, deep if name.endswith("data.pkl") else content)
+
+
+def _one_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _old_format(path):
+    torch.save(torch.load(path, weights_only=True), path, _use_new_zipfile_serialization=False)
+
+
+def _folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [_compressed, _nested, _one_bit, _old_format, _folder])
+def test_a_file_that_torch_would_not_have_written_is_refused(saved, damage):
+    run, path = saved
+    damage(path)
+    with pytest.raises(DataError, match=r"last\.pt: (cut off, or not one|not one|no checkpoint)"):
+        load_checkpoint(path, run)

@@ -8,11 +8,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from coursekit.commands.sources import Images, TrainJson, ValJson, ValShare, with_options
+from coursekit.commands.tables import cell
+from coursekit.core.errors import plain
+
 if TYPE_CHECKING:
     from coursekit.data.subsets.recipe import Recipe
 
 app = typer.Typer(no_args_is_help=True, help="Subsets of COCO: build, list, inspect, verify.")
-Data = Annotated[str, typer.Argument(help="A recipe's name, or a folder in COCO's layout.")]
+Data = Annotated[
+    str | None, typer.Argument(help="A recipe's name, or a folder with images and annotations.", show_default=False)
+]
 
 
 @app.command("list")
@@ -28,6 +34,7 @@ def data_list() -> None:
 
 def _recipe_cells(recipe: "Recipe") -> list[str]:
     from coursekit.data.subsets.build import estimate, subset_folder
+    from coursekit.data.subsets.unfinished import state_of
 
     counts = " + ".join(f"{count:,}" if count else f"all {split}" for split, count in recipe.images.items())
     cells = [recipe.name, counts, str(len(recipe.classes) or 80)]
@@ -35,7 +42,7 @@ def _recipe_cells(recipe: "Recipe") -> list[str]:
         return [*cells, "320 px", "none, drawn here", "drawn at first use"]
     side = f"{recipe.long_side} px" if recipe.long_side else "as in COCO"
     download = f"about {_megabytes(estimate(recipe)['download_bytes'])}"
-    return [*cells, side, download, "built" if subset_folder(recipe).exists() else "not built"]
+    return [*cells, side, download, state_of(subset_folder(recipe))]
 
 
 @app.command("build")
@@ -51,7 +58,7 @@ def data_build(
     jobs: Annotated[int, typer.Option(min=1, max=32, help="Downloads at a time.")] = 8,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print how much would be downloaded.")] = False,
 ) -> None:
-    """Download a recipe's photographs and resize them. If it is interrupted, the same command continues."""
+    """Download a recipe's photographs and resize them. To continue after an interruption, run it again."""
     from coursekit.data.subsets.build import COCO_ANNOTATIONS, build_subset, estimate
     from coursekit.data.subsets.recipe import find_recipe
 
@@ -68,7 +75,7 @@ def data_build(
         return
     folder, manifest = build_subset(chosen, annotations=annotations or COCO_ANNOTATIONS, images=images, jobs=jobs)
     for missing in manifest.missing:
-        print(f"missing: {missing.file}: {missing.reason}", file=sys.stderr)
+        print(plain(f"missing: {missing.file}: {missing.reason}"), file=sys.stderr)
     print(f"{folder}: {len(manifest.files):,} images, {len(manifest.missing)} missing.")
     if manifest.missing:
         print("The subset is consistent without them. Run the same command to try them again.")
@@ -76,22 +83,26 @@ def data_build(
 
 @app.command("info")
 def data_info(
-    data: Data,
+    data: Data = None,
     out: Annotated[Path, typer.Option(help="File for the picture.")] = Path("data-info.png"),
+    train_json: TrainJson = None,
+    val_json: ValJson = None,
+    images: Images = None,
+    val_share: ValShare = None,
 ) -> None:
     """Describe a data set: classes, image sizes and boxes per image, as a table and as a picture."""
     from coursekit.core.files import make_folder
-    from coursekit.data.folders import find_folder
     from coursekit.data.info import summarize
     from coursekit.show.data_picture import data_picture
     from coursekit.show.figures import save
 
-    summaries = summarize(find_folder(data))
+    data = with_options(data, train_json, val_json, images, val_share)
+    summaries = summarize(data)
     for summary in summaries:
-        print(f"{data}, {summary.split}: {summary.headline}")
+        print(f"{plain(str(data))}, {summary.split}: {summary.headline}")
         table = Table("class", "boxes", "images")
-        for name, boxes, images in summary.classes:
-            table.add_row(name, f"{boxes:,}", f"{images:,}")
+        for name, boxes, with_boxes in summary.classes:
+            table.add_row(cell(name), f"{boxes:,}", f"{with_boxes:,}")
         Console().print(table)
     make_folder(out.parent)
     save(data_picture(summaries), out)
@@ -99,17 +110,28 @@ def data_info(
 
 
 @app.command("verify")
-def data_verify(data: Data) -> None:
+def data_verify(
+    data: Data = None,
+    train_json: TrainJson = None,
+    val_json: ValJson = None,
+    images: Images = None,
+    val_share: ValShare = None,
+) -> None:
     """Find all files that are damaged, missing, extra or changed. Exit code 1 if there are any."""
     from coursekit.data.folders import find_folder
-    from coursekit.data.subsets.manifest import verify
+    from coursekit.data.subsets.manifest import read_manifest
+    from coursekit.data.verify import verify
 
+    data = with_options(data, train_json, val_json, images, val_share)
     folder = find_folder(data)
-    problems = verify(folder)
+    problems, manifest = verify(data), read_manifest(folder)
     for problem in problems:
-        print(problem)
+        print(plain(problem))
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     print(f"{folder}: {count}." if problems else f"{folder}: all files are intact.")
+    if manifest and manifest.missing:
+        count = f"{len(manifest.missing):,} image{'s' if len(manifest.missing) > 1 else ''}"
+        print(f"{count} could not be fetched and are not part of it. `coursekit data build` tries again.")
     raise typer.Exit(1 if problems else 0)
 
 

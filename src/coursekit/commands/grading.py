@@ -1,6 +1,7 @@
 """`coursekit submit` and `coursekit grade`."""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,7 @@ def grade(
     ] = False,
 ) -> None:
     """Grade a class: a table, a page for the class, and a page of feedback for each intern."""
+    from coursekit.grading.class_folder import not_graded
     from coursekit.grading.grade import grade as grade_class
     from coursekit.grading.html import write_pages
     from coursekit.grading.marks import Terms
@@ -50,6 +52,9 @@ def grade(
 
     if unsafe:
         print("coursekit: --unsafe: answers run as you, with access to your files and network.", file=sys.stderr)
+    warnings.simplefilter("ignore", SyntaxWarning)  # about the interns' code, which is parsed here
+    if others := not_graded(folder):
+        print(f"coursekit: {others}", file=sys.stderr)
     graded = grade_class(folder, out, jobs=jobs, hidden=hidden, lessons=lesson or (), is_sealed=not unsafe)
     write_pages(out, graded, Terms(borrowed, hint_penalty))
     tried = sum(submission.tried for submission in graded)

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from coursekit.commands.tables import cell
 from coursekit.core.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="Build the notebooks, copy them to where you work, run them.")
@@ -53,7 +54,7 @@ def lessons_run(
     for notebook in run_lessons(version, out, lesson):  # type: ignore[arg-type]
         executed.append(notebook)
         seconds, slowest = f"{notebook.seconds:.0f}", f"{notebook.slowest:.0f}"
-        table.add_row(notebook.name, str(notebook.cells), seconds, slowest, notebook.problem or "ok")
+        table.add_row(notebook.name, str(notebook.cells), seconds, slowest, cell(notebook.problem or "ok"))
     Console().print(table)
     print(f"{sum(notebook.seconds for notebook in executed) / 60:.1f} minutes. The executed notebooks: {out}")
     raise typer.Exit(1 if any(notebook.problem for notebook in executed) else 0)
@@ -81,6 +82,8 @@ def lessons_status(
     for lesson in lessons:
         states = "  ".join(f"{SIGNS[state]}\u00a0{name}" for name, state in lesson.states.items())
         hints = f"{lesson.hints}{f', solution shown: {lesson.seen}' if lesson.seen else ''}"
-        table.add_row(f"{lesson.number:02} {lesson.title}", states, str(lesson.minutes), str(lesson.left), hints)
+        table.add_row(
+            cell(f"{lesson.number:02} {lesson.title}"), cell(states), str(lesson.minutes), str(lesson.left), hints
+        )
     Console().print(table)
     print("✓ correct   ◐ borrowed   ✗ not yet   ○ not started")

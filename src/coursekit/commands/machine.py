@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from coursekit.commands.tables import cell
 from coursekit.core.config import DEFAULT_BACKBONE
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
         return
     table = Table("", "what", "here", "what it means")
     for finding in findings:
-        table.add_row("ok" if finding.ok else "look", finding.name, finding.value, finding.meaning)
+        table.add_row("ok" if finding.ok else "look", finding.name, cell(finding.value), cell(finding.meaning))
     Console().print(table)
 
 

@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from coursekit.core.errors import plain
 
 if TYPE_CHECKING:
     from coursekit.data import CocoDataset
@@ -19,6 +22,11 @@ MEANINGS = {
 NO_GT = "no objects"
 
 
+def cell(value: object) -> Text:
+    """Return a name from data, or a title with one, as a table shows it: in a plain string, rich would see markup."""
+    return Text(plain(str(value)))
+
+
 def print_classes(scores: "Scores", results: "list[Result]", dataset: "CocoDataset") -> None:
     """Print a table with a row per class."""
     from coursekit.evaluation.errors import best_thresholds
@@ -30,13 +38,13 @@ def print_classes(scores: "Scores", results: "list[Result]", dataset: "CocoDatas
         numbers = [NO_GT, NO_GT, "", ""] if best is None else [
             f"{score.AP:.3f}", f"{score.AP50:.3f}", f"{best.score:.2f}", f"{best.f1:.2f}"
         ]  # fmt: skip
-        table.add_row(score.name, f"{score.boxes:,}", f"{score.images:,}", *numbers)
+        table.add_row(cell(score.name), f"{score.boxes:,}", f"{score.images:,}", *numbers)
     Console().print(table)
 
 
 def print_metrics(metrics: dict[str, float], title: str) -> None:
     """Print COCO's numbers as a table, and the training time in a line below it."""
-    table = Table(title=title)
+    table = Table(title=cell(title))
     table.add_column("number")
     table.add_column("value", justify="right")
     table.add_column("meaning")

@@ -5,33 +5,42 @@ from typing import Annotated
 
 import typer
 
+from coursekit.commands.named import workbook_for
+from coursekit.commands.sources import Images, TrainJson, ValJson, ValShare, with_options
 from coursekit.commands.tables import print_metrics
 from coursekit.core.config import BACKBONE_LR_DIVISOR, EVALUATE_EVERY, DetectorConfig, TrainConfig
-from coursekit.core.errors import ConfigError
+from coursekit.core.errors import ConfigError, command
 
 TRAINING, DETECTOR = TrainConfig(), DetectorConfig(num_classes=0)  # the defaults; the data sets num_classes
-Data = Annotated[str, typer.Option(help="A recipe such as `mini`, or a folder in COCO's layout.")]
+DATA = "A recipe such as `mini`, or a folder with images and annotations in COCO's format."
+Data = Annotated[str | None, typer.Option(help=DATA)]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 
 
 def demo(
-    data: Data = "mini",
+    data: Annotated[str | None, typer.Option(help=DATA, show_default="mini")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs/demo"),
     overfit: Annotated[
         int | None, typer.Option(help="Train and score on the first N training images: can the detector learn at all?")
     ] = None,
     seed: Seed = TRAINING.seed,
+    train_json: TrainJson = None,
+    val_json: ValJson = None,
+    images: Images = None,
+    val_share: ValShare = None,
 ) -> None:
     """Train a detector in a few minutes, score it on unseen images, and draw its predictions."""
     from coursekit.runs.demo import demo as run_demo
 
+    data = with_options(data or (None if train_json or images else "mini"), train_json, val_json, images, val_share)
     metrics = run_demo(data, out, overfit=overfit, seed=seed)
     print_metrics(metrics, f"{data}: scored on {f'the same {overfit} images' if overfit else 'unseen images'}")
     print(f"Look at {out / 'predictions.png'}, then open the first lesson: make lab (or: coursekit lessons copy work).")
 
 
 def train(
-    data: Data,
+    *,
+    data: Data = None,
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, to the same numbers.")] = False,
     epochs: Annotated[int, typer.Option(help="Passes over the data set.")] = TRAINING.epochs,
@@ -75,17 +84,23 @@ def train(
         list[str] | None, typer.Option(help="Use the course's version of this part. Can be repeated.")
     ] = None,
     seed: Seed = TRAINING.seed,
+    train_json: TrainJson = None,
+    val_json: ValJson = None,
+    images: Images = None,
+    val_share: ValShare = None,
 ) -> None:
     """Train a detector and keep it in a folder. Ctrl-C stops it cleanly, and --resume continues it.
 
     With several GPUs: torchrun --nproc_per_node=2 -m coursekit train …
     """
     from coursekit.core import distributed
+    from coursekit.lessons.workbook.named import digests, remember
     from coursekit.lessons.workbook.own_parts import parts_from, parts_of_run
     from coursekit.lessons.workbook.workbook import Workbook
     from coursekit.runs.config import load_config
     from coursekit.runs.train import check_folder, train_run
 
+    data = with_options(data, train_json, val_json, images, val_share)
     training = TrainConfig(
         epochs=epochs, batch_size=batch, micro_batch=micro_batch, lr=lr,
         backbone_lr=lr / BACKBONE_LR_DIVISOR if backbone_lr is None else backbone_lr, weight_decay=weight_decay,
@@ -95,17 +110,20 @@ def train(
     config = DetectorConfig(DETECTOR.num_classes, backbone=backbone, size=size, frozen_stages=frozen_stages)
     if reference and not (detector or resume):
         raise ConfigError("--reference: only with --detector, whose parts it leaves out.")
-    workbook = Workbook(detector) if detector else None
-    check_folder(out, resume)
     with distributed.process_group():
+        check_folder(out, resume)
+        workbook = Workbook(detector) if detector else workbook_for(out, []) if resume else None
         if resume:  # with the parts that the run was started with
             parts = parts_of_run(load_config(out), workbook, reference or ())
         else:
             parts = parts_from(workbook, reference or ()) if workbook else {}
+        used = digests(workbook, parts) if workbook else {}
+        if workbook and parts and distributed.rank() == 0:
+            remember(workbook, used)
         try:
             train_run(
                 data, out, training, config, resume=resume, pixels=pixels, evaluate_every=evaluate_every, parts=parts,
-                workbook=workbook.folder if workbook else None,
+                workbook=workbook.folder if workbook else None, digests=used,
             )  # fmt: skip
         except KeyboardInterrupt:
             if (out / "last.pt").exists():
@@ -114,4 +132,6 @@ def train(
                 )
             raise
         if distributed.rank() == 0:
-            print(f"The run is in {out}. Score it: coursekit evaluate {out} --data {data}")
+            named = ["--detector", str(detector)] if detector and parts else []
+            score = command("coursekit", "evaluate", out, "--data", data, *named)
+            print(f"The run is in {out}. Score it: {score}")

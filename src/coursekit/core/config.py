@@ -14,6 +14,15 @@ OPTIMIZERS, PRECISIONS = ("adamw", "sgd"), ("auto", "fp32", "bf16", "fp16")
 BACKBONE_LR_DIVISOR = 10  # the pretrained backbone learns with a tenth of the learning rate
 EVALUATE_EVERY = 1  # epochs
 DEFAULT_LR = 1e-3
+# Beyond these, a number is a mistake or meant to exhaust the machine: a run from somebody else brings its own.
+DETECTOR_LIMITS = {
+    "num_classes": (1, 10_000), "size": (64, 4096), "channels": (1, 1024), "hidden": (1, 8192),
+    "frozen_stages": (0, 99),
+}  # fmt: skip
+TRAINING_LIMITS = {
+    "epochs": 1_000_000, "batch_size": 65_536, "micro_batch": 65_536, "warmup_steps": 10**9, "workers": 256,
+    "checkpoint_every": 10**9, "seed": 2**63 - 1,
+}  # fmt: skip
 
 
 class DetectorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +83,17 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint_every: int = 200
 
 
+def check_detector(config: DetectorConfig) -> None:
+    """Check that each number can be used, before anything of its size is built.
+
+    Raises:
+        ConfigError: names the first number that can't.
+    """
+    for name, (least, most) in DETECTOR_LIMITS.items():
+        if not least <= getattr(config, name) <= most:
+            raise ConfigError(f"{name} is {_short(getattr(config, name))}: use a number from {least:,} to {most:,}.")
+
+
 def check_config(config: TrainConfig) -> None:
     """Check that each value can be used.
 
@@ -84,9 +104,16 @@ def check_config(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None and not (math.isfinite(value) and value > 0):
             raise ConfigError(f"{name} is {value}: it must be greater than 0.")
-    for name in ("weight_decay", "warmup_steps", "workers"):
+    for name in ("weight_decay", "warmup_steps", "workers", "seed"):
         if not getattr(config, name) >= 0:
             raise ConfigError(f"{name} is {getattr(config, name)}: it can't be negative.")
     for name, known in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
         if getattr(config, name) not in known:
             raise ConfigError(f"{name} is {getattr(config, name)!r}: choose one of {', '.join(known)}.")
+    for name, most in TRAINING_LIMITS.items():
+        if (getattr(config, name) or 0) > most:
+            raise ConfigError(f"{name} is {_short(getattr(config, name))}: use at most {most:,}.")
+
+
+def _short(number: int) -> str:
+    return str(number) if abs(number) < 10**20 else f"about {'-' if number < 0 else ''}2^{number.bit_length()}"

@@ -1,5 +1,9 @@
 """Errors for people: each message says what is wrong, where, and what to do."""
 
+import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterable
 
 
@@ -13,6 +17,17 @@ class DataError(CourseError):
 
 class ConfigError(CourseError):
     """An option has a value that can't be used."""
+
+
+def plain(text: str) -> str:
+    """Return a text without control characters: names in a file from somebody else could command the terminal."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\ufffd", text)
+
+
+def command(*words: object) -> str:
+    """Return a command that the user can copy: paths with spaces are quoted, on Windows as its shells expect it."""
+    texts = [plain(str(word)) for word in words]
+    return subprocess.list2cmdline(texts) if sys.platform == "win32" else shlex.join(texts)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

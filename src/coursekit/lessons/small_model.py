@@ -51,7 +51,7 @@ class SmallModel(nn.Module):
         self._failed: weakref.ref[Tensor] | None = None
 
     def forward(self, images: Any, targets: Sequence[dict[str, Any]]) -> Losses:
-        """Turn (B, 3) images and B targets with a "value" into two losses."""
+        """Turn (B, 3) images and B targets, each with a "value", into two losses."""
         if len(images) != len(targets):
             raise ValueError(f"{len(images)} images and {len(targets)} targets")
         self._record_call(len(images))

@@ -1,5 +1,6 @@
 """Draw whether EfficientNet-B3 at COCO's full size trains on 4 GB."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from coursekit.core.config import DEFAULT_BACKBONE
-from coursekit.core.files import make_folder, new_file
+from coursekit.core.files import make_folder, write_bytes
 from coursekit.memory.budget import Constants, usable, verdict
 from coursekit.memory.planner import FULL_COCO, SIZES
 from coursekit.memory.predict import predict
@@ -78,8 +79,9 @@ def save_b3_picture(path: Path, constants: Constants | None = None) -> None:
         ConfigError: the file's folder can't be written to.
     """
     make_folder(path.parent)
-    with new_file(path) as partial:
-        b3_picture(constants=constants).savefig(partial, dpi=120)
+    buffer = BytesIO()
+    b3_picture(constants=constants).savefig(buffer, format=path.suffix[1:] or "png", dpi=120)
+    write_bytes(path, buffer.getvalue())
 
 
 def _draw_bar(axes: Axes, y: float, peak: Peak, budget: int) -> None:

@@ -65,11 +65,11 @@ class Card(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What fits on a card, and on other cards.
+    """What fits on the card asked for, and on the usual cards.
 
     Attributes:
         config: what all candidates share: backbone, precision, frozen stages, optimizer, classes.
-        constants: what a card needs besides tensors.
+        constants: the memory that a card needs besides tensors.
         card: the card asked for.
         others: the usual cards.
     """

@@ -4,7 +4,9 @@ from typing import Any
 
 import msgspec
 from rich.table import Table
+from rich.text import Text
 
+from coursekit.core.errors import command
 from coursekit.memory.planner import BATCHES, EFFECTIVE_BATCH, SIZES, Candidate, Card, Plan
 from coursekit.memory.step_config import GIB, KINDS, MIB, Peak
 
@@ -15,7 +17,7 @@ SHORT_VERDICTS = {"fits": "fits", "tight": "tight", "does not fit": "no"}
 def sizes_table(plan: Plan) -> Table:
     """Make the table of GiB and verdict by size and batch."""
     card, config = plan.card, plan.config
-    title = (
+    title = Text(
         f"{config.backbone}, {config.precision}, {config.frozen_stages} stages frozen, {config.optimizer}:\n"
         f"GiB of the {card.usable:.1f} usable of {card.vram:.3g}"
     )
@@ -36,8 +38,9 @@ def recommendation(plan: Plan) -> str:
     return (
         f"Start with a long side of {chosen.size} and {chosen.batch} images at a time{repeats}: "
         f"{_gib(chosen.peak)} GiB.\n"
-        f"  coursekit train --backbone {config.backbone} --size {chosen.size} --frozen-stages {config.frozen_stages} "
-        f"--batch {EFFECTIVE_BATCH} --micro-batch {chosen.batch} --precision {config.precision}\n"
+        f"  {command('coursekit', 'train', '--backbone', config.backbone)} --size {chosen.size} "
+        f"--frozen-stages {config.frozen_stages} --batch {EFFECTIVE_BATCH} --micro-batch {chosen.batch} "
+        f"--precision {config.precision}\n"
         "On cards older than Ampere (2020), use --precision fp16: it takes as much memory and is faster there.\n"
         "Half the long side takes a quarter of the time, so try a change there first."
     )

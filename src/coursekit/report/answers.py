@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from coursekit.core.errors import ConfigError, DataError
-from coursekit.core.files import make_folder, new_file
+from coursekit.core.files import check_inside, make_folder, new_file
 from coursekit.lessons.workbook.workbook import Workbook
 
 FILE = "answers.json"
@@ -133,10 +133,10 @@ def take_in(workbook: Workbook, report: Path, questions: Sequence[Question]) -> 
         questions: those that the report asks.
 
     Raises:
-        DataError: the file of answers is damaged.
+        DataError: the file of answers is damaged, or report.md can't be read.
     """
     answers = load(workbook)
-    in_report = _answers_in(report.read_text(encoding="utf-8")) if report.exists() else {}
+    in_report = _answers_in(_text(report))
     for title, text in in_report.items():
         stored = answers.setdefault(title, Answer())
         if text != stored.written:  # it was edited there; if the form was filled in meanwhile, both stay
@@ -146,6 +146,16 @@ def take_in(workbook: Workbook, report: Path, questions: Sequence[Question]) -> 
         stored.written = stored.text
     save(workbook, answers)
     return {question.title: answers[question.title].text for question in questions}
+
+
+def _text(report: Path) -> str:
+    if not report.exists():
+        return ""
+    try:
+        return check_inside(report, report.parent).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{report}: can't be read ({reason}). Save it as UTF-8, or move it away.") from None
 
 
 def as_markdown(question: Question, text: str) -> str:

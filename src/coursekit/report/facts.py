@@ -1,6 +1,7 @@
 """What happened, gathered from a run's folder, from the data, and from the workbook."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ import msgspec
 import torch
 
 from coursekit.core.errors import DataError
-from coursekit.core.files import new_file
+from coursekit.core.files import check_inside, new_file
 from coursekit.data import CocoDataset, load
 from coursekit.evaluation import Result, Scores, evaluate
 from coursekit.evaluation.errors import ErrorReport, best_images, split_errors, worst_images
 from coursekit.evaluation.intervals import Interval, intervals
+from coursekit.evaluation.results import check_results
 from coursekit.lessons.workbook import journal as journals
 from coursekit.lessons.workbook import own_parts
 from coursekit.lessons.workbook.own_parts import results_of_run
@@ -21,6 +23,7 @@ from coursekit.lessons.workbook.status import LessonStatus, status
 from coursekit.lessons.workbook.workbook import Workbook
 from coursekit.memory.predict import predict
 from coursekit.memory.step_config import GIB
+from coursekit.report.lines import check_lines
 from coursekit.runs.config import RunConfig, load_config
 from coursekit.runs.load import WEIGHTS
 from coursekit.runs.train import step_config_of
@@ -83,7 +86,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Course:
-    """What the workbook says: how far each lesson is, the owner of each part of the detector, the journal."""
+    """What the workbook says: the status of each lesson, who wrote each part of the detector, and the journal."""
 
     lessons: list[LessonStatus] = field(default_factory=list)
     parts: dict[str, str] = field(default_factory=dict)
@@ -123,7 +126,7 @@ def gather(workbook: Workbook, folder: Path, data: str | None, split: str, out: 
     """
     config = load_config(folder)
     training = read_training(folder)
-    dataset, results = _detections(folder, data or config.data, split, out)
+    dataset, results = _detections(workbook, folder, data or config.data, split, out)
     device = torch.device("cpu" if training.memory is None else "cuda")
     predicted = predict(step_config_of(config, device)).total / GIB
     score = score_of(results, dataset, split)
@@ -150,7 +153,7 @@ def read_notes(folder: Path) -> str:
     """
     path = folder / NOTES
     try:
-        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+        return check_inside(path, folder).read_text(encoding="utf-8").strip() if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{path}: can't be read ({reason}). Check its permissions, and save it as UTF-8.") from None
@@ -160,19 +163,20 @@ def read_training(folder: Path) -> Training:
     """Read a run's metrics.jsonl.
 
     Raises:
-        DataError: it has no step.
+        DataError: it has no step, or its lines are not those of a run.
     """
-    lines = read_metrics(folder / METRICS)
+    path = folder / METRICS
+    lines = read_metrics(check_inside(path, folder))
     steps = [line for line in lines if "losses" in line]
     if not steps:
-        raise DataError(
-            f"{folder / METRICS}: there is no step in it. Train first: a report needs a run that has trained."
-        )
+        raise DataError(f"{path}: there is no step in it. Train first: a report needs a run that has trained.")
+    epochs = [line for line in lines if "AP" in line]
+    check_lines(path, lines, steps, epochs)
     memory = [line["memory"] for line in lines if line.get("memory")]
     left_out = [line["left_out"] for line in lines if line.get("left_out")]
     return Training(
         steps,
-        [line for line in lines if "AP" in line],
+        epochs,
         list(dict.fromkeys(line["device"] for line in lines if "device" in line)),
         _events(lines),
         left_out[-1] if left_out else "",
@@ -196,31 +200,39 @@ def score_of(results: list[Result], dataset: CocoDataset, split: str) -> Score:
 
 
 def read_course(workbook: Workbook, config: RunConfig) -> Course:
-    """Return lessons, parts and journal of the workbook; nothing if it doesn't exist."""
+    """Return lessons, parts and journal of the workbook; nothing if it doesn't exist. No answer of it is imported."""
     if not workbook.exists:
         return Course()
-    parts = {part.name: _owner(part, config.parts) for part in own_parts.parts_of(workbook)}
+    states = own_parts.states_of(workbook)
+    parts = {name: _owner(state) if name in config.parts else own_parts.COURSE for name, state in states.items()}
     return Course(status(workbook), parts, journals.entries(workbook))
 
 
-def _owner(part: own_parts.Part, trained: Sequence[str]) -> str:
-    """Return the owner of a part in this run. One that passes now, but was not trained with, is the course's there."""
-    if part.name not in trained:
-        return own_parts.COURSE
-    return "borrowed" if part.owner == "borrowed" else "mine"
+def _owner(state: str) -> str:
+    return "borrowed" if state == "borrowed" else "mine"
 
 
-def _detections(folder: Path, data: str, split: str, out: Path) -> tuple[CocoDataset, list[Result]]:
+def _detections(workbook: Workbook, folder: Path, data: str, split: str, out: Path) -> tuple[CocoDataset, list[Result]]:
     """Return what the run detects; read from the last report if nothing has changed since."""
     path, weights = out / DETECTIONS, folder / WEIGHTS
-    if path.exists() and weights.exists():
-        try:
-            stored = msgspec.json.decode(path.read_bytes(), type=Detections)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            stored = None
-        if stored and (stored.data, stored.split, stored.weights) == (data, split, weights.stat().st_mtime):
-            return load(data, split), stored.results
-    results, dataset = results_of_run(folder, data, split)
+    stored = _stored(path)
+    if stored and weights.exists() and (stored.data, stored.split, stored.weights) == _key(data, split, weights):
+        dataset = load(data, split)
+        with suppress(DataError):  # then they are made again
+            check_results(stored.results, dataset, str(path))
+            return dataset, stored.results
+    results, dataset = results_of_run(folder, data, split, workbook)
     with new_file(path) as partial:
-        partial.write_bytes(msgspec.json.encode(Detections(data, split, weights.stat().st_mtime, results)))
+        partial.write_bytes(msgspec.json.encode(Detections(*_key(data, split, weights), results)))
     return dataset, results
+
+
+def _stored(path: Path) -> Detections | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Detections)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _key(data: str, split: str, weights: Path) -> tuple[str, str, float]:
+    return data, split, weights.stat().st_mtime

@@ -8,7 +8,8 @@ from coursekit.report.facts import Facts, Score, Training
 from coursekit.show import loss_curves
 from coursekit.show.colors import BLUE, GREEN, ORANGE, PURPLE, VERMILION
 from coursekit.show.errors import error_bars
-from coursekit.show.gallery import gallery
+from coursekit.show.figures import plain_text
+from coursekit.show.gallery import gallery, readable
 from coursekit.show.precision_recall import precision_recall_curves
 
 LOOKS = {
@@ -76,7 +77,8 @@ def _classes(score: Score) -> tuple[Figure, str]:
         known = known[: MAX_CLASSES // 2] + known[-MAX_CLASSES // 2 :]
     fig = Figure(figsize=(7, 0.8 + 0.24 * len(known)), layout="constrained")
     axes = fig.subplots()
-    axes.barh([f"{row.name} ({row.boxes})" for row in known], [row.AP for row in known], color=BLUE)
+    axes.barh(range(len(known)), [row.AP for row in known], color=BLUE)
+    axes.set_yticks(range(len(known)), [plain_text(f"{row.name} ({row.boxes})") for row in known])
     axes.set(xlabel="AP, mean over IoU 0.50 to 0.95", title="AP by class (boxes in the validation set)", xlim=(0, 1))
     axes.spines[["top", "right"]].set_visible(False)
     named = f"best {known[-1].name} {known[-1].AP:.2f}, worst {known[0].name} {known[0].AP:.2f}" if known else "none"
@@ -90,14 +92,7 @@ def _of_errors(score: Score) -> Iterator[tuple[str, Figure, str]]:
     yield "precision-recall", curves, "Precision by recall at IoU 0.5, one line per class."
     costs = ", ".join(f"{name} {kind.cost:.3f}" for name, kind in score.errors.kinds.items())
     yield "errors", error_bars(score.errors), f"What each kind of error costs in AP50: {costs}."
-    if not score.dataset.image_folder.is_dir():
-        return
-    if score.best:
-        yield (
-            "best",
-            gallery(score.dataset, score.results, score.best),
-            "The best images: ground truth beside prediction.",
-        )
-    if score.worst:
-        shown = [image_id for image_id, _ in score.worst]
-        yield "worst", gallery(score.dataset, score.results, shown), "The worst images: ground truth beside prediction."
+    for name, image_ids in (("best", score.best), ("worst", [image_id for image_id, _ in score.worst])):
+        if shown := readable(score.dataset, image_ids, len(image_ids)):
+            figure = gallery(score.dataset, score.results, shown)
+            yield name, figure, f"The {name} images: ground truth beside prediction."

@@ -1,10 +1,12 @@
 """The report's sections in Markdown, with links to the pictures in `pictures/`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from coursekit.core.errors import plain
 from coursekit.evaluation import METRICS
 from coursekit.evaluation.errors import KINDS
 from coursekit.lessons.checking.verdict import SIGNS
@@ -39,11 +41,16 @@ def counted(count: int, noun: str) -> str:
 
 
 def _cell(value: Any) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    return _shown(value).replace("|", "\\|")
+
+
+def _shown(value: Any) -> str:
+    """Return a value as one line in which Markdown sees no HTML, link or picture: a run may be somebody else's."""
+    return re.sub(r"([\\<\[\]`])", r"\\\1", plain(" ".join(str(value).split("\n"))))
 
 
 def _picture(name: str, alts: Alts) -> str:
-    return f"![{alts[name].replace('[', '(').replace(']', ')')}](pictures/{name}.png)" if name in alts else ""
+    return f"![{_shown(alts[name].replace('[', '(').replace(']', ')'))}](pictures/{name}.png)" if name in alts else ""
 
 
 def _number(value: float) -> str:
@@ -96,8 +103,8 @@ def _training(facts: Facts, alts: Alts) -> str:
         f"Predicted peak memory of a step: {facts.predicted:.2f} GiB; {measured}.",
         f"Micro-batch size: {first}" + (f" at first, {last} in the end." if first != last else " throughout."),
     ]
-    events = "\n".join(f"- {event}" for event in training.events) or "None: the run never ran out of memory."
-    left_out = training.left_out or "No image or box was left out."
+    events = "\n".join(f"- {_shown(event)}" for event in training.events) or "None: the run never ran out of memory."
+    left_out = _shown(training.left_out) or "No image or box was left out."
     pictures = [_picture(name, alts) for name in ("losses", "score-by-epoch", "time")]
     return "\n\n".join(
         [
@@ -127,7 +134,7 @@ def _errors(score: Score, alts: Alts) -> str:
         return "## Errors\n\nThe detector found nothing at all, so there are no errors to sort by kind."
     kinds = sorted(score.errors.kinds.items(), key=lambda item: -item[1].cost)
     rows = [(name, kind.count, f"{kind.cost:.3f}", KINDS[name]) for name, kind in kinds]
-    worst = "\n".join(f"- image {image_id}: {reason}" for image_id, reason in score.worst)
+    worst = "\n".join(f"- image {image_id}: {_shown(reason)}" for image_id, reason in score.worst)
     parts = ["## Errors", _picture("errors", alts), table(("kind", "count", "costs in AP50", "what it is"), rows)]
     parts += ["### Best images", _picture("best", alts)] if score.best else []
     parts += ["### Worst images", _picture("worst", alts), worst] if score.worst else []

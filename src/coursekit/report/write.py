@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from coursekit.core.files import make_folder, write_text
+from coursekit.core.files import check_inside, make_folder, remove_partial_files, write_text
+from coursekit.core.lock import alone_in
 from coursekit.lessons.workbook.workbook import Workbook
 from coursekit.report.answers import Question, as_markdown, take_in, without_comments
 from coursekit.report.facts import Facts, gather
@@ -26,7 +27,8 @@ def write_report(
     """Write the report of a run. Answers given before are kept.
 
     Args:
-        workbook: tells how far the course is done; the answers are stored beside it.
+        workbook: tells how far the course is done, and its parts run if the run was trained with them; the answers are
+            stored beside it.
         run: folder of a run that has ended.
         out: gets report.md, report.html, pictures/ and the detections.
         questions: what to ask at the end.
@@ -37,13 +39,14 @@ def write_report(
 
     Raises:
         DataError: the run, the data, or the file of answers is damaged.
-        ConfigError: `out` can't be written, or parts that the run was trained with no longer pass their checks.
+        ConfigError: `out` can't be written, or the workbook is not the one that the run was trained with.
     """
-    make_folder(out / "pictures")
-    facts = gather(workbook, run, data, split, out)
-    text = _markdown(workbook, facts, questions, out)
-    write_text(out / "report.md", text)
-    write_text(out / "report.html", page(TITLE, without_comments(text), out))
+    with alone_in(out, "report"):
+        remove_partial_files(make_folder(check_inside(out / "pictures", out)))
+        facts = gather(workbook, run, data, split, out)
+        text = _markdown(workbook, facts, questions, out)
+        write_text(out / "report.md", text)
+        write_text(out / "report.html", page(TITLE, without_comments(text), out))
     return out / "report.html"
 
 

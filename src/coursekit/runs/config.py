@@ -1,16 +1,18 @@
 """A run's `config.json`: which detector was trained, on which data, and how."""
 
+import os
 from pathlib import Path
 
 import msgspec
 
 from coursekit import __version__
-from coursekit.core.config import DetectorConfig, TrainConfig
-from coursekit.core.errors import DataError
-from coursekit.core.files import new_file
+from coursekit.core.config import DetectorConfig, TrainConfig, check_config, check_detector
+from coursekit.core.errors import ConfigError, DataError, command, plain
+from coursekit.core.files import write_bytes
 from coursekit.data.records import Category
 
 CONFIG = "config.json"
+MOST_BYTES = 2**22
 FORMAT = 2  # of config.json and the files beside it; runs of the first edition have no number and count as 1
 
 
@@ -23,8 +25,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         detector: the detector's configuration.
         training: the training's configuration.
         overfit: number of images that the run was trained and scored on; None if it was the whole data set.
-        workbook: folder that replaced parts came from.
+        workbook: folder that replaced parts came from, relative to the run's folder. It is a hint for people: nothing
+            is read or run there unless the user names that folder.
         parts: names of the replaced parts.
+        digests: name → digest, of the file of each replaced part and of the workbook's files that these import.
         version: version of coursekit that wrote it.
         format: number of the format.
     """
@@ -36,6 +40,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overfit: int | None = None
     workbook: str | None = None
     parts: list[str] = []
+    digests: dict[str, str] = {}
     version: str = __version__
     format: int = FORMAT
 
@@ -48,26 +53,65 @@ class _Header(msgspec.Struct):
 
 def save_config(folder: Path, config: RunConfig) -> None:
     """Write a run's `config.json`."""
-    with new_file(folder / CONFIG) as path:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(config)) + b"\n")
+    write_bytes(folder / CONFIG, msgspec.json.format(msgspec.json.encode(config)) + b"\n")
 
 
 def load_config(folder: Path) -> RunConfig:
-    """Read a run's `config.json`.
+    """Read a run's `config.json`. It is only data: nothing that it names is opened or run.
 
     Raises:
         DataError: there is no run, it has another format, or its `config.json` is damaged.
     """
-    if not (folder / CONFIG).is_file():
-        raise DataError(
-            f"{folder}: no run here ({CONFIG} is missing). Train one: coursekit train --data mini --out {folder}"
-        )
-    content = (folder / CONFIG).read_bytes()
+    path = folder / CONFIG
+    if not path.is_file():
+        train = command("coursekit", "train", "--data", "mini", "--out", folder)
+        raise DataError(f"{folder}: no run here ({CONFIG} is missing). Train one: {train}")
     try:
+        content = _content(path)
         _check_format(folder, msgspec.json.decode(content, type=_Header))
-        return msgspec.json.decode(content, type=RunConfig)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{folder / CONFIG}: damaged ({error}). Train again, or copy the run again.") from None
+        config = msgspec.json.decode(content, type=RunConfig)
+        _check_values(config)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError, ConfigError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).removesuffix(".")
+        raise DataError(f"{path}: damaged ({reason}). Train again, or copy the run again.") from None
+    return config
+
+
+def relative_to_run(workbook: Path, folder: Path) -> str:
+    """Return a workbook's folder as a run's configuration names it: relative to the run's folder, with slashes."""
+    try:
+        return Path(os.path.relpath(workbook, folder)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return workbook.as_posix()
+
+
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > MOST_BYTES:
+        raise ConfigError(f"it has {path.stat().st_size:,} bytes; at most {MOST_BYTES:,} are expected")
+    return path.read_bytes()
+
+
+def _check_values(config: RunConfig) -> None:
+    """Check what the types don't say.
+
+    Raises:
+        ConfigError: says what is wrong, without the file.
+    """
+    check_detector(config.detector)
+    check_config(config.training)
+    ids = {category.id for category in config.categories}
+    if not len(config.categories) == len(ids) == config.detector.num_classes:
+        raise ConfigError(
+            f"{len(config.categories)} categories with {len(ids)} different ids, but num_classes is "
+            f"{config.detector.num_classes}"
+        )
+    if plain(config.workbook or "") != (config.workbook or ""):
+        raise ConfigError("workbook is no path")
+    if config.overfit is not None and config.overfit < 1:
+        raise ConfigError(f"overfit is {config.overfit}: it must be greater than 0")
+    for name in (*config.parts, *config.digests):
+        if not name.isidentifier():
+            raise ConfigError(f"{name!r} can't be the name of a part")
 
 
 def _check_format(folder: Path, header: _Header) -> None:

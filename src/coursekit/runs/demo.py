@@ -1,5 +1,7 @@
 """The whole path in one function: data, training, score, pictures. `coursekit demo` calls it."""
 
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -7,9 +9,12 @@ import torch
 from tqdm.auto import tqdm
 
 from coursekit.core.config import DetectorConfig
-from coursekit.core.errors import ConfigError
-from coursekit.core.files import make_folder, new_file
+from coursekit.core.errors import ConfigError, DataError
+from coursekit.core.files import write_bytes
+from coursekit.core.lock import alone_in
 from coursekit.data import CocoDataset, load
+from coursekit.data.dataset import MOST_UNREADABLE
+from coursekit.data.split_checks import check_splits
 from coursekit.evaluation import predict, predict_dataset, score
 from coursekit.runs.config import RunConfig
 from coursekit.runs.load import build, save_run
@@ -35,8 +40,8 @@ def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> 
         COCO's twelve numbers, the training run's `seconds` and `images_per_second`.
 
     Raises:
-        ConfigError: `overfit` is less than 1, or `out` can't be written to.
-        DataError: the data can't be used.
+        ConfigError: `overfit` is less than 1, another training writes into `out`, or it can't be written to.
+        DataError: the data can't be used, or too many images can't.
     """
     if overfit is not None and overfit < 1:
         raise ConfigError(f"--overfit {overfit}: give at least 1 image, or leave the option out.")
@@ -44,7 +49,6 @@ def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> 
     check_images(train_set)
     if val_set is not train_set:
         check_images(val_set)
-    make_folder(out)
     config = RunConfig(
         data=data,
         categories=train_set.categories,
@@ -52,7 +56,12 @@ def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> 
         training=_demo_train_config(len(train_set), overfit, seed),
         overfit=overfit,
     )
-    torch.manual_seed(seed)
+    with alone_in(out, "training"):
+        return _train_and_score(out, config, train_set, val_set)
+
+
+def _train_and_score(out: Path, config: RunConfig, train_set: CocoDataset, val_set: CocoDataset) -> dict[str, float]:
+    torch.manual_seed(config.training.seed)
     model = build(config.detector, pretrained=True)
     history = train(model, train_set, config.training)
     save_run(out, model, config)
@@ -65,25 +74,34 @@ def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> 
 
 
 def check_images(dataset: CocoDataset) -> None:
-    """Decode each image once: better to find a damaged file now than after an hour.
+    """Decode each image once, and name those that can't be used: better now than after the training.
 
     Raises:
-        DataError: names the first file that can't be used.
+        DataError: more images can't be used than a run can do without.
     """
+    problems = []
     for index in tqdm(range(len(dataset)), desc="checking images", unit="img", leave=False, delay=2):
-        dataset[index]
+        try:
+            dataset[index]
+        except DataError as error:
+            problems.append(str(error))
+    if not problems:
+        return
+    message = f"{problems[0]} ({len(problems):,} of {len(dataset):,} images can't be used.)"
+    if len(problems) > MOST_UNREADABLE * len(dataset):
+        raise DataError(message)
+    warnings.warn(f"{message} The others are used.", stacklevel=2)
 
 
 def write_metrics(out: Path, metrics: dict[str, float]) -> None:
     """Write metrics.json."""
-    with new_file(out / "metrics.json") as path:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(metrics)) + b"\n")
+    write_bytes(out / "metrics.json", msgspec.json.format(msgspec.json.encode(metrics)) + b"\n")
 
 
 def write_predictions(out: Path, model: torch.nn.Module, dataset: CocoDataset, count: int = 8) -> None:
     """Write predictions.png: ground truth beside prediction, for images with objects, spread over the data set."""
     filled = [index for index in range(len(dataset)) if len(dataset.target(index)["boxes"])]
-    chosen = filled[:: max(1, len(filled) // count)][:count]
+    chosen = dataset.readable(filled[:: max(1, len(filled) // count)], count)
     samples = [dataset[index] for index in chosen]
     detections = predict(model, [image for image, _ in samples])
     pairs = [(image, target, detection) for (image, target), detection in zip(samples, detections, strict=True)]
@@ -94,10 +112,19 @@ def _load_sets(data: str, overfit: int | None) -> tuple[CocoDataset, CocoDataset
     """Load the train and val sets, both small; with `overfit`, a single set for both."""
     train_set = load(data, "train")
     if overfit is not None:
-        few = train_set.first(overfit)
+        few = _first_readable(train_set, overfit)
         return few, few
     val_set = load(data, "val")
-    return train_set.head(DEMO_IMAGES), val_set.head(MAX_VAL_IMAGES)
+    check_splits(train_set.index, val_set.index)
+    return train_set.head(DEMO_IMAGES), val_set.with_classes(train_set.categories).head(MAX_VAL_IMAGES)
+
+
+def _first_readable(dataset: CocoDataset, count: int) -> CocoDataset:
+    """Return the first images with objects, without those that can't be read."""
+    few = dataset.first(count)
+    with_objects = (index for index in range(len(dataset)) if len(dataset.target(index)["boxes"]))
+    readable = dataset.readable(with_objects, count)
+    return replace(dataset, rows=dataset.rows[readable]) if len(readable) == count else few
 
 
 def _demo_train_config(images: int, overfit: int | None, seed: int) -> TrainConfig:

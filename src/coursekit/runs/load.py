@@ -1,24 +1,29 @@
 """Save a trained detector to a run's folder, and load it again."""
 
+import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import asdict
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
-from coursekit.core.config import DetectorConfig
+from coursekit.core.config import DetectorConfig, check_detector
 from coursekit.core.device import best_device
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.core.files import new_file
 from coursekit.data import CocoDataset, load
+from coursekit.data.source import Source
 from coursekit.detector import build_detector
 from coursekit.evaluation import Result, predict_dataset, read_results
+from coursekit.evaluation.results import with_ids_of
 from coursekit.evaluation.scores import load_annotations
 from coursekit.runs.config import RunConfig, load_config, save_config
 from coursekit.training.checkpoint import LAST
+from coursekit.training.tensors import check_shapes, check_values
 
 WEIGHTS = "model.safetensors"
 Parts = Mapping[str, Callable[..., Any]]
@@ -31,16 +36,33 @@ def build(config: DetectorConfig, *, pretrained: bool, parts: Parts | None = Non
         config: the arguments of `build_detector`.
         pretrained: whether the backbone gets ImageNet weights; else they are random.
         parts: functions and classes that replace the course's, by name.
+
+    Raises:
+        ConfigError: a number of the configuration can't be used, or as for `build_detector`.
     """
+    check_detector(config)
     return build_detector(**asdict(config), pretrained=pretrained, parts=parts)
 
 
 def save_run(folder: Path, model: nn.Module, config: RunConfig) -> None:
-    """Write `model.safetensors` and `config.json`."""
+    """Write `config.json` and `model.safetensors`. The weights come last: with them, the run is complete.
+
+    Raises:
+        DataError: the disk is full.
+    """
+    save_config(folder, config)
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     with new_file(folder / WEIGHTS) as path:
-        save_file(state, path)
-    save_config(folder, config)
+        try:
+            save_file(state, path)
+        except SafetensorError as error:
+            raise _as_os_error(error) from None
+
+
+def _as_os_error(error: SafetensorError) -> OSError:
+    """Return the operating system's error that safetensors quotes, such as "… (os error 28)"."""
+    number = re.search(r"os error (\d+)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
 
 
 def load_run(folder: Path, parts: Parts | None = None) -> tuple[nn.Module, RunConfig]:
@@ -58,14 +80,33 @@ def load_run(folder: Path, parts: Parts | None = None) -> tuple[nn.Module, RunCo
     if not (folder / WEIGHTS).is_file() and (folder / LAST).is_file():
         raise DataError(f"{folder}: the training has not finished. Continue it: coursekit train … --resume")
     model = build(config.detector, pretrained=False, parts=_replaced_parts(config, parts or {}))
-    try:
-        model.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(
-            f"{folder / WEIGHTS}: the weights can't be used ({reason}). Train again, or copy the run again."
-        ) from None
+    model.load_state_dict(_weights(folder / WEIGHTS, model))
     return model.eval(), config
+
+
+def _weights(path: Path, model: nn.Module) -> dict[str, Tensor]:
+    """Read the weights of a model. Names and shapes are compared first, because a file can claim any size.
+
+    Raises:
+        DataError: they are damaged, or not those of the model.
+    """
+    try:
+        if not path.is_file():
+            raise RuntimeError("no such file")
+        expected = model.state_dict()
+        check_shapes(_shapes(path), expected)
+        weights = load_file(path)
+        check_values(weights, expected, {name for name, _ in model.named_parameters()})
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path}: the weights can't be used ({reason}). Train again, or copy the run again.") from None
+    return weights
+
+
+def _shapes(path: Path) -> dict[str, list[int]]:
+    """Return the name and shape of each tensor in a file, without reading the tensors."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - not a dictionary
 
 
 def _replaced_parts(config: RunConfig, parts: Parts) -> Parts:
@@ -79,18 +120,14 @@ def _replaced_parts(config: RunConfig, parts: Parts) -> Parts:
     return {name: parts[name] for name in config.parts}
 
 
-def check_classes(config: RunConfig, dataset: CocoDataset) -> None:
-    """Check that a data set has the classes that a run was trained on.
+def check_classes(config: RunConfig, dataset: CocoDataset) -> CocoDataset:
+    """Return a data set with the classes that a run was trained on, matched by name.
 
     Raises:
-        DataError: it has other classes.
+        DataError: it has a class that the run doesn't know, or no boxes.
     """
-    ours, theirs = [category.id for category in config.categories], dataset.category_ids
-    if ours != theirs:
-        raise DataError(
-            f"{dataset.annotation_file}: {len(theirs)} classes, not the {len(ours)} of {config.data}, on which the run "
-            "was trained. Score it on a data set with the same classes."
-        )
+    dataset.index.require_boxes()
+    return dataset.with_classes(config.categories)
 
 
 def results_of(
@@ -108,9 +145,10 @@ def results_of(
         DataError: one of them can't be used, or they don't belong together.
     """
     if source.suffix == ".json":
-        dataset = load_annotations(Path(data)) if data.endswith(".json") else load(data, split)
+        is_file = Source.parse(data) == Source(data) and data.endswith(".json")  # without options
+        dataset = load_annotations(Path(data)) if is_file else load(data, split)
         return read_results(source, dataset), dataset
     model, config = load_run(source, parts)
     dataset = load(data, split)
-    check_classes(config, dataset)
-    return predict_dataset(model.to(best_device()), dataset), dataset
+    results = predict_dataset(model.to(best_device()), check_classes(config, dataset))
+    return with_ids_of(results, config.categories, dataset.categories), dataset

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
@@ -10,9 +11,10 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from coursekit.core.device import best_device
-from coursekit.core.errors import ConfigError, DataError
-from coursekit.core.files import make_folder, new_file
-from coursekit.data.images import open_picture, to_tensor
+from coursekit.core.errors import ConfigError, DataError, command
+from coursekit.core.files import make_folder, write_bytes
+from coursekit.data.images import to_tensor
+from coursekit.data.pictures import PictureError, open_picture
 from coursekit.evaluation import predict
 from coursekit.runs.load import Parts, load_run
 from coursekit.show.draw_on import draw_on
@@ -38,7 +40,7 @@ class DrawnFile:
 def predict_files(
     run_folder: Path, files: Sequence[Path], out: Path, *, threshold: float = 0.5, parts: Parts | None = None
 ) -> Iterator[DrawnFile]:
-    """Copy each picture, and draw on the copy what a run's detector finds. Unreadable files are reported.
+    """Draw a run's detections on a copy of each picture. Unreadable files are reported.
 
     Args:
         run_folder: folder of a run.
@@ -49,7 +51,7 @@ def predict_files(
 
     Raises:
         ConfigError: the threshold is not in 0 to 1, or `out` can't be written to.
-        DataError: there is no run.
+        DataError: there is no run, or the disk is full.
     """
     if not 0 <= threshold <= 1:
         raise ConfigError(f"--threshold {threshold}: give a score between 0 and 1.")
@@ -65,9 +67,14 @@ def predict_files(
             continue
         drawn, counts = _draw(model, picture, classes, threshold)
         target = out / f"{_unique_name(file.stem, names_used)}.png"
-        with new_file(target) as partial:
-            drawn.save(partial)
+        write_bytes(target, _as_png(drawn))
         yield DrawnFile(file, target, counts)
+
+
+def _as_png(picture: Image.Image) -> bytes:
+    buffer = BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _unique_name(name: str, names_used: Counter[str]) -> str:
@@ -78,16 +85,15 @@ def _unique_name(name: str, names_used: Counter[str]) -> str:
 
 def _read(file: Path) -> Image.Image:
     if file.is_dir():
-        raise DataError(f"{file}: a folder. Pass its images: {file}/*.jpg")
+        raise DataError(f"{file}: a folder. Pass its images: {command(file)}/*.jpg")
     try:
         return open_picture(file.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{file}: no such file. Check the path.") from None
-    except Exception as error:  # decoders raise all kinds of errors for damaged files
-        reason = "not a known image format" if "cannot identify" in str(error) else str(error)
-        raise DataError(
-            f"{file}: can't be read ({reason or type(error).__name__}). Check the file and its permissions."
-        ) from None
+    except OSError as error:
+        raise DataError(f"{file}: can't be read ({error.strerror}). Check the file and its permissions.") from None
+    except PictureError as error:
+        raise DataError(f"{file}: {error.reason}. {error.cure}.") from None
 
 
 def _draw(

@@ -36,12 +36,12 @@ _ARROWS = [
 
 
 def course_map(done: Mapping[int, tuple[int, int]] | None = None, here: int | None = None) -> Figure:
-    """Draw the detector, part by part, with the lesson in which you write each.
+    """Draw the detector, part by part, with the lesson in which you write each part.
 
     Args:
-        done: lesson → how many of its exercises are solved, of how many. A part whose exercises are all solved is solid
-            and labeled "yours"; the others are hatched, "reference".
-        here: the lesson to point at.
+        done: lesson → (number of solved exercises, number of exercises). A part whose exercises are all solved is solid
+            and labeled "yours"; the others are hatched and labeled "reference".
+        here: the lesson to mark as "you are here".
     """
     fig = Figure(figsize=(9.6, 3.3), layout="constrained")
     axes = fig.subplots()

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from coursekit.data.info import Summary
 from coursekit.show.colors import BLUE, ORANGE
+from coursekit.show.figures import plain_text
 
 MAX_CLASSES = 25
 _STYLES: tuple[dict[str, Any], ...] = (
@@ -35,7 +36,7 @@ def _plot_classes(axes: Axes, summaries: list[Summary]) -> None:
         boxes = {name: count for name, count, _ in summary.classes}
         look: Any = {"color": style["color"], "hatch": style["hatch"], "edgecolor": "white", "label": summary.split}
         axes.barh(np.arange(len(names)) - number * height, [boxes.get(name, 0) for name in names], height, **look)
-    axes.set_yticks(np.arange(len(names)), names, fontsize=8)
+    axes.set_yticks(np.arange(len(names)), [plain_text(name) for name in names], fontsize=8)
     more = len(summaries[0].classes) - len(names)
     axes.set(xlabel="boxes", title="classes" + (f" (and {more} more)" if more > 0 else ""))
 

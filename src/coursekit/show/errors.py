@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from coursekit.core.errors import ConfigError
 from coursekit.evaluation.errors import KINDS, ErrorReport
 from coursekit.show.colors import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from coursekit.show.figures import plain_text
 
 MAX_COUNTED = 25  # classes whose counts are written into the cells
 _COLORS = dict(zip(KINDS, (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION), strict=True))
@@ -62,9 +63,9 @@ def confusion_picture(matrix: NDArray[np.int64], classes: Sequence[str]) -> Figu
 
 
 def _label_axes(axes: Axes, classes: Sequence[str], font: float) -> None:
-    count = len(classes)
-    axes.set_xticks(range(count + 1), [*classes, "nothing (missed)"], rotation=90, fontsize=font)
-    axes.set_yticks(range(count + 1), [*classes, "nothing (background)"], fontsize=font)
+    count, names = len(classes), [plain_text(name) for name in classes]
+    axes.set_xticks(range(count + 1), [*names, "nothing (missed)"], rotation=90, fontsize=font)
+    axes.set_yticks(range(count + 1), [*names, "nothing (background)"], fontsize=font)
     axes.axhline(count - 0.5, color="black", linewidth=0.8)
     axes.axvline(count - 0.5, color="black", linewidth=0.8)
     axes.set(xlabel="prediction", ylabel="ground truth", title="Which class is detected as which")
@@ -99,4 +100,4 @@ def _name_cell(axes: Axes, row: int, column: int, words: str, *, to_the_right: b
     offset, end = ((7, 0), "left") if to_the_right else ((-7, 0), "right")
     paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
     style: Any = {"textcoords": "offset points", "fontsize": 8, "va": "center", "ha": end, "bbox": paper}
-    axes.annotate(words, (column, row), offset, **style)
+    axes.annotate(plain_text(words), (column, row), offset, **style)

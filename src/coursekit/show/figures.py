@@ -7,7 +7,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from coursekit.core.files import new_file
+from coursekit.core.errors import plain
+from coursekit.core.files import write_bytes
 
 
 def figure(fig: Figure, alt: str) -> None:
@@ -28,6 +29,15 @@ def as_html(fig: Figure, alt: str) -> str:
 
 
 def save(fig: Figure, path: Path) -> None:
-    """Write a figure as PNG. The file is complete or not there."""
-    with new_file(path) as partial:
-        fig.savefig(partial, dpi=120)
+    """Write a figure; the file's suffix decides the format. The file is complete or not there."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format=path.suffix[1:] or "png", dpi=120)
+    write_bytes(path, buffer.getvalue())
+
+
+def plain_text(text: str) -> str:
+    """Return a text with a name from data as matplotlib draws it: `$` is a sign, not the start of a formula.
+
+    A label that starts with `_` would be missing in the legend, so it gets a space.
+    """
+    return (" " if text.startswith("_") else "") + plain(text).replace("$", r"\$")

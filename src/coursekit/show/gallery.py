@@ -39,6 +39,13 @@ def gallery(
     return fig
 
 
+def readable(dataset: CocoDataset, image_ids: Sequence[int], count: int) -> list[int]:
+    """Return the first `count` of these image ids whose image is there and can be read."""
+    positions = {image_id: position for position, image_id in enumerate(dataset.image_ids)}
+    ids = dataset.image_ids
+    return [ids[position] for position in dataset.readable((positions[image_id] for image_id in image_ids), count)]
+
+
 def _detection(dataset: CocoDataset, results: Sequence[Result], image_id: int) -> dict[str, Tensor]:
     """Return the detections of one image, as a detector gives them: boxes (N, 4) xyxy, labels (N,), scores (N,)."""
     labels = {id_: label for label, id_ in enumerate(dataset.category_ids, 1)}

@@ -1,4 +1,4 @@
-"""Which level of the pyramid does a box read from? Under a slider for the canonical scale."""
+"""Show which level of the pyramid each box reads from, with a slider for the canonical scale."""
 
 from typing import Any
 

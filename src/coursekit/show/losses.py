@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from coursekit.show.colors import BLUE, GREEN, ORANGE, PURPLE, VERMILION
-from coursekit.show.figures import as_html
+from coursekit.show.figures import as_html, plain_text
 from coursekit.training.hooks import Hook
 from coursekit.training.state import Run
 
@@ -22,7 +22,7 @@ def loss_curves(steps: Sequence[int], losses: Mapping[str, Sequence[float]], lr:
     fig = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = fig.subplots(1, 2, width_ratios=[2, 1])
     for (name, values), color, style in zip(losses.items(), _COLORS, _STYLES, strict=False):
-        left.plot(steps, _smooth(values), color=color, linestyle=style, label=name)
+        left.plot(steps, _smooth(values), color=color, linestyle=style, label=plain_text(name))
     left.set(xlabel="optimizer step", ylabel="loss, running mean", title="losses")
     left.legend(fontsize=8)
     right.plot(steps, lr, color=BLUE)

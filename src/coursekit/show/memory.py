@@ -10,6 +10,7 @@ from coursekit.memory.picture import STYLES
 from coursekit.memory.planner import BATCHES, EFFECTIVE_BATCH, interpolate
 from coursekit.memory.step_config import GIB, KINDS, Peak
 from coursekit.show.explore import explore
+from coursekit.show.figures import plain_text
 
 Peaks = Mapping[tuple[str, int], Peak]
 
@@ -59,7 +60,7 @@ def memory_picture(peaks: Peaks, card: float, long_side: int, images: int, title
     held = f"{images} of {long_side} px at a time hold {start:.2f} of {budget / GIB:.1f} GiB"
     often = f"{times} time{'s' * (times > 1)} a step"
     words = f"{held}: {verdict(peak.total, budget)}. For a batch of {EFFECTIVE_BATCH}: {often}"
-    fig.suptitle(f"{title}: {words}" if title else words, fontsize=9)
+    fig.suptitle(plain_text(f"{title}: {words}" if title else words), fontsize=9)
     return fig, words
 
 

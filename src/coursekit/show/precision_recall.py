@@ -12,6 +12,7 @@ from coursekit.core.errors import ConfigError
 from coursekit.from_scratch.average_precision import precision_recall
 from coursekit.show.colors import BLUE, GREEN, ORANGE, VERMILION
 from coursekit.show.explore import explore
+from coursekit.show.figures import plain_text
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -63,7 +64,7 @@ def curve_picture(
     left, right = fig.subplots(1, 2)
     _plot_scores(left, scores, is_tp, threshold)
     right.plot(recall, precision, color=BLUE)
-    right.set(xlim=(0, 1.02), ylim=(0, 1.05), xlabel="recall", ylabel="precision", title=title)
+    right.set(xlim=(0, 1.02), ylim=(0, 1.05), xlabel="recall", ylabel="precision", title=plain_text(title))
     kept = int((scores >= threshold).sum())
     tp = int(is_tp[:kept].sum())
     counts = f"{tp} true and {kept - tp} false positives, {num_gt - tp} of {num_gt} missed"
@@ -107,7 +108,7 @@ def precision_recall_curves(curves: Mapping[str, Sequence[float]]) -> Figure:
     axes = fig.subplots()
     _plot_gray(axes, [known[name] for name in names if name not in shown])
     for number, name in enumerate(shown):
-        _plot_curve(axes, number, known[name], f"{name}  {known[name].mean():.2f}")
+        _plot_curve(axes, number, known[name], plain_text(f"{name}  {known[name].mean():.2f}"))
     axes.set(xlabel="recall: share of the objects detected", ylabel="precision: share of true positives")
     axes.set(xlim=(0, 1), ylim=(0, 1.03), title="Precision by recall at IoU 0.5")
     axes.legend(title="class, AP50", fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)

@@ -1,15 +1,17 @@
 """Checkpoints that resume exactly."""
 
+import warnings
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import msgspec
 import torch
 
+from coursekit.core.config import TrainConfig
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.core.files import new_file
-from coursekit.training.state import Run, Step
+from coursekit.training import checkpoint_checks as checks
+from coursekit.training.state import Run
 
 LAST, BEST = "last.pt", "best.pt"
 FORMAT_PREFIX, FORMAT = "coursekit checkpoint ", 2
@@ -51,25 +53,32 @@ def save_checkpoint(path: Path, run: Run) -> None:
 def load_checkpoint(path: Path, run: Run) -> None:
     """Restore a run from a checkpoint, in place. Nothing in the file is executed.
 
+    The whole checkpoint is checked first: if it can't be used, the run stays as it was.
+
     Raises:
         DataError: there is no checkpoint, it is cut off, of another format, or not one of ours.
         ConfigError: it belongs to a different model, or to a run with another learning rate or order of the images.
     """
     content = read_checkpoint(path)
-    _check_options(path, content["config"], msgspec.to_builtins(run.config))
     try:
-        run.model.load_state_dict(content["model"])
-        run.optimizer.load_state_dict(content["optimizer"])
-    except (RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"{path}: belongs to a different model ({_first_line(error)}). Start again with another --out."
-        ) from None
-    run.scaler.load_state_dict(content["scaler"])
-    run.clock.seconds = content["clock"]
+        plain = checks.plain_content(content)
+        _check_options(path, plain.config, run.config)
+        checks.check_model(content.get("model"), run)
+        checks.check_position(plain, run)
+        optimizer = checks.optimizer_state(content.get("optimizer"), run, plain.numbers.steps)
+        scaler = checks.scaler_state(content.get("scaler"), run)
+        _restore_random(content)
+    except checks.OtherModelError as error:
+        raise ConfigError(f"{path}: belongs to a different model ({error}). Start again with another --out.") from None
+    except (ValueError, RuntimeError) as error:
+        raise _damaged(path, error) from None
+    run.model.load_state_dict(content["model"])
+    run.optimizer.load_state_dict(optimizer)
+    run.scaler.load_state_dict(scaler)
+    run.clock.seconds = plain.clock
     for name in COUNTERS:
-        setattr(run, name, content["numbers"][name])
-    run.history = msgspec.convert(content["history"], list[Step])
-    _restore_random(content)
+        setattr(run, name, getattr(plain.numbers, name))
+    run.history = plain.history
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -81,20 +90,25 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(f"{path}: no checkpoint here. Start without --resume.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)  # executes nothing
-    except (RuntimeError, UnpicklingError, EOFError, ValueError, OSError, KeyError) as error:
-        reason = _first_line(error)
-        raise DataError(
-            f"{path}: cut off, or not one of our checkpoints ({reason}). Start again with another --out."
-        ) from None
+        checks.check_archive(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, about kinds of tensors that are refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)  # executes nothing
+    except Exception as error:  # a damaged file can raise any kind
+        raise _damaged(path, error) from None
     _check_format(path, content)
     return content
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = _first_line(error)[:300].removesuffix(".")
+    return DataError(f"{path}: cut off, or not one of our checkpoints ({reason}). Start again with another --out.")
 
 
 def _check_format(path: Path, content: Any) -> None:
     written = str(content.get("format")) if isinstance(content, dict) else ""
     number = written.removeprefix(FORMAT_PREFIX)
-    if not written.startswith(FORMAT_PREFIX) or not number.isdecimal():
+    if not written.startswith(FORMAT_PREFIX) or not number.isdecimal() or len(number) > 9:
         raise DataError(f"{path}: not one of our checkpoints. Start again with another --out.")
     if int(number) < FORMAT:
         raise DataError(
@@ -108,12 +122,9 @@ def _check_format(path: Path, content: Any) -> None:
         )
 
 
-def _check_options(path: Path, saved: dict[str, Any], current: dict[str, Any]) -> None:
-    different = [
-        f"{name} {saved[name]} in the run, {current[name]} now"
-        for name in FIXED_OPTIONS
-        if saved[name] != current[name]
-    ]
+def _check_options(path: Path, saved: TrainConfig, current: TrainConfig) -> None:
+    pairs = [(name, getattr(saved, name), getattr(current, name)) for name in FIXED_OPTIONS]
+    different = [f"{name} {before} in the run, {now} now" for name, before, now in pairs if before != now]
     if different:
         raise ConfigError(
             f"{path}: the options differ from the run's ({'; '.join(different)}). Continue it with its own options, or "
@@ -122,9 +133,20 @@ def _check_options(path: Path, saved: dict[str, Any], current: dict[str, Any]) -
 
 
 def _restore_random(content: dict[str, Any]) -> None:
-    torch.set_rng_state(content["random"])
-    if torch.cuda.is_available() and len(content["random_cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(content["random_cuda"])
+    """Set the random states.
+
+    Raises:
+        ValueError, RuntimeError: they are not such states. The current ones stay.
+    """
+    checks.check_random(content)
+    before = torch.get_rng_state()
+    try:
+        torch.set_rng_state(content["random"])
+        if torch.cuda.is_available() and len(content["random_cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(content["random_cuda"])
+    except RuntimeError:
+        torch.set_rng_state(before)
+        raise
 
 
 def _first_line(error: Exception) -> str:

@@ -1,10 +1,10 @@
 """Hooks: what happens around the steps of a run. The loop calls them at four moments and knows nothing else of them."""
 
-import contextlib
 import os
 import platform
 import statistics
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,6 +14,9 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from coursekit.core import distributed
+from coursekit.core.disk import disk_errors
+from coursekit.core.errors import DataError
+from coursekit.core.files import new_file
 from coursekit.training.checkpoint import BEST, LAST, save_checkpoint
 from coursekit.training.optimizer import warmup_cosine
 from coursekit.training.state import Run, summary
@@ -103,9 +106,9 @@ class Log(Hook):
         """Keep the lines up to the step where the run starts or resumes, and write the device's name."""
         if distributed.rank() == 0:
             lines = [line for line in read_metrics(self.path) if line["step"] <= run.steps]
-            self.file = self.path.open("w")
-            for line in lines:
-                self.write(line)
+            with new_file(self.path) as partial:  # not through a link that the folder may hold
+                partial.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+            self.file = self.path.open("a", encoding="utf-8")
             self.write({"step": run.steps, "device": device_name(run.device)})
 
     def after_step(self, run: Run) -> None:
@@ -116,10 +119,21 @@ class Log(Hook):
             self.write(step | {"epoch": run.epoch, "micro_batch": run.micro_batch, "phases": run.clock.last})
 
     def write(self, line: Mapping[str, object]) -> None:
-        """Write one line and flush it."""
+        """Write one line and flush it. If that fails, nothing more is written.
+
+        Raises:
+            DataError: the disk is full.
+        """
         assert self.file is not None
-        self.file.write(msgspec.json.encode(line).decode() + "\n")
-        self.file.flush()
+        with disk_errors(self.path, f"with --resume, if {LAST} is there already"):
+            try:
+                self.file.write(msgspec.json.encode(line).decode() + "\n")
+                self.file.flush()
+            except OSError:
+                with suppress(OSError):
+                    self.file.close()
+                self.file = None
+                raise
 
     def after_run(self, run: Run) -> None:
         """Write the images left out and the peak memory of the GPU in bytes, and close the file."""
@@ -143,12 +157,30 @@ def device_name(device: torch.device) -> str:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read the lines of a metrics.jsonl. A line that a killed process left incomplete is skipped."""
+    """Read the lines of a metrics.jsonl. A line that a killed process left incomplete is skipped.
+
+    Raises:
+        DataError: it can't be read, or a line is not one of ours.
+    """
     lines = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        with contextlib.suppress(msgspec.DecodeError):
-            lines.append(msgspec.json.decode(line))
+    for number, content in enumerate(_content(path).splitlines(), start=1):
+        try:
+            line = msgspec.json.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if not isinstance(line, dict) or type(line.get("step")) is not int or line["step"] < 0:
+            raise DataError(f"{path}, line {number}: expected an object with a `step` from 0. Remove the line.")
+        lines.append(line)
     return lines
+
+
+def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: not a file. Move it away.")
+    try:
+        return path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror}). Check its permissions.") from None
 
 
 class Evaluate(Hook):

@@ -1,4 +1,4 @@
-"""The optimizer, and the schedule of its learning rate."""
+"""The optimizer and its learning-rate schedule."""
 
 import math
 

@@ -10,6 +10,7 @@ from coursekit.core.errors import ConfigError
 from coursekit.lessons.checking.verdict import check
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import own_parts
+from coursekit.lessons.workbook.named import digests
 from coursekit.lessons.workbook.own_parts import PartError, guarded, parts_of
 from coursekit.lessons.workbook.workbook import Workbook
 from tests.lessons.answers import IOU, answer
@@ -116,11 +117,15 @@ def test_an_interns_detector_trains(workbook, coco_folder, tmp_path, capsys):
     detector = DetectorConfig(0, backbone="tf_efficientnet_lite0", size=64)
     parts = parts_from(workbook)
     train_run(
-        str(coco_folder), tmp_path / "run", training, detector, evaluate_every=0, parts=parts, workbook=workbook.folder
-    )
+        str(coco_folder), tmp_path / "run", training, detector, evaluate_every=0, parts=parts, workbook=workbook.folder,
+        digests=digests(workbook, parts),
+    )  # fmt: skip
     assert "box_iou            yours" in capsys.readouterr().out
     assert load_config(tmp_path / "run").parts == ["box_iou", "encode_boxes"]
-    assert "AP" in score(*results_of_run(tmp_path / "run", str(coco_folder)))
+    assert load_config(tmp_path / "run").workbook == "../my_detector"
+    assert "AP" in score(*results_of_run(tmp_path / "run", str(coco_folder), workbook=workbook))
+    with pytest.raises(ConfigError, match="only if you name that workbook"):
+        results_of_run(tmp_path / "run", str(coco_folder))
 
 
 @pytest.mark.slow
@@ -135,10 +140,24 @@ def test_a_resumed_run_uses_the_parts_it_started_with(workbook, coco_folder, tmp
     training = TrainConfig(epochs=2, batch_size=2, warmup_steps=1)
     detector = DetectorConfig(0, backbone="tf_efficientnet_lite0", size=64)
     run = partial(train_run, str(coco_folder), tmp_path, training, detector, evaluate_every=0)
-    run(parts=parts_from(workbook), workbook=workbook.folder)
+    run(parts=parts_from(workbook), workbook=workbook.folder, digests=digests(workbook, ["box_iou"]))
     (tmp_path / "model.safetensors").unlink()  # as if it had been stopped
     workbook.store("box_iou", IOU.replace(".clamp(min=0)", ""))
-    with pytest.raises(ConfigError, match="trained with the parts box_iou from .* no longer pass"):
-        parts_of_run(load_config(tmp_path))
-    run(resume=True, parts=parts_of_run(load_config(tmp_path), reference_for=["box_iou"]))
+    with pytest.raises(ConfigError, match="box_iou there is not what this run was trained with"):
+        parts_of_run(load_config(tmp_path), workbook)
+    run(resume=True, parts=parts_of_run(load_config(tmp_path), workbook, reference_for=["box_iou"]))
     assert load_config(tmp_path).parts == []
+
+
+def test_loading_parts_of_another_workbook_leaves_my_detector_as_it_was(workbook, tmp_path):
+    workbook.store("box_iou", IOU)
+    package = importlib.import_module("my_detector")
+    other = Workbook(tmp_path / "other" / "my_detector")
+    other.begin()
+    workbook.make_importable()
+    package = importlib.import_module("my_detector")
+    other.file_of("nms").write_text(answer("nms", "right_with_a_shrinking_list"))
+    check(other, "nms")
+    assert "nms" in own_parts.functions(parts_of(other))
+    assert importlib.import_module("my_detector") is package
+    assert package.workbook is workbook

@@ -15,10 +15,10 @@ from coursekit.lessons.other_device import is_elsewhere
 
 
 def likely_mistake(exercise: Exercise, actual: Sequence[Outcome]) -> str | None:
-    """Return, in words, the mistake that an answer's outcomes look like.
+    """Return, in words, the mistake that explains an answer's outcomes; None if no mistake does.
 
-    A known mistake is recognized if it gives what the answer gave on every case; otherwise values that are right except
-    for their order or their axes are. Cases on another device don't count.
+    A known mistake is named if it gives the same outcomes as the answer in all cases; cases on another device don't
+    count. If no known mistake does, right values in the wrong order or with swapped axes are recognized.
     """
     cases = exercise.all_cases()
     if len(actual) == len(cases):

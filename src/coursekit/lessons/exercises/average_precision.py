@@ -1,4 +1,4 @@
-"""Exercise 9.4: compute COCO's average precision of one curve."""
+"""Exercise 9.4: compute COCO's average precision from one precision–recall curve."""
 
 from collections.abc import Iterator
 

@@ -93,7 +93,7 @@ def changed(**how):
 
 
 def called_with(change):
-    """Return the reference, called with changed arguments."""
+    """Return an answer that calls the reference with changed arguments."""
 
     def answer(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
         return rpn_losses(*change(logits, deltas, anchors, boxes, batch_size_per_image, positive_fraction))

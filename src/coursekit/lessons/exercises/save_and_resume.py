@@ -148,7 +148,7 @@ def run(
 
 
 def changed(**how):
-    """Return `run` with a keyword changed."""
+    """Return an answer that calls `run` with changed keyword arguments."""
     return lambda *args: run(*args, **how)
 
 

@@ -13,9 +13,10 @@ from coursekit.data import CocoDataset, load
 from coursekit.detector.boxes import clip_boxes
 from coursekit.lessons.notebooks.lengths import quick
 from coursekit.lessons.workbook import own_parts
+from coursekit.lessons.workbook.named import digests
 from coursekit.lessons.workbook.own_parts import load_trained
 from coursekit.lessons.workbook.workbook import Workbook
-from coursekit.runs.config import RunConfig, load_config
+from coursekit.runs.config import RunConfig, load_config, relative_to_run
 from coursekit.runs.load import WEIGHTS, build, save_run
 from coursekit.training import TrainConfig, train
 
@@ -43,7 +44,7 @@ def first_run(workbook: Workbook, data: str = "mini") -> nn.Module:
         try:
             config = load_config(FOLDER)
             if config.data == data and config.training.epochs >= quick(*EPOCHS):
-                model = _load(workbook, config)
+                model = _load(workbook)
                 print(f"The detector of {FOLDER}, trained on {data} for {config.training.epochs} epochs.")
                 return model
             reason = f"The run in {FOLDER} used other data, or was shorter"
@@ -101,9 +102,8 @@ def _training() -> TrainConfig:
     return TrainConfig(epochs=quick(*EPOCHS), batch_size=4, precision="fp32", warmup_steps=20)
 
 
-def _load(workbook: Workbook, config: RunConfig) -> nn.Module:
-    is_here = config.workbook == str(workbook.folder)
-    model, _ = load_trained(FOLDER, workbook if is_here else None)
+def _load(workbook: Workbook) -> nn.Module:
+    model, _ = load_trained(FOLDER, workbook)
     return _narrowed(model)
 
 
@@ -116,8 +116,11 @@ def _narrowed(model: Any) -> nn.Module:
 def _config(workbook: Workbook, train_set: CocoDataset, training: TrainConfig) -> RunConfig:
     parts = sorted(_parts(workbook))
     detector = DetectorConfig(len(train_set.classes), size=SIZE, frozen_stages=FROZEN_STAGES)
-    folder = str(workbook.folder) if parts else None
-    return RunConfig(train_set.name, train_set.categories, detector, training, workbook=folder, parts=parts)
+    folder = relative_to_run(workbook.folder, FOLDER) if parts else None
+    return RunConfig(
+        train_set.name, train_set.categories, detector, training,
+        workbook=folder, parts=parts, digests=digests(workbook, parts),
+    )  # fmt: skip
 
 
 def _parts(workbook: Workbook) -> dict[str, Callable[..., Any]]:

@@ -110,7 +110,7 @@ def _refuse_unchecked(student: Notebook, source: Path) -> None:
 def known_exercises() -> set[str]:
     """Return the names of the exercises that have cases and three hints.
 
-    It reads their files without importing torch, so that building takes a second instead of five.
+    Their files are read without importing torch, so that building takes a second instead of five.
     """
     files = sorted((Path(__file__).parents[1] / "exercises").glob("*.py"))
     return {path.stem for path in files if _is_complete(path)}

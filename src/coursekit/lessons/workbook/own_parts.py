@@ -18,9 +18,10 @@ from coursekit.core.errors import ConfigError, CourseError, did_you_mean
 from coursekit.data import CocoDataset
 from coursekit.detector.parts import PARTS
 from coursekit.evaluation import Result
-from coursekit.lessons.checking.verdict import state_of
+from coursekit.lessons.checking.verdict import State, state_of
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.workbook.workbook import FORMER, Workbook, workbook_of
+from coursekit.lessons.workbook.named import NotNamedError, changed_files
+from coursekit.lessons.workbook.workbook import FORMER, Workbook, importable, workbook_of
 from coursekit.runs.config import RunConfig, load_config
 from coursekit.runs.load import load_run, results_of
 
@@ -99,9 +100,17 @@ def parts_of(workbook: Workbook, reference_for: Collection[str] = ()) -> list[Pa
             raise ConfigError(
                 f"--reference {name}: no such part{did_you_mean(name, names)}. They are: {', '.join(names)}."
             )
-    workbook.make_importable()
-    with _twins(workbook):
+    with importable(workbook), _twins(workbook):
         return [_part(workbook, name, name in reference_for) for name in names]
+
+
+def states_of(workbook: Workbook) -> dict[str, State]:
+    """Return the state of each part's exercise, in order, by its name."""
+    return {name: _state(workbook, name) for name in map(_exercise_of, PARTS)}
+
+
+def _state(workbook: Workbook, name: str) -> State:
+    return state_of(workbook, name) if name in EXERCISES else "not started"
 
 
 @contextmanager
@@ -137,24 +146,35 @@ def parts_of_run(
 ) -> dict[str, Callable[..., Any]]:
     """Return the parts that a run was trained with, by name.
 
+    Code runs only if it is that of the workbook that the caller names, and only if the run was trained with it. What
+    the run's configuration says about a workbook is never followed.
+
     Args:
         config: config of the run.
-        workbook: where to take them from; by default the workbook that the run names.
+        workbook: the workbook that the user has named; None if no workbook was named.
         reference_for: parts to take from the course anyway.
 
     Raises:
-        ConfigError: there is no workbook, or one of those parts no longer passes its check.
+        NotNamedError: the run has parts of a workbook, and none was named.
+        ConfigError: there is no workbook, or its parts are not those of the run, or they no longer pass their checks.
     """
     wanted = [name for name in config.parts if name not in reference_for]
     if not wanted:
         return {}
-    workbook = workbook or Workbook(Path(config.workbook or ""))
+    if workbook is None:
+        raise NotNamedError(config)
+    if changed := changed_files(workbook, config, wanted):
+        raise ConfigError(
+            f"{workbook.folder}: {', '.join(changed)} there is not what this run was trained with. Either it has "
+            f"changed since: restore the earlier version, from {workbook.folder / FORMER}, or train again. Or this is "
+            "another workbook: name the one that the run was trained with."
+        )
     passed = functions(parts_of(workbook))
     lost = [name for name in wanted if name not in passed]
     if lost:
         raise ConfigError(
             f"this run was trained with the parts {', '.join(lost)} from {workbook.folder}, which no longer pass their "
-            f"checks. Restore the earlier versions (in {workbook.folder / FORMER}), or train again."
+            "checks. Check them in their lesson, or train again."
         )
     return {name: passed[name] for name in wanted}
 
@@ -164,9 +184,11 @@ def load_trained(folder: Path, workbook: Workbook | None = None) -> tuple[nn.Mod
     return load_run(folder, parts_of_run(load_config(folder), workbook))
 
 
-def results_of_run(source: Path, data: str, split: str = "val") -> tuple[list[Result], CocoDataset]:
-    """Return what `results_of` does, using the parts of the workbook that the run was trained with."""
-    parts = {} if source.suffix == ".json" else parts_of_run(load_config(source))
+def results_of_run(
+    source: Path, data: str, split: str = "val", workbook: Workbook | None = None
+) -> tuple[list[Result], CocoDataset]:
+    """Return what `results_of` does, with the parts that the run was trained with; see `parts_of_run`."""
+    parts = {} if source.suffix == ".json" else parts_of_run(load_config(source), workbook)
     return results_of(source, data, split, parts)
 
 
@@ -184,7 +206,7 @@ def _exercise_of(part: str) -> str:
 
 
 def _part(workbook: Workbook, name: str, is_refused: bool) -> Part:
-    state = state_of(workbook, name) if name in EXERCISES else "not started"
+    state = _state(workbook, name)
     if is_refused:
         return Part(name, f"{COURSE}, as you asked", "", None)
     if state not in ("correct", "borrowed"):

@@ -46,7 +46,7 @@ def load(workbook: Workbook) -> Progress:
         return Progress()
     try:
         return msgspec.json.decode(path.read_bytes(), type=Progress)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         aside = _free_name(path.with_suffix(".broken.json"))
         os.replace(path, aside)  # noqa: PTH105
         warnings.warn(

@@ -4,7 +4,8 @@ import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -148,8 +149,31 @@ class Workbook:
             sys.meta_path.insert(0, _Finder(self))
         package = sys.modules.get(PACKAGE)
         if package is not None and vars(package).get("workbook") is not self:
-            for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
+            for name in _imported_modules():
                 del sys.modules[name]
+
+
+@contextmanager
+def importable(workbook: Workbook) -> Iterator[None]:
+    """Let `import my_detector` import this workbook in the block, and afterward the one that it did before.
+
+    If there was none before, it stays importable.
+    """
+    finders = [finder for finder in sys.meta_path if isinstance(finder, _Finder)]
+    modules = _imported_modules()
+    workbook.make_importable()
+    try:
+        yield
+    finally:
+        if finders and finders[0].workbook is not workbook:
+            finders[0].workbook.make_importable()
+            for name in _imported_modules():
+                del sys.modules[name]
+            sys.modules.update(modules)
+
+
+def _imported_modules() -> dict[str, ModuleType]:
+    return {name: module for name, module in list(sys.modules.items()) if name.split(".")[0] == PACKAGE}
 
 
 def workbook_here() -> Workbook:
@@ -157,7 +181,18 @@ def workbook_here() -> Workbook:
 
     Only a notebook and a command call this, when they start. Everything else is handed its workbook.
     """
-    return Workbook(Path(os.environ.get("COURSEKIT_WORKBOOK", PACKAGE)))
+    return Workbook(_chosen_folder() or Path(PACKAGE))
+
+
+def workbook_of_environment() -> Workbook | None:
+    """Return the workbook that `COURSEKIT_WORKBOOK` names wherever you are; None if it names none."""
+    chosen = _chosen_folder()
+    return Workbook(chosen) if chosen and chosen.is_absolute() else None
+
+
+def _chosen_folder() -> Path | None:
+    chosen = os.environ.get("COURSEKIT_WORKBOOK")
+    return Path(chosen).expanduser() if chosen else None
 
 
 def workbook_of(package: ModuleType) -> Workbook:
