@@ -9,7 +9,8 @@ from pathlib import Path
 
 from coursekit.grading.pack import pack
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.workbook.workbook import ABOUT, empty_line
+from coursekit.lessons.workbook.stubs import empty_line
+from coursekit.lessons.workbook.workbook import ABOUT
 from tests.grading.attacks import ATTACKS, FORCE, attack
 from tests.lessons.answers import right_answer, wrong_answers
 

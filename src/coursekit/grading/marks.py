@@ -83,8 +83,6 @@ def marked(name: str, code: str, tried: Tried) -> Mark:
     """
     exercise = EXERCISES[name]
     cases = len(exercise.all_cases())
-    if tried.trial.ended == "empty":
-        return Mark(name, "not started", cases=cases)
     with _comparing:
         try:
             right = _right(exercise, tried.trial.outcomes, expected_outcomes(exercise))

@@ -172,7 +172,7 @@ def _tried(reply: _Reply, cases: int, most: int) -> Tried:
             if not isinstance(message, dict):
                 tried.trial.outcomes.append(message)
                 continue
-            tried.trial.ended = message["ended"] if message["ended"] in ("well", "empty", "too slow") else "died"
+            tried.trial.ended = message["ended"] if message["ended"] in ("well", "too slow") else "died"
             tried.trial.problem, tried.trial.printed = message["problem"] or None, message["printed"]
             tried.used_reference = "lent" in message
             break

@@ -13,7 +13,8 @@ from coursekit.grading.notebook import CELL, CODE_BYTES, WORKBOOK, Piece, pieces
 from coursekit.grading.problems import Problems
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook.progress import Record
-from coursekit.lessons.workbook.workbook import PACKAGE, is_empty
+from coursekit.lessons.workbook.stubs import is_empty
+from coursekit.lessons.workbook.workbook import PACKAGE
 
 FILE_BYTES, ALL_BYTES, FILES = 100 << 20, 300 << 20, 5000
 ALL_CODE = 10 << 20  # characters of all answers together; a complete submission has 60,000

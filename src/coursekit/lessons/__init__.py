@@ -9,6 +9,7 @@ __all__ = [
     "hint",
     "journal",
     "lesson_map",
+    "mistake",
     "my_workbook",
     "quick",
     "reference",

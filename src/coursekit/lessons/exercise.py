@@ -59,6 +59,7 @@ class Exercise:
         call: how to use an answer with the arguments of a case. A class is constructed, then called.
         twin: a faster function with equal results. Training runs it once the intern's answer is correct.
         tolerance: relative and absolute, for float32; for float64, divided by 100,000.
+        regions: how many places of the cell the intern fills in.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Exercise:
     call: Callable[..., Any] = lambda answer, *args: answer(*args)
     twin: Answer | None = None
     tolerance: float = 1e-5
+    regions: int = 1
 
     @property
     def mistakes(self) -> tuple[Wrong, ...]:

@@ -1,8 +1,12 @@
+import dataclasses
+import os
 import time
 
 import pytest
 
+from coursekit.lessons.checking import runner
 from coursekit.lessons.checking.runner import try_answer
+from coursekit.lessons.exercise import Wrong
 from coursekit.lessons.exercises import EXERCISES
 from tests.lessons.answers import IOU
 
@@ -46,3 +50,56 @@ def test_a_fork_works_after_torch_has_worked_with_threads(workbook):
     )
     workbook.store("box_iou", code)
     assert try_answer(workbook, "box_iou").ended == "well"
+
+
+FORGERIES = {  # what an answer writes into the pipe to the check
+    "half a message": "(10**6).to_bytes(8, 'big') + b'half'",
+    "no message": "b'x' * 100",
+    "a message that makes no sense": "(4).to_bytes(8, 'big') + b'what'",
+}
+
+
+@pytest.mark.parametrize("fork", [True, False])
+@pytest.mark.parametrize("content", FORGERIES.values(), ids=FORGERIES)
+def test_garbage_in_the_pipe_ends_the_trial(workbook, monkeypatch, content, fork):
+    monkeypatch.setattr(runner, "WALL_SECONDS", 2.0)
+    code = (
+        "import os\n\n\ndef box_iou(first, second):\n    for handle in range(3, 64):\n        try:\n"
+        f"            os.write(handle, {content})\n        except OSError:\n            pass\n    os._exit(0)\n"
+    )
+    workbook.store("box_iou", code)
+    assert try_answer(workbook, "box_iou", fork=fork).ended in ("died", "too slow")
+    workbook.store("box_iou", IOU)
+    assert try_answer(workbook, "box_iou", fork=fork).ended == "well"
+
+
+def test_a_helper_that_does_not_start_is_named(workbook, monkeypatch, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(runner, "_helper", runner._Helper)
+    workbook.store("box_iou", IOU)
+    trial = try_answer(workbook, "box_iou", fork=False)
+    assert trial.ended == "died"
+    assert "no torch here" in trial.problem
+
+
+def test_a_tensor_of_many_dimensions_is_no_crash(workbook):
+    workbook.store("box_iou", "import torch\n\n\ndef box_iou(first, second):\n    return torch.zeros([1] * 100_000)\n")
+    trial = try_answer(workbook, "box_iou")
+    assert trial.outcomes[0].value == ("other", "a tensor of 100,000 dimensions")
+
+
+def test_known_mistakes_run_under_the_limits_of_answers(monkeypatch):
+    def ends_its_process(first, second):
+        os._exit(1)
+
+    def never_ends(first, second):
+        while True:
+            pass
+
+    exercise = EXERCISES["box_iou"]
+    wrong = tuple(Wrong(answer, "words") for answer in (ends_its_process, never_ends, exercise.reference))
+    monkeypatch.setattr(runner, "EXERCISES", {"box_iou": dataclasses.replace(exercise, wrong=wrong)})
+    trials = runner.try_mistakes("box_iou", fork=True)
+    assert [trial.ended for trial in trials] == ["died", "too slow", "well"]
+    assert len(trials[2].outcomes) == len(exercise.all_cases())

@@ -9,6 +9,7 @@ from coursekit.lessons.checking.trial import Trial
 from coursekit.lessons.checking.verdict import NotCorrectError, check, first_problem, state_of
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import progress
+from coursekit.lessons.workbook.stubs import empty_line
 from tests.lessons.answers import IOU, answer
 
 
@@ -19,8 +20,36 @@ def _verdict(workbook, body, name="box_iou"):
 
 def test_not_started(workbook):
     assert check(workbook, "xywh_to_xyxy").state == "not started"
-    workbook.store("xywh_to_xyxy", "def xywh_to_xyxy(boxes):\n    raise NotImplementedError('mine')\n")
+    workbook.store("xywh_to_xyxy", f"def xywh_to_xyxy(boxes):\n    {empty_line('xywh_to_xyxy')}\n")
     assert check(workbook, "xywh_to_xyxy").state == "not started"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("raise NotImplementedError('mine')", "NotImplementedError: mine"),
+        ("return first - (first > 0) - torch.ones(1, dtype=torch.bool) - (first > 0)", "NotImplementedError"),
+        ("return (first > 0) - (second > 0)", "Error"),
+        (f"return None  # {empty_line('box_iou')}", "None"),
+        (f"return None\n    {empty_line('box_iou')}", "None"),
+    ],
+)
+def test_an_error_that_is_not_the_stub_is_shown_as_what_it_is(workbook, body, words):
+    verdict = _verdict(workbook, body)
+    assert verdict.state == "not yet"
+    assert words in verdict.problem.got or "Error" in verdict.problem.got
+
+
+def test_one_of_two_places_filled_in_is_stored_and_the_other_named(workbook):
+    code = (
+        "from torch import nn\n\n\nclass FPN(nn.Module):\n    def __init__(self, in_channels, out_channels=96):\n"
+        "        super().__init__()\n        self.lateral = nn.ModuleList()\n\n    def forward(self, maps):\n"
+        f"        {empty_line('FPN')}\n"
+    )
+    workbook.store("FPN", code)
+    verdict = check(workbook, "FPN")
+    assert verdict.state == "not yet"
+    assert verdict.message == "Still to be written: line 11 of your cell."
 
 
 def test_not_yet_shows_what_was_tried_what_the_answer_gave_and_what_was_expected(workbook):
@@ -70,7 +99,7 @@ def test_whatever_an_answer_does_there_is_a_verdict_in_time(workbook, body):
 def test_an_exception_is_shown_with_the_interns_line(workbook):
     got = _verdict(workbook, "return first.corners").problem.got
     assert "AttributeError" in got
-    assert "line 5 of your cell: return first.corners" in got
+    assert "line 6 of your cell: return first.corners" in got  # `%%exercise` is line 1
 
 
 def test_a_cell_that_does_not_run_is_not_yet(workbook):
@@ -103,6 +132,9 @@ def test_the_beginning_of_what_it_prints_is_shown(workbook):
         "def nms(*args):\n    return EXERCISE.reference(*args)\n",
         "import importlib\n\ndef nms(*args):\n"
         "    return importlib.import_module('coursekit.lessons.exercises.nms').EXERCISE.right[0](*args)\n",
+        "import torch\n\ndef nms(*args):\n    return torch.ops.torchvision.nms(*args)\n",
+        "import torchvision.ops as ops\n\ntheirs = ops.nms\n\ndef nms(*args):\n    return theirs(*args)\n",
+        "from torchvision.ops import *\nhelp_me = nms\n\ndef nms(*args):\n    return help_me(*args)\n",
     ],
 )
 def test_borrowed(workbook, code):
@@ -131,6 +163,12 @@ def test_borrowed(workbook, code):
 )
 def test_what_ships_with_the_exercises_is_borrowed(code, source):
     assert borrowed_from(EXERCISES["box_iou"], f"{code}\n{IOU}") == source
+
+
+def test_a_right_answer_that_is_compared_with_torchvisions_is_not_borrowed(workbook):
+    code = answer("nms", "right_with_a_shrinking_list")
+    compared = "\n\nimport torchvision\n\n\ndef test(*args):\n    return torchvision.ops.nms(*args)\n\n\nassert test\n"
+    assert borrowed_from(EXERCISES["nms"], code + compared) is None
 
 
 def test_correct_is_drawn_and_plain(workbook):

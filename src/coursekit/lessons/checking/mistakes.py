@@ -1,6 +1,5 @@
 """Which known mistake does an answer make? The one that gives exactly what the answer gave."""
 
-import contextlib
 from collections.abc import Sequence
 from functools import cache
 
@@ -8,7 +7,8 @@ import torch
 from torch import Tensor
 
 from coursekit.lessons.checking.compare import difference
-from coursekit.lessons.checking.outcome import Outcome, expected_outcomes, outcomes
+from coursekit.lessons.checking.outcome import Outcome, expected_outcomes
+from coursekit.lessons.checking.runner import try_mistakes
 from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.other_device import is_elsewhere
@@ -24,19 +24,16 @@ def likely_mistake(exercise: Exercise, actual: Sequence[Outcome]) -> str | None:
     if len(actual) == len(cases):
         here = [number for number, case in enumerate(cases) if not is_elsewhere(case.args)]
         for words, wrong in _known_mistakes(exercise.name):
-            if all(_is_alike(actual[number], wrong[number]) for number in here):
+            if len(wrong) == len(cases) and all(_is_alike(actual[number], wrong[number]) for number in here):
                 return words
     return _rearranged(actual, expected_outcomes(exercise))
 
 
 @cache
 def _known_mistakes(name: str) -> list[tuple[str, list[Outcome]]]:
-    """Return the words of each known mistake, and its outcomes."""
-    exercise, known = EXERCISES[name], []
-    for wrong in exercise.mistakes:
-        with contextlib.suppress(NotImplementedError):
-            known.append((wrong.words, list(outcomes(exercise, wrong.answer))))
-    return known
+    """Return the words of each known mistake, and its outcomes. They run in a process of their own, like answers."""
+    trials = try_mistakes(name)
+    return [(wrong.words, trial.outcomes) for wrong, trial in zip(EXERCISES[name].mistakes, trials, strict=True)]
 
 
 def _is_alike(actual: Outcome, wrong: Outcome) -> bool:

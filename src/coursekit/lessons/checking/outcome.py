@@ -14,6 +14,7 @@ from torch import Tensor
 from coursekit.lessons.exercise import Answer, Case, Exercise
 
 Plain = tuple[Any, ...]  # (kind, value): see `plain`
+MAX_DIMENSIONS = 16  # of a tensor; to load one of 100,000 crashes torch
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,11 @@ class Outcome:
 
 
 def attempt(exercise: Exercise, answer: Answer, case: Case) -> Outcome:
-    """Use an answer on a copy of a case. Whatever it raises is part of the outcome.
-
-    Raises:
-        NotImplementedError: the answer is not written yet.
-    """
+    """Use an answer on a copy of a case. Whatever it raises is part of the outcome."""
     args = copied(case.args)
     torch.manual_seed(0)
     try:
         return Outcome(plain(exercise.call(answer, *args)), plain(args))
-    except NotImplementedError:
-        raise
     except Exception as error:
         return Outcome(None, None, error_text(error))
 
@@ -59,12 +54,18 @@ def expected_outcomes(exercise: Exercise) -> list[Outcome]:
 
 
 def error_text(error: BaseException) -> str:
-    """Return an exception in a line or two, with the intern's line if it comes from one."""
+    """Return an exception in a line or two, with the intern's line if it comes from one.
+
+    Lines are counted as JupyterLab counts them: `%%exercise`, which is not stored, is line 1.
+    """
+    if isinstance(error, SyntaxError) and error.lineno:
+        line = (error.text or "").strip()
+        return f"{type(error).__name__}: {error.msg}\n    line {error.lineno + 1} of your cell: {line}"[:500]
     text = f"{type(error).__name__}: {error}"[:500]
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "my_detector" in frame.filename]
-    if isinstance(error, SyntaxError):
-        return f"{text}\n    {(error.text or '').strip()}"
-    return f"{text}\n    line {frames[-1].lineno} of your cell: {frames[-1].line}" if frames else text
+    if not frames or frames[-1].lineno is None:
+        return text
+    return f"{text}\n    line {frames[-1].lineno + 1} of your cell: {frames[-1].line}"
 
 
 def plain(value: Any, depth: int = 0) -> Plain:
@@ -72,6 +73,8 @@ def plain(value: Any, depth: int = 0) -> Plain:
     kind = type(value)
     if isinstance(value, Tensor) and value.is_meta:  # it has no numbers
         return "other", f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')} without numbers"
+    if isinstance(value, Tensor) and value.ndim > MAX_DIMENSIONS:
+        return "other", f"a tensor of {value.ndim:,} dimensions"
     if isinstance(value, Tensor):
         return "tensor", value.detach().as_subclass(Tensor).cpu().clone()
     if kind is np.ndarray and value.dtype.kind in "biuf":

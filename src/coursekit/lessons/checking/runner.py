@@ -6,28 +6,30 @@ seconds on imports for each check.
 
 import atexit
 import contextlib
-import json
 import multiprocessing
 import os
-import secrets
+import signal
 import subprocess
 import sys
+import tempfile
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing.connection import Client, Connection, Listener
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
-from coursekit.lessons.checking.outcome import Outcome, as_bytes, from_bytes
-from coursekit.lessons.checking.trial import Trial, try_here
+from coursekit.lessons.checking.messages import Messages, send
+from coursekit.lessons.checking.outcome import Outcome, from_bytes
+from coursekit.lessons.checking.trial import Trial, try_function, try_here
 from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook.workbook import Workbook
 
 WALL_SECONDS = 6.0  # of waiting, for an answer that sleeps, or on a busy machine
+START_SECONDS = 180.0  # to import torch, on a slow machine
 
 
 def can_fork() -> bool:
@@ -44,61 +46,104 @@ def try_answer(workbook: Workbook, name: str, *, fork: bool | None = None) -> Tr
         fork: use a forked process, or else the warm helper; by default what this machine can.
     """
     if can_fork() if fork is None else fork:
-        return _in_fork(workbook, name)
-    return _helper().try_answer(workbook, name)
+        return _in_fork(partial(_serve_answer, workbook, EXERCISES[name]))[0]  # imported here, not in each fork
+    return _helper().ask([name, str(workbook.folder)])[0]
 
 
-def _in_fork(workbook: Workbook, name: str) -> Trial:
-    ours, theirs = multiprocessing.get_context("fork").Pipe(duplex=False)
-    args = workbook, EXERCISES[name], theirs  # the exercise is imported here, once, not in each fork
-    process = multiprocessing.get_context("fork").Process(target=_forked, args=args, daemon=True)
+def try_mistakes(name: str, *, fork: bool | None = None) -> list[Trial]:
+    """Try all known mistakes of an exercise, as answers are tried."""
+    trials: list[Trial] = []
+    count = len(EXERCISES[name].mistakes)
+    while len(trials) < count:  # after one that ended its process, another process goes on
+        if can_fork() if fork is None else fork:
+            trials += _in_fork(partial(_serve_mistakes, EXERCISES[name], len(trials)), count - len(trials))
+        else:
+            trials += _helper().ask([name, len(trials)], count - len(trials))
+    return trials
+
+
+Serve = Callable[[Callable[[Any], None]], None]  # takes the function that sends a message
+
+
+def _in_fork(serve: Serve, most: int = 1) -> list[Trial]:
+    ours, theirs = os.pipe()
+    process = multiprocessing.get_context("fork").Process(target=_forked, args=(serve, ours, theirs), daemon=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a process with threads is forked: see _forked
         process.start()
-    theirs.close()
+    os.close(theirs)
     try:
-        return _receive(ours)
+        return _receive(Messages(os.fdopen(ours, "rb")), most)
     finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid or 0, signal.SIGKILL)  # with what it has started
         process.kill()
         process.join()
-        ours.close()
 
 
-def _forked(workbook: Workbook, exercise: Exercise, connection: Connection) -> None:
+def _forked(serve: Serve, ours: int, theirs: int) -> None:
     torch.set_num_threads(1)  # first: the thread pool is not in the fork, and the first product would hang
+    os.setsid()
+    os.close(ours)
+    with os.fdopen(theirs, "wb") as stream:
+        serve(partial(send, stream))
+
+
+def _serve_answer(workbook: Workbook, exercise: Exercise, reply: Callable[[Any], None]) -> None:
     workbook.in_trial = True
-    _serve(workbook, exercise, connection)
+    try_here(workbook, exercise, reply)
+
+
+def _serve_mistakes(exercise: Exercise, start: int, reply: Callable[[Any], None]) -> None:
+    for wrong in exercise.mistakes[start:]:
+        try_function(exercise, wrong.answer, reply)
 
 
 @dataclass
 class _Helper:
     """A process that tries one answer after the other. It starts when it is first needed, and again after it died."""
 
-    process: subprocess.Popen[bytes] | None = None
-    connection: Any = None
+    process: "subprocess.Popen[bytes] | None" = None
+    messages: Messages | None = None
 
-    def try_answer(self, workbook: Workbook, name: str) -> Trial:
+    def ask(self, request: Sequence[Any], most: int = 1) -> list[Trial]:
         if self.process is None or self.process.poll() is not None:
-            self._start()
-        self.connection.send_bytes(as_bytes([name, str(workbook.folder)]))
-        trial = _receive(self.connection)
-        if trial.ended in ("too slow", "died"):
+            problem = self._start()
+            if problem:
+                return [Trial(problem=problem)] * most
+        assert self.process is not None
+        assert self.process.stdin is not None
+        assert self.messages is not None
+        try:
+            send(self.process.stdin, list(request))
+            trials = _receive(self.messages, most)
+        except OSError:  # it has died meanwhile
+            trials = [Trial()]
+        if trials[-1].ended in ("too slow", "died"):
             self._stop()
-        return trial
+        return trials
 
-    def _start(self) -> None:
-        """Start a process. Not with multiprocessing: that would run the user's main script again."""
-        key = secrets.token_bytes(16)
-        with Listener(authkey=key) as listener:
-            command = [sys.executable, "-c", "from coursekit.lessons.checking.runner import help_out; help_out()"]
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE)
-            assert self.process.stdin is not None
-            self.process.stdin.write(json.dumps([listener.address, key.hex()]).encode())
-            self.process.stdin.close()
-            self.connection = listener.accept()
-        atexit.register(self.process.kill)
-        with contextlib.suppress(EOFError):  # then the first answer "died"
-            self.connection.recv_bytes()  # it is ready
+    def _start(self) -> str:
+        """Start a process, not with multiprocessing, which would run the user's main script again.
+
+        Returns:
+            What is wrong, if it doesn't start; else nothing.
+        """
+        command = [sys.executable, "-c", "from coursekit.lessons.checking.runner import help_out; help_out()"]
+        with tempfile.TemporaryFile() as errors:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
+            self.process = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
+            assert self.process is not None
+            assert self.process.stdout is not None
+            atexit.register(self.process.kill)
+            self.messages = Messages(self.process.stdout)
+            with contextlib.suppress(TimeoutError):
+                if self.messages.next(START_SECONDS) is not None:
+                    return ""
+            self._stop()
+            errors.seek(0)
+            lines = errors.read()[-2000:].decode(errors="replace").strip().splitlines()
+            return f"The process that tries answers doesn't start: {lines[-1] if lines else 'it says nothing'}"
 
     def _stop(self) -> None:
         assert self.process is not None
@@ -113,33 +158,56 @@ def _helper() -> _Helper:
 
 
 def help_out() -> None:
-    """Serve as the helper process: answer one request after the other, until the other side closes."""
-    address, key = json.load(sys.stdin)
+    """Serve as the helper process: answer one request after the other, until the input ends."""
+    requests, replies = _own(0, "rb"), _own(1, "wb")
     torch.set_num_threads(1)
+    exercises = dict(EXERCISES)  # imports them all, while no answer's time is counted
     workbooks: dict[str, Workbook] = {}
-    with contextlib.suppress(EOFError), Client(address, authkey=bytes.fromhex(key)) as connection:
-        exercises = dict(EXERCISES)  # imports them all, while no answer's time is counted
-        connection.send_bytes(b"ready")
-        while True:
-            name, folder = from_bytes(connection.recv_bytes())
-            workbook = workbooks.setdefault(folder, Workbook(Path(folder), in_trial=True))
-            _serve(workbook, exercises[name], connection)
+    send(replies, "ready")
+    messages = Messages(requests)
+    while content := messages.next(None):
+        name, which = from_bytes(content)
+        if isinstance(which, int):
+            _serve_mistakes(exercises[name], which, partial(send, replies))
+        else:
+            workbook = workbooks.setdefault(which, Workbook(Path(which), in_trial=True))
+            _serve_answer(workbook, exercises[name], partial(send, replies))
 
 
-def _serve(workbook: Workbook, exercise: Exercise, connection: Any) -> None:
-    """Try an answer here, and send each outcome, then how the trial ended."""
-    try_here(workbook, exercise, lambda message: connection.send_bytes(as_bytes(message)))
+def _own(handle: int, mode: str) -> BinaryIO:
+    """Take standard input or output for messages: what answers read or print goes elsewhere."""
+    stream = os.fdopen(os.dup(handle), mode)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, handle)
+    os.close(nothing)
+    return stream  # type: ignore[return-value]
 
 
-def _receive(connection: Any) -> Trial:
+def _receive(messages: Messages, most: int) -> list[Trial]:
+    """Gather what some answers do, up to the first that ends their process."""
+    trials: list[Trial] = []
+    while len(trials) < most:
+        trials.append(_receive_one(messages))
+        if trials[-1].ended == "died" or not messages.is_open:
+            break
+    return trials
+
+
+def _receive_one(messages: Messages) -> Trial:
+    """Gather what an answer does. A message that makes no sense ends it."""
     trial = Trial()
-    try:
-        while connection.poll(WALL_SECONDS):
-            message = from_bytes(connection.recv_bytes())
+    while True:
+        try:
+            content = messages.next(WALL_SECONDS)
+        except TimeoutError:
+            trial.ended, messages.is_open = "too slow", False
+            return trial
+        try:
+            message = from_bytes(content) if content else None
+            if message is None:
+                return trial
             if "ended" in message:
                 return Trial(trial.outcomes, message.get("problem"), message["ended"], message["printed"])
             trial.outcomes.append(Outcome(**message))
-        trial.ended = "too slow"
-    except (EOFError, OSError):
-        trial.ended = "died"
-    return trial
+        except Exception:  # the answer may have written anything
+            return trial

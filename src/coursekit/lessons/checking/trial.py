@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from coursekit.lessons.checking.outcome import Outcome, error_text, outcomes
-from coursekit.lessons.exercise import Exercise
+from coursekit.lessons.exercise import Answer, Exercise
 from coursekit.lessons.workbook.workbook import Workbook
 
 CPU_SECONDS = 1.2  # of computing, for all cases together
@@ -25,7 +25,7 @@ class Trial:
     Attributes:
         outcomes: one for each case, as far as it got.
         problem: what kept it from being tried at all, such as a syntax error.
-        ended: "well", "empty" (the cell is still as the course gives it), "too slow", or "died".
+        ended: "well", "too slow", or "died".
         printed: the beginning of what it printed.
     """
 
@@ -50,26 +50,47 @@ def try_here(
         send: called with each message.
         cpu_seconds: processor time for all cases together.
     """
+    _serve(partial(_try, workbook, exercise), send, cpu_seconds)
+
+
+def try_function(
+    exercise: Exercise, answer: Answer, send: Callable[[dict[str, Any]], None], cpu_seconds: float = CPU_SECONDS
+) -> None:
+    """Do what `try_here` does, with a function that is not in a workbook."""
+    _serve(partial(_try_function, exercise, answer), send, cpu_seconds)
+
+
+Try = Callable[[Callable[[Outcome], None]], dict[str, Any]]  # takes what sends an outcome, returns how it ended
+
+
+def _serve(attempt: Try, send: Callable[[dict[str, Any]], None], cpu_seconds: float) -> None:
     text = _Bounded()
     with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text), _no_input(), _limited(cpu_seconds):
-        end = _try(workbook, exercise, lambda outcome: send(asdict(outcome)))
+        end = _ending(attempt, lambda outcome: send(asdict(outcome)))
     send(end | {"printed": text.getvalue()[:PRINTED].strip()})
 
 
-def _try(workbook: Workbook, exercise: Exercise, send: Callable[[Outcome], None]) -> dict[str, Any]:
+def _ending(attempt: Try, send: Callable[[Outcome], None]) -> dict[str, Any]:
+    """Try an answer, and return how it ended."""
     try:
-        workbook.make_importable()
-        answer = getattr(workbook.answer(exercise.name), exercise.name)
-        for outcome in outcomes(exercise, answer):
-            send(outcome)
-    except NotImplementedError:
-        return {"ended": "empty"}
+        return attempt(send)
     except TooSlowError as error:
         return {"ended": "too slow", "problem": error_text(error)}
-    except AttributeError:
-        return {"ended": "well", "problem": f"the cell doesn't define anything called {exercise.name}"}
     except (Exception, SystemExit) as error:
         return {"ended": "well", "problem": error_text(error)}
+
+
+def _try(workbook: Workbook, exercise: Exercise, send: Callable[[Outcome], None]) -> dict[str, Any]:
+    workbook.make_importable()
+    module = workbook.answer(exercise.name)
+    if not hasattr(module, exercise.name):
+        return {"ended": "well", "problem": f"the cell doesn't define anything called {exercise.name}"}
+    return _try_function(exercise, getattr(module, exercise.name), send)
+
+
+def _try_function(exercise: Exercise, answer: Answer, send: Callable[[Outcome], None]) -> dict[str, Any]:
+    for outcome in outcomes(exercise, answer):
+        send(outcome)
     return {"ended": "well"}
 
 

@@ -18,6 +18,7 @@ from coursekit.lessons.checking.wording import shown_args
 from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import progress
+from coursekit.lessons.workbook.stubs import open_stubs
 from coursekit.lessons.workbook.workbook import Workbook, digest
 
 State = Literal["not started", "not yet", "borrowed", "correct"]
@@ -42,6 +43,7 @@ class Verdict:
         likely: the known mistake that it looks like.
         printed: what the answer printed.
         owner: whose function the name stands for from now on.
+        failing: the arguments of that case.
     """
 
     exercise: str
@@ -51,6 +53,7 @@ class Verdict:
     likely: str = ""
     printed: str = ""
     owner: str = ""
+    failing: tuple[Any, ...] | None = None
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the details, each with its title."""
@@ -58,6 +61,9 @@ class Verdict:
         if self.problem:
             rows += [("tried on", self.problem.tried), ("got", self.problem.got)]
             rows += [("expected", self.problem.expected)] if self.problem.expected else []
+        if self.failing is not None:
+            names = ", ".join(find(self.exercise).argument_names())
+            rows += [("to try it", f"{names} = failing")]
         rows += [("looks like", self.likely)] if self.likely else []
         rows += [("printed", self.printed)] if self.printed else []
         return rows
@@ -121,14 +127,15 @@ def _verdict(workbook: Workbook, exercise: Exercise) -> Verdict:
     if code is None:
         return Verdict(name, "not started", "Write yours whenever you like.", owner=reference)
     trial = try_answer(workbook, name)
-    if trial.ended == "empty":
-        return Verdict(name, "not started", "Part of it is still missing: NotImplementedError.", owner=reference)
     problem = first_problem(exercise, trial)
     if problem is None:
         return _right(workbook, exercise, code, trial.printed)
     likely = likely_mistake(exercise, trial.outcomes) or ""
     attempts = _remember(workbook, name, code, "not yet", likely)
-    verdict = Verdict(name, "not yet", "", problem, likely, trial.printed, f"Until yours is right, {reference}")
+    lines = " and ".join(str(line + 1) for line in open_stubs(name, code))  # as JupyterLab counts: %%exercise is line 1
+    message = f"Still to be written: line {lines} of your cell." if lines else ""
+    owner = f"Until yours is right, {reference}"
+    verdict = Verdict(name, "not yet", message, problem, likely, trial.printed, owner, _failing(exercise, trial))
     return verdict if attempts > 1 else replace(verdict, likely="")
 
 
@@ -168,6 +175,16 @@ def first_wrong(exercise: Exercise, actual: Sequence[Outcome]) -> Problem | None
             args = shown_args(exercise.argument_names(), case.args)
             return Problem(f"{case.words}: {args}" if len(args) < 400 else case.words, *wrong)
     return None
+
+
+def _failing(exercise: Exercise, trial: Trial) -> tuple[Any, ...] | None:
+    """Return the arguments of the first case that an answer fails; None if it wasn't tried on any."""
+    if trial.problem and trial.ended == "well":
+        return None
+    cases = exercise.all_cases()
+    pairs = zip(trial.outcomes, expected_outcomes(exercise), strict=False)
+    wrong = (number for number, pair in enumerate(pairs) if mismatch(*pair, exercise.tolerance))
+    return cases[next(wrong, min(len(trial.outcomes), len(cases) - 1))].args
 
 
 def stopped(exercise: Exercise, trial: Trial, cpu_seconds: float) -> Problem:

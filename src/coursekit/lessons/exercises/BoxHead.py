@@ -171,6 +171,7 @@ EXERCISE = Exercise(
     "BoxHead",
     lesson=6,
     minutes=10,
+    regions=2,
     reference=BoxHead,
     cases=cases,
     call=call,

@@ -231,6 +231,7 @@ EXERCISE = Exercise(
     "CocoDataset",
     lesson=1,
     minutes=20,
+    regions=4,
     reference=loader.CocoDataset,
     cases=cases,
     call=call,

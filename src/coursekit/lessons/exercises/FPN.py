@@ -204,6 +204,7 @@ EXERCISE = Exercise(
     "FPN",
     lesson=3,
     minutes=20,
+    regions=2,
     reference=fpn.FPN,
     cases=cases,
     call=call,

@@ -315,6 +315,7 @@ EXERCISE = Exercise(
     "FasterRCNN",
     lesson=7,
     minutes=30,
+    regions=3,
     reference=FasterRCNN,
     cases=cases,
     call=call,

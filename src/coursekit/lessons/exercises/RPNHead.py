@@ -254,6 +254,7 @@ EXERCISE = Exercise(
     "RPNHead",
     lesson=5,
     minutes=15,
+    regions=2,
     reference=RPNHead,
     cases=cases,
     call=call,

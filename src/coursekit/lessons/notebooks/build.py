@@ -13,7 +13,7 @@ import jupytext
 
 from coursekit.core.errors import ConfigError, CourseError
 from coursekit.core.files import write_text
-from coursekit.lessons.workbook.workbook import empty_line
+from coursekit.lessons.workbook.stubs import empty_line
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 INSTRUCTOR = "instructor"

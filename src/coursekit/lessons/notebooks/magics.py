@@ -1,6 +1,7 @@
 """The functions of a notebook: the cell magic `%%exercise`, `check`, hints, the journal, the map."""
 
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -18,7 +19,8 @@ from coursekit.lessons.workbook import hints, own_parts
 from coursekit.lessons.workbook import journal as journals
 from coursekit.lessons.workbook.missing_names import cures
 from coursekit.lessons.workbook.status import status
-from coursekit.lessons.workbook.workbook import Workbook, is_empty, workbook_here
+from coursekit.lessons.workbook.stubs import is_empty
+from coursekit.lessons.workbook.workbook import Workbook, workbook_here
 
 Shown = TypeVar("Shown", Verdict, Caught)
 
@@ -36,9 +38,10 @@ class Session:
         shell: Any = get_ipython()
         if shell is not None:
             shell.user_ns[name] = own_parts.part(self.my_workbook, name)
+            shell.user_ns |= {} if verdict.failing is None else {"failing": verdict.failing}
         result = _shown(verdict)
         if shell is not None and verdict.state in ("not started", "not yet"):
-            display(self._hint_button(name))
+            display(self._buttons(name, verdict))
         return result
 
     def examine(self, name: str, answer: Any) -> Verdict | None:
@@ -58,6 +61,10 @@ class Session:
     def hint(self, name: str) -> None:
         """Open the next hint."""
         print(hints.open_hint(self.my_workbook, name))
+
+    def mistake(self, name: str) -> None:
+        """Say which known mistake the last wrong answer looks like, from the first attempt on."""
+        print(hints.likely_mistake(self.my_workbook, name))
 
     def reference(self, name: str) -> None:
         """Show the course's own solution, once all hints are open."""
@@ -107,16 +114,27 @@ class Session:
             shell.register_magic_function(self.exercise, "cell", "exercise")
             self.my_workbook.begin()
 
-    def _hint_button(self, name: str) -> Any:
-        from ipywidgets import Button, Output, VBox
+    def _buttons(self, name: str, verdict: Verdict) -> Any:
+        from ipywidgets import HBox, Output, VBox
 
-        button, out = Button(description="A hint", icon="question", tooltip=f"Open the next hint for {name}"), Output()
+        out = Output()
+        buttons = [_button("A hint", "question", lambda: hints.open_hint(self.my_workbook, name), out)]
+        if verdict.state == "not yet" and not verdict.likely:
+            buttons.append(
+                _button(
+                    "What does this look like?", "search", lambda: hints.likely_mistake(self.my_workbook, name), out
+                )
+            )
+        return VBox([HBox(buttons), out])
 
-        def opened(_: Any) -> None:
-            out.append_stdout(f"{hints.open_hint(self.my_workbook, name)}\n")
 
-        button.on_click(opened)
-        return VBox([button, out])
+def _button(label: str, icon: str, text: Callable[[], str], out: Any) -> Any:
+    """Return a button that adds a text below it."""
+    from ipywidgets import Button, Layout
+
+    button = Button(description=label, icon=icon, layout=Layout(width="auto"))
+    button.on_click(lambda _: out.append_stdout(f"{text()}\n"))
+    return button
 
 
 @cache

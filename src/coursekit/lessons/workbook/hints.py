@@ -24,6 +24,21 @@ def open_hint(workbook: Workbook, name: str) -> str:
     return "\n".join([*texts, f'Those were all the hints. To see the course\'s solution: reference("{name}")'])
 
 
+def likely_mistake(workbook: Workbook, name: str) -> str:
+    """Return the known mistake that the last wrong answer looks like, in a sentence.
+
+    Raises:
+        ConfigError: there is no such exercise.
+    """
+    find(name)
+    record = progress.record(workbook, name)
+    if record.state != "not yet":
+        return f'There is no wrong answer to {name} yet. First run check("{name}").'
+    if not record.mistake:
+        return "It is none of the mistakes that the course knows. The failing case says what differs; a hint may help."
+    return f"It looks like this: {record.mistake}."
+
+
 def show_reference(workbook: Workbook, name: str) -> str:
     """Return the code of the reference solution and record that it was seen. It is shown once all hints are open.
 

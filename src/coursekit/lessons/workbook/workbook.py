@@ -15,6 +15,7 @@ from types import ModuleType
 
 from coursekit.core.errors import ConfigError
 from coursekit.core.files import make_folder, write_text
+from coursekit.lessons.workbook.stubs import is_empty
 
 PACKAGE, FORMER = "my_detector", "former"
 ABOUT = '''"""My detector: the parts I have written so far, one module per part.
@@ -200,16 +201,6 @@ def workbook_of(package: ModuleType) -> Workbook:
     spec = package.__spec__
     workbook = spec.loader_state if spec is not None else None
     return workbook if isinstance(workbook, Workbook) else Workbook(Path(package.__path__[0]))
-
-
-def empty_line(name: str) -> str:
-    """Return the line that a cell of the course has where the answer goes."""
-    return f'raise NotImplementedError("{name}: your code here")'
-
-
-def is_empty(name: str, code: str) -> bool:
-    """Return whether a cell is still as the course gives it."""
-    return empty_line(name) in code
 
 
 def digest(code: str) -> str:

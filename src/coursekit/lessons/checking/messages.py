@@ -1,0 +1,62 @@
+"""Messages from one process to another through a pipe, each with its length in front.
+
+They are read in a thread, so that waiting for one can end, also in the middle of a message, and on every system.
+"""
+
+from queue import Empty, Queue
+from threading import Thread
+from typing import Any, BinaryIO
+
+from coursekit.lessons.checking.outcome import as_bytes
+
+HEAD = 8  # bytes of the length
+LARGEST = 2**30  # bytes: more is no message
+
+
+def send(stream: BinaryIO, message: Any) -> None:
+    """Write a message: tensors and plain values only."""
+    content = as_bytes(message)
+    stream.write(len(content).to_bytes(HEAD, "big") + content)
+    stream.flush()
+
+
+class Messages:
+    """The messages that arrive in a stream.
+
+    Attributes:
+        is_open: whether the receiver still expects some.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.is_open = True
+        self.queue: Queue[bytes | None] = Queue()
+        Thread(target=self._read, args=(stream,), daemon=True).start()
+
+    def next(self, seconds: float | None) -> bytes | None:
+        """Return the next message; None if the stream has ended or makes no sense.
+
+        Raises:
+            TimeoutError: there was none for so many seconds.
+        """
+        try:
+            return self.queue.get(timeout=seconds)
+        except Empty:
+            raise TimeoutError from None
+
+    def _read(self, stream: BinaryIO) -> None:
+        with stream:
+            while content := _message(stream):
+                self.queue.put(content)
+        self.queue.put(None)
+
+
+def _message(stream: BinaryIO) -> bytes | None:
+    try:
+        head = stream.read(HEAD)
+        length = int.from_bytes(head, "big")
+        if len(head) < HEAD or length > LARGEST:
+            return None
+        content = stream.read(length)
+    except (OSError, ValueError, MemoryError):
+        return None
+    return content if len(content) == length else None
