@@ -20,8 +20,10 @@ from coursekit.detector import (
     make_anchors,
     match_anchors,
     roi_align,
-    sample_balanced,
+    stages,
 )
+from coursekit.detector.anchors import BACKGROUND
+from coursekit.detector.batch_matching import random_keys, roi_ids
 from coursekit.detector.norm import ConvNorm
 from coursekit.detector.parts import choose_parts
 from coursekit.detector.resize import resize_boxes
@@ -208,24 +210,60 @@ FAULTS = {
     "encode_boxes": lambda boxes, anchors, *weights: _swap_axes(encode_boxes(boxes, anchors, *weights)),
     "make_anchors": lambda *args: make_anchors(*args) + 0.5,
     "match_anchors": lambda *args, **kwargs: match_anchors(*args, **kwargs | {"allow_low_quality_matches": False}),
-    "sample_balanced": lambda matches, count, fraction: sample_balanced(matches, count, fraction / 2),
+    "sample_balanced": lambda *args, **kwargs: lowest_keys(args[0], args[1], args[2] / 2, **kwargs),
     "nms": lambda boxes, scores, threshold: nms(boxes, scores, threshold + 0.1),
     "roi_align": lambda features, boxes, scale: roi_align(features, boxes - 0.5 / scale, scale),
     "level_for_box": lambda boxes, finest, coarsest, scale: level_for_box(boxes, finest, coarsest, scale / 2),
 }
 
 
+@pytest.fixture
+def replace_parts(trio, monkeypatch):
+    """Return a function that replaces parts, so that the detector runs image by image; it samples the same."""
+    _, ours, (_, targets) = trio
+    before, gt = ours.stages, len(targets[0]["boxes"])
+
+    def generators(seeds, stream):
+        def ids_of(count):
+            return roi_ids(count - gt, gt, seeds.device) if stream else _anchor_ids(ours)
+
+        return [(seed, ids_of) for seed in seeds]
+
+    def replace(parts):
+        parts = {"sample_balanced": lambda *args, **kwargs: lowest_keys(*args, **kwargs)} | parts
+        ours.parts = choose_parts(parts)
+        ours.stages = stages.choose_stages(ours.parts, stages.TWINS)
+
+    monkeypatch.setattr(stages, "_generators", generators)
+    monkeypatch.setattr(ours, "_anchors", {})
+    yield replace
+    ours.parts, ours.stages = choose_parts(), before
+
+
+def lowest_keys(matches, count, fraction, generator):
+    """Sample what the batched twins sample. `generator` is the seed of the image and a function that gives ids."""
+    seed, ids_of = generator
+    order = random_keys(seed[None], ids_of(len(matches)))[0].argsort()
+    positives = order[matches[order] >= 0][: int(count * fraction)]
+    return positives, order[matches[order] == BACKGROUND][: count - len(positives)]
+
+
 def test_without_a_fault_the_detectors_agree(trio):
     theirs, ours, (images, targets) = trio
-    ours.parts = choose_parts()
+    _compare(ours, theirs, images, targets)
+
+
+def test_image_by_image_the_detectors_agree(trio, replace_parts):
+    theirs, ours, (images, targets) = trio
+    replace_parts({})
     _compare(ours, theirs, images, targets)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", FAULTS)
-def test_a_fault_in_a_part_is_noticed(trio, part):
+def test_a_fault_in_a_part_is_noticed(trio, part, replace_parts):
     theirs, ours, (images, targets) = trio
-    ours.parts = choose_parts({part: FAULTS[part]})
+    replace_parts({part: FAULTS[part]})
     with pytest.raises(AssertionError):
         _compare(ours, theirs, images, targets)
 
@@ -242,10 +280,8 @@ def test_a_fault_in_a_weight_is_noticed(trio):
 
 def test_different_samples_are_noticed(trio):
     theirs, ours, (images, targets) = trio
-    ours.parts = choose_parts()
-    expected = _their_losses(theirs, images, targets)
-    torch.manual_seed(1)
-    losses = ours.train()(images, targets)
+    losses = ours.train()(images, targets, seeds=[seed(1)])
+    expected = _their_losses(theirs, images, targets, _anchor_ids(ours))
     assert any((losses[name] - expected[name]).abs() > 1e-4 * expected[name] for name in losses)
 
 
@@ -258,9 +294,9 @@ def _check(theirs, images, targets, our_targets=None):
 
 
 def _compare(ours, theirs, images, targets, our_targets=None):
-    with torch.no_grad():
-        expected = _their_losses(theirs, images, targets)
     losses = _our_losses(ours, images, our_targets or targets)
+    with torch.no_grad():
+        expected = _their_losses(theirs, images, targets, _anchor_ids(ours))
     assert losses.keys() == expected.keys()
     for name, loss in losses.items():  # torchvision's loss_objectness is a float32
         assert loss.item() == pytest.approx(expected[name].item(), rel=1e-6, abs=0), name
@@ -292,23 +328,54 @@ def _check_detections(detections, expected, max_count):
         assert is_paired.all() or (len(scores) == max_count and (scores[~is_paired] - scores[-1] <= 1e-6).all())
 
 
-def _their_losses(theirs, images, targets):
+def _their_losses(theirs, images, targets, ids):
+    """Return torchvision's losses, of the anchors and RoIs that ours samples."""
     theirs.train().backbone.body.eval()  # our batch norm is frozen
-    torch.manual_seed(0)
+    theirs.rpn.fg_bg_sampler = SameSampler(theirs.rpn.fg_bg_sampler, lambda image, count: ids)
+    theirs.roi_heads.fg_bg_sampler = SameSampler(
+        theirs.roi_heads.fg_bg_sampler,
+        lambda image, count: roi_ids(count - len(targets[image]["boxes"]), len(targets[image]["boxes"]), ids.device),
+    )
     return theirs(images, targets)
 
 
 def _our_losses(ours, images, targets):
-    torch.manual_seed(0)
-    for _ in images:  # torchvision draws a random size for each image
-        torch.empty(1).uniform_()
-    return ours.train()(images, targets)
+    return ours.train()(images, targets, seeds=[seed(image) for image in range(len(images))])
+
+
+def _anchor_ids(ours):
+    """Return the ids of the anchors of the batch that our detector saw last."""
+    return list(ours._anchors.values())[-1].ids
+
+
+def seed(image):
+    return 12345 + 678 * image
+
+
+class SameSampler:
+    """A sampler for torchvision's detector that draws as ours does: those with the lowest keys."""
+
+    def __init__(self, sampler, ids_of):
+        self.batch_size_per_image, self.positive_fraction = sampler.batch_size_per_image, sampler.positive_fraction
+        self.ids_of = ids_of
+
+    def __call__(self, labels):
+        masks = [self._masks(image, of_image) for image, of_image in enumerate(labels)]
+        return [mask for mask, _ in masks], [mask for _, mask in masks]
+
+    def _masks(self, image, labels):
+        order = random_keys(torch.tensor([seed(image)]), self.ids_of(image, len(labels)))[0].argsort()
+        positives = order[labels[order] >= 1][: int(self.batch_size_per_image * self.positive_fraction)]
+        negatives = order[labels[order] == 0][: self.batch_size_per_image - len(positives)]
+        masks = torch.zeros(2, len(labels), dtype=torch.uint8)
+        masks[0, positives], masks[1, negatives] = 1, 1
+        return masks
 
 
 def _check_gradients(theirs, images, targets):
     ours = from_torchvision(theirs)
-    sum(_their_losses(theirs, images, targets).values()).backward()
     sum(_our_losses(ours, images, targets).values()).backward()
+    sum(_their_losses(theirs, images, targets, _anchor_ids(ours)).values()).backward()
     assert _convolutions(theirs.backbone.body)[0].weight.grad.any()  # gradients reach the first layer
     pairs = {
         "backbone": (_convolutions(ours.backbone.body), _convolutions(theirs.backbone.body)),

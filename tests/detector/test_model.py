@@ -8,6 +8,7 @@ import torch
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.detector import build_detector, resize
+from coursekit.detector.padded import pad_targets
 from coursekit.detector.parts import PARTS
 
 LOSSES = {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
@@ -160,25 +161,25 @@ def test_the_options_reach_the_parts():
 
 
 def test_training_and_inference_share_the_first_stage(tiny_detector):
-    batch, sizes = torch.stack(_images((64, 64), (64, 64))), [(64, 64), (50, 60)]
+    batch, sizes = torch.stack(_images((64, 64), (64, 64))), torch.tensor([[64.0, 64], [50, 60]])
     target = _target([4.0, 5, 24, 15], [2])
     calls = []
     first_stage = tiny_detector.first_stage
     tiny_detector.first_stage = lambda *args: (calls.append(args), first_stage(*args))[1]
-    tiny_detector.train().losses(batch, sizes, [target, target])
+    tiny_detector.train().losses(batch, sizes, pad_targets([target, target]))
     tiny_detector.eval().predict(batch, sizes)
     assert calls == [(batch, sizes)] * 2
 
 
 def test_the_first_stage_returns_levels_predictions_anchors_and_proposals(tiny_detector):
-    batch, sizes = torch.stack(_images((64, 96), (64, 96))), [(64, 96), (50, 60)]
+    batch, sizes = torch.stack(_images((64, 96), (64, 96))), torch.tensor([[64.0, 96], [50, 60]])
     with torch.no_grad():
         levels, logits, deltas, anchors, proposals = tiny_detector.eval().first_stage(batch, sizes)
     assert [tuple(level.shape) for level in levels] == [(2, 16, 8, 12), (2, 16, 4, 6), (2, 16, 2, 3)]
-    assert [len(on_level) for on_level in anchors] == [9 * 8 * 12, 9 * 4 * 6, 9 * 2 * 3]
-    assert logits.shape == (2, sum(map(len, anchors)))
+    assert anchors.level_sizes == [9 * 8 * 12, 9 * 4 * 6, 9 * 2 * 3]
+    assert logits.shape == (2, len(anchors.boxes))
     assert deltas.shape == (*logits.shape, 4)
-    for boxes, (height, width) in zip(proposals, sizes, strict=True):
+    for boxes, (height, width) in zip(proposals.by_image(), sizes.tolist(), strict=True):
         assert 0 < len(boxes) <= tiny_detector.options.rpn_post_nms_top_n[1]
         assert (boxes >= 0).all()
         assert (boxes <= torch.tensor([width, height, width, height])).all()
@@ -224,8 +225,8 @@ def test_it_learns_where_a_box_is():
     image, target = torch.full((3, 60, 120), 0.2), _target([70.0, 10, 110, 34], [2])  # wide, and not in the center
     image[:, 10:34, 70:110] = torch.tensor([0.9, 0.3, 0.1])[:, None, None]
     optimizer = torch.optim.AdamW(filter(lambda parameter: parameter.requires_grad, detector.parameters()), 1e-3)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, 45)  # settles, whatever the rounding
-    for _ in range(45):
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, 60)  # settles, whatever the rounding
+    for _ in range(60):
         optimizer.zero_grad()
         sum(detector.train()([image], [target]).values()).backward()
         optimizer.step()

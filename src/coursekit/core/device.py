@@ -1,6 +1,9 @@
 """The device: which one, its precision, its memory, and how to tell that it has run out of memory."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 
@@ -29,6 +32,24 @@ def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
     precision = choose_precision(device, precision)
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16
     return torch.autocast(device.type, dtype, enabled=precision != "fp32")
+
+
+_as_on_gpu = ContextVar("_as_on_gpu", default=False)
+
+
+def prefers_few_launches(device: torch.device) -> bool:
+    """Return whether it pays to replace loops by a few large operations, because launching one takes long."""
+    return device.type != "cpu" or _as_on_gpu.get()
+
+
+@contextmanager
+def as_on_gpu() -> Iterator[None]:
+    """Run on the CPU what would run on a GPU: to test it, or to count its memory and operations."""
+    token = _as_on_gpu.set(True)
+    try:
+        yield
+    finally:
+        _as_on_gpu.reset(token)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

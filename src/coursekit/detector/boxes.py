@@ -13,6 +13,7 @@ from coursekit.data.boxes import xyxy_to_xywh as xyxy_to_xywh
 
 SCALE_CLAMP = math.log(1000 / 16)  # the largest dw and dh that `decode_boxes` applies, as in torchvision and detectron2
 Weights = tuple[float, float, float, float]
+UNIT_WEIGHTS: Weights = (1.0, 1.0, 1.0, 1.0)
 Part = Callable[..., Any]  # a replaceable function of the detector: ours, an intern's or torchvision's, see parts.py
 
 
@@ -46,7 +47,7 @@ def clip_boxes(boxes: Tensor, size: Size) -> Tensor:
     return torch.stack([x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)], dim=-1)
 
 
-def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = UNIT_WEIGHTS) -> Tensor:
     """Encode boxes as deltas from their anchors (Ren et al., *Faster R-CNN*, 2015, equation 2).
 
     Args:
@@ -62,10 +63,11 @@ def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1
     center, side = _center_and_side(boxes)
     anchor_center, anchor_side = _center_and_side(anchors)
     shift, scale = (center - anchor_center) / anchor_side, (side / anchor_side).log()  # (..., 2) each
-    return torch.cat([shift, scale], dim=-1) * boxes.new_tensor(weights)
+    deltas = torch.cat([shift, scale], dim=-1)  # (..., 4)
+    return deltas if weights == UNIT_WEIGHTS else deltas * _filled(weights, deltas)
 
 
-def decode_boxes(deltas: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 1.0, 1.0)) -> Tensor:
+def decode_boxes(deltas: Tensor, anchors: Tensor, weights: Weights = UNIT_WEIGHTS) -> Tensor:
     """Decode deltas into boxes: the inverse of `encode_boxes`.
 
     Args:
@@ -78,7 +80,8 @@ def decode_boxes(deltas: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0, 
         can't produce infinite boxes. Half precision is computed and returned in float32.
     """
     deltas, anchors = at_least_float32(deltas), at_least_float32(anchors)
-    deltas = deltas / deltas.new_tensor(weights)
+    if weights != UNIT_WEIGHTS:
+        deltas = deltas / _filled(weights, deltas)
     anchor_center, anchor_side = _center_and_side(anchors)
     center = anchor_center + deltas[..., :2] * anchor_side  # (..., 2)
     half = 0.5 * anchor_side * deltas[..., 2:].clamp(max=SCALE_CLAMP).exp()  # (..., 2)
@@ -124,8 +127,8 @@ def nms_by_group(boxes: Tensor, scores: Tensor, groups: Tensor, iou_threshold: f
     """
     if not len(boxes):
         return groups  # empty; `boxes.max()` of no boxes is an error
-    offset = groups.to(boxes.dtype) * (boxes.max() + 1)  # (N,)
-    return nms(boxes + offset[:, None], scores, iou_threshold)
+    apart = boxes.double() + (groups * (boxes.double().max() + 1))[:, None]  # float32 would round the shifted boxes
+    return nms(apart, scores.double(), iou_threshold)
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -137,3 +140,8 @@ def _center_and_side(boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Return centers and sides of (..., 4) xyxy boxes: two (..., 2), each x before y."""
     side = boxes[..., 2:] - boxes[..., :2]
     return boxes[..., :2] + 0.5 * side, side
+
+
+def _filled(weights: Weights, like: Tensor) -> Tensor:
+    """Return (4,) weights on the device of `like`, without a copy from the CPU, for which a GPU would wait."""
+    return torch.stack([like.new_full((), weight) for weight in weights])

@@ -8,6 +8,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from coursekit.data.boxes import Size
+from coursekit.detector.padded import pad_boxes
 from coursekit.detector.resize import padded_side
 
 
@@ -29,7 +30,7 @@ def _parts(detector: Any, size: Size) -> list[tuple[str, nn.Module, list[Tensor]
     image = next(detector.parameters()).new_zeros(1, 3, height, width)
     maps = detector.backbone(image)
     levels = detector.fpn(maps)
-    predictions = detector.box_branch(levels, [image.new_tensor([[0.0, 0.0, size[1], size[0]]])])
+    predictions = detector.box_branch(levels, pad_boxes([image.new_tensor([[0.0, 0.0, size[1], size[0]]])]))
     return [
         ("backbone", detector.backbone, maps),
         ("fpn", detector.fpn, levels),

@@ -14,7 +14,7 @@
 `coursekit.detector` explains the shapes and names.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +25,17 @@ from coursekit.core.config import DEFAULT_BACKBONE
 from coursekit.core.errors import ConfigError
 from coursekit.data.boxes import Size, Target
 from coursekit.detector.backbone import Backbone, load_backbone
+from coursekit.detector.batch_matching import anchor_ids
 from coursekit.detector.boxes import Part
 from coursekit.detector.describe import describe
-from coursekit.detector.parts import choose_parts
+from coursekit.detector.padded import Anchors, Boxes, GroundTruth, pad_targets
+from coursekit.detector.parts import choose_parts, part_names
 from coursekit.detector.resize import resize_boxes, resize_targets, size_of, to_batch
+from coursekit.detector.stages import choose_stages
 from coursekit.detector.targets import check_images, check_targets
 
 ANCHOR_SCALES = (1.5, 2.5, 4.0)  # sides of an anchor, in strides of its level
+MAX_CACHED_ANCHORS = 32  # shapes of a batch
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,11 @@ class FasterRCNN(nn.Module):
         box_head: patches (R, C, 7, 7) → class_logits (R, K + 1) and box_deltas (R, K + 1, 4).
         options: the numbers. Its num_classes does not count the background; torchvision's does.
         parts: functions to use in place of ours, by name; see `choose_parts`.
+        checked: names of those in `parts` that are known to give our results. The others run image by image.
 
     Attributes:
         parts: all functions by name.
+        stages: the steps after the dense part, for a whole batch; see `choose_stages`.
         dense: batch → levels, logits, deltas. No shape in it depends on the data, so it can be compiled:
             `detector.dense = torch.compile(detector.dense)`.
     """
@@ -89,10 +95,13 @@ class FasterRCNN(nn.Module):
         box_head: nn.Module,
         options: Options,
         parts: Mapping[str, Part] | None = None,
+        checked: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.backbone, self.fpn, self.rpn_head, self.box_head = backbone, fpn, rpn_head, box_head
         self.options, self.parts = options, choose_parts(parts)
+        self.stages = choose_stages(self.parts, part_names(parts or {}) - part_names(checked))
+        self._anchors: dict[object, Anchors] = {}
         self.dense = self._dense
 
     def forward(
@@ -118,62 +127,66 @@ class FasterRCNN(nn.Module):
         check_images(images)
         limits, backbone = (self.options.min_size, self.options.max_size), self.backbone
         batch, sizes = to_batch(images, *limits, backbone.mean, backbone.std, pad_to)
+        size_tensor = torch.tensor(sizes, dtype=torch.float32).to(batch.device)  # (B, 2)
         if self.training:
             targets = check_targets(images, targets, self.options.num_classes)
-            return self.losses(batch, sizes, resize_targets(targets, images, sizes), seeds)
-        detections = self.predict(batch, sizes)
+            gt = pad_targets(resize_targets(targets, images, sizes))
+            return self.losses(batch, size_tensor, gt, torch.tensor(seeds).to(batch.device) if seeds else None)
+        detections = self.predict(batch, size_tensor)
         return [
             detection | {"boxes": resize_boxes(detection["boxes"], size, size_of(image))}
             for detection, size, image in zip(detections, sizes, images, strict=True)
         ]
 
-    def losses(
-        self, batch: Tensor, sizes: list[Size], targets: Sequence[Target], seeds: Sequence[int] | None = None
-    ) -> dict[str, Tensor]:
+    def losses(self, batch: Tensor, sizes: Tensor, gt: GroundTruth, seeds: Tensor | None = None) -> dict[str, Tensor]:
         """Compute four losses: two of the RPN, two of the second stage.
 
         Args:
             batch: (B, 3, H, W) float, normalized and padded.
-            sizes: (height, width) of each image in the batch, without padding.
-            targets: for each image, in pixels of the batch.
-            seeds: see `forward`.
+            sizes: (B, 2) float, height and width of each image in the batch, without padding.
+            gt: the ground truth, in pixels of the batch.
+            seeds: (B,) int64 from 0 to 2³² − 1, see `forward`; by default they are drawn from torch's generator.
         """
+        stages, options = self.stages, self.options
+        seeds = torch.randint(2**32, (len(batch),)).to(batch.device) if seeds is None else seeds
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
-        generators = [torch.Generator(batch.device).manual_seed(seed) for seed in seeds] if seeds else None
-        gt_boxes, count = [target["boxes"] for target in targets], self.options.rpn_batch_size_per_image
-        rpn_losses = self.parts.rpn_losses(logits, deltas, torch.cat(anchors), gt_boxes, count, generators=generators)
-        rois, target_labels, target_boxes = self.sample(proposals, targets, generators)
-        class_logits, box_deltas = self.box_branch(levels, rois)
-        box_losses = self.parts.detection_losses(
-            class_logits, box_deltas, torch.cat(rois), torch.cat(target_labels), torch.cat(target_boxes)
-        )
+        count = options.rpn_batch_size_per_image
+        rpn_losses = stages.rpn_losses(logits, deltas, anchors.boxes, gt, seeds, anchors.ids, count)
+        rois = stages.sample_rois(proposals, gt, seeds, options.box_batch_size_per_image)
+        box_losses = stages.detection_losses(*self.box_branch(levels, rois), rois)
         return {**box_losses, **rpn_losses}
 
-    def predict(self, batch: Tensor, sizes: list[Size]) -> list[dict[str, Tensor]]:
+    def predict(self, batch: Tensor, sizes: Tensor) -> list[dict[str, Tensor]]:
         """Return the detections of each image, in pixels of the batch. Arguments as in `losses`."""
         levels, *_, proposals = self.first_stage(batch, sizes)
-        class_logits, box_deltas = self.box_branch(levels, proposals)
-        counts, options = [len(boxes) for boxes in proposals], self.options
-        limits = options.box_score_thresh, options.box_nms_thresh, options.box_detections_per_img
-        images = zip(class_logits.split(counts), box_deltas.split(counts), proposals, sizes, strict=True)
-        return [self.parts.postprocess(*image, *limits) for image in images]
+        return self.detections(*self.box_branch(levels, proposals), proposals, sizes)
 
-    def first_stage(
-        self, batch: Tensor, sizes: list[Size]
-    ) -> tuple[list[Tensor], Tensor, Tensor, list[Tensor], list[Tensor]]:
+    def detections(
+        self, class_logits: Tensor, box_deltas: Tensor, proposals: Boxes, sizes: Tensor
+    ) -> list[dict[str, Tensor]]:
+        """Turn what `box_branch` returned into the detections of each image, in pixels of the batch."""
+        limits = self.options.box_score_thresh, self.options.box_nms_thresh, self.options.box_detections_per_img
+        return self.stages.postprocess(class_logits, box_deltas, proposals, sizes, *limits)  # type: ignore[no-any-return]
+
+    def first_stage(self, batch: Tensor, sizes: Tensor) -> tuple[list[Tensor], Tensor, Tensor, Anchors, Boxes]:
         """Run the detector up to the proposals; training, inference and cached features share this.
 
         Args:
             batch: (B, 3, H, W) float, normalized and padded.
-            sizes: (height, width) of each image in the batch, without padding.
+            sizes: (B, 2) float, height and width of each image in the batch, without padding.
 
         Returns:
-            The levels, (B, C, H_i, W_i); logits (B, N) and deltas (B, N, 4) of the RPN; the anchors of each level,
-            (N_i, 4) xyxy; and the proposals of each image, (P, 4) xyxy. Boxes are in pixels of the batch.
+            The levels, (B, C, H_i, W_i); logits (B, N) and deltas (B, N, 4) of the RPN; the anchors of all levels; and
+            the proposals of each image. Boxes are in pixels of the batch.
         """
+        options, mode = self.options, 0 if self.training else 1
         levels, logits, deltas = self.dense(batch)
         anchors = self.anchors(batch, levels)
-        proposals = self.propose(logits, deltas, anchors, sizes)
+        limits = options.rpn_pre_nms_top_n[mode], options.rpn_post_nms_top_n[mode]
+        proposals = self.stages.propose(
+            logits, deltas, anchors.boxes, anchors.level_sizes, sizes, *limits, options.rpn_nms_thresh,
+            options.rpn_score_thresh,
+        )  # fmt: skip
         return levels, logits, deltas, anchors, proposals
 
     def _dense(self, batch: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
@@ -182,46 +195,34 @@ class FasterRCNN(nn.Module):
         logits, deltas = self.rpn_head(levels)
         return levels, logits, deltas
 
-    def anchors(self, batch: Tensor, levels: list[Tensor]) -> list[Tensor]:
-        """Return the anchors of each level, (N_i, 4) xyxy in pixels: the same for all images of a batch."""
-        anchors = []
-        for level, sizes in zip(levels, self.options.anchor_sizes, strict=True):
-            stride = (batch.shape[2] // level.shape[2], batch.shape[3] // level.shape[3])
-            on_level = self.parts.make_anchors(tuple(level.shape[2:]), stride, sizes, self.options.ratios)
-            anchors.append(on_level.to(batch.device, batch.dtype, non_blocking=True))
-        return anchors
+    def anchors(self, batch: Tensor, levels: list[Tensor]) -> Anchors:
+        """Return the anchors of all levels: the same for all images of a batch, and computed once for each shape."""
+        grids = tuple((level.shape[2], level.shape[3]) for level in levels)
+        key = (tuple(batch.shape[2:]), grids, batch.device, batch.dtype)
+        if key not in self._anchors:
+            if len(self._anchors) >= MAX_CACHED_ANCHORS:
+                self._anchors.clear()
+            self._anchors[key] = self._make_anchors(batch, grids)
+        return self._anchors[key]
 
-    def propose(self, logits: Tensor, deltas: Tensor, anchors: list[Tensor], sizes: list[Size]) -> list[Tensor]:
-        """Return the proposals of each image, (P, 4) xyxy in pixels. Arguments as `first_stage` returns them."""
-        options, mode = self.options, 0 if self.training else 1
-        top_n = options.rpn_pre_nms_top_n[mode], options.rpn_post_nms_top_n[mode]
-        limits = *top_n, options.rpn_nms_thresh, options.rpn_score_thresh
-        level_sizes, boxes = [len(on_level) for on_level in anchors], torch.cat(anchors)
-        return [
-            self.parts.propose(logits[image], deltas[image], boxes, level_sizes, size, *limits)
-            for image, size in enumerate(sizes)
-        ]
+    def _make_anchors(self, batch: Tensor, grids: tuple[Size, ...]) -> Anchors:
+        boxes = []
+        for grid, sizes in zip(grids, self.options.anchor_sizes, strict=True):
+            stride = (batch.shape[2] // grid[0], batch.shape[3] // grid[1])
+            boxes.append(self.parts.make_anchors(grid, stride, sizes, self.options.ratios))
+        level_sizes = [len(of_level) for of_level in boxes]
+        ids = anchor_ids(grids, level_sizes).to(batch.device)
+        return Anchors(torch.cat(boxes).to(batch.device, batch.dtype), level_sizes, ids)
 
-    def sample(
-        self, proposals: list[Tensor], targets: Sequence[Target], generators: Sequence[torch.Generator] | None
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Sample RoIs in each image: boxes (R_i, 4), target labels (R_i,) and target boxes (R_i, 4) of each."""
-        count, samples = self.options.box_batch_size_per_image, []
-        for image, (boxes, target) in enumerate(zip(proposals, targets, strict=True)):
-            generator = generators[image] if generators else None
-            samples.append(self.parts.sample_rois(boxes, target["boxes"], target["labels"], count, generator=generator))
-        rois, target_labels, target_boxes = (list(images) for images in zip(*samples, strict=True))
-        return rois, target_labels, target_boxes
-
-    def box_branch(self, levels: list[Tensor], boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Run the second stage on boxes of each image, (R_i, 4) xyxy in pixels.
+    def box_branch(self, levels: list[Tensor], boxes: Boxes) -> tuple[Tensor, Tensor]:
+        """Run the second stage on boxes of each image.
 
         Returns:
-            class_logits (R, K + 1) and box_deltas (R, K + 1, 4), image after image.
+            class_logits (B * P, K + 1) and box_deltas (B * P, K + 1, 4), image after image, padding included.
         """
         strides = self.backbone.strides
-        patches = self.parts.pool_levels(levels[: len(strides)], strides, boxes, self.options.canonical_scale)
-        return self.box_head(patches)
+        patches = self.stages.pool_levels(levels[: len(strides)], strides, boxes, self.options.canonical_scale)
+        return self.box_head(patches)  # type: ignore[no-any-return]
 
     def describe(self, size: Size | None = None) -> None:
         """Print a table of the parts, their strides, parameters and shapes, for one image of this (height, width)."""
@@ -238,6 +239,7 @@ def build_detector(
     frozen_stages: int = 3,
     pretrained: bool = True,
     parts: Mapping[str, Part] | None = None,
+    checked: Collection[str] = (),
 ) -> FasterRCNN:
     """Build a Faster R-CNN on one of timm's backbones.
 
@@ -251,6 +253,7 @@ def build_detector(
         pretrained: start from ImageNet weights.
         parts: name → an intern's or torchvision's function or class to use in place of ours, such as
             {"fpn": MyFPN, "nms": my_nms}.
+        checked: names of those in `parts` that are known to give our results; see `FasterRCNN`.
 
     Raises:
         ConfigError: no classes, a size too small for three levels, an unknown backbone or part.
@@ -271,5 +274,6 @@ def build_detector(
         chosen.box_head(channels, num_classes, hidden),
         options,
         parts,
+        checked,
     )
     return model.to(memory_format=torch.channels_last)

@@ -1,6 +1,6 @@
 """The parts of a detector. Each of them can be replaced by an intern's or by torchvision's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from inspect import Parameter, signature
 from types import SimpleNamespace
@@ -49,6 +49,11 @@ def choose_parts(replaced: Mapping[str, Part] | None = None) -> SimpleNamespace:
         called = {key: chosen[key] for key in _keyword_only(part) if chosen[key] is not PARTS[key]}
         chosen[name] = mine.get(name) or (partial(part, **called) if called else part)
     return SimpleNamespace(**chosen)
+
+
+def part_names(keys: Iterable[str]) -> set[str]:
+    """Return the names of parts that are given as `choose_parts` takes them: "FPN" is "fpn"."""
+    return {_name(key) for key in keys}
 
 
 def _accepting(keyword: str | None, part: Part) -> Part:

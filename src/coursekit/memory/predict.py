@@ -1,17 +1,17 @@
 """Predict the peak memory of a training step without running it on data: fake tensors have a shape and no content."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
+from coursekit.core.device import as_on_gpu
 from coursekit.core.errors import ConfigError
 from coursekit.detector import FasterRCNN
 from coursekit.detector.norm import ConvNorm
-from coursekit.detector.roi import fastest_roi_align, torchvision_roi_align
 from coursekit.memory.counter import MemoryCounter
 from coursekit.memory.step import build, make_optimizer, train_step, warm_up
 from coursekit.memory.step_config import KINDS, Peak, StepConfig, check_step_config
@@ -43,14 +43,13 @@ def peak_of(model: FasterRCNN, config: StepConfig) -> Peak:
     backward, and mixed precision leaves them in float32.
     """
     on_cuda = config.device == "cuda"
-    roi_align = torchvision_roi_align if on_cuda else fastest_roi_align
-    model.parts.pool_levels = partial(pool_finest, roi_align=roi_align)
+    model.stages.pool_levels = partial(pool_finest, on_cpu=not on_cuda)
     for module in model.modules():
         if isinstance(module, ConvNorm) and on_cuda:
             module.float32_on_cpu = False
     fake = FakeTensorMode()
     _make_fake(model, fake)
-    with fake, MemoryCounter() as counter, WorstCase(on_cpu=not on_cuda):
+    with fake, MemoryCounter() as counter, WorstCase(on_cpu=not on_cuda), as_on_gpu() if on_cuda else nullcontext():
         _run_step(model, config, counter)
     sizes = counter.at_peak()
     return Peak(**{kind: sizes.get(kind, 0) for kind in KINDS})

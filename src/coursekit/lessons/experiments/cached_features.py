@@ -17,6 +17,7 @@ from coursekit.data.boxes import Size, Target
 from coursekit.detector import box_iou
 from coursekit.detector.backbone import Backbone, load_backbone
 from coursekit.detector.model import FasterRCNN, Options
+from coursekit.detector.padded import pad_targets
 from coursekit.detector.resize import resize_boxes, resize_targets, to_batch
 from coursekit.detector.roi import BoxHead
 from coursekit.detector.rpn import RPNHead
@@ -175,20 +176,15 @@ def predict_on(detector: FasterRCNN, cached: CachedFeatures, batch: int = 8) -> 
         results, in pixels of the original images.
     """
     detector.eval()
-    options = detector.options
-    limits = options.box_score_thresh, options.box_nms_thresh, options.box_detections_per_img
     proposals: list[Tensor] = []
     detections: list[Detection] = []
     for rows in torch.arange(len(cached)).split(batch):
-        sizes = [cached.sizes[i] for i in rows.tolist()]
         with autocast(CPU):
-            levels, *_, rois = detector.first_stage(_set_maps(detector, cached, rows), sizes)
+            levels, *_, rois = detector.first_stage(_set_maps(detector, cached, rows), _sizes(cached, rows))
             class_logits, box_deltas = detector.box_branch(levels, rois)
-        counts = [len(boxes) for boxes in rois]
         # postprocess gets float32, like the RoIs
-        images = zip(class_logits.float().split(counts), box_deltas.float().split(counts), rois, sizes, strict=True)
-        detections += [detector.parts.postprocess(*image, *limits) for image in images]
-        proposals += rois
+        detections += detector.detections(class_logits.float(), box_deltas.float(), rois, _sizes(cached, rows))
+        proposals += rois.by_image()
     for i, detection in enumerate(detections):
         detection["boxes"] = resize_boxes(detection["boxes"], cached.sizes[i], cached.dataset.size(i))
     return proposals, to_coco_results(detections, cached.dataset.image_ids, cached.dataset.category_ids)
@@ -218,9 +214,13 @@ def recall_by_size(proposals: Sequence[Tensor], targets: Sequence[Target], edges
 
 def _losses(detector: FasterRCNN, cached: CachedFeatures, rows: Tensor, seeds: list[int]) -> dict[str, Tensor]:
     """Compute the losses of some of the cached images."""
-    pixels, indices = _set_maps(detector, cached, rows), rows.tolist()
-    sizes, targets = [cached.sizes[i] for i in indices], [cached.targets[i] for i in indices]
-    return detector.losses(pixels, sizes, targets, seeds)
+    pixels, gt = _set_maps(detector, cached, rows), pad_targets([cached.targets[i] for i in rows.tolist()])
+    return detector.losses(pixels, _sizes(cached, rows), gt, torch.tensor(seeds))
+
+
+def _sizes(cached: CachedFeatures, rows: Tensor) -> Tensor:
+    """Return the height and width of some of the cached images, (B, 2) float."""
+    return torch.tensor([cached.sizes[i] for i in rows.tolist()], dtype=torch.float32)
 
 
 def _set_maps(detector: FasterRCNN, cached: CachedFeatures, rows: Tensor) -> Tensor:
