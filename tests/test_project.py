@@ -97,3 +97,19 @@ def _imported(path):
 
 MODULES = {_name(path) for path in SOURCE.rglob("*.py")}
 IMPORTS = {_name(path): _imported(path) for path in SOURCE.rglob("*.py")}
+
+
+def _text_calls_without_encoding(path):
+    for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(call, ast.Call) and not any(keyword.arg == "encoding" for keyword in call.keywords):
+            is_builtin = isinstance(call.func, ast.Name) and call.func.id == "open"
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+            mode = call.args[is_builtin:][:1]
+            is_text = mode[0].value in ("r", "w", "a", "x") if mode and isinstance(mode[0], ast.Constant) else False
+            if name in ("read_text", "write_text") or (is_text and name == "open") or (is_builtin and not mode):
+                yield f"{path.relative_to(ROOT)}:{call.lineno}"
+
+
+def test_text_is_read_and_written_in_utf8():
+    files = [path for path in (ROOT / "src" / "coursekit").rglob("*.py") if path.parent.name != "exercises"]
+    assert [place for path in files for place in _text_calls_without_encoding(path)] == []

@@ -1,7 +1,7 @@
 import pytest
 
 from coursekit.core.errors import ConfigError, DataError
-from coursekit.core.files import check_inside, make_folder, new_file, new_folder
+from coursekit.core.files import check_inside, make_folder, new_file, new_folder, remove_partial_files
 
 
 def test_a_file_appears_complete_or_not_at_all(tmp_path):
@@ -63,3 +63,19 @@ def test_a_link_out_of_a_folder_is_refused(tmp_path):
     check_inside(tmp_path / "run" / "missing", tmp_path / "run")
     with pytest.raises(DataError, match="leads out of"):
         check_inside(tmp_path / "run" / "notes.md", tmp_path / "run")
+
+
+def test_a_long_name_leaves_room_for_the_temporary_one(tmp_path):
+    target = tmp_path / f"{'猫' * 80}.png"
+    with new_file(target) as path:
+        path.touch()
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    ours = [".partial-0123abcd-last.pt", ".partial-0123abcd-config.json", ".4242-last.pt", ".0123abcd-best.pt"]
+    theirs = [".2024-notes.txt", ".partial-notes.txt", "last.pt", ".git-last.pt", ".20240101-plan.md"]
+    for name in ours + theirs:
+        (tmp_path / name).touch()
+    remove_partial_files(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(theirs)

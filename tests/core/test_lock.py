@@ -9,7 +9,9 @@ from coursekit.core.errors import ConfigError
 from coursekit.core.lock import alone_in
 
 HOLD = "import sys, time; from pathlib import Path; from coursekit.core.lock import alone_in\n"
-HOLD += "with alone_in(Path(sys.argv[1]), 'training'): print('held', flush=True); time.sleep(60)"
+HOLD += "from coursekit.core.files import new_file\nfolder = Path(sys.argv[1])\n"
+HOLD += "with alone_in(folder, 'training'), new_file(folder / 'last.pt') as file:\n"
+HOLD += "    file.touch(); print('held', flush=True); time.sleep(60)"
 
 
 def test_a_second_one_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):
@@ -20,6 +22,7 @@ def test_a_second_one_is_refused_and_a_killed_one_leaves_no_lock(tmp_path):
             alone_in(tmp_path, "training"),
         ):
             pass
+        assert len(list(tmp_path.iterdir())) == 1  # what the first one is writing stays
         first.send_signal(signal.SIGKILL)
         first.wait()
     with alone_in(tmp_path, "training"):

@@ -1,3 +1,4 @@
+import errno
 import pickle
 
 import pytest
@@ -58,3 +59,22 @@ def test_an_absent_image_is_left_out_and_decoded_once_it_is_there(tmp_path, cach
     assert cached[6][0].shape == (3, 12, 16)
     moved.rename(tmp_path / "images" / "5.png")
     assert load(tmp_path, "train").with_pixels()[5][0].shape == (3, 12, 16)
+
+
+def test_leftovers_of_killed_processes_are_removed(coco_folder, cache):
+    folder = load(coco_folder, "train").with_pixels().pixels.folder
+    (cache / f".{folder.name}-abc").mkdir()
+    (cache / f".{folder.name}.lock").touch()
+    load(coco_folder, "train").with_pixels()
+    assert list(cache.iterdir()) == [folder]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(coco_folder, cache, monkeypatch):
+    def full(folder, *_):
+        (folder / "pixels.bin").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("coursekit.data.pixels._write", full)
+    with pytest.raises(DataError, match=r"pixels-\w+: can't be written \(the disk is full\)\. Free some space"):
+        load(coco_folder, "train").with_pixels()
+    assert list(cache.iterdir()) == []

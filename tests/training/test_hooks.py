@@ -1,9 +1,11 @@
+import errno
 import json
 from pathlib import Path
 
 import pytest
 import torch
 
+from coursekit.core.errors import DataError
 from coursekit.data import load
 from coursekit.training import Checkpoints, Evaluate, Log, TrainConfig, train
 from coursekit.training.checkpoint import BEST, LAST, read_checkpoint
@@ -163,3 +165,20 @@ def test_the_bar_counts_images_and_shows_each_event_once(run, capsys):
     assert "loss=0.750" in bar.bar.postfix
     assert sum(output.count("out of memory") for output in capsys.readouterr()) == 1
     bar.after_run(run)
+
+
+def test_a_full_disk_ends_the_log_with_a_sentence(run, tmp_path):
+    class Full:
+        def write(self, *_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        close = flush = write
+
+    log = Log(tmp_path)
+    log.before_run(run)
+    log.file.close()
+    log.file = Full()
+    with pytest.raises(DataError, match=r"metrics\.jsonl: can't be written \(the disk is full\).*--resume"):
+        log.write({"step": 1})
+    log.after_run(run)  # nothing more is written
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [0]

@@ -34,7 +34,7 @@ class Group:
     def killed(self) -> int:
         """Return how many processes were killed for their memory."""
         with suppress(OSError, ValueError):
-            lines = (line.split() for line in (self.folder / self.events).read_text().splitlines())
+            lines = (line.split() for line in (self.folder / self.events).read_text(encoding="utf-8").splitlines())
             return sum(int(line[1]) for line in lines if line[0] == "oom_kill")
         return 0
 
@@ -69,7 +69,7 @@ def _is_made(group: Group, limits: dict[str, int]) -> bool:
     with suppress(OSError):
         for path in [group.folder / name for name in limits]:
             if path.exists() or "sw" not in path.name:  # a kernel without swap has no limit for it
-                path.write_text(str(limits[path.name]))
+                path.write_text(str(limits[path.name]), encoding="utf-8")
         return True
     group.close()
     return False
@@ -92,7 +92,7 @@ def _delegated(top: Path) -> Path | None:
         if not folder.is_relative_to(top):
             break
         with suppress(OSError):
-            hands_down = "memory" in (folder / "cgroup.subtree_control").read_text().split()
+            hands_down = "memory" in (folder / "cgroup.subtree_control").read_text(encoding="utf-8").split()
             if hands_down and os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK):
                 return folder
     return None
@@ -108,6 +108,6 @@ def _first_version(top: Path) -> Path | None:
 def _own(mark: str) -> str | None:
     """Return the path of the group that we are in, below the top."""
     with suppress(OSError):
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
         return next((line.partition(mark)[2].lstrip("/") for line in lines if mark in line), None)
     return None

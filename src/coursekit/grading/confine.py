@@ -24,7 +24,7 @@ def begin(user: int) -> None:
         user: id of the user to become; 0 to stay the same.
     """
     with contextlib.suppress(OSError):  # if memory runs out, this process is killed, not the grader
-        Path("/proc/self/oom_score_adj").write_text("1000")
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="utf-8")
     if user:
         os.setgroups([])
         os.setgid(user)
@@ -58,7 +58,7 @@ def confine(into: int, processes: int) -> None:
 
 def mapped() -> int:
     """Return the bytes of address space in use. torch alone maps 3.7 GB, most of which it never touches."""
-    return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def kill_all(process: int) -> None:

@@ -19,7 +19,7 @@ def descendants(pid: int) -> list[int]:
     while parents:
         for path in Path(f"/proc/{parents.pop()}/task").glob("*/children"):
             with suppress(OSError):  # it has ended
-                children = [int(child) for child in path.read_text().split()]
+                children = [int(child) for child in path.read_text(encoding="utf-8").split()]
                 found += children
                 parents += children
     return found
@@ -65,6 +65,6 @@ def end(process: subprocess.Popen[bytes], is_sealed: bool) -> None:
 
 def _kilobytes(pid: int, file: str, keys: tuple[str, ...]) -> int:
     with suppress(OSError):
-        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/{file}").read_text(encoding="utf-8").splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith(keys))
     return 0

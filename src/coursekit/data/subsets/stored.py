@@ -77,7 +77,7 @@ def write_annotations(
     content = {"images": images, "annotations": annotations, "categories": msgspec.to_builtins(classes)}
     make_folder(folder / "annotations")
     with new_file(folder / "annotations" / f"instances_{split}2017.json") as path:
-        path.write_text(json.dumps(content))
+        path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _image_record(index: CocoIndex, row: int, size: Size) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def _strike(strikes: list[int], seconds: float, number: int, frame: Any) -> None
 @contextlib.contextmanager
 def _no_input() -> Iterator[None]:
     before = sys.stdin
-    with open(os.devnull) as nothing:  # noqa: PTH123
+    with open(os.devnull, encoding="utf-8") as nothing:  # noqa: PTH123
         sys.stdin = nothing
         try:
             yield
