@@ -3,12 +3,15 @@
 from typing import Any
 
 import msgspec
+import torch
 from rich.table import Table
 
+from coursekit.core.device import half_precision_advice
 from coursekit.memory.planner import BATCHES, EFFECTIVE_BATCH, SIZES, Candidate, Card, Plan
 from coursekit.memory.step_config import GIB, KINDS, MIB, Peak
 
 STYLES = {"fits": "green", "tight": "yellow", "does not fit": "dim"}
+CPU = torch.device("cpu")  # a plan may be for another card than the one here
 SHORT_VERDICTS = {"fits": "fits", "tight": "tight", "does not fit": "no"}
 
 
@@ -38,7 +41,7 @@ def recommendation(plan: Plan) -> str:
         f"{_gib(chosen.peak)} GiB.\n"
         f"  coursekit train --backbone {config.backbone} --size {chosen.size} --frozen-stages {config.frozen_stages} "
         f"--batch {EFFECTIVE_BATCH} --micro-batch {chosen.batch} --precision {config.precision}\n"
-        "On cards older than Ampere (2020), use --precision fp16: it takes as much memory and is faster there.\n"
+        f"{half_precision_advice(CPU)}\n"
         "Half the long side takes a quarter of the time, so try a change there first."
     )
 

@@ -25,6 +25,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         overfit: number of images that the run was trained and scored on; None if it was the whole data set.
         workbook: folder that replaced parts came from.
         parts: names of the replaced parts.
+        measured: type of device → the precision that was measured to be the fastest on it, if it was "auto".
         version: version of coursekit that wrote it.
         format: number of the format.
     """
@@ -36,6 +37,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overfit: int | None = None
     workbook: str | None = None
     parts: list[str] = []
+    measured: dict[str, str] = {}
     version: str = __version__
     format: int = FORMAT
 

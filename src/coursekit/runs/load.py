@@ -65,6 +65,8 @@ def load_run(folder: Path, parts: Parts | None = None) -> tuple[nn.Module, RunCo
         raise DataError(
             f"{folder / WEIGHTS}: the weights can't be used ({reason}). Train again, or copy the run again."
         ) from None
+    precision: Any = config.measured.get(best_device().type, "auto")
+    model.precision = precision
     return model.eval(), config
 
 

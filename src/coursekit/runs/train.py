@@ -35,6 +35,7 @@ def train_run(
     evaluate_every: int = EVALUATE_EVERY,
     parts: Parts | None = None,
     workbook: Path | None = None,
+    device_name: str | None = None,
 ) -> None:
     """Train on the train split, score on the val split, and write the run to `out`.
 
@@ -48,6 +49,7 @@ def train_run(
         evaluate_every: epochs between evaluations; 0 for none.
         parts: functions and classes that replace the course's, by name; see `build_detector`.
         workbook: folder that `parts` came from, stored with the run.
+        device_name: see `choose_device`.
 
     Raises:
         ConfigError: `out` already holds a run, there is none to resume or it has other options, or an option can't be
@@ -59,7 +61,7 @@ def train_run(
     if evaluate_every < 0:
         raise ConfigError(f"evaluate_every is {evaluate_every}: it can't be negative. 0 means never.")
     check_folder(out, resume)
-    with distributed.process_group() as device:
+    with distributed.process_group(device_name) as device:
         train_set = load(data, "train").with_pixels() if pixels else load(data, "train")
         config = RunConfig(
             data,
@@ -100,6 +102,8 @@ def _train_and_save(
         advise=partial(_advice, config, device),
     )
     if distributed.rank() == 0:
+        if config.training.precision == "auto":
+            config = structs.replace(config, measured={device.type: str(model.precision)})
         save_run(out, model, config)
         write_curves(out, history)
 
@@ -160,6 +164,7 @@ def step_config_of(config: RunConfig, device: torch.device) -> StepConfig:
         frozen_stages=detector.frozen_stages,
         optimizer=training.optimizer,
         accumulates=batch < training.batch_size,
+        checkpoints=training.checkpoint_activations,
         num_classes=detector.num_classes,
         channels=detector.channels,
         hidden=detector.hidden,

@@ -25,7 +25,9 @@ def save_checkpoint(path: Path, run: Run) -> None:
 
     Raises:
         DataError: it can't be written, for example because the disk is full. The previous checkpoint is still there.
+        CourseError: see `Run.read_steps`.
     """
+    run.read_steps()  # a checkpoint has no step whose losses may turn out to be NaN
     content = {
         "format": f"{FORMAT_PREFIX}{FORMAT}",
         "config": msgspec.to_builtins(run.config),
@@ -64,7 +66,11 @@ def load_checkpoint(path: Path, run: Run) -> None:
         raise ConfigError(
             f"{path}: belongs to a different model ({_first_line(error)}). Start again with another --out."
         ) from None
-    run.scaler.load_state_dict(content["scaler"])
+    saved_precision = content["config"]["precision"]
+    if run.config.precision == "auto" and saved_precision != "auto":
+        run.use_precision(saved_precision)
+    if content["scaler"]:
+        run.scaler.load_state_dict(content["scaler"])
     run.clock.seconds = content["clock"]
     for name in COUNTERS:
         setattr(run, name, content["numbers"][name])
