@@ -7,7 +7,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout=120
 export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 3000
 
-.PHONY: run test test-long lab lessons solutions bench lint types unit notebooks clean
+.PHONY: run test test-long lab lessons solutions bench gpu lint types unit notebooks clean
 
 run: .venv/installed
 	$(BIN)/coursekit demo
@@ -34,6 +34,10 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/bench_time_to_ap50.py
 	$(BIN)/python benchmarks/bench_memory.py
 	$(BIN)/python benchmarks/bench_evaluation.py
+
+# On a machine with a GPU: its tests, and measurements beside torchvision's, which go to docs/gpu.md. Seven minutes.
+gpu: .venv/installed
+	$(BIN)/python benchmarks/bench_gpu.py --write
 
 lint: .venv/installed
 	$(BIN)/ruff check .

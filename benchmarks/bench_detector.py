@@ -186,8 +186,8 @@ class TheirBackbone(nn.Module):
         return levels
 
 
-def their_model(rois: int) -> nn.Module:
-    """Build torchvision's detector with this number of RoIs."""
+def their_model(rois: int, size: tuple[int, int] = (320, 320)) -> nn.Module:
+    """Build torchvision's detector with this number of RoIs, for images of this (height, width)."""
     from torchvision.models.detection import FasterRCNN
     from torchvision.models.detection.anchor_utils import AnchorGenerator
     from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
@@ -196,7 +196,7 @@ def their_model(rois: int) -> nn.Module:
     pre_nms_top_n, post_nms_top_n, _ = NUMBERS[rois]
     sizes = tuple(tuple(int(scale * stride) for scale in ANCHOR_SCALES) for stride in (8, 16, 32))
     return FasterRCNN(
-        TheirBackbone(), min_size=320, max_size=320,
+        TheirBackbone(), min_size=min(size), max_size=max(size),
         rpn_anchor_generator=AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 3),
         rpn_pre_nms_top_n_train=pre_nms_top_n, rpn_pre_nms_top_n_test=pre_nms_top_n,
         rpn_post_nms_top_n_train=post_nms_top_n, rpn_post_nms_top_n_test=post_nms_top_n,

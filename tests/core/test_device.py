@@ -1,7 +1,18 @@
 import pytest
 import torch
 
-from coursekit.core.device import autocast, choose_precision, is_out_of_memory, total_memory
+from coursekit.core.device import (
+    autocast,
+    best_device,
+    choose_device,
+    choose_precision,
+    half_precision,
+    half_precision_advice,
+    half_precision_of_card,
+    is_out_of_memory,
+    total_memory,
+)
+from coursekit.core.errors import ConfigError
 
 CPU = torch.device("cpu")
 
@@ -20,6 +31,33 @@ def test_out_of_memory_errors_of_all_devices_are_recognized(error):
 
 def test_other_errors_are_not_taken_for_out_of_memory():
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
+
+
+@pytest.mark.parametrize(
+    ("card", "capability", "half"),
+    [
+        ("GTX 1080", (6, 1), "fp16"), ("T4", (7, 5), "fp16"), ("A100", (8, 0), "bf16"), ("RTX 3060", (8, 6), "bf16"),
+        ("RTX 4090", (8, 9), "bf16"), ("H100", (9, 0), "bf16"), ("RTX 5090", (12, 0), "bf16"),
+    ],
+)  # fmt: skip
+def test_ampere_and_later_cards_use_bf16(monkeypatch, card, capability, half):
+    assert half_precision_of_card(capability) == half, card
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert half_precision(torch.device("cuda")) == half
+    assert half in half_precision_advice(torch.device("cuda"))
+
+
+def test_a_device_is_chosen_by_name(monkeypatch):
+    assert choose_device(None) == best_device()
+    assert choose_device("cpu") == CPU
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("mps").type == "mps"
+    assert best_device().type != "mps"  # only on request
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="device is 'cuda': PyTorch finds none here"):
+        choose_device("cuda")
+    with pytest.raises(ConfigError, match="device is 'tpu': choose one of cpu, cuda, mps"):
+        choose_device("tpu")
 
 
 @pytest.mark.parametrize(("helps", "precision"), [(True, "bf16"), (False, "fp32")])

@@ -199,6 +199,34 @@ def test_a_negative_number_of_stages_is_an_error():
         load_backbone(pretrained=False, frozen_stages=-1)
 
 
+# Activation checkpointing
+
+
+def _gradients(backbone, images):
+    backbone.zero_grad()
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor.numel()) or tensor, lambda t: t):
+        maps = backbone(images)
+    sum(features.square().mean() for features in maps).backward()
+    return sum(saved), {name: value.grad.clone() for name, value in backbone.named_parameters() if value.requires_grad}
+
+
+@pytest.mark.parametrize(
+    "name", [NAMES[0], "resnet18", *(pytest.param(name, marks=pytest.mark.slow) for name in ("regnety_002", NAMES[3]))]
+)
+@pytest.mark.parametrize("frozen_stages", [0, 3])
+def test_checkpointing_keeps_fewer_activations_and_the_same_gradients(name, frozen_stages):
+    torch.manual_seed(0)
+    backbone, images = load_backbone(name, pretrained=False, frozen_stages=frozen_stages), torch.rand(2, 3, 64, 96)
+    saved, expected = _gradients(backbone, images)
+    backbone.checkpoint_activations()
+    saved_less, gradients = _gradients(backbone, images)
+    assert saved_less < 0.9 * saved
+    torch.testing.assert_close(gradients, expected, rtol=0, atol=0)
+    backbone.checkpoint_activations(False)
+    assert _gradients(backbone, images)[0] == saved
+
+
 # Errors
 
 

@@ -7,7 +7,7 @@ import torch
 
 from coursekit.core.device import as_on_gpu
 from coursekit.detector import anchors, batch_matching, batch_nms, batched, roi, rpn
-from coursekit.detector.batch_matching import GT_ID, PROPOSAL_ID, anchor_ids, random_keys
+from coursekit.detector.batch_matching import GT_ID, PROPOSAL_ID, anchor_ids, random_keys, scramble
 from coursekit.detector.padded import pad_boxes, pad_targets
 
 GRIDS, STRIDES, SIZE = [(12, 16), (6, 8), (3, 4)], [8, 16, 32], (96, 128)
@@ -45,6 +45,14 @@ class Batch:
         self.gt, self.seeds = pad_targets(self.targets), torch.randint(2**32, (images,))
         self.ids = anchor_ids(GRIDS, self.level_sizes)
 
+    def keys(self, proposals=0):
+        """Return the random numbers of anchors and of RoIs."""
+        return random_keys(self.seeds, self.ids, proposals, self.gt.boxes.shape[1])
+
+    def sample_rois(self):
+        proposals = self.padded_proposals()
+        return batched.sample_rois(proposals, self.gt, self.keys(proposals.boxes.shape[1])[1], 32)
+
     def proposals(self, image):
         return rpn.propose(
             self.logits[image], self.deltas[image], self.anchors, self.level_sizes, self.sizes[image], 100, 60, 0.6, 0.3
@@ -66,14 +74,14 @@ def random_boxes(count):
 def lowest_keys(matches, count, fraction, generator):
     """Sample what the twins sample. `generator` is the seed and the ids of one image."""
     seed, ids = generator
-    order = random_keys(seed[None], ids)[0].argsort()
+    order = scramble(seed ^ ids).argsort()
     order = order[order < len(matches)]
     positives = order[matches[order] >= 0][: int(count * fraction)]
     return positives, order[matches[order] == anchors.BACKGROUND][: count - len(positives)]
 
 
 def test_losses_of_the_rpn(batch, path):
-    found = batched.rpn_losses(batch.logits, batch.deltas, batch.anchors, batch.gt, batch.seeds, batch.ids, 64)
+    found = batched.rpn_losses(batch.logits, batch.deltas, batch.anchors, batch.gt, batch.keys()[0], 64)
     gt_boxes, generators = [target["boxes"] for target in batch.targets], [(seed, batch.ids) for seed in batch.seeds]
     expected = rpn.rpn_losses(
         batch.logits, batch.deltas, batch.anchors, gt_boxes, 64, generators=generators, sample_balanced=lowest_keys
@@ -90,7 +98,7 @@ def test_proposals(batch, path):
 
 
 def test_sampled_rois(batch, path):
-    found = batched.sample_rois(batch.padded_proposals(), batch.gt, batch.seeds, 32)
+    found = batch.sample_rois()
     for image, target in enumerate(batch.targets):
         proposals = batch.proposals(image)
         ids = torch.cat([PROPOSAL_ID + torch.arange(len(proposals)), GT_ID + torch.arange(len(target["boxes"]))])
@@ -111,7 +119,7 @@ def test_patches(batch, path):
 
 
 def test_losses_of_the_second_stage(batch, path):
-    rois = batched.sample_rois(batch.padded_proposals(), batch.gt, batch.seeds, 32)
+    rois = batch.sample_rois()
     real, count = rois.is_real.flatten(), rois.is_real.numel()
     logits, deltas = torch.randn(count, CLASSES + 1), torch.randn(count, CLASSES + 1, 4)
     missing = rois.boxes.shape[1] - rois.target_boxes.shape[1]
@@ -139,7 +147,7 @@ def test_detections(batch, path, classes):
 def test_keys_are_those_of_integer_arithmetic():
     seeds, ids = torch.tensor([0, 1, 2**32 - 1]), torch.tensor([0, 5, 2**31 + 7, 2**32 - 1])
     expected = [[murmur(seed ^ number) for number in ids.tolist()] for seed in seeds.tolist()]
-    assert random_keys(seeds, ids).tolist() == expected
+    assert random_keys(seeds, ids, 0, 0)[0].tolist() == expected
 
 
 def murmur(number):
@@ -149,8 +157,8 @@ def murmur(number):
 
 
 def test_keys_differ_from_id_to_id_and_look_random():
-    keys = random_keys(torch.tensor([7, 8]), anchor_ids([(40, 40), (20, 20)], [14400, 3600]))
-    assert all(len(of_image.unique()) == 18000 for of_image in keys)
+    keys, roi_keys = random_keys(torch.tensor([7, 8]), anchor_ids([(40, 40), (20, 20)], [14400, 3600]), 300, 90)
+    assert all(len(of_image.unique()) == 18390 for of_image in torch.cat([keys, roi_keys], 1))
     order = keys.argsort(1).double()
     assert abs(torch.corrcoef(order)[0, 1]) < 0.03  # between two images
     assert abs(order[0, :9000].mean() - 8999.5) < 200

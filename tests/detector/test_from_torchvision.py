@@ -23,7 +23,7 @@ from coursekit.detector import (
     stages,
 )
 from coursekit.detector.anchors import BACKGROUND
-from coursekit.detector.batch_matching import random_keys, roi_ids
+from coursekit.detector.batch_matching import roi_ids, scramble
 from coursekit.detector.norm import ConvNorm
 from coursekit.detector.parts import choose_parts
 from coursekit.detector.resize import resize_boxes
@@ -220,30 +220,23 @@ FAULTS = {
 @pytest.fixture
 def replace_parts(trio, monkeypatch):
     """Return a function that replaces parts, so that the detector runs image by image; it samples the same."""
-    _, ours, (_, targets) = trio
-    before, gt = ours.stages, len(targets[0]["boxes"])
-
-    def generators(seeds, stream):
-        def ids_of(count):
-            return roi_ids(count - gt, gt, seeds.device) if stream else _anchor_ids(ours)
-
-        return [(seed, ids_of) for seed in seeds]
+    _, ours, _ = trio
+    before = ours.stages
 
     def replace(parts):
         parts = {"sample_balanced": lambda *args, **kwargs: lowest_keys(*args, **kwargs)} | parts
         ours.parts = choose_parts(parts)
         ours.stages = stages.choose_stages(ours.parts, stages.TWINS)
 
-    monkeypatch.setattr(stages, "_generators", generators)
+    monkeypatch.setattr(stages, "_generators", lambda keys, column: list(keys))
     monkeypatch.setattr(ours, "_anchors", {})
     yield replace
     ours.parts, ours.stages = choose_parts(), before
 
 
 def lowest_keys(matches, count, fraction, generator):
-    """Sample what the batched twins sample. `generator` is the seed of the image and a function that gives ids."""
-    seed, ids_of = generator
-    order = random_keys(seed[None], ids_of(len(matches)))[0].argsort()
+    """Sample what the batched twins sample. `generator` is the random numbers of the only image."""
+    order = generator.argsort()
     positives = order[matches[order] >= 0][: int(count * fraction)]
     return positives, order[matches[order] == BACKGROUND][: count - len(positives)]
 
@@ -334,13 +327,17 @@ def _their_losses(theirs, images, targets, ids):
     theirs.rpn.fg_bg_sampler = SameSampler(theirs.rpn.fg_bg_sampler, lambda image, count: ids)
     theirs.roi_heads.fg_bg_sampler = SameSampler(
         theirs.roi_heads.fg_bg_sampler,
-        lambda image, count: roi_ids(count - len(targets[image]["boxes"]), len(targets[image]["boxes"]), ids.device),
+        lambda image, count: _roi_ids(count, len(targets[image]["boxes"])),
     )
     return theirs(images, targets)
 
 
 def _our_losses(ours, images, targets):
     return ours.train()(images, targets, seeds=[seed(image) for image in range(len(images))])
+
+
+def _roi_ids(count, gt):
+    return torch.cat(roi_ids(count - gt, gt, torch.device("cpu")))
 
 
 def _anchor_ids(ours):
@@ -364,7 +361,7 @@ class SameSampler:
         return [mask for mask, _ in masks], [mask for _, mask in masks]
 
     def _masks(self, image, labels):
-        order = random_keys(torch.tensor([seed(image)]), self.ids_of(image, len(labels)))[0].argsort()
+        order = scramble(seed(image) ^ self.ids_of(image, len(labels))).argsort()
         positives = order[labels[order] >= 1][: int(self.batch_size_per_image * self.positive_fraction)]
         negatives = order[labels[order] == 0][: self.batch_size_per_image - len(positives)]
         masks = torch.zeros(2, len(labels), dtype=torch.uint8)

@@ -1,5 +1,7 @@
 """A convolution with a folded batch norm computes the same as the two of them."""
 
+import copy
+
 import pytest
 import timm
 import torch
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from timm.layers import BatchNormAct2d
 from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.ops import FrozenBatchNorm2d
 
 from coursekit.detector.norm import ConvNorm, fold_batch_norm, is_batch_norm
@@ -113,6 +116,87 @@ def test_gradients_under_autocast_are_float32_and_close_to_those_without(half, k
     (gradient,) = torch.autograd.grad(loss, layer.weight)
     assert gradient.dtype == torch.float32
     assert (gradient - expected).norm() < 0.02 * expected.norm()
+
+
+# A frozen layer is folded once
+
+
+def _frozen(**options):
+    layer = _layer(**options)
+    layer.weight.requires_grad_(False)
+    return layer
+
+
+class Multiplications(TorchDispatchMode):
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten.mul.Tensor
+        return func(*args, **(kwargs or {}))
+
+
+def _multiplications(layer, x):
+    with Multiplications() as counter:
+        layer(x)
+    return counter.count
+
+
+def test_a_frozen_layer_is_folded_once_and_a_trained_one_in_each_step():
+    layer, x = _layer(), torch.randn(1, 8, 9, 9)
+    assert [_multiplications(layer, x) for _ in range(3)] == [1, 1, 1]
+    layer.weight.requires_grad_(False)
+    assert [_multiplications(layer, x) for _ in range(3)] == [1, 0, 0]
+    layer.weight.requires_grad_(True)
+    assert [_multiplications(layer, x) for _ in range(3)] == [1, 1, 1]
+
+
+def _load_other(layer):
+    layer.load_state_dict({name: 2 * value for name, value in layer.state_dict().items()})
+
+
+def _assign_other(layer):
+    layer.load_state_dict({name: 2 * value for name, value in layer.state_dict().items()}, assign=True)
+
+
+def _train(layer):
+    layer.weight.requires_grad_(True)
+    layer(torch.ones(1, 8, 9, 9)).sum().backward()
+    torch.optim.SGD([layer.weight], lr=0.1, fused=True).step()  # doesn't raise the weight's version
+    layer.weight.requires_grad_(False)
+
+
+def _replace(layer):
+    layer.weight = nn.Parameter(2 * layer.weight, requires_grad=False)
+
+
+def _change_in_place(layer):
+    layer.scale.mul_(3)
+
+
+@pytest.mark.parametrize(
+    "change", [_load_other, _assign_other, _train, _replace, _change_in_place, lambda layer: layer.double().float()]
+)
+def test_a_changed_frozen_layer_is_folded_again(change):
+    layer, x = _frozen(), torch.randn(1, 8, 9, 9)
+    layer(x)
+    change(layer)
+    weight = layer.weight * layer.scale[:, None, None, None]
+    torch.testing.assert_close(layer(x), nn.functional.conv2d(x, weight, layer.shift, padding=1))
+
+
+def test_folding_once_keeps_state_copies_and_inference_apart():
+    layer, x = _frozen(), torch.randn(1, 8, 9, 9)
+    with torch.inference_mode():
+        expected = layer(x)
+    assert list(layer.state_dict()) == ["weight", "scale", "shift"]
+    twin = copy.deepcopy(layer)
+    twin.scale.mul_(2)
+    assert torch.equal(layer(x), expected)
+    assert not torch.equal(twin(x), expected)
+    y = x.clone().requires_grad_()
+    layer(y).sum().backward()  # a weight folded in inference mode could not be saved for backward
+    assert y.grad is not None
+    assert layer.half()(x.half()).dtype == torch.float16
 
 
 # Folding a whole network

@@ -40,8 +40,9 @@ def take_steps(config: StepConfig) -> None:
         changed(backbone="tf_efficientnet_lite0", precision="fp32", frozen_stages=0),
         changed(backbone="mobilenetv3_large_100", accumulates=True, optimizer="sgd"),
         changed(size=(128, 128), batch=3, folds_norm=False, channels=64),
+        changed(backbone="tf_efficientnet_lite0", size=(160, 160), batch=3, frozen_stages=0, checkpoints=True),
     ],
-    ids=["lite0, fp32", "mobilenet, accumulating", "resnet18, batch norm not folded"],
+    ids=["lite0, fp32", "mobilenet, accumulating", "resnet18, batch norm not folded", "lite0, checkpointing"],
 )
 def test_the_prediction_is_what_the_profiler_measures(config):
     torch.manual_seed(0)
@@ -81,6 +82,13 @@ def test_smaller_steps_take_less(changes):
 @pytest.mark.slow
 def test_folding_batch_norm_saves_memory():
     assert predict(msgspec.structs.replace(LARGER, folds_norm=False)).total > predict(LARGER).total
+
+
+@pytest.mark.slow
+def test_checkpointing_saves_activations_only():
+    whole, recomputed = predict(LARGER), predict(msgspec.structs.replace(LARGER, checkpoints=True))
+    assert recomputed.activations < 0.8 * whole.activations
+    assert (recomputed.weights, recomputed.optimizer) == (whole.weights, whole.optimizer)
 
 
 @pytest.mark.slow

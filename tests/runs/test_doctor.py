@@ -23,6 +23,8 @@ def test_a_card_that_other_programs_use_is_reported(monkeypatch):
     monkeypatch.setattr(doctor.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(doctor.torch.cuda, "mem_get_info", lambda: (10**9, 4 * 10**9))
     monkeypatch.setattr(doctor.torch.cuda, "get_device_name", lambda: "Card 4000")
+    monkeypatch.setattr(doctor.torch.cuda, "get_device_capability", lambda device: (7, 5))
     card = doctor._gpu()
     assert card.value == "Card 4000, 1.0 of 4.0 GB free"
     assert not card.ok
+    assert "Its 16-bit precision is fp16" in card.meaning

@@ -11,15 +11,16 @@ from coursekit.core.errors import ConfigError, CourseError
 from coursekit.core.lock import alone_in
 from coursekit.evaluation import score
 from coursekit.lessons.workbook.own_parts import results_of_run
+from coursekit.runs.load import load_run
 from coursekit.runs.train import train_run
-from coursekit.training import TrainConfig
+from coursekit.training import TrainConfig, precision
 from coursekit.training.hooks import read_metrics
 
 pytestmark = pytest.mark.slow
 
 FILES = {"best.pt", "config.json", "curves.png", "last.pt", "metrics.jsonl", "model.safetensors"}
 SMALL = DetectorConfig(0, size=64, channels=16, hidden=16)
-QUICK = TrainConfig(epochs=2, batch_size=3)
+QUICK = TrainConfig(epochs=2, batch_size=3, precision="fp32")
 
 
 def test_a_run_writes_its_files_and_its_configuration(coco_folder, tmp_path):
@@ -32,6 +33,16 @@ def test_a_run_writes_its_files_and_its_configuration(coco_folder, tmp_path):
     assert "cores" in lines[0]["device"]
     assert lines[-1] == {"step": 2, "left_out": "", "memory": None}
     assert score(*results_of_run(tmp_path / "run", str(coco_folder)))["AP"] >= 0
+
+
+def test_a_measured_precision_is_kept_with_the_run_and_used_for_its_predictions(coco_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "half_precision", lambda device: "bf16")
+    monkeypatch.setattr(precision, "_seconds", lambda run, batch, name: {"fp32": 2.0, "bf16": 1.0}[name])
+    train_run(str(coco_folder), tmp_path, structs.replace(QUICK, epochs=1, precision="auto"), SMALL, evaluate_every=0)
+    model, config = load_run(tmp_path)
+    assert config.training.precision == "auto"
+    assert config.measured == {"cpu": "bf16"}
+    assert model.precision == "bf16"
 
 
 def test_a_run_is_neither_overwritten_nor_started_twice(coco_folder, tmp_path):

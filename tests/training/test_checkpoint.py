@@ -16,7 +16,7 @@ from coursekit.training.checkpoint import LAST, load_checkpoint, read_checkpoint
 from coursekit.training.state import start_run
 from tests.forked import run_forked
 
-QUICK = TrainConfig(epochs=3, batch_size=2, checkpoint_every=1)
+QUICK = TrainConfig(epochs=3, batch_size=2, checkpoint_every=1, precision="fp32")
 
 
 def _state(model):
@@ -80,7 +80,7 @@ def _train(data, out, step=-1, moment="never"):
     torch.save = killer.write  # this process does nothing else afterward
     torch.manual_seed(0)
     model = build_detector(num_classes=2, size=64, channels=16, hidden=16, pretrained=False)
-    config = TrainConfig(epochs=3, batch_size=2, checkpoint_every=2)
+    config = TrainConfig(epochs=3, batch_size=2, checkpoint_every=2, precision="fp32")
     resume = out / LAST if (out / LAST).exists() else None
     train(model, load(data, "train"), config, hooks=[killer, Checkpoints(out)], resume=resume)
     SAVE(model.state_dict(), out / "end.pt")

@@ -10,6 +10,7 @@ from coursekit.data import load
 from coursekit.training import Checkpoints, Evaluate, Log, TrainConfig, train
 from coursekit.training.checkpoint import BEST, LAST, read_checkpoint
 from coursekit.training.hooks import Bar, FullCard, LearningRate, read_metrics
+from coursekit.training.losses import StepLosses
 from coursekit.training.state import start_run
 
 
@@ -38,7 +39,8 @@ def _scores(values):
 def test_the_log_has_a_line_per_step_and_per_evaluation(coco_folder, tiny_detector, tmp_path):
     log = Log(tmp_path)
     hooks = [log, Evaluate(_scores([0.1, 0.2]), log)]
-    train(tiny_detector, load(coco_folder, "train"), TrainConfig(epochs=2, batch_size=2), hooks=hooks)
+    config = TrainConfig(epochs=2, batch_size=2, precision="fp32")
+    train(tiny_detector, load(coco_folder, "train"), config, hooks=hooks)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     start, *lines, end = lines
     assert (start["step"], end["step"], end["left_out"]) == (0, 4, "")
@@ -159,7 +161,10 @@ def test_the_bar_counts_images_and_shows_each_event_once(run, capsys):
     assert (bar.bar.total, bar.bar.n) == (9, 2)
     run.events.append("out of memory")
     for images in (4, 6, 9):
-        run.record_step({"loss_a": 0.25, "loss_b": 0.5}, images - run.images, 0.1)
+        losses = StepLosses()
+        losses.add({"loss_a": torch.tensor(0.25), "loss_b": torch.tensor(0.5)}, 1.0, [7])
+        run.record_step(losses, images - run.images)
+        run.read_steps()
         bar.after_step(run)
         assert bar.bar.n == images
     assert "loss=0.750" in bar.bar.postfix

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from coursekit.core import distributed
 from coursekit.core.errors import CourseError
 from coursekit.data import load
 from coursekit.detector import build_detector
@@ -48,8 +49,13 @@ def _batch(run):
     return next(batch for batch in run.loader.epoch(0) if len(batch[0]) == run.config.batch_size)
 
 
+def _read(losses):
+    losses.send()
+    return losses.read()
+
+
 def _gradients(run, images, targets):
-    losses = accumulate_or_halve(run, local_batch(run, images, targets))
+    losses = _read(accumulate_or_halve(run, local_batch(run, images, targets)))
     return losses, {name: p.grad.clone() for name, p in run.model.named_parameters() if p.grad is not None}
 
 
@@ -77,7 +83,7 @@ def test_without_common_padding_the_gradients_would_differ(run):
     run.micro_batch = 1
     apart = accumulate_or_halve(run, LocalBatch(images, batch.targets, 2, (0, 0), batch.seeds))
     together = accumulate_or_halve(run, batch)
-    assert apart["loss_objectness"] != pytest.approx(together["loss_objectness"], rel=1e-9)
+    assert _read(apart)["loss_objectness"] != pytest.approx(_read(together)["loss_objectness"], rel=1e-9)
 
 
 @pytest.mark.slow
@@ -174,5 +180,50 @@ def test_torchvisions_detector_trains_too(run):
     before = copy.deepcopy(model.state_dict())
     losses, count = optimizer_step(run, *_batch(run))
     assert count == 2
-    assert set(losses) == {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
+    assert set(_read(losses)) == {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
     assert any(not torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+class TwoEqualProcesses:
+    """Two processes with the same images, and a count of the messages that they exchange."""
+
+    def __init__(self, monkeypatch):
+        self.messages = []
+        monkeypatch.setattr(distributed, "world_size", lambda: 2)
+        monkeypatch.setattr(distributed.dist, "all_gather", self.all_gather)
+        monkeypatch.setattr(distributed.dist, "all_reduce", self.all_reduce)
+        monkeypatch.setattr(distributed.dist, "all_gather_object", self.all_gather_object)
+
+    def all_gather(self, rows, local):
+        self.messages.append("numbers")
+        assert local.device.type == "cpu"
+        for row in rows:
+            row.copy_(local)
+
+    def all_reduce(self, flat):
+        self.messages.append("gradients and losses")
+        flat.mul_(2)
+
+    def all_gather_object(self, values, value):
+        self.messages.append("names")
+        values[:] = [value, value]
+
+
+@pytest.mark.slow
+def test_processes_exchange_two_messages_per_step(run, monkeypatch):
+    batch = _batch(run)
+    alone = _read(optimizer_step(run, *batch)[0])
+    run = start_run(run.model, run.loader.dataset, run.config, run.device, lambda: "")
+    processes = TwoEqualProcesses(monkeypatch)
+    losses, count = optimizer_step(run, *batch)
+    assert count == 8
+    assert _read(losses).keys() == alone.keys()
+    optimizer_step(run, *batch)
+    assert processes.messages == ["numbers", "names", "gradients and losses", "numbers", "gradients and losses"]
+
+
+def test_with_few_sizes_all_batches_of_a_data_set_have_one_of_a_few(tiny_detector):
+    images = [torch.rand(3, height, 64) for height in range(1, 65)]
+    sizes = {padded_size(tiny_detector, [image], few=True) for image in images}
+    assert sizes == {(16, 64), (32, 64), (48, 64), (64, 64)}
+    assert padded_size(torch.nn.Linear(1, 1), images, few=True) == (0, 0)

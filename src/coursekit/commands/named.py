@@ -50,5 +50,4 @@ def workbook_for(run: Path, named: Sequence[Path]) -> "Workbook | None":
 def naming(run: Path, workbook: str | None) -> str:
     """Return this command with the workbook named that a run was trained with, as far as the run knows."""
     folder = os.path.normpath(run / (workbook or "")) if workbook else "my_detector"
-    name, *arguments = sys.argv[1:]
-    return command("coursekit", name, "--detector", folder, *arguments)
+    return command("coursekit", *sys.argv[1:2], "--detector", folder, *sys.argv[2:])

@@ -63,11 +63,17 @@ def train(
     ] = TRAINING.warmup_steps,
     clip: Annotated[float, typer.Option(help="Gradients are clipped to this norm.")] = TRAINING.clip_norm,
     precision: Annotated[
-        str, typer.Option(help="auto, fp32, bf16 or fp16; auto is bf16 where it helps.")
+        str, typer.Option(help="auto, fp32, bf16 or fp16; auto measures which is faster.")
     ] = TRAINING.precision,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Use torch.compile for backbone, FPN and RPN head.")
     ] = TRAINING.compile,
+    checkpoint_activations: Annotated[
+        bool, typer.Option("--checkpoint-activations", help="Recompute activations in backward: slower, less memory.")
+    ] = TRAINING.checkpoint_activations,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, or mps (Apple's GPUs, untested). Default: cuda if there is one.")
+    ] = None,
     backbone: Annotated[str, typer.Option(help="Any timm model with features_only.")] = DETECTOR.backbone,
     size: Annotated[int, typer.Option(help="Long side in pixels to which images are resized.")] = DETECTOR.size,
     frozen_stages: Annotated[
@@ -105,12 +111,12 @@ def train(
         epochs=epochs, batch_size=batch, micro_batch=micro_batch, lr=lr,
         backbone_lr=lr / BACKBONE_LR_DIVISOR if backbone_lr is None else backbone_lr, weight_decay=weight_decay,
         warmup_steps=warmup, clip_norm=clip, optimizer=optimizer, precision=precision, compile=compile_,
-        workers=workers, seed=seed, checkpoint_every=checkpoint_every,
+        checkpoint_activations=checkpoint_activations, workers=workers, seed=seed, checkpoint_every=checkpoint_every,
     )  # fmt: skip
     config = DetectorConfig(DETECTOR.num_classes, backbone=backbone, size=size, frozen_stages=frozen_stages)
     if reference and not (detector or resume):
         raise ConfigError("--reference: only with --detector, whose parts it leaves out.")
-    with distributed.process_group():
+    with distributed.process_group(device):
         check_folder(out, resume)
         workbook = Workbook(detector) if detector else workbook_for(out, []) if resume else None
         if resume:  # with the parts that the run was started with
@@ -123,7 +129,7 @@ def train(
         try:
             train_run(
                 data, out, training, config, resume=resume, pixels=pixels, evaluate_every=evaluate_every, parts=parts,
-                workbook=workbook.folder if workbook else None, digests=used,
+                workbook=workbook.folder if workbook else None, digests=used, device_name=device,
             )  # fmt: skip
         except KeyboardInterrupt:
             if (out / "last.pt").exists():

@@ -58,8 +58,10 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         warmup_steps: steps in which the learning rate rises from 0, before it falls along a cosine.
         clip_norm: gradients are clipped to this norm.
         optimizer: "adamw", or "sgd" with a momentum of 0.9.
-        precision: "fp32", "bf16", "fp16" (with loss scaling), or "auto": bf16 where the device supports it.
-        compile: compile the dense part with torch.compile.
+        precision: "fp32", "bf16", "fp16" (with loss scaling), or "auto": a step in float32 and one in 16 bits are
+            measured at the start, and the faster one is used, also after resuming.
+        compile: compile the dense part with torch.compile, and pad batches to few sizes.
+        checkpoint_activations: recompute the backbone's activations in backward: a third more time for less memory.
         flip: mirror every other image.
         workers: processes that load data ahead of time, for each training process.
         seed: seed of all random numbers.
@@ -77,6 +79,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optimizer: str = "adamw"
     precision: str = "auto"
     compile: bool = False
+    checkpoint_activations: bool = False
     flip: bool = True
     workers: int = 0
     seed: int = 0

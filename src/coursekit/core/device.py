@@ -7,21 +7,79 @@ from contextvars import ContextVar
 
 import torch
 
+from coursekit.core.errors import ConfigError
+
+AMPERE = (8, 0)  # compute capability of the first cards with bf16: A100 and RTX 30, of 2020
+
 
 def best_device() -> torch.device:
-    """Return the GPU if there is one, else the CPU."""
+    """Return the GPU if there is one, else the CPU. An Apple GPU is used only on request."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def helps_bf16(device: torch.device) -> bool:
-    """Return whether the device computes faster in bfloat16 than in float32. Emulated bfloat16 is not faster."""
+def choose_device(name: str | None) -> torch.device:
+    """Return the device of this name, "cpu", "cuda" or "mps" (Apple's GPUs); the best one for None.
+
+    Raises:
+        ConfigError: PyTorch finds no such device here.
+    """
+    if name is None:
+        return best_device()
+    is_here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name not in is_here:
+        raise ConfigError(f"device is {name!r}: choose one of {', '.join(is_here)}.")
+    if not is_here[name]:
+        raise ConfigError(f"device is {name!r}: PyTorch finds none here. `coursekit doctor` shows what it finds.")
+    return torch.device(name)
+
+
+def use_tensor_cores(device: torch.device) -> None:
+    """Let matrix products and convolutions in float32 use TF32, with 10 bits of mantissa, on a card that has it."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+
+
+def helps_bf16(device: torch.device) -> bool:
+    """Return whether the device can compute in bfloat16. Emulated bfloat16 is never faster, so it doesn't count."""
+    return half_precision(device) == "bf16"
+
+
+def half_precision(device: torch.device) -> str | None:
+    """Return the 16-bit precision to use on a device, "bf16" or "fp16"; None if there is none.
+
+    Whether it is faster than float32 has to be measured.
+    """
+    if device.type == "cuda":
+        return half_precision_of_card(torch.cuda.get_device_capability(device))
+    has_bf16 = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return "bf16" if has_bf16 else None
+
+
+def half_precision_of_card(capability: tuple[int, int]) -> str:
+    """Return the 16-bit precision of a card with this compute capability.
+
+    Ampere and later have bf16, with the range of float32. Turing (RTX 20, GTX 16, T4) and older cards have fp16 only,
+    which needs loss scaling: its smallest number is 6e-8.
+
+    >>> half_precision_of_card((7, 5)), half_precision_of_card((8, 6))
+    ('fp16', 'bf16')
+    """
+    return "bf16" if capability >= AMPERE else "fp16"
+
+
+def half_precision_advice(device: torch.device) -> str:
+    """Say which 16-bit precision to use: on this card, or on any if this is a CPU."""
+    if device.type != "cuda":
+        return (
+            "Cards from Ampere (2020) on have bf16. On Turing and older, use --precision fp16: it takes as much memory."
+        )
+    half = half_precision(device)
+    return f"Its 16-bit precision is {half}: --precision auto measures whether it is faster than fp32."
 
 
 def choose_precision(device: torch.device, precision: str) -> str:
-    """Replace "auto" by "bf16" if that helps on the device, else by "fp32"."""
+    """Replace "auto" by "bf16" if the device has it, else by "fp32". A training run measures instead."""
     if precision != "auto":
         return precision
     return "bf16" if helps_bf16(device) else "fp32"

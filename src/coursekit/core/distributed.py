@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from coursekit.core.device import best_device
+from coursekit.core.device import choose_device
 
 
 def rank() -> int:
@@ -28,19 +28,22 @@ def world_size() -> int:
 
 
 @contextmanager
-def process_group() -> Iterator[torch.device]:
+def process_group(device_name: str | None = None) -> Iterator[torch.device]:
     """Join the process group if torchrun started this process, and yield the device of this process.
 
-    GPUs communicate with NCCL, CPUs with gloo. If one process fails, torchrun stops the others.
+    Tensors on GPUs travel with NCCL, those on CPUs with gloo. If one process fails, torchrun stops the others.
+
+    Args:
+        device_name: see `choose_device`.
     """
+    device = choose_device(device_name)
     if "RANK" not in os.environ or dist.is_initialized():
-        yield best_device()
+        yield device
         return
-    device = best_device()
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
     finally:
@@ -54,14 +57,14 @@ def broadcast_weights(model: nn.Module) -> None:
             dist.broadcast(tensor, 0)
 
 
-def all_gather(numbers: list[int], device: torch.device) -> Tensor:
-    """Return the numbers of all processes: (world_size, N) int64, on the CPU."""
-    local = torch.tensor(numbers, device=device)
+def all_gather(numbers: list[int]) -> list[list[int]]:
+    """Return the numbers of each process. They travel from CPU to CPU, so no process waits for its GPU."""
     if world_size() == 1:
-        return local[None].cpu()
+        return [numbers]
+    local = torch.tensor(numbers)
     rows = [torch.empty_like(local) for _ in range(world_size())]
     dist.all_gather(rows, local)
-    return torch.stack(rows).cpu()
+    return [row.tolist() for row in rows]
 
 
 def all_reduce_sum(tensors: Iterable[Tensor]) -> None:
@@ -75,14 +78,13 @@ def all_reduce_sum(tensors: Iterable[Tensor]) -> None:
         tensor.copy_(part.view_as(tensor))
 
 
-def sum_by_name(numbers: dict[str, float]) -> dict[str, float]:
-    """Add up numbers by name over all processes. A name that a process lacks counts as 0."""
-    if world_size() == 1:
-        return numbers
-    parts: list[Any] = [None] * world_size()
-    dist.all_gather_object(parts, numbers)
-    names = sorted({name for part in parts for name in part})
-    return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
+def gather_all(value: Any) -> list[Any]:
+    """Return the values of all processes, at all processes. Slow: they are pickled."""
+    values: list[Any] = [value]
+    if world_size() > 1:
+        values *= world_size()
+        dist.all_gather_object(values, value)
+    return values
 
 
 def gather_lists(items: list[Any]) -> list[Any]:

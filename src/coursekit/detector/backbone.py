@@ -40,6 +40,14 @@ class Backbone(nn.Module):
         """Turn (B, 3, H, W) normalized images into maps, (B, C_i, H / stride_i, W / stride_i), finest first."""
         return self.body(images)
 
+    def checkpoint_activations(self, enable: bool = True) -> None:
+        """Keep only the activations between stages, and recompute the others in backward: slower, with less memory.
+
+        Chen et al., *Training Deep Nets with Sublinear Memory Cost*, 2016. The gradients stay the same.
+        """
+        body: Any = self.body
+        body.set_grad_checkpointing(enable)
+
     def train(self, mode: bool = True) -> "Backbone":
         """Set the mode, except of a batch norm that could not be folded: it stays in eval mode."""
         super().train(mode)

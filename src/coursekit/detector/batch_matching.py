@@ -13,6 +13,7 @@ from coursekit.detector.boxes import at_least_float32
 # IoUs computed at once on a GPU: a matrix of them takes 64 MB in float32, and four exist at a time.
 MAX_PAIRS_GPU = 2**24
 KEYS = 2**32  # greater than any key
+NONE = 2**34  # in place of a key: not to be sampled
 PROPOSAL_ID, GT_ID = 2**31, 2**31 + 2**30  # ids of RoIs, apart from those of anchors
 
 
@@ -23,12 +24,12 @@ class Sample:
     Attributes:
         index: (B, S) int64.
         is_real: (B, S) bool; False where an image had nothing left to sample.
-        most_positives: Q: the first Q columns are for positives, the others for negatives.
+        is_positive: (B, Q) bool, of the first Q: the only ones that can be positive.
     """
 
     index: Tensor
     is_real: Tensor
-    most_positives: int
+    is_positive: Tensor
 
 
 def match(anchors: Tensor, gt: Tensor, fg_iou_thresh: float, bg_iou_thresh: float, allow_low_quality: bool) -> Tensor:
@@ -45,8 +46,10 @@ def match(anchors: Tensor, gt: Tensor, fg_iou_thresh: float, bg_iou_thresh: floa
     anchors = anchors.expand(len(gt), *anchors.shape[-2:])  # (B, N, 4)
     max_pairs = MAX_PAIRS_GPU if prefers_few_launches(gt.device) else MAX_PAIRS
     images = max(1, max_pairs // max(1, gt.shape[1] * anchors.shape[1]))  # at a time
-    limits = fg_iou_thresh, bg_iou_thresh, allow_low_quality, max(1, max_pairs // max(1, anchors.shape[1]))
-    matches = [_match(*part, *limits) for part in zip(anchors.split(images), gt.split(images), strict=True)]
+    chunk = max(1, max_pairs // max(1, anchors.shape[1]))  # boxes of each of them at a time
+    limits = fg_iou_thresh, bg_iou_thresh, allow_low_quality, chunk
+    parts = zip(anchors.split(images), gt.split(images), strict=True)
+    matches = [_match(of_images, its_gt, *limits) for of_images, its_gt in parts]
     return matches[0] if len(matches) == 1 else torch.cat(matches)
 
 
@@ -60,6 +63,8 @@ def _match(
         matches = torch.where(iou > best_iou, box_index + start, matches)
         best_iou = torch.maximum(best_iou, iou)
         is_best_of_a_box = is_best_of_a_box | is_best
+    if fg_iou_thresh == bg_iou_thresh and not allow_low_quality:
+        return matches.masked_fill_(best_iou < bg_iou_thresh, BACKGROUND)
     is_match = best_iou >= fg_iou_thresh
     if allow_low_quality:
         is_match |= is_best_of_a_box
@@ -95,30 +100,34 @@ def sample(matches: Tensor, keys: Tensor, batch_size_per_image: int, positive_fr
         batch_size_per_image: the number to sample in an image, at most.
         positive_fraction: the share of it that may be positive, at most.
     """
-    most = min(int(batch_size_per_image * positive_fraction), matches.shape[1])
-    pos_keys, positives = keys.masked_fill(matches < 0, KEYS).topk(most, largest=False)  # (B, Q)
-    neg_keys, negatives = keys.masked_fill(matches != BACKGROUND, KEYS).topk(
-        min(batch_size_per_image, matches.shape[1]), largest=False
-    )
-    is_positive = pos_keys < KEYS
-    room = batch_size_per_image - is_positive.sum(1, keepdim=True)  # (B, 1), for negatives
-    is_negative = (neg_keys < KEYS) & (torch.arange(negatives.shape[1], device=matches.device) < room)
-    return Sample(torch.cat([positives, negatives], 1), torch.cat([is_positive, is_negative], 1), most)
+    count = min(batch_size_per_image, matches.shape[1])
+    most = min(int(batch_size_per_image * positive_fraction), count)
+    pos_keys, positives = keys.masked_fill(matches < 0, NONE).topk(most, largest=False)  # (B, Q)
+    neg_keys, negatives = (keys + KEYS).masked_fill(matches != BACKGROUND, NONE).topk(count, largest=False)
+    # Keys of negatives are greater than those of positives, so negatives come second and fill up what is left.
+    best = torch.cat([pos_keys, neg_keys], 1).topk(count, largest=False)  # (B, S)
+    index = torch.cat([positives, negatives], 1).gather(1, best.indices)
+    return Sample(index, best.values < NONE, best.values[:, :most] < KEYS)
 
 
-def random_keys(seeds: Tensor, ids: Tensor) -> Tensor:
-    """Return a random key for each id in each image: integer arithmetic, so it is the same on every device.
+def random_keys(seeds: Tensor, anchor_ids: Tensor, proposals: int, gt: int) -> tuple[Tensor, Tensor]:
+    """Return random numbers of each image for what may be sampled: of its anchors, and of its RoIs.
 
-    For one seed, different ids have different keys, because each operation can be undone.
+    They depend on the seed and the id alone, not on the batch or its padding. They come from integer arithmetic, so
+    they are the same on every device. In an image, no two are equal, because each operation can be undone.
 
     Args:
         seeds: (B,) int64 from 0 to 2³² − 1.
-        ids: (N,) int64 from 0 to 2³² − 1, all different, from `anchor_ids` or `roi_ids`.
+        anchor_ids: (N,) int64, see `anchor_ids`.
+        proposals: P, the number of proposals of an image.
+        gt: G, the number of ground-truth boxes of an image.
 
     Returns:
-        (B, N) int64 from 0 to 2³² − 1.
+        (B, N) and (B, P + G) int64 from 0 to 2³² − 1.
     """
-    return scramble(seeds[:, None] ^ ids)
+    ids = torch.cat([anchor_ids, *roi_ids(proposals, gt, anchor_ids.device)])
+    keys = scramble(seeds[:, None] ^ ids)
+    return keys[:, : len(anchor_ids)], keys[:, len(anchor_ids) :]
 
 
 def scramble(numbers: Tensor) -> Tensor:
@@ -146,7 +155,7 @@ def anchor_ids(grids: Sequence[tuple[int, int]], level_sizes: Sequence[int]) -> 
     return torch.cat(ids)
 
 
-def roi_ids(proposals: int, gt: int, device: torch.device) -> Tensor:
-    """Return ids of RoIs, proposals and then ground truth, that don't depend on how many there are of each."""
+def roi_ids(proposals: int, gt: int, device: torch.device) -> list[Tensor]:
+    """Return ids of proposals, (P,) int64, and of ground truth, (G,), that don't depend on how many there are."""
     starts_and_counts = ((PROPOSAL_ID, proposals), (GT_ID, gt))
-    return torch.cat([torch.arange(start, start + count, device=device) for start, count in starts_and_counts])
+    return [torch.arange(start, start + count, device=device) for start, count in starts_and_counts]

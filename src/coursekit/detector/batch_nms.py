@@ -29,41 +29,43 @@ def nms_of_groups(
         top_n: how many to keep in an image, at most.
 
     Returns:
-        index (B, T) int64, best first, and is_real (B, T) bool.
+        index (B, T) int64, best first, and is_real (B, T) bool, T at most `top_n`.
     """
     scores = scores.masked_fill(~keep, -1.0)  # they come last, where they suppress nothing
     if prefers_few_launches(boxes.device):
-        kept = _nms_in_one_call(boxes, scores, counts, iou_threshold)
+        dropped = _nms_in_one_call(boxes, scores, counts, iou_threshold)
     else:
-        kept = _nms_by_group(boxes, scores, counts, iou_threshold)
-    order = scores.masked_fill(~kept, -1.0).sort(dim=1, descending=True, stable=True)  # (B, M)
-    best = order.indices[:, :top_n]
-    return best, order.values[:, :top_n] >= 0
+        dropped = _nms_by_group(boxes, scores, counts, iou_threshold)
+    order = scores.masked_fill(dropped, -1.0).sort(dim=1, descending=True, stable=True)  # (B, M)
+    is_real = order.values[:, :top_n] >= 0
+    if not prefers_few_launches(boxes.device):
+        is_real = is_real[:, : max(1, int(is_real.sum(1).max()))]  # less padding, for which a GPU would have to wait
+    return order.indices[:, : is_real.shape[1]], is_real
 
 
 def _nms_in_one_call(boxes: Tensor, scores: Tensor, counts: Sequence[int], iou_threshold: float) -> Tensor:
-    """Return which boxes NMS keeps, (B, M) bool."""
-    images, device = len(boxes), boxes.device
-    level = torch.cat([torch.full((count,), group, device=device) for group, count in enumerate(counts)])  # (M,)
-    group = torch.arange(images, device=device)[:, None] * len(counts) + level  # (B, M)
-    apart = boxes.double() + (group * SPAN)[..., None]
-    kept = torch.zeros_like(scores, dtype=torch.bool)
+    """Return which boxes NMS drops, (B, M) bool."""
+    images, device, step = len(boxes), boxes.device, SPAN * len(counts)
+    of_image = torch.arange(0, images * step, step, device=device, dtype=torch.float64)  # (B,), in pixels
+    of_group = [torch.full((count,), group * SPAN, device=device) for group, count in enumerate(counts)]
+    apart = (of_image[:, None] + torch.cat(of_group))[..., None] + boxes  # (B, M, 4)
+    dropped = torch.ones_like(scores, dtype=torch.bool)
     at_once = max(1, MAX_NMS_BOXES // max(1, boxes.shape[1]))  # images
     for start in range(0, images, at_once):
         part = slice(start, start + at_once)
         positions = ops.nms(apart[part].flatten(0, 1), scores[part].flatten().double(), iou_threshold)  # waits
-        kept[part].view(-1).index_fill_(0, positions, True)
-    return kept
+        dropped[part].view(-1).index_fill_(0, positions, False)
+    return dropped
 
 
 def _nms_by_group(boxes: Tensor, scores: Tensor, counts: Sequence[int], iou_threshold: float) -> Tensor:
-    """Return which boxes NMS keeps, (B, M) bool."""
-    kept = torch.zeros_like(scores, dtype=torch.bool)
+    """Return which boxes NMS drops, (B, M) bool."""
+    dropped = torch.ones_like(scores, dtype=torch.bool)
     for image in range(len(boxes)):
-        groups = zip(boxes[image].split(counts), scores[image].split(counts), kept[image].split(counts), strict=True)
-        for of_group, its_scores, its_kept in groups:
-            its_kept[ops.nms(of_group, its_scores, iou_threshold)] = True
-    return kept
+        groups = zip(*(tensor[image].split(counts) for tensor in (boxes, scores, dropped)), strict=True)
+        for of_group, its_scores, is_dropped in groups:
+            is_dropped[ops.nms(of_group, its_scores, iou_threshold)] = False
+    return dropped
 
 
 def nms_of_classes(
@@ -106,4 +108,4 @@ def _lengths(counts: Sequence[int], most: int) -> list[int]:
 
 def count_each(numbers: Tensor, most: int) -> list[int]:
     """Return how often each of 0, 1, …, `most` − 1 occurs. Unlike `bincount`, this waits for a GPU once."""
-    return (numbers[:, None] == torch.arange(most, device=numbers.device)).sum(0).tolist()  # type: ignore[no-any-return]
+    return (numbers[:, None] == torch.arange(most, device=numbers.device)).sum(0).tolist()

@@ -17,7 +17,7 @@ from torchvision import ops
 from coursekit.core.device import prefers_few_launches
 from coursekit.data.boxes import Size
 from coursekit.detector.anchors import IGNORED
-from coursekit.detector.batch_matching import match, random_keys, roi_ids, sample
+from coursekit.detector.batch_matching import match, sample
 from coursekit.detector.batch_nms import count_each, nms_of_classes, nms_of_groups
 from coursekit.detector.boxes import at_least_float32, decode_boxes, encode_boxes
 from coursekit.detector.padded import Boxes, GroundTruth, RoIs
@@ -32,8 +32,7 @@ def rpn_losses(
     deltas: Tensor,
     anchors: Tensor,
     gt: GroundTruth,
-    seeds: Tensor,
-    ids: Tensor,
+    keys: Tensor,
     batch_size_per_image: int = 256,
     positive_fraction: float = 0.5,
 ) -> dict[str, Tensor]:
@@ -44,16 +43,15 @@ def rpn_losses(
         deltas: (B, N, 4) float.
         anchors: (N, 4) xyxy in pixels.
         gt: the ground truth.
-        seeds: (B,) int64, see `random_keys`.
-        ids: (N,) int64, see `anchor_ids`.
+        keys: (B, N) int64, see `random_keys`.
         batch_size_per_image, positive_fraction: see `sample`.
     """
     matches = match(anchors, gt.boxes, 0.7, 0.3, True)  # (B, N)
-    drawn = sample(matches, random_keys(seeds, ids), batch_size_per_image, positive_fraction)
-    most, count = drawn.most_positives, drawn.is_real.sum().clamp(min=1)
-    positives, is_positive = drawn.index[:, :most], drawn.is_real[:, :most]  # (B, Q)
+    drawn = sample(matches, keys, batch_size_per_image, positive_fraction)
+    count, most = drawn.is_real.sum().clamp(min=1), drawn.is_positive.shape[1]
+    positives = drawn.index[:, :most]  # (B, Q), the only ones that can be positive
     pred_logits = at_least_float32(logits.gather(1, drawn.index))  # (B, S)
-    targets = F.pad(is_positive.to(pred_logits.dtype), (0, drawn.index.shape[1] - most))  # (B, S)
+    targets = F.pad(drawn.is_positive.to(pred_logits.dtype), (0, drawn.index.shape[1] - most))  # (B, S)
     weight = drawn.is_real.to(pred_logits.dtype)
     loss = F.binary_cross_entropy_with_logits(pred_logits, targets, weight, reduction="sum")
     pred_deltas = at_least_float32(_rows(deltas, positives))  # (B, Q, 4)
@@ -61,7 +59,7 @@ def rpn_losses(
     target_deltas = encode_boxes(target_boxes, anchors[positives])
     return {
         "loss_objectness": loss / count,
-        "loss_rpn_box_reg": _box_loss(pred_deltas, target_deltas, is_positive) / count,
+        "loss_rpn_box_reg": _box_loss(pred_deltas, target_deltas, drawn.is_positive) / count,
     }
 
 
@@ -96,15 +94,18 @@ def propose(
     best = torch.cat([top.indices + start for top, start in zip(tops, starts, strict=True)], 1)  # (B, M)
     boxes = _clip(decode_boxes(_rows(deltas, best), anchors[best]), sizes)  # (B, M, 4)
     scores = torch.cat([top.values for top in tops], 1).sigmoid()
-    keep = (boxes[..., 2:] - boxes[..., :2] >= MIN_PROPOSAL_SIDE).all(-1) & (scores >= score_thresh)
+    keep = (boxes[..., 2:] - boxes[..., :2] >= MIN_PROPOSAL_SIDE).all(-1)
+    if score_thresh > 0:
+        keep &= scores >= score_thresh
     index, is_real = nms_of_groups(boxes, scores, keep, counts, nms_thresh, post_nms_top_n)
-    return Boxes(_rows(boxes, index), is_real)
+    boxes = _rows(boxes, index).masked_fill(~is_real[..., None], 0.0)  # in the padding, diverged weights leave NaN
+    return Boxes(boxes, is_real)
 
 
 def sample_rois(
     proposals: Boxes,
     gt: GroundTruth,
-    seeds: Tensor,
+    keys: Tensor,
     batch_size_per_image: int = 64,
     positive_fraction: float = 0.25,
 ) -> RoIs:
@@ -113,17 +114,16 @@ def sample_rois(
     Args:
         proposals: the proposals.
         gt: the ground truth.
-        seeds: (B,) int64, see `random_keys`.
+        keys: (B, P + G) int64, see `random_keys`.
         batch_size_per_image, positive_fraction: see `sample`.
     """
     boxes = torch.cat([proposals.boxes, gt.boxes], 1)  # (B, P + G, 4)
     is_real = torch.cat([proposals.is_real, gt.labels > 0], 1)
-    ids = roi_ids(proposals.boxes.shape[1], gt.boxes.shape[1], boxes.device)
     matches = match(boxes, gt.boxes, ROI_IOU_THRESH, ROI_IOU_THRESH, False).masked_fill(~is_real, IGNORED)
-    drawn = sample(matches, random_keys(seeds, ids), batch_size_per_image, positive_fraction)
-    most = drawn.most_positives
+    drawn = sample(matches, keys, batch_size_per_image, positive_fraction)
+    most = drawn.is_positive.shape[1]
     gt_index = matches.gather(1, drawn.index[:, :most]).clamp(min=0)  # (B, Q)
-    labels = gt.labels.gather(1, gt_index) * drawn.is_real[:, :most]
+    labels = gt.labels.gather(1, gt_index) * drawn.is_positive
     labels = F.pad(labels, (0, drawn.index.shape[1] - most))  # (B, S)
     return RoIs(_rows(boxes, drawn.index), drawn.is_real, labels, _rows(gt.boxes, gt_index))
 
@@ -145,20 +145,20 @@ def pool_levels(levels: Sequence[Tensor], strides: Sequence[int], rois: Boxes, c
     """
     if not prefers_few_launches(rois.boxes.device):
         return pool_levels_by_image(levels, strides, list(rois.boxes), canonical_scale)
-    images, count = rois.is_real.shape
+    count = rois.is_real.shape[1]
     finest, coarsest = (stride.bit_length() - 1 for stride in (strides[0], strides[-1]))
     flat = rois.boxes.flatten(0, 1)  # (B * S, 4)
     level_of = level_for_box(flat, finest, coarsest, canonical_scale) - finest  # (B * S,)
     counts = count_each(level_of, len(levels))  # waits
     order = level_of.argsort(stable=True)
-    image = torch.arange(images, device=flat.device).repeat_interleave(count, output_size=len(flat))
-    rows = torch.cat([image[:, None], flat], 1)[order].split(counts)  # image, x1, y1, x2, y2
+    image = order[:, None] // count
+    rows = torch.cat([image, flat[order]], 1).split(counts)  # image, x1, y1, x2, y2
     patches = [
         ops.roi_align(at_least_float32(features), on_level, 7, 1 / stride, 2).to(features.dtype)
         for features, stride, on_level in zip(levels, strides, rows, strict=True)
     ]
-    back = torch.empty_like(order).scatter_(0, order, torch.arange(len(flat), device=flat.device))
-    return torch.cat(patches).index_select(0, back)
+    by_level = torch.cat(patches)
+    return torch.empty_like(by_level).index_copy_(0, order, by_level)
 
 
 def detection_losses(logits: Tensor, deltas: Tensor, rois: RoIs) -> dict[str, Tensor]:
@@ -175,11 +175,11 @@ def detection_losses(logits: Tensor, deltas: Tensor, rois: RoIs) -> dict[str, Te
     loss = F.cross_entropy(logits, labels.flatten(), reduction="sum", ignore_index=-1)
     target_labels = rois.labels[:, :most]  # (B, Q)
     row = target_labels[..., None, None].expand(-1, -1, 1, 4)
-    pred_deltas = at_least_float32(deltas.unflatten(0, (images, -1))[:, :most].gather(2, row)[:, :, 0])  # (B, Q, 4)
+    pred_deltas = deltas.unflatten(0, (images, -1))[:, :most].gather(2, row).squeeze(2)  # (B, Q, 4)
     target_deltas = encode_boxes(rois.target_boxes, rois.boxes[:, :most], BBOX_REG_WEIGHTS)
     return {
         "loss_classifier": loss / count,
-        "loss_box_reg": _box_loss(pred_deltas, target_deltas, target_labels > 0) / count,
+        "loss_box_reg": _box_loss(at_least_float32(pred_deltas), target_deltas, target_labels > 0) / count,
     }
 
 
@@ -239,7 +239,8 @@ def _rows(x: Tensor, index: Tensor) -> Tensor:
 
 def _clip(boxes: Tensor, sizes: Tensor) -> Tensor:
     """Clip boxes (B, N, 4) at the edges of images of these (height, width), (B, 2)."""
-    return torch.minimum(boxes.clamp(min=0), sizes.flip(1).repeat(1, 2)[:, None].to(boxes.dtype))
+    corners = boxes.unflatten(-1, (2, 2))  # (B, N, corner, x and y)
+    return torch.minimum(corners.clamp(min=0), sizes.flip(1)[:, None, None].to(boxes.dtype)).flatten(-2)
 
 
 def _size(size: Tensor) -> Size:

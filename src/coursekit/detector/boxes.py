@@ -1,7 +1,7 @@
 """Arithmetic on boxes. A box is xyxy: (x1, y1, x2, y2) in pixels, x to the right and y down."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -63,8 +63,7 @@ def encode_boxes(boxes: Tensor, anchors: Tensor, weights: Weights = UNIT_WEIGHTS
     center, side = _center_and_side(boxes)
     anchor_center, anchor_side = _center_and_side(anchors)
     shift, scale = (center - anchor_center) / anchor_side, (side / anchor_side).log()  # (..., 2) each
-    deltas = torch.cat([shift, scale], dim=-1)  # (..., 4)
-    return deltas if weights == UNIT_WEIGHTS else deltas * _filled(weights, deltas)
+    return torch.cat([_weighted(shift, *weights[:2]), _weighted(scale, *weights[2:])], dim=-1)
 
 
 def decode_boxes(deltas: Tensor, anchors: Tensor, weights: Weights = UNIT_WEIGHTS) -> Tensor:
@@ -142,6 +141,13 @@ def _center_and_side(boxes: Tensor) -> tuple[Tensor, Tensor]:
     return boxes[..., :2] + 0.5 * side, side
 
 
-def _filled(weights: Weights, like: Tensor) -> Tensor:
-    """Return (4,) weights on the device of `like`, without a copy from the CPU, for which a GPU would wait."""
+def _weighted(pairs: Tensor, first: float, second: float) -> Tensor:
+    """Multiply (..., 2) by two weights, in as few operations as possible."""
+    if first == second:
+        return pairs if first == 1 else pairs * first
+    return pairs * _filled((first, second), pairs)
+
+
+def _filled(weights: Sequence[float], like: Tensor) -> Tensor:
+    """Return (W,) weights on the device of `like`, without a copy from the CPU, for which a GPU would wait."""
     return torch.stack([like.new_full((), weight) for weight in weights])

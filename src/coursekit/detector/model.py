@@ -25,7 +25,7 @@ from coursekit.core.config import DEFAULT_BACKBONE
 from coursekit.core.errors import ConfigError
 from coursekit.data.boxes import Size, Target
 from coursekit.detector.backbone import Backbone, load_backbone
-from coursekit.detector.batch_matching import anchor_ids
+from coursekit.detector.batch_matching import anchor_ids, random_keys
 from coursekit.detector.boxes import Part
 from coursekit.detector.describe import describe
 from coursekit.detector.padded import Anchors, Boxes, GroundTruth, pad_targets
@@ -150,9 +150,11 @@ class FasterRCNN(nn.Module):
         stages, options = self.stages, self.options
         seeds = torch.randint(2**32, (len(batch),)).to(batch.device) if seeds is None else seeds
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
+        counts = proposals.boxes.shape[1], gt.boxes.shape[1]
+        anchor_keys, roi_keys = random_keys(seeds, anchors.ids, *counts)
         count = options.rpn_batch_size_per_image
-        rpn_losses = stages.rpn_losses(logits, deltas, anchors.boxes, gt, seeds, anchors.ids, count)
-        rois = stages.sample_rois(proposals, gt, seeds, options.box_batch_size_per_image)
+        rpn_losses = stages.rpn_losses(logits, deltas, anchors.boxes, gt, anchor_keys, count)
+        rois = stages.sample_rois(proposals, gt, roi_keys, options.box_batch_size_per_image)
         box_losses = stages.detection_losses(*self.box_branch(levels, rois), rois)
         return {**box_losses, **rpn_losses}
 
@@ -166,7 +168,7 @@ class FasterRCNN(nn.Module):
     ) -> list[dict[str, Tensor]]:
         """Turn what `box_branch` returned into the detections of each image, in pixels of the batch."""
         limits = self.options.box_score_thresh, self.options.box_nms_thresh, self.options.box_detections_per_img
-        return self.stages.postprocess(class_logits, box_deltas, proposals, sizes, *limits)  # type: ignore[no-any-return]
+        return self.stages.postprocess(class_logits, box_deltas, proposals, sizes, *limits)
 
     def first_stage(self, batch: Tensor, sizes: Tensor) -> tuple[list[Tensor], Tensor, Tensor, Anchors, Boxes]:
         """Run the detector up to the proposals; training, inference and cached features share this.
@@ -222,7 +224,7 @@ class FasterRCNN(nn.Module):
         """
         strides = self.backbone.strides
         patches = self.stages.pool_levels(levels[: len(strides)], strides, boxes, self.options.canonical_scale)
-        return self.box_head(patches)  # type: ignore[no-any-return]
+        return self.box_head(patches)
 
     def describe(self, size: Size | None = None) -> None:
         """Print a table of the parts, their strides, parameters and shapes, for one image of this (height, width)."""

@@ -14,8 +14,9 @@ class ConvNorm(nn.Module):
     """A convolution and the frozen batch norm after it, as one convolution.
 
     With frozen statistics, batch norm is y · scale + shift for each channel, and a convolution is linear:
-    conv(x, w) · scale + shift = conv(x, w · scale) + shift. The weight is multiplied by the scale in every step, so its
-    gradient stays the same. This saves a pass over the feature map, forward and backward, and a copy of it in memory.
+    conv(x, w) · scale + shift = conv(x, w · scale) + shift. A trained weight is multiplied by the scale in every step,
+    so its gradient stays the same; a frozen one is multiplied once, and again if it changes. This saves a pass over the
+    feature map, forward and backward, and a copy of it in memory.
     The output has the dtype of the convolution's output, in half precision too, where torchvision's FrozenBatchNorm2d
     returns float32.
 
@@ -39,6 +40,7 @@ class ConvNorm(nn.Module):
         self.pads_as_needed = isinstance(conv, Conv2dSame)  # as TensorFlow pads: more on the right and at the bottom
         self.padding = (0, 0) if self.pads_as_needed else conv.padding
         self.float32_on_cpu = self.groups > 1 and self.kernel_size[0] >= 5  # oneDNN's bf16 backward is slow there
+        self._folded: tuple[Tensor, Tensor, int, Tensor, int] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Turn (B, C_in, H, W) float into (B, C_out, H / stride, W / stride)."""
@@ -50,8 +52,32 @@ class ConvNorm(nn.Module):
         return self._convolve(x)
 
     def _convolve(self, x: Tensor) -> Tensor:
-        weight = self.weight * self.scale[:, None, None, None]
+        weight = self._scaled_weight()
         return F.conv2d(x, weight, self.shift, self.stride, self.padding, self.dilation, self.groups)
+
+    def _scaled_weight(self) -> Tensor:
+        """Return weight · scale. That of a frozen weight is kept until one of the two changes.
+
+        A trained weight is not kept for inference: a fused optimizer changes it without raising its `_version`.
+        """
+        if self.weight.requires_grad or torch.compiler.is_compiling():
+            self._folded = None
+            return self.weight * self.scale[:, None, None, None]
+        made_from = (self.weight, self.weight._version, self.scale, self.scale._version)
+        if self._folded is None or not _are_same(self._folded[1:], made_from):
+            with torch.inference_mode(False), torch.no_grad():  # a tensor made in inference mode can't be trained with
+                self._folded = (self.weight * self.scale[:, None, None, None], *made_from)
+        return self._folded[0]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "ConvNorm":
+        """Move or convert the weights, as torch's `.to` does; what was folded from the old ones is dropped."""
+        self._folded = None
+        return super()._apply(fn, recurse)
+
+
+def _are_same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
+    """Return whether these are the same weight and scale, unchanged in place: torch counts changes in `_version`."""
+    return before[0] is now[0] and before[2] is now[2] and before[1::2] == now[1::2]
 
 
 def fold_batch_norm(body: nn.Module) -> None:

@@ -45,10 +45,10 @@ def called_by(name: str) -> set[str]:
 
 
 def _rpn_losses(
-    part: Part, logits: Tensor, deltas: Tensor, anchors: Tensor, gt: GroundTruth, seeds: Tensor, ids: Tensor, count: int
+    part: Part, logits: Tensor, deltas: Tensor, anchors: Tensor, gt: GroundTruth, keys: Tensor, count: int
 ) -> dict[str, Tensor]:
     boxes = [boxes for boxes, _ in gt.by_image()]
-    return part(logits, deltas, anchors, boxes, count, generators=_generators(seeds, 0))  # type: ignore[no-any-return]
+    return part(logits, deltas, anchors, boxes, count, generators=_generators(keys, 0))
 
 
 def _propose(
@@ -58,13 +58,14 @@ def _propose(
     return pad_boxes([part(*image[:2], anchors, level_sizes, tuple(image[2]), *limits) for image in images])
 
 
-def _sample_rois(part: Part, proposals: Boxes, gt: GroundTruth, seeds: Tensor, count: int) -> RoIs:
-    images = zip(proposals.by_image(), gt.by_image(), _generators(seeds, 1), strict=True)
+def _sample_rois(part: Part, proposals: Boxes, gt: GroundTruth, keys: Tensor, count: int) -> RoIs:
+    generators = _generators(keys, proposals.boxes.shape[1])  # at the first ground-truth box, which any batch has
+    images = zip(proposals.by_image(), gt.by_image(), generators, strict=True)
     drawn = [part(boxes, *target, count, generator=generator) for boxes, target, generator in images]
     rois, labels, target_boxes = (list(column) for column in zip(*drawn, strict=True))
     padded = pad_boxes(rois)
-    labels = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True)
-    return RoIs(padded.boxes, padded.is_real, labels, pad_boxes(target_boxes).boxes)
+    padded_labels = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True)
+    return RoIs(padded.boxes, padded.is_real, padded_labels, pad_boxes(target_boxes).boxes)
 
 
 def _pool_levels(part: Part, levels: list[Tensor], strides: list[int], rois: Boxes, *limits: Any) -> Tensor:
@@ -78,7 +79,7 @@ def _detection_losses(part: Part, logits: Tensor, deltas: Tensor, rois: RoIs) ->
     missing = rois.boxes.shape[1] - rois.target_boxes.shape[1]
     target_boxes = torch.nn.functional.pad(rois.target_boxes, (0, 0, 0, missing))
     columns = (rois.boxes.flatten(0, 1), rois.labels.flatten(), target_boxes.flatten(0, 1))
-    return part(logits[real], deltas[real], *(column[real] for column in columns))  # type: ignore[no-any-return]
+    return part(logits[real], deltas[real], *(column[real] for column in columns))
 
 
 def _postprocess(
@@ -89,6 +90,6 @@ def _postprocess(
     return [part(logits[rows], deltas[rows], boxes, tuple(size), *limits) for rows, boxes, size in images]
 
 
-def _generators(seeds: Tensor, stream: int) -> list[torch.Generator]:
-    """Return a random generator for each image. The two steps that draw use different streams."""
-    return [torch.Generator(seeds.device).manual_seed(2 * seed + stream) for seed in seeds.tolist()]
+def _generators(keys: Tensor, column: int) -> list[torch.Generator]:
+    """Return a random generator for each image, whose seed is one of the image's random numbers."""
+    return [torch.Generator(keys.device).manual_seed(seed) for seed in keys[:, column].tolist()]

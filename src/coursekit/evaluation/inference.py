@@ -41,7 +41,7 @@ def predict(model: nn.Module, images: Iterable[Tensor]) -> list[Detection]:
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with autocast(device):
+        with autocast(device, getattr(model, "precision", "auto")):
             detections = model([image.to(device) / 255 for image in images])
     finally:
         for module, mode in modes:  # one by one: model.train() would unfreeze a frozen norm

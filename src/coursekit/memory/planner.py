@@ -176,7 +176,7 @@ def advice(config: StepConfig, vram: float) -> str:
         options.pop(option, None)
         options[option] = value
         if verdict(total := predict(smaller).total, budget) == "fits":
-            words = " ".join(f"{name} {value}" for name, value in options.items())
+            words = " ".join(f"{name} {value}".strip() for name, value in options.items())
             return f"{start}. With {words} it needs {total / GIB:.1f} GiB."
     return f"{start}. No configuration fits: train on the CPU, or on a larger card."
 
@@ -189,6 +189,9 @@ def _smaller(config: StepConfig) -> Iterator[tuple[StepConfig, str, str]]:
     while config.batch > 1:
         config = msgspec.structs.replace(config, batch=-(-config.batch // 2), accumulates=True)
         yield config, "--micro-batch", str(config.batch)
+    if not config.checkpoints:
+        config = msgspec.structs.replace(config, checkpoints=True)
+        yield config, "--checkpoint-activations", ""
     if config.frozen_stages < 3:
         config = msgspec.structs.replace(config, frozen_stages=3)
         yield config, "--frozen-stages", "3"

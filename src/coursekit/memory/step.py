@@ -29,6 +29,7 @@ def build(config: StepConfig) -> FasterRCNN:
         model.backbone.body = timm_features(config.backbone, pretrained=False)
         freeze_stages(model.backbone.body, config.frozen_stages)
         model.to(memory_format=torch.channels_last)
+    model.backbone.checkpoint_activations(config.checkpoints)
     return model.train()
 
 

@@ -21,6 +21,7 @@ class StepConfig(msgspec.Struct, frozen=True):
         precision: "fp32", or mixed precision in "bf16" or "fp16", which take the same memory.
         optimizer: "adamw" or "sgd".
         accumulates: whether the gradients of an earlier micro-batch already exist.
+        checkpoints: whether the backbone's activations are recomputed in backward.
         boxes: objects per image. The fullest image counts; COCO's train2017 goes up to 93.
         folds_norm: whether batch norm is folded into the convolutions, as in our detector; else it stays as in timm.
         device: "cuda" or "cpu". Their kernels for RoIAlign and for depthwise convolutions need different memory.
@@ -39,6 +40,7 @@ class StepConfig(msgspec.Struct, frozen=True):
     boxes: int = 93
     folds_norm: bool = True
     device: str = "cuda"
+    checkpoints: bool = False
 
 
 class Peak(msgspec.Struct, frozen=True):

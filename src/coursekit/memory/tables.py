@@ -3,14 +3,17 @@
 from typing import Any
 
 import msgspec
+import torch
 from rich.table import Table
 from rich.text import Text
 
+from coursekit.core.device import half_precision_advice
 from coursekit.core.errors import command
 from coursekit.memory.planner import BATCHES, EFFECTIVE_BATCH, SIZES, Candidate, Card, Plan
 from coursekit.memory.step_config import GIB, KINDS, MIB, Peak
 
 STYLES = {"fits": "green", "tight": "yellow", "does not fit": "dim"}
+CPU = torch.device("cpu")  # a plan may be for another card than the one here
 SHORT_VERDICTS = {"fits": "fits", "tight": "tight", "does not fit": "no"}
 
 
@@ -41,7 +44,7 @@ def recommendation(plan: Plan) -> str:
         f"  {command('coursekit', 'train', '--backbone', config.backbone)} --size {chosen.size} "
         f"--frozen-stages {config.frozen_stages} --batch {EFFECTIVE_BATCH} --micro-batch {chosen.batch} "
         f"--precision {config.precision}\n"
-        "On cards older than Ampere (2020), use --precision fp16: it takes as much memory and is faster there.\n"
+        f"{half_precision_advice(CPU)}\n"
         "Half the long side takes a quarter of the time, so try a change there first."
     )
 

@@ -29,6 +29,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             is read or run there unless the user names that folder.
         parts: names of the replaced parts.
         digests: name → digest, of the file of each replaced part and of the workbook's files that these import.
+        measured: type of device → the precision that was measured to be the fastest on it, if it was "auto".
         version: version of coursekit that wrote it.
         format: number of the format.
     """
@@ -41,6 +42,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workbook: str | None = None
     parts: list[str] = []
     digests: dict[str, str] = {}
+    measured: dict[str, str] = {}
     version: str = __version__
     format: int = FORMAT
 

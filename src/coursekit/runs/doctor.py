@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from coursekit.core.config import DEFAULT_BACKBONE
-from coursekit.core.device import helps_bf16, total_memory
+from coursekit.core.device import half_precision_advice, helps_bf16, total_memory
 from coursekit.core.files import cache_folder
 from coursekit.data.subsets.recipe import names
 
@@ -61,7 +61,7 @@ def _torch() -> Finding:
 def _cpu() -> Finding:
     cores, threads = os.cpu_count() or 1, torch.get_num_threads()
     has_bf16 = helps_bf16(torch.device("cpu"))
-    precision = "it computes in bf16, which the trainer uses" if has_bf16 else "no bf16, so the trainer uses fp32"
+    precision = "it has bf16; the trainer measures whether that is faster" if has_bf16 else "no bf16: train in fp32"
     return Finding("cpu", f"{cores} cores", True, f"torch uses {threads} threads; {precision}. All lessons run on it.")
 
 
@@ -74,7 +74,8 @@ def _gpu() -> Finding:
     free, total = torch.cuda.mem_get_info()
     name = torch.cuda.get_device_name()
     enough = free > ENOUGH_GPU_FREE * total
-    meaning = "What fits on it: coursekit plan" if enough else "Other programs use much of it. Close them (nvidia-smi)."
+    meaning = "coursekit plan says what fits." if enough else "Other programs use much of it. Close them (nvidia-smi)."
+    meaning += f" {half_precision_advice(torch.device('cuda'))}"
     return Finding("gpu", f"{name}, {free / GB:.1f} of {total / GB:.1f} GB free", enough, meaning)
 
 

@@ -81,6 +81,8 @@ def load_run(folder: Path, parts: Parts | None = None) -> tuple[nn.Module, RunCo
         raise DataError(f"{folder}: the training has not finished. Continue it: coursekit train … --resume")
     model = build(config.detector, pretrained=False, parts=_replaced_parts(config, parts or {}))
     model.load_state_dict(_weights(folder / WEIGHTS, model))
+    precision: Any = config.measured.get(best_device().type, "auto")
+    model.precision = precision
     return model.eval(), config
 
 

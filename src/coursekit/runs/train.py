@@ -41,6 +41,7 @@ def train_run(
     parts: Parts | None = None,
     workbook: Path | None = None,
     digests: Mapping[str, str] | None = None,
+    device_name: str | None = None,
 ) -> None:
     """Train on the train split, score on the val split, and write the run to `out`.
 
@@ -54,6 +55,7 @@ def train_run(
         evaluate_every: epochs between evaluations; 0 for none.
         parts: functions and classes that replace the course's, by name; see `build_detector`.
         workbook, digests: where `parts` came from; see `RunConfig`. A resumed run keeps its own by default.
+        device_name: see `choose_device`.
 
     Raises:
         ConfigError: `out` already holds a run, there is none to resume or it has other options, another training is
@@ -64,7 +66,7 @@ def train_run(
     check_config(training)
     if evaluate_every < 0:
         raise ConfigError(f"evaluate_every is {evaluate_every}: it can't be negative. 0 means never.")
-    with distributed.process_group() as device, _alone_in(out):
+    with distributed.process_group(device_name) as device, _alone_in(out):
         _check_state(out, resume)
         train_set = load(data, "train").with_pixels() if pixels else load(data, "train")
         val_set = load(data, "val") if evaluate_every else None
@@ -108,6 +110,8 @@ def _train_and_save(
         advise=partial(_advice, config, device),
     )
     if distributed.rank() == 0:
+        if config.training.precision == "auto":
+            config = structs.replace(config, measured={device.type: str(model.precision)})
         write_curves(out, history)
         save_run(out, model, config)  # last: from then on, the run can't be resumed
 
@@ -194,6 +198,7 @@ def step_config_of(config: RunConfig, device: torch.device) -> StepConfig:
         frozen_stages=detector.frozen_stages,
         optimizer=training.optimizer,
         accumulates=batch < training.batch_size,
+        checkpoints=training.checkpoint_activations,
         num_classes=detector.num_classes,
         channels=detector.channels,
         hidden=detector.hidden,

@@ -6,6 +6,7 @@ trainer does. The functions in `from_scratch.training` don't: they are answers t
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,12 +56,29 @@ def update(
     parameters: Iterable[nn.Parameter],
     clip_norm: float,
     scaler: torch.amp.GradScaler = NO_SCALER,
+    skip_if: Tensor | None = None,
 ) -> None:
     """Clip the gradients of `parameters` to `clip_norm` and take an optimizer step.
 
     If `scaler` finds an infinite gradient, the weights stay as they are and its scale is lowered.
+
+    Args:
+        optimizer: with `skip_if` a fused one.
+        parameters: the trained parameters.
+        clip_norm: the largest norm of the gradient.
+        scaler: the one that scaled the loss.
+        skip_if: if this scalar on the device is 1.0, not 0.0, the weights and the optimizer's state stay, too. Python
+            doesn't wait for it.
     """
     scaler.unscale_(optimizer)
-    nn.utils.clip_grad_norm_(parameters, clip_norm)
-    scaler.step(optimizer)
+    norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
+    if skip_if is None:
+        scaler.step(optimizer)
+    else:
+        if scaler.is_enabled():
+            skip_if = torch.maximum(skip_if, (~torch.isfinite(norm)).float())
+        fused: Any = optimizer  # the GPU reads this attribute of fused optimizers, which GradScaler sets, too
+        fused.found_inf = skip_if
+        optimizer.step()
+        del fused.found_inf
     scaler.update()

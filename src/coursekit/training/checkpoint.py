@@ -27,7 +27,9 @@ def save_checkpoint(path: Path, run: Run) -> None:
 
     Raises:
         DataError: it can't be written, for example because the disk is full. The previous checkpoint is still there.
+        CourseError: see `Run.read_steps`.
     """
+    run.read_steps()  # a checkpoint has no step whose losses may turn out to be NaN
     content = {
         "format": f"{FORMAT_PREFIX}{FORMAT}",
         "config": msgspec.to_builtins(run.config),
@@ -66,6 +68,8 @@ def load_checkpoint(path: Path, run: Run) -> None:
         checks.check_model(content.get("model"), run)
         checks.check_position(plain, run)
         optimizer = checks.optimizer_state(content.get("optimizer"), run, plain.numbers.steps)
+        if run.config.precision == "auto" and plain.config.precision != "auto":
+            run.use_precision(plain.config.precision)  # the one that was measured at the start of the run
         scaler = checks.scaler_state(content.get("scaler"), run)
         _restore_random(content)
     except checks.OtherModelError as error:
@@ -74,7 +78,8 @@ def load_checkpoint(path: Path, run: Run) -> None:
         raise _damaged(path, error) from None
     run.model.load_state_dict(content["model"])
     run.optimizer.load_state_dict(optimizer)
-    run.scaler.load_state_dict(scaler)
+    if scaler:
+        run.scaler.load_state_dict(scaler)
     run.clock.seconds = plain.clock
     for name in COUNTERS:
         setattr(run, name, getattr(plain.numbers, name))

@@ -33,7 +33,7 @@ class Hook:
         for batch in batches:
             for hook in hooks: hook.before_step(run)
             one optimizer step
-            for hook in hooks: hook.after_step(run)
+            for hook in hooks: hook.after_step(run)        on a GPU, the history may lack this step
         for hook in hooks: hook.after_run(run)         also after an error or Ctrl-C
     """
 
@@ -77,7 +77,8 @@ class Bar(Hook):
     def after_step(self, run: Run) -> None:
         """Advance the bar, and print new events above it."""
         waiting = f"{run.clock.shares()['data']:.0%}"
-        self.bar.set_postfix(loss=f"{run.history[-1].loss:.3f}", waiting=waiting, refresh=False)
+        loss = f"{run.history[-1].loss:.3f}" if run.history else "…"
+        self.bar.set_postfix(loss=loss, waiting=waiting, refresh=False)
         self.bar.update(run.images - self.bar.n)
         for event in run.events[self.events_shown :]:
             self.bar.write(event)
@@ -100,10 +101,11 @@ class Log(Hook):
     def __init__(self, folder: Path) -> None:
         self.path = folder / METRICS
         self.file: TextIO | None = None
-        self.events_logged = 0
+        self.events_logged = self.steps_logged = 0
 
     def before_run(self, run: Run) -> None:
         """Keep the lines up to the step where the run starts or resumes, and write the device's name."""
+        self.steps_logged = len(run.history)
         if distributed.rank() == 0:
             lines = [line for line in read_metrics(self.path) if line["step"] <= run.steps]
             with new_file(self.path) as partial:  # not through a link that the folder may hold
@@ -112,11 +114,9 @@ class Log(Hook):
             self.write({"step": run.steps, "device": device_name(run.device)})
 
     def after_step(self, run: Run) -> None:
-        """Write a line: step, epoch, loss, losses, lr, images, seconds, and the seconds of each phase."""
+        """Write a line for each step whose results have arrived, see `Step`, and for each event."""
         if self.file:
-            self._write_events(run)
-            step = msgspec.to_builtins(run.history[-1])
-            self.write(step | {"epoch": run.epoch, "micro_batch": run.micro_batch, "phases": run.clock.last})
+            self._write_news(run)
 
     def write(self, line: Mapping[str, object]) -> None:
         """Write one line and flush it. If that fails, nothing more is written.
@@ -138,15 +138,17 @@ class Log(Hook):
     def after_run(self, run: Run) -> None:
         """Write the images left out and the peak memory of the GPU in bytes, and close the file."""
         if self.file:
-            self._write_events(run)
+            self._write_news(run)
             memory = torch.cuda.max_memory_allocated(run.device) if run.device.type == "cuda" else None
             self.write({"step": run.steps, "left_out": run.loader.report(), "memory": memory})
             self.file.close()
 
-    def _write_events(self, run: Run) -> None:
+    def _write_news(self, run: Run) -> None:
         for event in run.events[self.events_logged :]:
             self.write({"step": run.steps, "event": event})
-        self.events_logged = len(run.events)
+        for step in run.history[self.steps_logged :]:
+            self.write(msgspec.to_builtins(step))
+        self.events_logged, self.steps_logged = len(run.events), len(run.history)
 
 
 def device_name(device: torch.device) -> str:

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from coursekit.core.config import TrainConfig
 from coursekit.data.dataset import CocoDataset
 from coursekit.training.checkpoint import load_checkpoint
 from coursekit.training.hooks import Bar, FullCard, Hook, LearningRate
+from coursekit.training.precision import settle_precision
 from coursekit.training.state import Run, Step, start_run
 from coursekit.training.step import optimizer_step
 
@@ -55,11 +55,13 @@ def train(
     run = start_run(model, dataset, config or TrainConfig(), device, advise)
     if resume:
         load_checkpoint(resume, run)
+    settle_precision(run)
     all_hooks = [Bar(), LearningRate(), FullCard(), *hooks]
     with stop_on_signals(run), ExitStack() as stack:
         for hook in all_hooks:
             hook.before_run(run)
             stack.callback(hook.after_run, run)  # however the run ends; the last hook is called first
+        stack.callback(run.read_steps)  # before the hooks
         while run.epoch < run.config.epochs:
             train_one_epoch(run, all_hooks)
             run.epoch, run.batch = run.epoch + 1, 0
@@ -72,9 +74,9 @@ def train_one_epoch(run: Run, hooks: Sequence[Hook]) -> None:
     for images, targets in run.clock.waiting_for(batches):
         for hook in hooks:
             hook.before_step(run)
-        start = time.perf_counter()
-        losses, count = optimizer_step(run, images, targets)
-        run.record_step(losses, count, run.clock.last["data"] + time.perf_counter() - start)
+        with run.counting_time():
+            run.record_step(*optimizer_step(run, images, targets))
+            run.read_steps(ahead=run.steps_ahead)
         for hook in hooks:
             hook.after_step(run)
         if run.stopped:

@@ -26,7 +26,11 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
         for (in_backbone, is_weight), parameters in sorted(groups.items(), reverse=True, key=lambda group: group[0])
     ]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(options, momentum=0.9, fused=True)
+        optimizer = torch.optim.SGD(options, momentum=0.9, fused=True)
+        for parameter in (parameter for parameters in groups.values() for parameter in parameters):
+            # If the first step is skipped, for example by loss scaling, torch would leave the momentum uninitialized.
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return optimizer
     return torch.optim.AdamW(options, fused=True)  # fused: one pass over all weights
 
 

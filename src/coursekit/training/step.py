@@ -1,7 +1,6 @@
 """One optimizer step, in micro-batches that fit into memory."""
 
 import inspect
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,10 +11,11 @@ from torch import Tensor, nn
 
 from coursekit.core import distributed
 from coursekit.core.device import is_out_of_memory
-from coursekit.core.errors import CourseError
 from coursekit.data.boxes import Size, Target
 from coursekit.detector.resize import resized_size, size_of
 from coursekit.training.backward import forward_backward, update
+from coursekit.training.compiled import one_of_few_sizes
+from coursekit.training.losses import StepLosses, sum_over_processes
 from coursekit.training.state import Run
 
 
@@ -38,27 +38,31 @@ class LocalBatch:
     seeds: list[int] = field(default_factory=list)
 
 
-def optimizer_step(run: Run, images: Sequence[Tensor], targets: Sequence[Target]) -> tuple[dict[str, float], int]:
+def optimizer_step(run: Run, images: Sequence[Tensor], targets: Sequence[Target]) -> tuple[StepLosses, int]:
     """Accumulate the gradients of a batch, clip them, and update the weights.
 
+    If a loss is NaN or infinite, the weights stay as they are, in this step and in all later ones. Whether it is, is
+    known on the GPU; Python finds out when it reads the losses.
+
     Returns:
-        The losses by name and the number of images, both over all processes.
+        The losses, and the number of images, both over all processes.
 
     Raises:
-        CourseError: a loss is NaN or infinite, or not even one image fits into memory. The weights are those from
-            before the step.
+        CourseError: not even one image fits into memory.
     """
     batch = local_batch(run, images, targets)
     losses = accumulate_or_halve(run, batch)
     parameters = [parameter for parameter in run.model.parameters() if parameter.requires_grad]
     with run.clock.phase("optimizer"):
         if distributed.world_size() > 1:
-            distributed.all_reduce_sum(_gradient(parameter) for parameter in parameters)
-        update(run.optimizer, parameters, run.config.clip_norm, run.scaler)
-    return distributed.sum_by_name(losses), batch.total_images
+            names = run.agree_on_names(losses.names)
+            sum_over_processes(losses, [_gradient(parameter) for parameter in parameters], names)
+        run.is_bad = torch.maximum(run.is_bad, losses.is_bad())
+        update(run.optimizer, parameters, run.config.clip_norm, run.scaler, skip_if=run.is_bad)
+    return losses, batch.total_images
 
 
-def accumulate_or_halve(run: Run, batch: LocalBatch) -> dict[str, float]:
+def accumulate_or_halve(run: Run, batch: LocalBatch) -> StepLosses:
     """Accumulate the gradients of a batch. If memory runs out, retry the batch in micro-batches half the size.
 
     Returns and raises what `optimizer_step` does, for this process only.
@@ -75,75 +79,65 @@ def accumulate_or_halve(run: Run, batch: LocalBatch) -> dict[str, float]:
         run.halve_micro_batch(reason)
 
 
-def accumulate(run: Run, batch: LocalBatch) -> dict[str, float]:
+def accumulate(run: Run, batch: LocalBatch) -> StepLosses:
     """Accumulate the gradients of a batch in micro-batches of `run.micro_batch` images, weighted by their sizes.
 
     The losses are means over anchors and RoIs, and each image contributes the same number of both. So the result is the
     gradient of the whole batch: exactly, if each image fills its sample.
     """
-    totals: dict[str, float] = {}
+    losses = StepLosses()
     for start in range(0, len(batch.images), run.micro_batch):
         part = slice(start, start + run.micro_batch)
-        losses = _micro_step(run, batch, part)
         weight = len(batch.images[part]) / batch.total_images
-        for name, value in losses.items():
-            totals[name] = totals.get(name, 0.0) + value * weight
-    return totals
+        image_ids = [target["image_id"] for target in batch.targets[part]]
+        losses.add(_micro_step(run, batch, part, weight), weight, image_ids)
+    return losses
 
 
-def _micro_step(run: Run, batch: LocalBatch, part: slice) -> dict[str, float]:
+def _micro_step(run: Run, batch: LocalBatch, part: slice, weight: float) -> Mapping[str, Tensor]:
     """Add the gradient of a micro-batch, and return its losses."""
-    images, targets = batch.images[part], batch.targets[part]
     with run.clock.phase("copy"):
-        inputs = [image.to(run.device, non_blocking=True) / 255 for image in images]
-        gt = [{name: target[name].to(run.device) for name in ("boxes", "labels")} for target in targets]
-    losses = forward_backward(
-        lambda: run.model(inputs, gt, **_detector_arguments(run.model, batch, part)),
+        images = [image.to(run.device, non_blocking=True) / 255 for image in batch.images[part]]
+        targets = [
+            {name: target[name].to(run.device, non_blocking=True) for name in ("boxes", "labels")}
+            for target in batch.targets[part]
+        ]
+    return forward_backward(
+        lambda: run.model(images, targets, **_detector_arguments(run.model, batch, part)),
         run.device,
         run.config.precision,
-        weight=len(images) / batch.total_images,
+        weight=weight,
         scaler=run.scaler,
         phase=run.clock.phase,
     )
-    return check_losses(losses, targets)
 
 
 def local_batch(run: Run, images: Sequence[Tensor], targets: Sequence[Target]) -> LocalBatch:
     """Make this process's part of a batch, with the number of images and the largest size over all processes."""
-    height, width = padded_size(run.model, images)
+    height, width = padded_size(run.model, images, few=run.config.compile)
     # waits for the other processes
-    counts, heights, widths = distributed.all_gather([len(images), height, width], run.device).T
+    counts, heights, widths = zip(*distributed.all_gather([len(images), height, width]), strict=True)
     seeds = [_seed(run.config.seed, run.epoch, target["image_id"]) for target in targets]
-    return LocalBatch(images, targets, int(counts.sum()), (int(heights.max()), int(widths.max())), seeds)
+    return LocalBatch(images, targets, sum(counts), (max(heights), max(widths)), seeds)
 
 
-def padded_size(model: nn.Module, images: Sequence[Tensor]) -> Size:
+def padded_size(model: nn.Module, images: Sequence[Tensor], *, few: bool = False) -> Size:
     """Return the largest height and width of the images as our detector resizes them.
 
     Returns (0, 0) for other models, which pad as they like.
+
+    Args:
+        model: the model.
+        images: (3, H, W).
+        few: round up to one of few sizes, for the compiler.
     """
     options: Any = getattr(model, "options", None)
     if options is None or not images:
         return 0, 0
     sizes = [resized_size(size_of(image), options.min_size, options.max_size) for image in images]
     heights, widths = zip(*sizes, strict=True)
-    return max(heights), max(widths)
-
-
-def check_losses(losses: Mapping[str, Tensor], targets: Sequence[Target]) -> dict[str, float]:
-    """Return the losses as numbers.
-
-    Raises:
-        CourseError: a loss is NaN or infinite; the message names it and the images of the batch.
-    """
-    values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))  # waits for the GPU
-    bad = ", ".join(f"{name} = {value}" for name, value in values.items() if not math.isfinite(value))
-    if bad:
-        images = ", ".join(str(target["image_id"]) for target in targets)
-        raise CourseError(
-            f"The loss is NaN or infinite ({bad}) on the images {images}. Try a tenth of the learning rate."
-        )
-    return values
+    size = max(heights), max(widths)
+    return one_of_few_sizes(size, options.max_size) if few else size
 
 
 def _detector_arguments(model: nn.Module, batch: LocalBatch, part: slice) -> dict[str, Any]:

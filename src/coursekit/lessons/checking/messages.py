@@ -5,7 +5,7 @@ They are read in a thread, so that waiting for one can end, also in the middle o
 
 from queue import Empty, Queue
 from threading import Thread
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from coursekit.lessons.checking.outcome import as_bytes
 
@@ -13,7 +13,7 @@ HEAD = 8  # bytes of the length
 LARGEST = 2**30  # bytes: more is no message
 
 
-def send(stream: BinaryIO, message: Any) -> None:
+def send(stream: IO[bytes], message: Any) -> None:
     """Write a message: tensors and plain values only."""
     content = as_bytes(message)
     stream.write(len(content).to_bytes(HEAD, "big") + content)
@@ -27,7 +27,7 @@ class Messages:
         is_open: whether the receiver still expects some.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self.is_open = True
         self.queue: Queue[bytes | None] = Queue()
         Thread(target=self._read, args=(stream,), daemon=True).start()
@@ -43,14 +43,14 @@ class Messages:
         except Empty:
             raise TimeoutError from None
 
-    def _read(self, stream: BinaryIO) -> None:
+    def _read(self, stream: IO[bytes]) -> None:
         with stream:
             while content := _message(stream):
                 self.queue.put(content)
         self.queue.put(None)
 
 
-def _message(stream: BinaryIO) -> bytes | None:
+def _message(stream: IO[bytes]) -> bytes | None:
     try:
         head = stream.read(HEAD)
         length = int.from_bytes(head, "big")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import torch
 
@@ -174,13 +174,13 @@ def help_out() -> None:
             _serve_answer(workbook, exercises[name], partial(send, replies))
 
 
-def _own(handle: int, mode: str) -> BinaryIO:
+def _own(handle: int, mode: str) -> IO[bytes]:
     """Take standard input or output for messages: what answers read or print goes elsewhere."""
     stream = os.fdopen(os.dup(handle), mode)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, handle)
     os.close(nothing)
-    return stream  # type: ignore[return-value]
+    return stream
 
 
 def _receive(messages: Messages, most: int) -> list[Trial]:
