@@ -100,7 +100,8 @@ def test_a_report_says_what_ran_out_of_memory_and_what_was_left_out(workbook, ru
     lines[-1] = json.dumps({"step": 2, "left_out": "1 of 3 images could not be read: 0.jpg", "memory": 3 * 2**30})
     (run / "metrics.jsonl").write_text("\n".join(lines))
     training = read_training(run)
-    assert (training.events, training.memory) == (["step 1: out of memory. From now on 2 images at a time"], 3 * 2**30)
+    assert "step 1: out of memory. From now on 2 images at a time" in training.events
+    assert training.memory == 3 * 2**30
     write_report(workbook, run, tmp_path / "report", default_questions(), data=str(many))
     text = (tmp_path / "report" / "report.md").read_text()
     assert "- step 1: out of memory" in text
@@ -109,10 +110,10 @@ def test_a_report_says_what_ran_out_of_memory_and_what_was_left_out(workbook, ru
 
 
 def test_a_report_says_that_a_run_was_resumed(run):
-    assert read_training(run).events == []
+    before = read_training(run).events
     with (run / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"step": 5, "device": "the same"}) + "\n")
-    assert read_training(run).events == ["step 5: resumed from here after a stop"]
+    assert read_training(run).events == [*before, "step 5: resumed from here after a stop"]
 
 
 @pytest.mark.slow

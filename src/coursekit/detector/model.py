@@ -127,28 +127,35 @@ class FasterRCNN(nn.Module):
         check_images(images)
         limits, backbone = (self.options.min_size, self.options.max_size), self.backbone
         batch, sizes = to_batch(images, *limits, backbone.mean, backbone.std, pad_to)
-        size_tensor = torch.tensor(sizes, dtype=torch.float32).to(batch.device)  # (B, 2)
         if self.training:
             targets = check_targets(images, targets, self.options.num_classes)
             gt = pad_targets(resize_targets(targets, images, sizes))
-            return self.losses(batch, size_tensor, gt, torch.tensor(seeds).to(batch.device) if seeds else None)
-        detections = self.predict(batch, size_tensor)
+            return self.losses(batch, sizes, gt, torch.tensor(seeds).to(batch.device) if seeds else None)
+        detections = self.predict(batch, sizes)
         return [
             detection | {"boxes": resize_boxes(detection["boxes"], size, size_of(image))}
             for detection, size, image in zip(detections, sizes, images, strict=True)
         ]
 
-    def losses(self, batch: Tensor, sizes: Tensor, gt: GroundTruth, seeds: Tensor | None = None) -> dict[str, Tensor]:
+    def losses(
+        self,
+        batch: Tensor,
+        sizes: Sequence[Size] | Tensor,
+        targets: Sequence[Target] | GroundTruth,
+        seeds: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Compute four losses: two of the RPN, two of the second stage.
 
         Args:
             batch: (B, 3, H, W) float, normalized and padded.
-            sizes: (B, 2) float, height and width of each image in the batch, without padding.
-            gt: the ground truth, in pixels of the batch.
+            sizes: (height, width) of each image in the batch, without padding; a list, or a tensor (B, 2).
+            targets: the ground truth of each image, in pixels of the batch; a list, or padded.
             seeds: (B,) int64 from 0 to 2³² − 1, see `forward`; by default they are drawn from torch's generator.
         """
         stages, options = self.stages, self.options
+        gt = targets if isinstance(targets, GroundTruth) else pad_targets(targets)
         seeds = torch.randint(2**32, (len(batch),)).to(batch.device) if seeds is None else seeds
+        sizes = torch.as_tensor(sizes, dtype=torch.float32, device=batch.device)
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         counts = proposals.boxes.shape[1], gt.boxes.shape[1]
         anchor_keys, roi_keys = random_keys(seeds, anchors.ids, *counts)
@@ -158,8 +165,9 @@ class FasterRCNN(nn.Module):
         box_losses = stages.detection_losses(*self.box_branch(levels, rois), rois)
         return {**box_losses, **rpn_losses}
 
-    def predict(self, batch: Tensor, sizes: Tensor) -> list[dict[str, Tensor]]:
+    def predict(self, batch: Tensor, sizes: Sequence[Size] | Tensor) -> list[dict[str, Tensor]]:
         """Return the detections of each image, in pixels of the batch. Arguments as in `losses`."""
+        sizes = torch.as_tensor(sizes, dtype=torch.float32, device=batch.device)
         levels, *_, proposals = self.first_stage(batch, sizes)
         return self.detections(*self.box_branch(levels, proposals), proposals, sizes)
 

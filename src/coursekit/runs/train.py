@@ -194,7 +194,7 @@ def step_config_of(config: RunConfig, device: torch.device) -> StepConfig:
         backbone=detector.backbone,
         size=(detector.size, detector.size),
         batch=batch,
-        precision=choose_precision(device, training.precision),
+        precision=config.measured.get(device.type) or choose_precision(device, training.precision),
         frozen_stages=detector.frozen_stages,
         optimizer=training.optimizer,
         accumulates=batch < training.batch_size,
