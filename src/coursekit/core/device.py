@@ -50,11 +50,18 @@ def half_precision(device: torch.device) -> str | None:
 
     Whether it is faster than float32 has to be measured.
     """
-    if device.type == "cuda":  # perhaps of another machine, which a report is about
-        is_here = torch.cuda.is_available()
-        return half_precision_of_card(torch.cuda.get_device_capability(device) if is_here else AMPERE)
+    if device.type == "cuda":
+        return half_precision_of_card(_capability(device))
     has_bf16 = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
     return "bf16" if has_bf16 else None
+
+
+def _capability(device: torch.device) -> tuple[int, int]:
+    """Return the compute capability of a card; without a GPU, that of most: a report may be about another machine."""
+    try:
+        return torch.cuda.get_device_capability(device)
+    except (RuntimeError, AssertionError):
+        return AMPERE
 
 
 def half_precision_of_card(capability: tuple[int, int]) -> str:
