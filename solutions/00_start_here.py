@@ -186,7 +186,7 @@ def xywh_to_xyxy(boxes: Tensor) -> Tensor:
         boxes: (..., 4) in pixels, any dtype.
 
     Returns:
-        (..., 4) in pixels, same dtype. A new tensor: the input isn't changed.
+        (..., 4) in pixels, same dtype, on the same device. A new tensor: the input isn't changed.
 
     >>> xywh_to_xyxy(torch.tensor([[10., 20., 30., 40.]]))
     tensor([[10., 20., 40., 60.]])
@@ -276,7 +276,8 @@ def box_iou(first: Tensor, second: Tensor) -> Tensor:
         second: (M, 4) xyxy in pixels, float.
 
     Returns:
-        (N, M) from 0 to 1, same dtype. Two boxes without area have an IoU of 0, not 0 / 0.
+        (N, M) from 0 to 1, same dtype, on the same device. Two boxes without area have an IoU of 0,
+        not 0 / 0.
 
     >>> box_iou(torch.tensor([[0., 0., 10., 10.]]), torch.tensor([[5., 0., 15., 10.]]))
     tensor([[0.3333]])

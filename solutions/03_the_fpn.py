@@ -159,8 +159,9 @@ def merge_top_down(fine: Tensor, coarse: Tensor) -> Tensor:
         coarse: (B, C, h, w) float, about half as large: h is H / 2, rounded up if H is odd.
 
     Returns:
-        (B, C, H, W): fine, plus coarse upsampled by repeating cells (nearest neighbor). A new
-        tensor.
+        (B, C, H, W): fine, plus coarse upsampled by repeating cells (nearest neighbor; for odd
+        sizes, torch's "nearest" and "nearest-exact" are both right). A new tensor, through which
+        gradients reach both maps.
 
     >>> merge_top_down(torch.zeros(1, 1, 2, 2), torch.full((1, 1, 1, 1), 3.0))
     tensor([[[[3., 3.],

@@ -807,20 +807,24 @@ def sample_balanced(
 
     Args:
         matches: (N,) int64 from `match_anchors`: positive from 0 on, -1 background, -2 ignored.
+            On any device.
         batch_size_per_image: the number of anchors to sample, at most.
         positive_fraction: the share of `batch_size_per_image` that may be positive, at most
             (rounded down). Negatives fill the rest.
-        generator: the random generator to draw from; by default torch's own.
+        generator: the random generator to draw from, on the device of `matches`; by default torch's
+            own. It goes on from call to call.
 
     Returns:
-        Two 1-D int64 tensors: positions of the positive anchors, and of the negative ones.
+        Two 1-D int64 tensors on the device of `matches`: positions of the positive anchors, and of
+        the negative ones.
     """
     ### BEGIN SOLUTION
     positives, negatives = torch.where(matches >= 0)[0], torch.where(matches == -1)[0]
     num_pos = min(len(positives), int(batch_size_per_image * positive_fraction))
     num_neg = batch_size_per_image - num_pos
-    drawn_pos = torch.randperm(len(positives), generator=generator)[:num_pos]
-    drawn_neg = torch.randperm(len(negatives), generator=generator)[:num_neg]
+    device = matches.device
+    drawn_pos = torch.randperm(len(positives), generator=generator, device=device)[:num_pos]
+    drawn_neg = torch.randperm(len(negatives), generator=generator, device=device)[:num_neg]
     return positives[drawn_pos], negatives[drawn_neg]
     ### END SOLUTION
 

@@ -413,7 +413,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     ### BEGIN SOLUTION
     order = scores.argsort(descending=True, stable=True)
     suppresses = box_iou(boxes[order], boxes[order]) > iou_threshold  # (N, N): [i, j]: i drops j
-    dropped = torch.zeros(len(order), dtype=torch.bool)
+    dropped = torch.zeros(len(order), dtype=torch.bool, device=boxes.device)
     keep = []
     for i in range(len(order)):
         if not dropped[i]:

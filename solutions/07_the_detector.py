@@ -145,7 +145,8 @@ def sample_rois(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sample the RoIs of one image that the second stage learns from.
 
-    An RoI with an IoU of 0.5 or more with an object is positive; all others are background.
+    An RoI with an IoU of 0.5 or more with an object is positive; all others are background. Of
+    objects with the same IoU, an RoI belongs to the first.
 
     Args:
         proposals: (P, 4) float xyxy in pixels. The ground-truth boxes are added to them here.

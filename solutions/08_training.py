@@ -153,7 +153,8 @@ def warmup_cosine(step: int, total: int, warmup: int) -> float:
 
     Args:
         step: number of the step, from 0.
-        total: total number of steps. From this step on the factor is 0 (1 if all was warm-up).
+        total: total number of steps. From this step on the factor is 0; but if all steps were
+            warm-up, step `total` has 1, and what is returned beyond it doesn't matter.
         warmup: steps of the linear rise. Step 0 has a factor of 1 / (warmup + 1), so it already
             changes the weights. Each step adds as much again, and step `warmup` has a factor of 1.
 
@@ -871,9 +872,9 @@ def save_and_resume(path, model, optimizer, train_step, steps: int) -> int:
     """Train with a checkpoint after each step, resuming from the checkpoint if there is one.
 
     Args:
-        path: path of the checkpoint, a pathlib.Path. At any moment it is missing or complete: a new
-            checkpoint is written to another file in the same folder, then renamed. No other file
-            is left in the folder.
+        path: path of the checkpoint, a pathlib.Path. Once there is one, it is complete at any
+            moment: a new one is written to another file in the same folder, then renamed. No other
+            file is left in the folder.
         model, optimizer: in their initial state, or in any state if there is a checkpoint.
         train_step: takes the number of the step, from 0. It may draw random numbers from torch.
         steps: total number of steps.

@@ -33,7 +33,7 @@ def xywh_to_xyxy(boxes: Tensor) -> Tensor:
         boxes: (..., 4) in pixels, any dtype.
 
     Returns:
-        (..., 4) in pixels, same dtype.
+        (..., 4) in pixels, same dtype, on the same device.
 
     >>> xywh_to_xyxy(torch.tensor([[10., 20., 30., 40.]]))
     tensor([[10., 20., 40., 60.]])

@@ -85,6 +85,8 @@ def load_backbone(name: str = DEFAULT_BACKBONE, *, pretrained: bool = True, froz
 def freeze_stages(body: nn.Module, count: int) -> None:
     """Stop training the first `count` stages of a timm model; the stem is the first.
 
+    Batch norm stays in its mode. The detector's backbone puts it in eval mode itself.
+
     Raises:
         ConfigError: `count` is negative.
     """

@@ -200,7 +200,8 @@ def sample_rois(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sample the RoIs of one image that the second stage learns from (Girshick, 2015, section 2.3).
 
-    A proposal is positive from an IoU of 0.5. All others are background; the paper takes only those from 0.1.
+    A proposal is positive from an IoU of 0.5; on a tie, it belongs to the first object. All others are background; the
+    paper takes only those from 0.1.
 
     Args:
         proposals: (P, 4) xyxy in pixels. The ground-truth boxes are added to them, because an untrained RPN proposes

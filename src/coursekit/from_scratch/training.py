@@ -64,7 +64,7 @@ def time_step(
     Args:
         model: (images, targets) → dict of losses, scalars.
         batches: an iterator, from which one batch is taken.
-        optimizer: the optimizer of the model.
+        optimizer: the optimizer of the model. Existing gradients are discarded.
         clock: returns the time in seconds, after waiting until the device has finished all queued work.
 
     Returns:
@@ -179,7 +179,7 @@ def save_and_resume(
     """Train for a number of steps with a checkpoint after each, resuming from the checkpoint if there is one.
 
     Args:
-        path: path of the checkpoint. At any moment it is missing or complete: a new checkpoint is written to another
+        path: path of the checkpoint. Once there is one, it is complete at any moment: a new one is written to another
             file in the same folder, then renamed.
         model, optimizer: in their initial state, or in any state if there is a checkpoint.
         train_step: takes the number of the step, from 0. It may draw random numbers from torch.

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 Losses = dict[str, Tensor]
 Batch = tuple[Tensor, list[dict[str, Any]]]
@@ -17,17 +18,26 @@ class TooManyCallsError(BaseException):
     """Stop an answer that tries forever. Derived from BaseException, since answers may catch Exception."""
 
 
+class _Stored:
+    """Hold a tensor that backward needs, for as long as the graph holds this object."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
 class SmallModel(nn.Module):
     """Return two losses, each a mean over the images, and record the calls.
 
     Attributes:
         memory: the cost of the images that fit into one call. An image costs what its target says, by default 1.
         loss_scale: factor of both losses.
+        special, special_call: value of the losses in that call, counted from 1: "nan", "inf", "-inf" or "inf - inf".
         on_forward, on_backward: called in each forward and backward pass.
         calls: number of forward passes.
         largest_batch: the most images in a forward pass.
-        open_graphs, most_open_graphs: forward passes that wait for their backward pass, and the most there were.
-        holds_failed_try: whether tensors of a failed forward pass were still alive in a later one.
+        memory_in_backward: the same for backward passes.
+        most_in_memory: the most forward passes whose tensors were in memory at once, this one included.
+        holds_failed_try: whether tensors of a failed try were still alive in a later forward pass.
         modes: "t" for each forward pass in training mode, "e" for each in eval mode.
         dtypes: in which dtype each forward pass computed.
         autocast_in_backward: for each backward pass, whether it ran inside autocast.
@@ -42,12 +52,15 @@ class SmallModel(nn.Module):
             for parameter in self.layer.parameters():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator))
         self.memory, self.loss_scale = math.inf, 1.0
+        self.special, self.special_call = "", 0
         self.on_forward: Callable[[], None] = lambda: None
         self.on_backward: Callable[[], None] = lambda: None
-        self.calls, self.largest_batch, self.open_graphs, self.most_open_graphs = 0, 0, 0, 0
+        self.memory_in_backward = math.inf
+        self.calls, self.largest_batch, self.most_in_memory = 0, 0, 0
         self.holds_failed_try, self.modes = False, ""
         self.dtypes: list[str] = []
         self.autocast_in_backward: list[bool] = []
+        self._stored: list[weakref.WeakSet[_Stored]] = []  # of each forward pass: what it keeps for backward
         self._failed: weakref.ref[Tensor] | None = None
 
     def forward(self, images: Any, targets: Sequence[dict[str, Any]]) -> Losses:
@@ -56,16 +69,20 @@ class SmallModel(nn.Module):
             raise ValueError(f"{len(images)} images and {len(targets)} targets")
         self._record_call(len(images))
         images = images if isinstance(images, Tensor) else torch.stack(list(images))
-        pred = self.layer(images) * self.frozen
+        with saved_tensors_hooks(self._store, lambda stored: stored.tensor):
+            pred = self.layer(images) * self.frozen
         self.dtypes.append(str(pred.dtype).removeprefix("torch."))
-        self._use_memory(pred, sum(target.get("cost", 1) for target in targets))
+        cost = sum(target.get("cost", 1) for target in targets)
+        self._use_memory(pred, cost, self.memory)
         if pred.requires_grad:
-            pred.register_hook(lambda _: self._record_backward())
+            failing = weakref.ref(pred)
+            pred.register_hook(lambda _: self._record_backward(failing(), cost))
         value = torch.tensor([target["value"] for target in targets])
-        return {
-            "loss_near": (pred[:, 0] - value).square().mean() * self.loss_scale,
-            "loss_far": (pred[:, 1] * value).tanh().add(1.5).mean() * self.loss_scale,
-        }
+        near, far = (pred[:, 0] - value).square().mean(), (pred[:, 1] * value).tanh().add(1.5).mean()
+        if self.calls == self.special_call:
+            first, *rest = map(float, self.special.split(" - "))
+            near, far = near + first, far - rest[0] if rest else far
+        return {"loss_near": near * self.loss_scale, "loss_far": far * self.loss_scale}
 
     def _record_call(self, images: int) -> None:
         self.calls, self.largest_batch = self.calls + 1, max(self.largest_batch, images)
@@ -73,21 +90,26 @@ class SmallModel(nn.Module):
             raise TooManyCallsError
         self.holds_failed_try |= self._failed is not None and self._failed() is not None
         self.modes += "t" if self.training else "e"
+        self.most_in_memory = max(self.most_in_memory, 1 + sum(map(bool, self._stored)))
+        self._stored.append(weakref.WeakSet())
         self.on_forward()
 
-    def _use_memory(self, pred: Tensor, cost: float) -> None:
+    def _store(self, tensor: Tensor) -> "_Stored":
+        stored = _Stored(tensor)
+        self._stored[-1].add(stored)
+        return stored
+
+    def _use_memory(self, pred: Tensor | None, cost: float, memory: float) -> None:
         if cost < 0:
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-        if cost > self.memory:
-            self._failed = weakref.ref(pred)
-            raise torch.OutOfMemoryError(f"Tried to allocate {cost:g}, of which {self.memory:g} are free.")
-        self.open_graphs += 1
-        self.most_open_graphs = max(self.most_open_graphs, self.open_graphs)
+        if cost > memory:
+            self._failed = None if pred is None else weakref.ref(pred)
+            raise torch.OutOfMemoryError(f"Tried to allocate {cost:g}, of which {memory:g} are free.")
 
-    def _record_backward(self) -> None:
-        self.open_graphs -= 1
+    def _record_backward(self, pred: Tensor | None, cost: float) -> None:
         self.autocast_in_backward.append(torch.is_autocast_enabled("cpu"))
         self.on_backward()
+        self._use_memory(pred, cost, self.memory_in_backward)
 
     def weights(self) -> Tensor:
         """Return all weights that learn, (N,)."""

@@ -63,7 +63,10 @@ def catch(name: str, *inputs: tuple[Any, ...]) -> Caught:
     for wrong in exercise.mistakes:
         (caught if any(_fails(exercise, wrong, *one_try) for one_try in tries) else through).append(wrong)
     look = _smallest_case(exercise, through[0]) if through else ""
-    return Caught([wrong.words for wrong in caught], [wrong.words for wrong in through], look)
+    missed = dict.fromkeys(wrong.words for wrong in through)  # several answers can make the same mistake
+    return Caught(
+        [words for words in dict.fromkeys(wrong.words for wrong in caught) if words not in missed], [*missed], look
+    )
 
 
 def _fails(exercise: Exercise, wrong: Wrong, case: Case, expected: Outcome) -> bool:

@@ -100,11 +100,15 @@ def _tensors(actual: Tensor, expected: Tensor, tolerance: float) -> Pair | None:
     same = torch.isclose(actual.double(), expected.double(), rtol=tolerance, atol=tolerance * scale, equal_nan=True)
     if bool(same.all()):
         return None
+    off = (actual.double() - expected.double())[~same]
+    by = f" (off by {off[off.abs().argmax()]:+.1e})"  # in case both look the same
     if actual.numel() <= FEW:
-        return numbers(actual), numbers(expected)
+        texts = numbers(actual), numbers(expected)
+        return (texts[0] + by, texts[1]) if texts[0] == texts[1] else texts
     place = [int(n) for n in torch.nonzero(~same)[0]]
-    mine, theirs = actual[tuple(place)].item(), expected[tuple(place)].item()
-    return f"{mine:.6g} at {place} ({int((~same).sum())} of {actual.numel()} values differ)", f"{theirs:.6g} there"
+    mine, theirs = f"{actual[tuple(place)].item():.6g}", f"{expected[tuple(place)].item():.6g}"
+    count = f"({int((~same).sum())} of {actual.numel()} values differ)"
+    return f"{mine} at {place} {count}{by if mine == theirs else ''}", f"{theirs} there"
 
 
 def _double(value: Any) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from coursekit.lessons.checking.compare import difference
 from coursekit.lessons.checking.outcome import Outcome, expected_outcomes
 from coursekit.lessons.checking.runner import try_mistakes
+from coursekit.lessons.checking.systematic import systematic_mistake
 from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.other_device import is_elsewhere
@@ -26,7 +27,8 @@ def likely_mistake(exercise: Exercise, actual: Sequence[Outcome]) -> str | None:
         for words, wrong in _known_mistakes(exercise.name):
             if len(wrong) == len(cases) and all(_is_alike(actual[number], wrong[number]) for number in here):
                 return words
-    return _rearranged(actual, expected_outcomes(exercise))
+    expected = expected_outcomes(exercise)
+    return _rearranged(actual, expected) or systematic_mistake(cases, actual, expected)
 
 
 @cache
@@ -57,6 +59,8 @@ def _rearranged(actual: Sequence[Outcome], expected: Sequence[Outcome]) -> str |
             continue
         if value.ndim == 2 and value.T.shape == right.shape and _is_close(value.T, right):
             words.add("the values are right, but rows and columns are swapped")
+        elif value.shape != right.shape and _is_close(value.flatten(), right.flatten()):
+            words.add("the right numbers in another shape")
         elif _is_close(value.flatten().sort()[0], right.flatten().sort()[0]):
             words.add("the right numbers in another order")
         else:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from coursekit.detector import BoxHead
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
+from coursekit.lessons.gradients import NONE, gradients
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
@@ -20,6 +21,15 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("5 × 5 cells, seven classes", 2, 7, 14, 5, patches(4, 2, 5))
     yield case("patches of 7 × 7 cells", 4, 5, 20, 7, patches(2, 4, 7))
     yield case("no patch", 3, 3, 10, 2, patches(0, 3, 2))
+    yield case("float64", 3, 3, 10, 2, patches(3, 3, 2).double())
+    yield case(
+        "patches with channels last in memory",
+        3,
+        2,
+        5,
+        2,
+        patches(2, 3, 2).contiguous(memory_format=torch.channels_last),
+    )
     yield case("`hidden` and `output_size` left at 256 and 7", 1, 2, None, None, patches(2, 1, 7))
 
 
@@ -35,9 +45,17 @@ def call(
         for parameter in head.parameters():
             drawn = torch.Generator().manual_seed(sum(parameter.shape))
             parameter.copy_(torch.randn(parameter.shape, generator=drawn) / parameter[0].numel() ** 0.5)
-    result = head(patches)
+    patches = patches.clone().requires_grad_()
+    result = head.to(patches.dtype)(patches)
     if isinstance(result, tuple | list) and len(result) == 2:
-        return {"logits": result[0], "deltas": result[1], "shapes of the weights": shapes}
+        found = gradients(result, {"the patches": patches} | dict(head.named_parameters()))
+        return {
+            "logits": result[0],
+            "deltas": result[1],
+            "shapes of the weights": shapes,
+            "gradient of the patches": found["gradient of the patches"],
+            "weights that no gradient reaches": sum(value is NONE for value in found.values()),
+        }
     return {"answer": result, "shapes of the weights": shapes}
 
 
@@ -129,6 +147,65 @@ class wrong_deltas_first(BoxHead):
         return deltas, logits
 
 
+class wrong_without_gradient(BoxHead):
+    def forward(self, patches):
+        with torch.no_grad():
+            return super().forward(patches)
+
+
+class wrong_patches_detached(BoxHead):
+    def forward(self, patches):
+        return super().forward(patches.detach())
+
+
+class wrong_deltas_detached(BoxHead):
+    def forward(self, patches):
+        logits, deltas = super().forward(patches)
+        return logits, deltas.detach()
+
+
+class wrong_hidden_detached(BoxHead):
+    def forward(self, patches):
+        x = self.second(self.first(patches.flatten(1)).relu()).relu().detach()
+        logits = self.classes(x)
+        return logits, self.deltas(x).view(*logits.shape, 4)
+
+
+class wrong_always_256(BoxHead):
+    def __init__(self, channels, num_classes, hidden=256, output_size=7):
+        super().__init__(channels, num_classes, 256, output_size)
+
+
+class wrong_no_bias(BoxHead):
+    def __init__(self, channels, num_classes, hidden=256, output_size=7):
+        super().__init__(channels, num_classes, hidden, output_size)
+        self.first.bias = self.second.bias = self.classes.bias = self.deltas.bias = None
+
+
+class wrong_deltas_of_objects_only(BoxHead):
+    def __init__(self, channels, num_classes, hidden=256, output_size=7):
+        super().__init__(channels, num_classes, hidden, output_size)
+        self.deltas = nn.Linear(hidden, 4 * num_classes)
+
+    def forward(self, patches):
+        x = self.second(self.first(patches.flatten(1)).relu()).relu()
+        return self.classes(x), self.deltas(x).view(len(x), self.classes.out_features - 1, 4)
+
+
+class wrong_deltas_from_the_first_layer(BoxHead):
+    def forward(self, patches):
+        x = self.first(patches.flatten(1)).relu()
+        logits = self.classes(self.second(x).relu())
+        return logits, self.deltas(x).view(*logits.shape, 4)
+
+
+class wrong_dropout(BoxHead):
+    def forward(self, patches):
+        x = nn.functional.dropout(self.second(self.first(patches.flatten(1)).relu()).relu(), 0.5, training=True)
+        logits = self.classes(x)
+        return logits, self.deltas(x).view(*logits.shape, 4)
+
+
 class wrong_cannot_take_none(BoxHead):
     def forward(self, patches):
         x = self.second(self.first(patches.flatten(1)).relu()).relu()
@@ -205,7 +282,16 @@ EXERCISE = Exercise(
         Wrong(wrong_always_7, "7 × 7 is hard-coded, whatever `output_size` is"),
         Wrong(wrong_deltas_first, "the deltas come first, the logits second"),
         Wrong(wrong_cannot_take_none, "it fails for no patch: view(0, -1, 4) can't infer the -1"),
-        Wrong(wrong_without_first_relu),
+        Wrong(wrong_without_gradient, "no gradient reaches patches or weights (no_grad on the way)"),
+        Wrong(wrong_patches_detached, "no gradient reaches the patches (detach or .data on the way)"),
+        Wrong(wrong_deltas_detached, "no gradient flows through the deltas (detach on the way)"),
+        Wrong(wrong_hidden_detached, "no gradient reaches the hidden layers (detach on the way)"),
+        Wrong(wrong_without_first_relu, "the ReLU after the first layer is missing"),
+        Wrong(wrong_always_256, "256 is hard-coded, whatever `hidden` is"),
+        Wrong(wrong_no_bias, "the layers have no bias"),
+        Wrong(wrong_deltas_of_objects_only, "the background has no deltas: 4 K instead of 4 (K + 1)"),
+        Wrong(wrong_deltas_from_the_first_layer),
+        Wrong(wrong_dropout),
         Wrong(wrong_channels_last),
     ),
     right=(right_with_sequential, right_as_a_list),

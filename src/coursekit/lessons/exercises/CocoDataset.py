@@ -23,6 +23,27 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("a category id that is not its label", content_of([7], [entry(1, 7, 44)], (1, 18, 44)))
     yield case("categories that are not sorted by id", content_of([7], [entry(1, 7, 18)], (44, 1, 18)))
     yield case("a crowd and a single object", content_of([7], [entry(1, 7, iscrowd=1), entry(2, 7)]))
+    yield case(
+        "a crowd across the edge, and one of width 0",
+        content_of(
+            [7],
+            [
+                entry(1, 7, bbox=(5, 4, 50, 60), iscrowd=1),
+                entry(2, 7, bbox=(1, 1, 0, 3), iscrowd=1),
+                entry(3, 7),
+            ],
+        ),
+    )
+    named = content_of([7], [entry(1, 7, 2), entry(2, 7, 3)], (1, 2, 3))
+    for category, name in zip(named["categories"], ("zebra", "ant", "dog"), strict=True):
+        category["name"] = name
+    yield case("categories whose names are not in the alphabet's order", named)
+    yield case("category ids of one and two digits", content_of([7], [entry(1, 7, 9), entry(2, 7, 10)], (10, 9, 2)))
+    yield case("a class without annotations", content_of([7], [entry(1, 7, 3)], (1, 2, 3, 4)))
+    unknown = [entry(1, 7), entry(2, 999), entry(3, 8)]
+    yield case("an annotation of an image that is not in the file", content_of([7, 8], unknown))
+    yield case("a box half a pixel wide, which stays", content_of([7], [entry(1, 7, bbox=(1, 1, 0.5, 0.5))]))
+    yield case("boxes with fractions", content_of([7], [entry(1, 7, bbox=(0.25, 1.5, 3.3, 2.7))]))
     yield case("a crowd only", content_of([7], [entry(1, 7, iscrowd=1)]))
     flat = [entry(1, 7, 1, (1, 1, 0, 3)), entry(2, 7, 2, iscrowd=1), entry(3, 7, 3)]
     yield case("a box of width 0 before others", content_of([7], flat, (1, 2, 3)))
@@ -37,13 +58,20 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
 def call(answer, content):
     """Return what an answer reads from a folder with this annotation file."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "boxes.json").write_text(json.dumps(content))
+        folder = Path(name) / "images"
+        folder.mkdir()
+        annotation_file = Path(name) / "annotations" / "boxes.json"
+        annotation_file.parent.mkdir()
+        annotation_file.write_text(json.dumps(content))
         for place, record in enumerate(content["images"]):
             width_height = record["width"], record["height"]  # Pillow's order
             Image.new("RGB", width_height, (40 * place, 20, 90)).save(folder / record["file_name"])
-        dataset = answer(folder / "boxes.json", folder)
-        samples = [dataset[index] for index in range(len(dataset))]
+        dataset = answer(annotation_file, folder)
+        try:
+            samples = [dataset[index] for index in range(len(dataset))]
+        except DataError as error:
+            return {"reading the images": f"DataError: {str(error).replace(str(Path(name)), '…')}"}
+        again = [dataset.target(index) for index in range(len(dataset))]
         for path in folder.glob("*.png"):
             path.unlink()
         try:
@@ -56,7 +84,10 @@ def call(answer, content):
         "target(…) after the images were deleted": without_images,
         "classes": list(dataset.classes),
         "images": [image for image, _ in samples],
-        "targets": [{key: target[key] for key in keys} for _, target in samples],
+        "targets": [{key: target[key] for key in keys if key in target} for _, target in samples],
+        "targets, asked for once more": [{key: target[key] for key in keys if key in target} for target in again],
+        "type of image_id": [type(target.get("image_id")).__name__ for _, target in samples],
+        "other keys of a target": sorted({key for _, target in samples for key in target} - set(keys)),
     }
 
 
@@ -193,6 +224,139 @@ class wrong_needs_iscrowd(_Right):
         return annotation["iscrowd"] == 1
 
 
+class wrong_crowds_not_cleaned(_Right):
+    def target(self, index):
+        crowds = [annotation for annotation in self.annotations_of(index) if self.is_crowd(annotation)]
+        return super().target(index) | {"crowd_boxes": xywh_to_xyxy(self.raw(crowds))}
+
+
+class wrong_names_sorted(_Right):
+    def __init__(self, annotation_file, image_folder):
+        super().__init__(annotation_file, image_folder)
+        self.classes = sorted(self.names.values())
+
+
+class wrong_labels_by_name(wrong_names_sorted):
+    def label(self, annotation):
+        return self.classes.index(self.names[annotation["category_id"]]) + 1
+
+
+class wrong_images_beside_the_annotations(_Right):
+    def __init__(self, annotation_file, image_folder):
+        super().__init__(annotation_file, image_folder)
+        self.folder = annotation_file.parent
+
+
+class wrong_changes_the_records(_Right):
+    def raw(self, annotations):
+        for annotation in annotations:
+            x, y, width, height = annotation["bbox"]
+            annotation["bbox"] = [x, y, x + width, y + height]
+        return super().raw(annotations)
+
+    def clean(self, boxes, record):
+        return clean_boxes(boxes, (record["height"], record["width"]))
+
+
+class wrong_image_id_a_tensor(_Right):
+    def target(self, index):
+        return super().target(index) | {"image_id": torch.tensor(self.images[index]["id"])}
+
+
+class wrong_image_id_a_tensor_of_one(_Right):
+    def target(self, index):
+        return super().target(index) | {"image_id": torch.tensor([self.images[index]["id"]])}
+
+
+class wrong_image_id_as_text(_Right):
+    def target(self, index):
+        return super().target(index) | {"image_id": str(self.images[index]["id"])}
+
+
+class wrong_crowds_dropped_with_the_boxes(_Right):
+    def annotations_of(self, index):
+        return [annotation for annotation in super().annotations_of(index) if not self.is_crowd(annotation)]
+
+
+class wrong_labels_of_crowds_too(_Right):
+    def target(self, index):
+        labels = [self.label(annotation) for annotation in self.annotations_of(index)]
+        return super().target(index) | {"labels": torch.tensor(labels, dtype=torch.int64)}
+
+
+class wrong_float64(_Right):
+    def target(self, index):
+        target = super().target(index)
+        return target | {"boxes": target["boxes"].double()}
+
+
+class wrong_float_labels(_Right):
+    def target(self, index):
+        target = super().target(index)
+        return target | {"labels": target["labels"].float()}
+
+
+class wrong_floats(_Right):
+    def __getitem__(self, index):
+        image, target = super().__getitem__(index)
+        return image / 255, target
+
+
+class wrong_counts_annotations(_Right):
+    def __len__(self):
+        return sum(len(records) for records in self.annotations.values())
+
+
+class wrong_names_by_id(_Right):
+    def __init__(self, annotation_file, image_folder):
+        super().__init__(annotation_file, image_folder)
+        self.classes = self.names
+
+
+class wrong_names_with_the_background(_Right):
+    def __init__(self, annotation_file, image_folder):
+        super().__init__(annotation_file, image_folder)
+        self.classes = ["background", *self.classes]
+
+
+class wrong_whole_pixels(_Right):
+    def raw(self, annotations):
+        return super().raw(annotations).round()
+
+
+class wrong_drops_small_boxes(_Right):
+    def clean(self, boxes, record):
+        boxes, keep = super().clean(boxes, record)
+        large = (boxes[:, 2:] - boxes[:, :2] >= 1).all(1)
+        keep[keep.clone()] = large
+        return boxes[large], keep
+
+
+class wrong_no_crowd_boxes_without_crowds(_Right):
+    def target(self, index):
+        target = super().target(index)
+        return target if len(target["crowd_boxes"]) else target | {"crowd_boxes": None}
+
+
+class wrong_no_crowd_boxes(_Right):
+    def target(self, index):
+        target = super().target(index)
+        del target["crowd_boxes"]
+        return target
+
+
+class wrong_sorted_images(_Right):
+    def __init__(self, annotation_file, image_folder):
+        super().__init__(annotation_file, image_folder)
+        self.images = sorted(self.images, key=lambda image: image["id"])
+
+
+class wrong_int32_labels(_Right):
+    def target(self, index):
+        target = super().target(index)
+        return target | {"labels": target["labels"].int()}
+
+
 # Another right answer
 
 
@@ -225,6 +389,15 @@ class right_row_by_row(Dataset):
                 labels.append(self.label_of[annotation["category_id"]])
         target = {"boxes": torch.cat(boxes), "labels": torch.tensor(labels, dtype=torch.int64)}
         return {"image_id": record["id"], "crowd_boxes": torch.cat(crowd_boxes)} | target
+
+
+class right_with_targets_made_at_the_start(_Right):
+    def __init__(self, annotation_file, image_folder):
+        super().__init__(Path(annotation_file), Path(image_folder))
+        self.targets = [super(right_with_targets_made_at_the_start, self).target(n) for n in range(len(self))]
+
+    def target(self, index):
+        return dict(self.targets[index])
 
 
 EXERCISE = Exercise(
@@ -268,7 +441,32 @@ EXERCISE = Exercise(
         Wrong(wrong_fails_without_boxes),
         Wrong(wrong_neither_converted_nor_cleaned),
         Wrong(wrong_no_target),
+        Wrong(wrong_crowds_not_cleaned, "crowds are not cleaned"),
+        Wrong(wrong_names_sorted, "names are sorted by the alphabet, but labels follow the order of the ids"),
+        Wrong(wrong_labels_by_name, "labels follow the alphabet of the names, not the order of the ids"),
+        Wrong(
+            wrong_images_beside_the_annotations,
+            "images are looked for beside the annotation file, not in `image_folder`",
+        ),
+        Wrong(wrong_changes_the_records, "the annotations are changed in place, so the second time a target is wrong"),
+        Wrong(wrong_image_id_a_tensor, "image_id is a tensor, but it should be an int"),
+        Wrong(wrong_image_id_a_tensor_of_one, "image_id is a tensor, but it should be an int"),
+        Wrong(wrong_image_id_as_text),
+        Wrong(wrong_crowds_dropped_with_the_boxes),
+        Wrong(wrong_labels_of_crowds_too, "crowds have labels among the others, so labels and boxes don't match"),
+        Wrong(wrong_float64, "boxes are float64, not float32"),
+        Wrong(wrong_float_labels, "labels are floats, not int64"),
+        Wrong(wrong_floats, "the image holds floats, not uint8"),
+        Wrong(wrong_counts_annotations, "len counts annotations, not images"),
+        Wrong(wrong_names_by_id),
+        Wrong(wrong_names_with_the_background, "the background is among the classes: label 1 is the first name"),
+        Wrong(wrong_whole_pixels, "boxes are rounded to whole pixels"),
+        Wrong(wrong_drops_small_boxes, "boxes thinner than a pixel are dropped"),
+        Wrong(wrong_no_crowd_boxes_without_crowds, "without crowds, crowd_boxes should be empty, of shape (0, 4)"),
+        Wrong(wrong_no_crowd_boxes, "a target has no crowd_boxes"),
+        Wrong(wrong_sorted_images, "images are sorted by id, not in the order of the file"),
+        Wrong(wrong_int32_labels, "labels are int32, not int64"),
     ),
-    right=(right_row_by_row,),
+    right=(right_row_by_row, right_with_targets_made_at_the_start),
     library=("torchvision.datasets.CocoDetection", "torchvision.datasets.wrap_dataset_for_transforms_v2"),
 )

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from coursekit.detector import fpn
+from coursekit.detector.fpn import merge_top_down
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
+from coursekit.lessons.gradients import gradients
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
@@ -37,14 +39,62 @@ def call(answer, in_channels, out_channels, maps):
     result = {"weights and biases in parameters()": [str(list(shape)) for shape in shapes]}
     if shapes != sorted([*lateral, *biases, *[(out_channels, out_channels, 3, 3)] * len(in_channels)]):
         return result
+    _set_weights(pyramid)
+    given, maps = maps, [features.requires_grad_() for features in maps]
+    levels = pyramid(given)
+    if not isinstance(levels, list | tuple):
+        raise TypeError(f"forward should return a list of levels, not a {type(levels).__name__}")
+    exact = _right_pyramid(in_channels, out_channels, _merge_exact)(maps)
+    if _is_same(levels, exact):  # "nearest-exact" is as good as "nearest"
+        levels = _right_pyramid(in_channels, out_channels, merge_top_down)(maps)
+        return result | _named(levels) | _reached(levels, maps) | {UNTRAINED: _untrained(pyramid, pyramid(maps))}
+    return result | _named(levels) | _reached(levels, maps) | {UNTRAINED: _untrained(pyramid, levels)}
+
+
+UNTRAINED = "weights and biases that no gradient reaches"
+
+
+def _set_weights(pyramid):
     with torch.no_grad():
         for parameter in pyramid.parameters():
             generator = torch.Generator().manual_seed(sum(parameter.shape))
             parameter.copy_(torch.randn(parameter.shape, generator=generator) / parameter[0].numel() ** 0.5)
-    levels = pyramid(maps)
-    if not isinstance(levels, list | tuple):
-        raise TypeError(f"forward should return a list of levels, not a {type(levels).__name__}")
-    return result | {f"level {n} of {len(levels)}, finest first": level for n, level in enumerate(levels)}
+
+
+def _right_pyramid(in_channels, out_channels, merge):
+    pyramid = fpn.FPN(list(in_channels), out_channels, merge_top_down=merge)
+    _set_weights(pyramid)
+    return pyramid
+
+
+def _merge_exact(fine, coarse):
+    return fine + F.interpolate(coarse, size=fine.shape[-2:], mode="nearest-exact")
+
+
+def _is_same(levels, others):
+    return len(levels) == len(others) and all(
+        isinstance(level, torch.Tensor) and level.shape == other.shape and torch.allclose(level, other, atol=1e-4)
+        for level, other in zip(levels, others, strict=True)
+    )
+
+
+def _named(levels):
+    return {f"level {n} of {len(levels)}, finest first": level for n, level in enumerate(levels)}
+
+
+def _reached(levels, maps):
+    return gradients(list(levels), {f"map {n}": features for n, features in enumerate(maps)})
+
+
+def _untrained(pyramid, levels):
+    """Return the shapes of the parameters that no gradient reaches."""
+    reached = gradients(list(levels), dict(pyramid.named_parameters()))
+    shapes = [
+        parameter.shape
+        for parameter, found in zip(pyramid.parameters(), reached.values(), strict=True)
+        if isinstance(found, str)
+    ]
+    return [str(list(shape)) for shape in shapes]
 
 
 # Wrong answers
@@ -164,6 +214,110 @@ class wrong_scale_factor_two(_Right):
         return fine + F.interpolate(coarse, scale_factor=2)
 
 
+class wrong_one_smoothing_used(_Right):
+    def smoothed(self, levels):
+        return [self.smooth[0](level) for level in levels]
+
+
+class wrong_one_smoothing_after_another(_Right):
+    def smoothed(self, levels):
+        for smooth in self.smooth:
+            levels = [smooth(level) for level in levels]
+        return levels
+
+
+class wrong_detaches_what_comes_from_above(_Right):
+    def merge(self, fine, coarse):
+        return super().merge(fine, coarse.detach())
+
+
+class wrong_detaches_the_maps(_Right):
+    def flat(self, maps):
+        return super().flat([features.detach() for features in maps])
+
+
+class wrong_without_gradients(_Right):
+    def forward(self, maps):
+        with torch.no_grad():
+            return super().forward(maps)
+
+
+class wrong_laterals_without_gradients(_Right):
+    def flat(self, maps):
+        with torch.no_grad():
+            return super().flat(maps)
+
+
+class wrong_detached_levels(_Right):
+    def smoothed(self, levels):
+        return [level.detach() for level in super().smoothed(levels)]
+
+
+class wrong_adds_the_coarsest_to_all(_Right):
+    def merged(self, levels):
+        return [self.merge(level, levels[-1]) for level in levels[:-1]] + levels[-1:]
+
+
+class wrong_coarsest_not_smoothed(_Right):
+    def smoothed(self, levels):
+        return [*super().smoothed(levels)[:-1], levels[-1]]
+
+
+class wrong_relu_after_the_laterals(_Right):
+    def flat(self, maps):
+        return [level.relu() for level in super().flat(maps)]
+
+
+class wrong_bilinear(_Right):
+    def merge(self, fine, coarse):
+        return fine + F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear")
+
+
+class wrong_mean(_Right):
+    def merge(self, fine, coarse):
+        return super().merge(fine, coarse) / 2
+
+
+class wrong_finest_only(_Right):
+    def forward(self, maps):
+        return super().forward(maps)[0]
+
+
+class wrong_no_lateral_bias(_Right):
+    def __init__(self, in_channels, out_channels=96):
+        super().__init__(in_channels, out_channels)
+        for layer in self.lateral:
+            layer.bias = None
+
+
+class wrong_batch_norm(_Right):
+    def __init__(self, in_channels, out_channels=96):
+        super().__init__(in_channels, out_channels)
+        self.norm = nn.BatchNorm2d(out_channels)
+
+
+class wrong_always_96_channels(_Right):
+    def __init__(self, in_channels, out_channels=96):
+        super().__init__(in_channels)
+
+
+class wrong_dict_of_levels(_Right):
+    def forward(self, maps):
+        return {f"p{n}": level for n, level in enumerate(super().forward(maps))}
+
+
+class wrong_in_place_of_the_maps(_Right):
+    def forward(self, maps):
+        maps[:] = super().forward(maps)
+        return maps
+
+
+class wrong_frozen(_Right):
+    def __init__(self, in_channels, out_channels=96):
+        super().__init__(in_channels, out_channels)
+        self.requires_grad_(False)
+
+
 # Right answers
 
 
@@ -200,6 +354,27 @@ class right_as_a_tuple(nn.Module):
         return tuple(smooth(merged(i)) for i, smooth in enumerate(self.smooth))
 
 
+class right_exact(_Right):
+    def merge(self, fine, coarse):
+        return fine + F.interpolate(coarse, size=fine.shape[-2:], mode="nearest-exact")
+
+
+class right_by_name(nn.Module):
+    def __init__(self, in_channels, out_channels=96):
+        super().__init__()
+        for n, channels in enumerate(in_channels):
+            self.add_module(f"smooth{n}", nn.Conv2d(out_channels, out_channels, kernel_size=3, stride=1, padding=1))
+            self.add_module(f"lateral{n}", nn.Conv2d(channels, out_channels, kernel_size=1))
+
+    def forward(self, maps):
+        levels = [getattr(self, f"lateral{len(maps) - 1}")(maps[-1])]
+        for n in range(len(maps) - 2, -1, -1):
+            height, width = maps[n].shape[2:]
+            above = levels[0].repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :height, :width]
+            levels = [getattr(self, f"lateral{n}")(maps[n]) + above, *levels]
+        return [getattr(self, f"smooth{n}")(level) for n, level in enumerate(levels)]
+
+
 EXERCISE = Exercise(
     "FPN",
     lesson=3,
@@ -233,12 +408,44 @@ EXERCISE = Exercise(
         Wrong(wrong_one_smoothing_for_all, "all levels share one 3 × 3 convolution"),
         Wrong(wrong_no_bias, "the convolutions have no bias"),
         Wrong(wrong_layers_in_a_plain_list, "the layers are in a plain list, where the optimizer doesn't find them"),
-        Wrong(wrong_passes_smoothed_levels_down),
-        Wrong(wrong_no_padding),
-        Wrong(wrong_lateral_of_three_by_three),
-        Wrong(wrong_scale_factor_two),
+        Wrong(
+            wrong_passes_smoothed_levels_down,
+            "a level gets the smoothed level above it, but smoothing comes after merging",
+        ),
+        Wrong(wrong_no_padding, "the 3 × 3 convolutions have no padding"),
+        Wrong(wrong_lateral_of_three_by_three, "the lateral convolutions are 3 × 3, not 1 × 1"),
+        Wrong(wrong_scale_factor_two, "scale_factor=2 is a row too large if the height of a map is odd"),
+        Wrong(wrong_one_smoothing_used, "one 3 × 3 convolution smooths all levels, and the others are never used"),
+        Wrong(
+            wrong_one_smoothing_after_another, "all 3 × 3 convolutions smooth each level, but each level has its own"
+        ),
+        Wrong(
+            wrong_detaches_what_comes_from_above,
+            "no gradient reaches the coarse maps from the fine levels: the top-down path is detached",
+        ),
+        Wrong(
+            wrong_detaches_the_maps, "no gradient reaches the maps, so the backbone isn't trained: they are detached"
+        ),
+        Wrong(wrong_without_gradients, "no gradient reaches anything: no_grad or detach cuts training off"),
+        Wrong(
+            wrong_laterals_without_gradients,
+            "no gradient reaches the 1 × 1 convolutions and the maps: no_grad or detach cuts training off",
+        ),
+        Wrong(wrong_detached_levels),
+        Wrong(wrong_adds_the_coarsest_to_all, "each level adds the coarsest map directly, not what is merged above it"),
+        Wrong(wrong_coarsest_not_smoothed, "the coarsest level is not smoothed"),
+        Wrong(wrong_relu_after_the_laterals, "there is a ReLU after the 1 × 1 convolutions, but a pyramid is linear"),
+        Wrong(wrong_bilinear, "bilinear interpolation blends neighbors, but each cell should be repeated (nearest)"),
+        Wrong(wrong_mean, "it takes the mean of two maps, not their sum"),
+        Wrong(wrong_finest_only),
+        Wrong(wrong_no_lateral_bias, "some of the convolutions have no bias"),
+        Wrong(wrong_batch_norm, "there is a layer too many, such as a batch norm: the shapes of the weights differ"),
+        Wrong(wrong_always_96_channels, "out_channels is not used: there are always 96 channels"),
+        Wrong(wrong_dict_of_levels),
+        Wrong(wrong_in_place_of_the_maps),
+        Wrong(wrong_frozen, "the weights are frozen: requires_grad is False"),
     ),
-    right=(right_one_level_at_a_time, right_as_a_tuple),
+    right=(right_one_level_at_a_time, right_as_a_tuple, right_exact, right_by_name),
     library=("torchvision.ops.FeaturePyramidNetwork",),
     tolerance=1e-4,
 )

@@ -42,6 +42,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("two images, padded to one size", sizes, boxes, labels)
     other = {"box_nms_thresh": 0.2, "box_detections_per_img": 4, "rpn_nms_thresh": 0.5, "canonical_scale": 24}
     yield case("other numbers in options", sizes[::-1], boxes[::-1], labels[::-1], other)
+    yield case("another rpn_score_thresh", sizes, boxes, labels, {"rpn_score_thresh": 0.6})
     few = {"rpn_batch_size_per_image": 20, "box_batch_size_per_image": 8}
     yield case("few anchors and RoIs to sample", sizes, boxes, labels, few)
 
@@ -355,6 +356,16 @@ EXERCISE = Exercise(
             "box_detections_per_img",
             words="postprocess doesn't get the numbers in options",
         ),
+        _ignoring("rpn_score_thresh", words="propose doesn't get rpn_score_thresh of options"),
+        _ignoring("rpn_nms_thresh", words="propose doesn't get rpn_nms_thresh of options"),
+        _ignoring(
+            "rpn_nms_thresh",
+            "rpn_score_thresh",
+            words="propose doesn't get rpn_nms_thresh and rpn_score_thresh of options",
+        ),
+        _ignoring("box_score_thresh", words="postprocess doesn't get box_score_thresh of options"),
+        _ignoring("box_nms_thresh", words="postprocess doesn't get box_nms_thresh of options"),
+        _ignoring("box_detections_per_img", words="postprocess doesn't get box_detections_per_img of options"),
         Wrong(proposals_of_the_first, "each image gets the first image's proposals"),
         Wrong(detections_of_the_first, "each image gets the first image's detections"),
         Wrong(coarsest_first, "the second stage gets the levels coarsest first"),

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from coursekit.detector.rpn import RPNHead
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
+from coursekit.lessons.gradients import NONE, gradients
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
@@ -20,6 +21,10 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("random weights", 8, 3, [torch.randn(2, 8, 5, 7, generator=generator)], "random")
     sizes = ((9, 12), (5, 6), (3, 3))
     yield case("three levels", 6, 5, [torch.randn(2, 6, *size, generator=generator) for size in sizes], "random")
+    yield case(
+        "enough weights to measure their spread", 32, 9, [torch.randn(1, 32, 2, 2, generator=generator)], "random"
+    )
+    yield case("two levels in float64", 4, 2, [torch.randn(2, 4, 3, 2, generator=generator).double()] * 2, "random")
 
 
 def _steps(count: int) -> Tensor:
@@ -56,18 +61,39 @@ def call(answer: Answer, channels: int, anchors: int, levels: list[Tensor], weig
                 parameter.copy_(torch.randn(parameter.shape, generator=drawn) / parameter[0].numel() ** 0.5)
             else:
                 _pass_position_on(parameter, channels, anchors)
-    result = head([level.clone() for level in levels])
+    copies = [level.clone().requires_grad_(weights == "random") for level in levels]
+    result = head.to(levels[0].dtype)(copies)
     if not isinstance(result, list | tuple) or len(result) != 2:
         raise TypeError("RPNHead(…)(levels) should return two tensors: logits and deltas")
-    return {"logits": result[0], "deltas": result[1], "shapes of the weights": shapes, "weights at the start": start}
+    values = {"logits": result[0], "deltas": result[1], "shapes of the weights": shapes, "weights at the start": start}
+    return values | (_trained(head, result, copies) if weights == "random" else {})
+
+
+def _trained(head: nn.Module, result: Any, levels: list[Tensor]) -> dict[str, Any]:
+    """Return the gradients of the levels, and how many weights have none."""
+    inputs = {f"level {number}": level for number, level in enumerate(levels, 1)}
+    found = gradients(result, inputs | dict(head.named_parameters()))
+    of_levels = {f"gradient of {name}": found[f"gradient of {name}"] for name in inputs}
+    return of_levels | {"weights that no gradient reaches": sum(value is NONE for value in found.values())}
 
 
 def _start_of(head: nn.Module) -> str:
-    weights = [parameter.detach() for parameter in head.parameters() if parameter.ndim > 1]
-    if any(bool(parameter.detach().any()) for parameter in head.parameters() if parameter.ndim == 1):
-        return "biases that are not 0"
-    small = all(0.004 < parameter.square().mean().sqrt() < 0.022 for parameter in weights if parameter.numel() >= 40)
-    return "a spread of 0.01, biases 0" if small else "a spread that is not 0.01"
+    """Return in words how weights and biases start."""
+    biases = [parameter.detach() for parameter in head.parameters() if parameter.ndim == 1]
+    weights = {_start_of_weights(parameter.detach()) for parameter in head.parameters() if parameter.ndim > 1}
+    words = sorted(weights - {""}) or ["weights with a spread of 0.01"]
+    return f"{words[0]}, biases {'that are not 0' if any(bool(bias.any()) for bias in biases) else 'of 0'}"
+
+
+def _start_of_weights(weight: Tensor) -> str:
+    """Return what is wrong with the values that the weights of a layer start with."""
+    chance = 5 / weight.numel() ** 0.5  # five standard deviations
+    spread = float(weight.square().mean().sqrt()) / 0.01
+    if (weight.numel() >= 40 and abs(spread - 1) > chance) or abs(float(weight.mean())) > 0.01 * chance:
+        return "weights that are not drawn with a mean of 0 and a spread of 0.01"
+    if weight.numel() > 1000 and float(weight.abs().max()) < 0.025:  # a normal distribution goes farther
+        return "weights that are not drawn from a normal distribution"
+    return ""
 
 
 def _pass_position_on(weight: Tensor, channels: int, anchors: int) -> None:
@@ -191,6 +217,100 @@ class wrong_starting_weights(Head):
             layer.reset_parameters()
 
 
+def with_start(start):
+    """Return the reference, whose layers start as `start` leaves them."""
+
+    class Started(Head):
+        def __init__(self, channels, anchors):
+            super().__init__(channels, anchors)
+            for layer in (self.hidden, self.objectness, self.deltas):
+                start(layer)
+
+    return Started
+
+
+class wrong_hidden_layer_as_torch_draws_it(Head):
+    def __init__(self, channels, anchors):
+        super().__init__(channels, anchors)
+        self.hidden.reset_parameters()
+
+
+class wrong_outputs_as_torch_draws_them(Head):
+    def __init__(self, channels, anchors):
+        super().__init__(channels, anchors)
+        self.objectness.reset_parameters()
+        self.deltas.reset_parameters()
+
+
+class wrong_biases_as_torch_draws_them(Head):
+    def __init__(self, channels, anchors):
+        super().__init__(channels, anchors)
+        for layer in (self.hidden, self.objectness, self.deltas):
+            nn.init.uniform_(layer.bias, -0.1, 0.1)
+
+
+class wrong_without_gradient(Head):
+    def forward(self, levels):
+        with torch.no_grad():
+            return super().forward(levels)
+
+
+class wrong_hidden_detached(Head):
+    def maps(self, levels):
+        hidden = [self.hidden(level).relu().detach() for level in levels]
+        return [(self.objectness(features), self.deltas(features)) for features in hidden]
+
+
+class wrong_deltas_detached(Head):
+    def maps(self, levels):
+        return [(logits, deltas.detach()) for logits, deltas in super().maps(levels)]
+
+
+class wrong_layers_for_the_first_level_only(Head):
+    def maps(self, levels):
+        return super().maps(levels[:1])
+
+
+class wrong_two_hidden_layers(Head):
+    def __init__(self, channels, anchors):
+        super().__init__(channels, anchors)
+        self.second = initialized(nn.Conv2d(channels, channels, 3, padding=1))
+
+    def maps(self, levels):
+        hidden = [self.second(self.hidden(level).relu()).relu() for level in levels]
+        return [(self.objectness(features), self.deltas(features)) for features in hidden]
+
+
+class wrong_sigmoid_between(Head):
+    def maps(self, levels):
+        hidden = [self.hidden(level).sigmoid() for level in levels]
+        return [(self.objectness(features), self.deltas(features)) for features in hidden]
+
+
+class wrong_skip_connection(Head):
+    def maps(self, levels):
+        hidden = [self.hidden(level).relu() + level for level in levels]
+        return [(self.objectness(features), self.deltas(features)) for features in hidden]
+
+
+class wrong_deltas_first(Head):
+    def forward(self, levels):
+        return super().forward(levels)[::-1]
+
+
+class wrong_levels_on_axis_0(Head):
+    def forward(self, levels):
+        maps = [super(wrong_levels_on_axis_0, self).forward([level]) for level in levels]
+        return tuple(torch.cat(parts, 0) for parts in zip(*maps))
+
+
+class wrong_no_bias(Head):
+    def __init__(self, channels, anchors):
+        super().__init__(channels, anchors)
+        for layer in (self.hidden, self.objectness, self.deltas):
+            layer.bias = None
+
+
 class wrong_a_hidden_layer_for_each_output(Head):
     def __init__(self, channels, anchors):
         super().__init__(channels, anchors)
@@ -292,8 +412,29 @@ EXERCISE = Exercise(
         Wrong(
             wrong_starting_weights, "the weights start as torch draws them, not with a spread of 0.01 and biases of 0"
         ),
-        Wrong(wrong_a_hidden_layer_for_each_output),
-        Wrong(wrong_two_logits_per_anchor),
+        Wrong(
+            with_start(lambda layer: nn.init.normal_(layer.weight, std=0.02)), "the weights start with a wrong spread"
+        ),
+        Wrong(wrong_biases_as_torch_draws_them, "the biases don't start at 0"),
+        Wrong(wrong_without_gradient, "no gradient reaches the weights (detach or no_grad on the way)"),
+        Wrong(wrong_hidden_detached, "no gradient reaches the hidden layer (detach on the way)"),
+        Wrong(wrong_deltas_detached, "no gradient flows through the deltas (detach on the way)"),
+        Wrong(wrong_a_hidden_layer_for_each_output, "each output has a hidden layer of its own, where they share one"),
+        Wrong(wrong_two_logits_per_anchor, "there are two logits per anchor, where there should be one"),
+        Wrong(wrong_no_bias, "the layers have no bias"),
+        Wrong(wrong_sigmoid_between, "there is a sigmoid between the layers, where there should be a ReLU"),
+        Wrong(wrong_skip_connection, "the input is added to the hidden layer"),
+        Wrong(wrong_deltas_first, "the deltas come first, the logits second"),
+        Wrong(wrong_levels_on_axis_0, "the levels are joined along axis 0, which is that of the images"),
+        Wrong(wrong_two_hidden_layers, "there are two hidden layers, where there should be one"),
+        Wrong(wrong_layers_for_the_first_level_only),
+        Wrong(wrong_hidden_layer_as_torch_draws_it),
+        Wrong(wrong_outputs_as_torch_draws_them),
+        Wrong(with_start(lambda layer: nn.init.normal_(layer.weight, std=0.1))),
+        Wrong(with_start(lambda layer: nn.init.normal_(layer.weight, mean=0.01, std=0.01))),
+        Wrong(with_start(lambda layer: nn.init.uniform_(layer.weight, -0.01, 0.01))),
+        Wrong(with_start(lambda layer: nn.init.uniform_(layer.weight, -(3**0.5) / 100, 3**0.5 / 100))),
+        Wrong(with_start(lambda layer: nn.init.zeros_(layer.weight))),
     ),
     right=(right_with_views, right_matrix_products_at_each_cell),
 )

@@ -1,5 +1,6 @@
 """Exercise 8.6, `accumulate`: the gradients of a large batch in the memory of a small one."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ def cases(_: torch.Generator) -> Iterator[Case]:
     yield case("a micro-batch larger than the batch", 3, 8)
     yield case("seven images in micro-batches of three", 7, 3)
     yield case("gradients left from before", 4, 3, 1.0)
+    yield case("five images, one at a time", 5, 1)
 
 
 def call(answer: Answer, images: int, micro_batch: int, gradients_before: float = 0.0) -> Any:
@@ -31,7 +33,7 @@ def call(answer: Answer, images: int, micro_batch: int, gradients_before: float 
         "gradients": model.gradients(),
         "losses": without_graphs(losses),
         "most images in a micro-batch": model.largest_batch,
-        "micro-batches in memory at once": model.most_open_graphs,
+        "micro-batches in memory at once": model.most_in_memory,
         "weights changed": not torch.equal(before, model.weights()),
     }
 
@@ -72,6 +74,69 @@ def accumulated(
 def changed(**how):
     """Return `accumulated` with a keyword changed."""
     return lambda *args: accumulated(*args, **how)
+
+
+def wrong_graph_retained(model, images, targets, micro_batch):
+    totals = {}
+    for start in range(0, len(images), micro_batch):
+        part = slice(start, start + micro_batch)
+        losses = model(images[part], targets[part])
+        weight = len(images[part]) / len(images)
+        (total(losses) * weight).backward(retain_graph=True)
+        for name, loss in losses.items():
+            totals[name] = totals.get(name, 0.0) + loss.item() * weight
+    return totals
+
+
+def wrong_sum_of_losses_first(model, images, targets, micro_batch):
+    totals, whole = {}, 0
+    for start in range(0, len(images), micro_batch):
+        part = slice(start, start + micro_batch)
+        losses, weight = model(images[part], targets[part]), len(images[part]) / len(images)
+        whole = whole + total(losses) * weight
+        totals = {name: totals.get(name, 0) + loss.item() * weight for name, loss in losses.items()}
+    whole.backward()
+    return totals
+
+
+def wrong_averages_gradients(model, images, targets, micro_batch):
+    totals = accumulated(model, images, targets, micro_batch, weight=lambda *_: 1.0, reported_weight=by_images)
+    parts = -(-len(images) // micro_batch)
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad /= parts
+    return totals
+
+
+def wrong_gradients_replaced(model, images, targets, micro_batch):
+    totals = {}
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    sums = [torch.zeros_like(parameter) for parameter in parameters]
+    for start in range(0, len(images), micro_batch):
+        part = slice(start, start + micro_batch)
+        losses, weight = model(images[part], targets[part]), len(images[part]) / len(images)
+        for whole, gradient in zip(sums, torch.autograd.grad(total(losses) * weight, parameters)):
+            whole += gradient
+        totals = {name: totals.get(name, 0) + loss.item() * weight for name, loss in losses.items()}
+    for parameter, whole in zip(parameters, sums):
+        parameter.grad = whole
+    return totals
+
+
+def wrong_takes_a_step(model, images, targets, micro_batch):
+    totals = accumulate(model, images, targets, micro_batch)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter -= 0.1 * parameter.grad
+    return totals
+
+
+def wrong_in_eval_mode(model, images, targets, micro_batch):
+    with torch.no_grad():
+        totals = {name: loss.item() for name, loss in model(images, targets).items()}
+    accumulate(model, images, targets, micro_batch)
+    return totals
 
 
 def wrong_all_at_once(model, images, targets, micro_batch):
@@ -115,6 +180,29 @@ def right_splits(model, images, targets, micro_batch):
     return totals
 
 
+def right_with_a_counter(model, images, targets, micro_batch):
+    totals = Counter()
+    for start in range(0, len(images), micro_batch):
+        few = images[start : start + micro_batch]
+        losses = model(images=few, targets=targets[start : start + micro_batch])
+        share = len(few) / len(images)
+        (share * total(losses)).backward()
+        totals.update({name: share * float(loss.detach()) for name, loss in losses.items()})
+    return totals
+
+
+def right_with_a_defaultdict(model, images, targets, micro_batch):
+    totals = defaultdict(float)
+    for few, its_targets in zip(
+        images.split(micro_batch), [targets[n : n + micro_batch] for n in range(0, len(images), micro_batch)]
+    ):
+        losses = model(few, its_targets)
+        for name, loss in losses.items():
+            totals[name] += loss.item() * len(few) / len(images)
+        torch.stack(list(losses.values())).sum().mul(len(few) / len(images)).backward()
+    return totals
+
+
 EXERCISE = Exercise(
     "accumulate",
     lesson=8,
@@ -153,8 +241,17 @@ EXERCISE = Exercise(
         Wrong(changed(reported_weight=lambda *_: 1.0), "the losses are summed without their weights"),
         Wrong(changed(only_last_losses=True), "it returns the losses of the last micro-batch"),
         Wrong(changed(value=lambda loss: loss), "the losses are tensors that hold their graphs"),
-        Wrong(wrong_divides_by_whole_parts),
-        Wrong(wrong_returns_the_sum),
+        Wrong(
+            wrong_graph_retained,
+            "backward with retain_graph=True: what a forward pass stored is still in memory during the next one",
+        ),
+        Wrong(wrong_gradients_replaced),
+        Wrong(wrong_returns_the_sum, "it returns one number, where it should be a loss for each name"),
+        Wrong(wrong_takes_a_step, "the weights change: that is the optimizer's task"),
+        Wrong(wrong_divides_by_whole_parts, "the number of micro-batches is rounded down"),
+        Wrong(wrong_averages_gradients),
+        Wrong(wrong_sum_of_losses_first),
+        Wrong(wrong_in_eval_mode),
     ),
-    right=(right_divides_at_the_end, right_splits),
+    right=(right_divides_at_the_end, right_splits, right_with_a_counter, right_with_a_defaultdict),
 )

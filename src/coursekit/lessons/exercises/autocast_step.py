@@ -1,7 +1,9 @@
 """Exercise 8.4, `autocast_step`: a training step in mixed precision."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -18,6 +20,7 @@ def cases(_: torch.Generator) -> Iterator[Case]:
     yield case("fp16, a scale of 256", "float16", 256.0)
     yield case("fp16, losses so small that gradients vanish without the scale", "float16", 2.0**16, 2.0**-20)
     yield case("fp16, gradients that are clipped", "float16", 16.0, 64.0)
+    yield case("fp16, gradients left from before", "float16", 256.0, 1.0, True)
     yield case("fp16, a scale at which a gradient is infinite", "float16", 2.0**20)
 
 
@@ -62,7 +65,7 @@ def step(
         optimizer.step()
     if update:
         scaler.update()
-    return scaled.item() if loss_returned == "scaled" else loss.item()
+    return {"scaled": scaled.item(), "unscaled": loss.item(), "tensor": loss}[loss_returned]
 
 
 def changed(**how):
@@ -98,6 +101,52 @@ def wrong_never_unscaled(model, images, targets, optimizer, scaler, dtype):
     nn.utils.clip_grad_norm_(model.parameters(), 10)
     optimizer.step()
     return loss.item()
+
+
+def wrong_clips_before_backward(model, images, targets, optimizer, scaler, dtype):
+    optimizer.zero_grad()
+    nn.utils.clip_grad_norm_(model.parameters(), 10)
+    return step(model, images, targets, optimizer, scaler, dtype, gradients=("unscale",))
+
+
+def wrong_clears_after_the_step(model, images, targets, optimizer, scaler, dtype):
+    loss = step(model, images, targets, optimizer, scaler, dtype, clear=False)
+    optimizer.zero_grad()
+    return loss
+
+
+def wrong_only_the_first_loss(model, images, targets, optimizer, scaler, dtype):
+    with patch.object(model, "forward", lambda *args: dict([next(iter(type(model).forward(model, *args).items()))])):
+        return autocast_step(model, images, targets, optimizer, scaler, dtype)
+
+
+def wrong_unscaled_twice(model, images, targets, optimizer, scaler, dtype):
+    scale = scaler.get_scale()
+    with torch.autocast("cpu", dtype):
+        loss = torch.stack([loss.float() for loss in model(images, targets).values()]).sum()
+    optimizer.zero_grad()
+    scaler.scale(loss).backward()
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad /= scale
+    scaler.unscale_(optimizer)
+    nn.utils.clip_grad_norm_(model.parameters(), 10)
+    scaler.step(optimizer)
+    scaler.update()
+    return loss.item()
+
+
+def wrong_clips_to_1(model, images, targets, optimizer, scaler, dtype):
+    with patch.object(nn.utils, "clip_grad_norm_", partial(_clip_to_1, nn.utils.clip_grad_norm_)):
+        return step(model, images, targets, optimizer, scaler, dtype)
+
+
+def _clip_to_1(clip, parameters, max_norm):
+    return clip(parameters, 1)
+
+
+def wrong_returns_none(model, images, targets, optimizer, scaler, dtype):
+    autocast_step(model, images, targets, optimizer, scaler, dtype)
 
 
 def right_with_the_sum_inside(model, images, targets, optimizer, scaler, dtype):
@@ -151,14 +200,24 @@ EXERCISE = Exercise(
         Wrong(wrong_backward_inside, "backward runs inside autocast, too"),
         Wrong(wrong_no_scaler, "the scaler is not used: small gradients vanish, and infinite ones reach the weights"),
         Wrong(changed(gradients=("clip", "unscale")), "gradients are clipped before they are unscaled"),
-        Wrong(changed(gradients=("unscale",)), "gradients are not clipped"),
+        Wrong(
+            changed(gradients=("unscale",)),
+            "the step uses gradients that are not clipped: clip between unscale_ and step",
+        ),
         Wrong(
             changed(scaler_steps=False), "the optimizer steps without the scaler: infinite gradients are not skipped"
         ),
         Wrong(changed(update=False), "the scale is never updated: after an infinite gradient it stays too large"),
-        Wrong(changed(clear=False), "gradients left from before are not cleared"),
+        Wrong(changed(clear=False), "gradients left from before are not cleared: clear them before backward"),
         Wrong(changed(loss_returned="scaled"), "it returns the scaled loss"),
-        Wrong(wrong_never_unscaled),
+        Wrong(wrong_never_unscaled, "gradients are scaled, but never unscaled: the step is far too long"),
+        Wrong(wrong_clips_before_backward),
+        Wrong(wrong_clears_after_the_step),
+        Wrong(changed(loss_returned="tensor"), "it returns a tensor that holds its graph"),
+        Wrong(wrong_only_the_first_loss, "only the first of the losses is used"),
+        Wrong(wrong_unscaled_twice, "the gradients are divided by the scale twice"),
+        Wrong(wrong_clips_to_1, "gradients are clipped to a norm of 1, where it should be 10"),
+        Wrong(wrong_returns_none, "it returns nothing"),
     ),
     right=(right_with_the_sum_inside, right_loss_by_loss),
 )

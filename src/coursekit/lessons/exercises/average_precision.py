@@ -24,6 +24,11 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
         yield case(words, *precision_recall(np.array(is_tp, bool), num_gt))
     yield case("recall exactly at the hundredths", np.linspace(1, 0.5, 10), np.arange(1, 11) / 10)
     yield case("a recall below a hundredth", *precision_recall(np.array([True]), 150))
+    late = np.zeros(3000, bool)
+    late[[0, 2000]] = True
+    yield case("the second true positive after 2000 false ones", *precision_recall(late, 2))
+    all_true = np.ones(100, bool)
+    yield case("a hundred true positives: a precision of 1 at every recall", *precision_recall(all_true, 100))
     yield case("only false positives", *precision_recall(np.zeros(3, bool), 4))
     for count in (9, 60):
         drawn = (torch.rand(count, generator=generator) < 0.6).numpy()
@@ -86,6 +91,45 @@ def mean_of_what_is_reached(precision, recall):
     return float(np.mean(values)) if values else 0.0
 
 
+def rounded_recalls(precision, recall):
+    return _mean_at(np.arange(0, 1, 0.01), _filled(precision), recall)
+
+
+def a_tensor_of_points(precision, recall):
+    return np.append(_filled(precision), 0)[np.searchsorted(recall, RECALLS)]
+
+
+def divided_by_100(precision, recall):
+    return _mean_at(RECALLS, _filled(precision), recall) * 1.01
+
+
+def in_percent(precision, recall):
+    return 100 * _mean_at(RECALLS, _filled(precision), recall)
+
+
+def interpolated(precision, recall):
+    if not len(recall):
+        return 0.0
+    return float(np.interp(RECALLS, recall, _filled(precision), right=0).mean())
+
+
+def last_precision_beyond_the_end(precision, recall):
+    if not len(recall):
+        return 0.0
+    best = _filled(precision)
+    return float(best[np.searchsorted(recall, RECALLS).clip(max=len(best) - 1)].mean())
+
+
+def fills_in_place(precision, recall):
+    for place in range(len(precision) - 2, -1, -1):
+        precision[place] = max(precision[place], precision[place + 1])
+    return _mean_at(RECALLS, precision, recall)
+
+
+def highest_precision(precision, recall):
+    return float(precision.max(initial=0))
+
+
 def fails_without_detections(precision, recall):
     return float(np.mean([precision[recall >= point].max(initial=0 * precision[-1]) for point in RECALLS]))
 
@@ -95,6 +139,17 @@ def fails_without_detections(precision, recall):
 
 def point_by_point(precision, recall):
     return float(np.mean([precision[recall >= point].max(initial=0) for point in RECALLS]))
+
+
+def with_a_running_maximum(precision, recall):
+    points, best, total = [n / 100 for n in range(101)], 0.0, 0.0
+    place = len(recall) - 1
+    for point in reversed(np.linspace(0, 1, len(points)).tolist()):
+        while place >= 0 and recall[place] >= point:
+            best = max(best, float(precision[place]))
+            place -= 1
+        total += best
+    return np.float64(total / len(points))
 
 
 EXERCISE = Exercise(
@@ -127,6 +182,14 @@ EXERCISE = Exercise(
         Wrong(mean_precision, "the mean of the precisions, as if recall rose evenly"),
         Wrong(mean_of_what_is_reached, "recalls that are never reached are left out: they count as 0"),
         Wrong(fails_without_detections, "it fails without detections"),
+        Wrong(rounded_recalls, "recall 1 is left out: 0.00, 0.01, … 1.00 are 101 points"),
+        Wrong(a_tensor_of_points, "it returns the precision at each of the 101 recalls: return their mean"),
+        Wrong(divided_by_100, "the sum is divided by 100: there are 101 points"),
+        Wrong(in_percent, "the number is in percent: it should be between 0 and 1"),
+        Wrong(interpolated, "precision is interpolated between detections: take the highest there or beyond"),
+        Wrong(last_precision_beyond_the_end, "recalls that are never reached have the last precision: they count as 0"),
+        Wrong(fills_in_place, "the caller's precision is changed"),
+        Wrong(highest_precision, "the highest precision of all, whatever the recall"),
     ),
-    right=(point_by_point,),
+    right=(point_by_point, with_a_running_maximum),
 )

@@ -9,6 +9,7 @@ from coursekit.detector.boxes import box_iou
 from coursekit.lessons import inputs
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import xyxy
+from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
@@ -31,9 +32,12 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
         inputs.boxes(generator, 40, torch.float64),
         inputs.boxes(generator, 30, torch.float64),
     )
+    yield on_a_gpu(unit, xyxy((5, 0, 15, 10), (3, 3, 3, 3)))
 
 
 # Wrong answers
+
+EPSILON = "the epsilon that is added to the union against 0 / 0 changes the IoU of small boxes: clamp it instead"
 
 
 def _sides(first, second):
@@ -88,9 +92,62 @@ def wrong_nan_without_area(first, second):
     return shared / _union(first, second, shared)
 
 
-def wrong_large_epsilon(first, second):
+def wrong_epsilon(first, second, epsilon):
     shared = _sides(first, second).clamp(min=0).prod(2)
-    return shared / (_union(first, second, shared) + 1e-2)
+    return shared / (_union(first, second, shared) + epsilon)
+
+
+def wrong_clamped_union(first, second, smallest):
+    shared = _sides(first, second).clamp(min=0).prod(2)
+    return _ratio(shared, _union(first, second, shared), smallest)
+
+
+def wrong_one_without_area(first, second):
+    shared = _sides(first, second).clamp(min=0).prod(2)
+    return (shared / _union(first, second, shared)).nan_to_num(1.0)
+
+
+def wrong_divides_by_the_larger_box(first, second):
+    shared = _sides(first, second).clamp(min=0).prod(2)
+    return _ratio(shared, torch.maximum(_area(first)[:, None], _area(second)))
+
+
+def wrong_divides_by_the_box_around_both(first, second):
+    shared = _sides(first, second).clamp(min=0).prod(2)
+    around = torch.maximum(first[:, None, 2:], second[:, 2:]) - torch.minimum(first[:, None, :2], second[:, :2])
+    return _ratio(shared, around.prod(2))
+
+
+def wrong_clamps_sides_at_one(first, second):
+    shared = _sides(first, second).clamp(min=1).prod(2)
+    return _ratio(shared, _union(first, second, shared))
+
+
+def wrong_clips_boxes(first, second):
+    return _iou(first.clamp(min=0), second.clamp(min=0))
+
+
+def wrong_rounds(first, second):
+    return _iou(first, second).round(decimals=3)
+
+
+def wrong_squeezed(first, second):
+    return _iou(first, second).squeeze()
+
+
+def wrong_flat_without_boxes(first, second):
+    return _iou(first, second) if len(first) and len(second) else torch.zeros(0)
+
+
+def wrong_float64(first, second):
+    return _iou(first.double(), second.double())
+
+
+def wrong_made_on_the_cpu(first, second):
+    overlap = torch.zeros(len(first), len(second), dtype=first.dtype)
+    for row, box in enumerate(first):
+        overlap[row] = _iou(box[None], second)[0]
+    return overlap
 
 
 def wrong_adds_a_pixel(first, second):
@@ -141,12 +198,33 @@ def right_coordinate_by_coordinate(first, second):
     return torch.where(union > 0, shared / union.clamp(min=1e-30), torch.zeros_like(shared))
 
 
+def right_nan_to_num(first, second):
+    shared = _sides(first, second).clamp(min=0).prod(2)
+    return torch.nan_to_num(shared / _union(first, second, shared))
+
+
+def right_pair_by_pair(first, second):
+    overlap = first.new_zeros(len(first), len(second))
+    for row, (a1, b1, a2, b2) in enumerate(first.tolist()):
+        for column, (x1, y1, x2, y2) in enumerate(second.tolist()):
+            shared = max(min(a2, x2) - max(a1, x1), 0) * max(min(b2, y2) - max(b1, y1), 0)
+            union = (a2 - a1) * (b2 - b1) + (x2 - x1) * (y2 - y1) - shared
+            overlap[row, column] = shared / union if union else 0
+    return overlap
+
+
+def right_small_clamp(first, second):
+    shared = _sides(first, second).clamp(min=0).prod(2)
+    return _ratio(shared, _union(first, second, shared), 1e-12)
+
+
 EXERCISE = Exercise(
     "box_iou",
     lesson=0,
     minutes=15,
     reference=box_iou,
     cases=cases,
+    call=anywhere,
     hints=(
         "“Two boxes that are far apart have an IoU above 0.” Draw them. Where would their intersection begin, where would it "
         "end, and what is end minus begin? A length can't be negative.",
@@ -170,7 +248,19 @@ EXERCISE = Exercise(
         Wrong(wrong_divides_by_the_smaller_box, "it divides by the smaller box, not by the union"),
         Wrong(wrong_divides_by_the_first_box, "it divides by the first box, not by the union"),
         Wrong(wrong_nan_without_area, "0 / 0 where neither box has an area"),
-        Wrong(wrong_large_epsilon, "the epsilon against 0 / 0 is so large that it changes the IoU of small boxes"),
+        *(Wrong(partial(wrong_epsilon, epsilon=epsilon), EPSILON) for epsilon in (1e-2, 1e-3, 1e-5, 1e-6)),
+        Wrong(
+            partial(wrong_clamped_union, smallest=1.0),
+            "the union is clamped to 1, which is more than the area of a small box",
+        ),
+        Wrong(wrong_one_without_area, "the IoU of two boxes without area is 1, but it should be 0"),
+        Wrong(wrong_divides_by_the_larger_box, "it divides by the larger box, not by the union"),
+        Wrong(wrong_divides_by_the_box_around_both, "it divides by the box around both, not by the union"),
+        Wrong(wrong_clamps_sides_at_one, "sides are clamped at 1, not at 0, so boxes that are apart share a pixel"),
+        Wrong(wrong_clips_boxes, "negative coordinates are clipped at 0, which changes the boxes"),
+        Wrong(wrong_rounds, "the IoU is rounded"),
+        Wrong(wrong_squeezed, "squeeze() removes a dimension of size 1: the shape is (N, M), even for one box"),
+        Wrong(wrong_flat_without_boxes, "without boxes the shape is (0,), not (N, 0) or (0, M)"),
         Wrong(wrong_adds_a_pixel, "a pixel is added to each side, but a box ends at the edge of its last pixel"),
         Wrong(wrong_pairs, "each box is compared with one other, not with all"),
         Wrong(wrong_transposed, "rows and columns are swapped: rows belong to the first boxes"),
@@ -178,10 +268,12 @@ EXERCISE = Exercise(
         Wrong(partial(wrong_clamps_the_area_not_the_sides, smallest=1e-12)),
         Wrong(wrong_pairs_of_equal_lists),
         Wrong(wrong_takes_the_corner_for_width_and_height),
-        Wrong(wrong_always_float32),
+        Wrong(wrong_always_float32, "the result is always float32, whatever the boxes are"),
+        Wrong(wrong_float64),
+        Wrong(wrong_made_on_the_cpu),
         Wrong(wrong_in_place),
     ),
-    right=(right_coordinate_by_coordinate,),
+    right=(right_coordinate_by_coordinate, right_nan_to_num, right_pair_by_pair, right_small_clamp),
     library=(
         "torchvision.ops.box_iou",
         "torchvision.ops.generalized_box_iou",

@@ -1,6 +1,8 @@
 """Exercise 1.3: clip boxes to the image, and drop those that can't be used."""
 
+import math
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 
@@ -8,6 +10,7 @@ from coursekit.data.boxes import clean_boxes
 from coursekit.lessons import inputs
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import xyxy
+from coursekit.lessons.pretended_gpu import anywhere_or_here, on_a_gpu
 
 NAN, INFINITE = float("nan"), float("inf")
 
@@ -19,14 +22,24 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("a box across the left and top edges", xyxy((-10, -20, 30, 40)), size)
     yield case("a box of width 0, and a valid one", xyxy((10, 20, 10, 40), (10, 20, 30, 40)), size)
     yield case("a box of height 0, and a valid one", xyxy((10, 20, 30, 20), (10, 20, 30, 40)), size)
+    yield case("a box of width and height 0, and a valid one", xyxy((10, 20, 10, 20), (10, 20, 30, 40)), size)
     yield case("a box with its corners swapped, and a valid one", xyxy((30, 40, 10, 20), (10, 20, 30, 40)), size)
     yield case("a box outside the image", xyxy((330, 20, 350, 40)), size)
     yield case("a box with a NaN, and a valid one", xyxy((10, NAN, 30, 40), (10, 20, 30, 40)), size)
     yield case("an infinite box, and a valid one", xyxy((0, 0, INFINITE, INFINITE), (10, 20, 30, 40)), size)
+    yield case("a box left of the image, and one above it", xyxy((-50, 20, -10, 40), (10, -50, 30, -10)), size)
+    yield case("a box that only touches the right edge", xyxy((320, 20, 350, 40)), size)
+    minus = xyxy((-INFINITE, 20, 30, 40), (10, -INFINITE, 30, 40), (10, 20, 30, 40))
+    yield case("boxes that begin at minus infinity, and a valid one", minus, size)
+    yield case("a box whose x2 is infinite, one whose y2 is", xyxy((0, 0, INFINITE, 9), (0, 0, 9, INFINITE)), size)
+    yield case("a NaN in each place", torch.where(torch.eye(4) > 0, NAN, xyxy((10, 20, 30, 40))), size)
     yield case("a tall image", xyxy((0, 0, 300, 300)), (320, 200))
     yield case("a box half a pixel wide, which is small but valid", xyxy((10, 20, 10.5, 40)), size)
+    yield case("a box half a pixel wide and high, of area 0.25", xyxy((10, 20, 10.5, 20.5)), size)
+    yield case("a box a ten-thousandth of a pixel wide", xyxy((1, 20, 1.0001, 40)), size)
     yield case("no boxes", torch.empty(0, 4), size)
     yield case("six boxes, in float64", 4 * inputs.boxes(generator, 6, torch.float64) - 60, size)
+    yield on_a_gpu(xyxy((10, 20, 30, 40), (10, 20, 10, 40)), size)
 
 
 # Wrong answers
@@ -109,6 +122,98 @@ def wrong_positions_for_a_mask(boxes, size):
     return clipped, keep.nonzero()[:, 0]
 
 
+def wrong_drops_areas_below_one(boxes, size):
+    clipped = _clipped(boxes, size)
+    keep = _has_area(clipped) & ((clipped[:, 2:] - clipped[:, :2]).prod(1) >= 1) & _is_finite(boxes)
+    return clipped[keep], keep
+
+
+def wrong_drops_thin_boxes(boxes, size, least):
+    clipped = _clipped(boxes, size)
+    keep = (clipped[:, 2:] - clipped[:, :2] > least).all(1) & _is_finite(boxes)
+    return clipped[keep], keep
+
+
+def wrong_area_of_swapped_corners(boxes, size):
+    clipped = _clipped(boxes, size)
+    keep = ((clipped[:, 2:] - clipped[:, :2]).prod(1) > 0) & _is_finite(boxes)
+    return clipped[keep], keep
+
+
+def wrong_keeps_minus_infinity(boxes, size):
+    clipped = _clipped(boxes, size)
+    keep = _has_area(clipped) & (boxes < INFINITE).all(1)
+    return clipped[keep], keep
+
+
+def wrong_tests_only_right_and_below(boxes, size):
+    height, width = size
+    keep = _has_area(boxes) & _is_finite(boxes) & (boxes[:, 0] < width) & (boxes[:, 1] < height)
+    return _clipped(boxes, size)[keep], keep
+
+
+def wrong_clips_only_above(boxes, size):
+    height, width = size
+    clipped = torch.minimum(boxes, boxes.new_tensor([width, height, width, height]))
+    keep = _has_area(clipped) & _is_finite(boxes)
+    return clipped[keep], keep
+
+
+def wrong_clips_only_below(boxes, size):
+    clipped = boxes.clamp(min=0)
+    keep = _has_area(clipped) & _is_finite(boxes)
+    return clipped[keep], keep
+
+
+def wrong_keeps_zero_width(boxes, size):
+    clipped = _clipped(boxes, size)
+    keep = (clipped[:, 2:] >= clipped[:, :2]).all(1) & _is_finite(boxes)
+    return clipped[keep], keep
+
+
+def wrong_sorts_corners(boxes, size):
+    low, high = torch.minimum(boxes[:, :2], boxes[:, 2:]), torch.maximum(boxes[:, :2], boxes[:, 2:])
+    clipped = _clipped(torch.cat([low, high], 1), size)
+    keep = _has_area(clipped) & _is_finite(boxes)
+    return clipped[keep], keep
+
+
+def wrong_repairs_nan(boxes, size):
+    return _cleaned(boxes.nan_to_num(0, 0, 0), size)
+
+
+def wrong_returns_all_boxes(boxes, size):
+    _, keep = _cleaned(boxes, size)
+    return _clipped(boxes, size), keep
+
+
+def wrong_drops_what_it_would_clip(boxes, size):
+    keep = _has_area(boxes) & _is_finite(boxes) & (boxes == _clipped(boxes, size)).all(1)
+    return boxes[keep], keep
+
+
+def wrong_mask_of_the_dropped(boxes, size):
+    clipped, keep = _cleaned(boxes, size)
+    return clipped, ~keep
+
+
+def wrong_mask_of_numbers(boxes, size):
+    clipped, keep = _cleaned(boxes, size)
+    return clipped, keep.long()
+
+
+def wrong_always_float32(boxes, size):
+    clipped, keep = _cleaned(boxes, size)
+    return clipped.float(), keep
+
+
+def wrong_limits_on_the_cpu(boxes, size):
+    height, width = size
+    clipped = torch.minimum(boxes.clamp(min=0), torch.tensor([width, height, width, height], dtype=boxes.dtype))
+    keep = _has_area(clipped) & _is_finite(boxes)
+    return clipped[keep], keep
+
+
 # Right answers
 
 
@@ -126,12 +231,23 @@ def right_by_columns(boxes, size):
     return clipped[keep], keep
 
 
+def right_box_by_box(boxes, size):
+    height, width = size
+    rows, keep = [], []
+    for x1, y1, x2, y2 in boxes.tolist():
+        sides = [min(max(x, 0), width) for x in (x1, x2)], [min(max(y, 0), height) for y in (y1, y2)]
+        keep.append(all(map(math.isfinite, (x1, y1, x2, y2))) and all(low < high for low, high in sides))
+        rows += [[sides[0][0], sides[1][0], sides[0][1], sides[1][1]]] if keep[-1] else []
+    return boxes.new_tensor(rows).reshape(-1, 4), torch.tensor(keep, dtype=torch.bool, device=boxes.device)
+
+
 EXERCISE = Exercise(
     "clean_boxes",
     lesson=1,
     minutes=10,
     reference=clean_boxes,
     cases=cases,
+    call=anywhere_or_here,
     hints=(
         "“A box outside the image is still there.” Do you clip first, or test first? Clip first: then a box outside the image "
         "has no area left, and the test drops it.",
@@ -156,10 +272,38 @@ EXERCISE = Exercise(
         Wrong(wrong_keeps_infinite_boxes, "an infinite box is clipped to the image, not dropped"),
         Wrong(wrong_drops_boxes_below_a_pixel, "boxes thinner than a pixel are dropped, although they are valid"),
         Wrong(wrong_clips_to_the_last_pixel, "boxes are clipped to the last pixel, not to the edge of the image"),
-        Wrong(wrong_needs_only_one_side),
-        Wrong(wrong_in_place),
-        Wrong(wrong_positions_for_a_mask),
+        Wrong(wrong_needs_only_one_side, "a box of width 0 is kept if it has a height, and the other way around"),
+        Wrong(wrong_in_place, "the input boxes are overwritten"),
+        Wrong(wrong_positions_for_a_mask, "the second result holds positions, not a mask with an entry for each box"),
+        Wrong(wrong_drops_areas_below_one, "boxes with an area below 1 are dropped, although they are valid"),
+        Wrong(
+            partial(wrong_drops_thin_boxes, least=1e-3),
+            "boxes thinner than some small number are dropped, although they are valid",
+        ),
+        Wrong(
+            partial(wrong_drops_thin_boxes, least=0.1),
+            "boxes thinner than some small number are dropped, although they are valid",
+        ),
+        Wrong(
+            wrong_area_of_swapped_corners,
+            "the area is tested, but if both pairs of corners are swapped, minus times minus is plus",
+        ),
+        Wrong(wrong_keeps_minus_infinity, "minus infinity gets through: only plus infinity is tested"),
+        Wrong(wrong_tests_only_right_and_below, "boxes left of the image and above it are kept"),
+        Wrong(wrong_clips_only_above, "negative coordinates are not clipped"),
+        Wrong(wrong_clips_only_below, "coordinates beyond the right and bottom edges are not clipped"),
+        Wrong(wrong_keeps_zero_width, "boxes of width or height 0 are kept (>= instead of >)"),
+        Wrong(wrong_sorts_corners, "swapped corners are repaired, but such a box should be dropped"),
+        Wrong(wrong_repairs_nan, "NaN and infinity are replaced by a number, but such a box should be dropped"),
+        Wrong(wrong_returns_all_boxes, "the mask is right, but all boxes are returned: index them with it"),
+        Wrong(wrong_drops_what_it_would_clip, "boxes that reach beyond the image are dropped, not clipped"),
+        Wrong(wrong_mask_of_the_dropped, "the mask is True for the boxes that are dropped"),
+        Wrong(
+            wrong_mask_of_numbers, "the mask holds numbers, not True and False: labels[keep] would pick labels 0 and 1"
+        ),
+        Wrong(wrong_always_float32, "the result is always float32, whatever the boxes are"),
+        Wrong(wrong_limits_on_the_cpu),
     ),
-    right=(right_by_columns, right_by_a_limit),
+    right=(right_by_columns, right_by_a_limit, right_box_by_box),
     library=("torchvision.ops.remove_small_boxes", "torchvision.ops.clip_boxes_to_image"),
 )

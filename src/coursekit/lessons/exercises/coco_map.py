@@ -34,6 +34,21 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     detections = [[1, 3, *large, 0.95], *([1, 3, *box, 0.9 - 0.05 * n] for n, box in enumerate(row))]
     words = "twelve objects in one image, the highest score is a false positive"
     yield case(words, detections, [_gt(1, 3, box) for box in row], [3], [1])
+    many = [*([1, 3, 200 + 2 * n, 300, 40, 40, 0.9 - 0.001 * n] for n in range(100)), [1, 3, *small, 0.1]]
+    yield case("the only true positive is number 101 of its image", many, [gt], [3], [1])
+    split = [[image, 3, *box, 0.9 - 0.1 * image] for image, box in ((1, medium), (2, small), (2, large))]
+    yield case("two images, the second with two objects", split, [gt, _gt(2, 3, small), _gt(2, 3, large)], [3], [1, 2])
+    outline = [1, 3, *large, 500, 0]
+    yield case("an object whose outline is small, and its box large", [[1, 3, *large, 0.9]], [outline], [3], [1])
+    yield case(
+        "an area of exactly 32 × 32: small and medium",
+        [[1, 3, 5, 5, 32, 32, 0.9]],
+        [_gt(1, 3, (5, 5, 32, 32))],
+        [3],
+        [1],
+    )
+    tied = [[2, 3, *small, 0.5], [1, 3, *medium, 0.5]]
+    yield case("equal scores in two images: the smaller id comes first", tied, [gt, _gt(2, 3, small)], [3], [2, 1])
     inside = [[1, 3, 10, 10, 20, 20, 0.9], [1, 3, 40, 40, 20, 20, 0.8], [2, 3, *medium, 0.7]]
     yield case("a crowd", inside, [[1, 3, 0, 0, 100, 100, 5000, 1], _gt(2, 3, medium)], [3], [1, 2])
     rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
@@ -97,7 +112,7 @@ def _of(records, image_id, category_id):
     return [one for one in records if (one["image_id"], one["category_id"]) == (image_id, category_id)]
 
 
-def _outcomes(results, annotations, images, category_ids, low, high):
+def _outcomes(results, annotations, images, category_ids, low, high, of_box=False):
     columns, num_gt = [np.empty((2 + len(IOUS), 0))], 0
     for category_id, image_id in ((category_id, image_id) for category_id in category_ids for image_id in images):
         pred = sorted(_of(results, image_id, category_id), key=lambda record: -record["score"])
@@ -105,6 +120,7 @@ def _outcomes(results, annotations, images, category_ids, low, high):
         scores = np.array([record["score"] for record in pred], float)
         boxes, gt_boxes = (np.array([r["bbox"] for r in some], float).reshape(-1, 4) for some in (pred, gt))
         is_crowd, gt_areas = np.array([r["iscrowd"] for r in gt], bool), np.array([r["area"] for r in gt], float)
+        gt_areas = gt_boxes[:, 2:].prod(axis=1) if of_box else gt_areas
         ignored, areas = is_crowd | (gt_areas < low) | (gt_areas > high), boxes[:, 2:].prod(axis=1)
         matched = match_detections(boxes, scores, gt_boxes, is_crowd, IOUS, ignored)
         outcome = np.append(np.where(ignored, IGNORED, TRUE_POSITIVE), FALSE_POSITIVE)[matched]
@@ -116,16 +132,16 @@ def _outcomes(results, annotations, images, category_ids, low, high):
     return np.array(outcomes)[:, order], ranks[order], num_gt
 
 
-def _table(results, dataset, classes=None, ignored_as=IGNORED):
+def _table(results, dataset, classes=None, ignored_as=IGNORED, counts=(1, 10, 100), areas=tuple(AREAS), of_box=False):
     """Return (classes, 4 areas, 10 IoUs, 1 + 3): AP and the recalls of 1, 10, 100 detections; -1 without objects."""
     gt, classes = dataset.ground_truth(), [[id_] for id_ in dataset.category_ids] if classes is None else classes
     images = sorted(image["id"] for image in gt["images"])
-    table = np.full((len(classes), len(AREAS), len(IOUS), 4), -1.0)
+    table = np.full((len(classes), len(areas), len(IOUS), 4), -1.0)
     for k, a in np.ndindex(table.shape[:2]):
-        outcomes, ranks, num_gt = _outcomes(results, gt["annotations"], images, classes[k], *AREAS[a])
+        outcomes, ranks, num_gt = _outcomes(results, gt["annotations"], images, classes[k], *areas[a], of_box)
         for t, outcome in enumerate(outcomes if num_gt else []):
             outcome = np.where(outcome == IGNORED, ignored_as, outcome)
-            for c, count in enumerate((1, 10, 100), 1):
+            for c, count in enumerate(counts, 1):
                 counted = outcome[(outcome != IGNORED) & (ranks < count)]
                 precision, recall = precision_recall(counted == TRUE_POSITIVE, num_gt)
                 table[k, a, t, c] = recall.max(initial=0)
@@ -138,9 +154,9 @@ def _mean(values):
 
 
 def _coco_map(
-    results, dataset, *, classes=None, ignored_as=IGNORED, change=lambda table: table, mean=_mean, ap75_at=5
+    results, dataset, *, classes=None, ignored_as=IGNORED, change=lambda table: table, mean=_mean, ap75_at=5, **table_options
 ):  # fmt: skip
-    table = change(_table(results, dataset, classes, ignored_as))
+    table = change(_table(results, dataset, classes, ignored_as, **table_options))
     ap, recall = table[..., 0], table[..., 1:]
     parts = [ap[:, 0], ap[:, 0, 0], ap[:, 0, ap75_at], ap[:, 1], ap[:, 2], ap[:, 3]]
     parts += [
@@ -202,6 +218,32 @@ def ar_swapped(results, dataset):
 def ap_sizes_swapped(results, dataset):
     numbers = _coco_map(results, dataset)
     return numbers | {"AP_small": numbers["AP_large"], "AP_large": numbers["AP_small"]}
+
+
+def ranks_among_all_images(results, dataset):
+    order = sorted(results, key=lambda record: -record["score"])
+    kept = {id_: [r for r in order if r["category_id"] == id_] for id_ in dataset.category_ids}
+    numbers = {}
+    for name, count in (("AR_1", 1), ("AR_10", 10), ("AR_100", 100)):
+        best = [record for id_ in kept for record in kept[id_][:count]]
+        numbers[name] = _coco_map(best, dataset)["AR_100"]
+    best = [record for id_ in kept for record in kept[id_][:100]]
+    return _coco_map(best, dataset) | numbers
+
+
+def ap50_and_75_swapped(results, dataset):
+    numbers = _coco_map(results, dataset)
+    return numbers | {"AP50": numbers["AP75"], "AP75": numbers["AP50"]}
+
+
+def ar_sizes_at_1(results, dataset):
+    numbers = _coco_map(results, dataset)
+    few = _coco_map(results, dataset, change=lambda table: table[..., [0, 1, 1, 1]])
+    return numbers | {f"AR_{size}": few[f"AR_{size}"] for size in ("small", "medium", "large")}
+
+
+def a_list(results, dataset):
+    return list(_coco_map(results, dataset).values())
 
 
 def percent(results, dataset):
@@ -269,9 +311,20 @@ EXERCISE = Exercise(
         _changed("ignored detections count as false positives", ignored_as=FALSE_POSITIVE),
         _changed("ignored detections count as true positives", ignored_as=TRUE_POSITIVE),
         Wrong(percent, "the numbers are in percent: they should be between 0 and 1"),
-        Wrong(nan_without_objects),
-        Wrong(six_numbers),
-        Wrong(ap_sizes_swapped),
+        _changed("more than 100 detections per image and class count", counts=(1, 10, 10**9)),
+        _changed("only 10 detections per image and class count: AP takes 100", counts=(1, 10, 10)),
+        _changed("the sizes are those of the boxes: an object's area is in its annotation", of_box=True),
+        _changed(
+            "an area of exactly 32² is medium only: both ends are included",
+            areas=((0, 1e10), (0, 32**2 - 1e-6), (32**2, 96**2 - 1e-6), (96**2, 1e10)),
+        ),
+        Wrong(ranks_among_all_images, "the best 1, 10 and 100 detections of all images, where each image has its own"),
+        Wrong(ap50_and_75_swapped, "AP50 and AP75 are swapped"),
+        Wrong(ar_sizes_at_1, "AR_small, AR_medium and AR_large take one detection: they are like AR_100"),
+        Wrong(nan_without_objects, "where no class has an object, it returns NaN instead of -1"),
+        Wrong(six_numbers, "only the six AP: there should be six AR, too"),
+        Wrong(ap_sizes_swapped, "AP_small and AP_large are swapped"),
+        Wrong(a_list, "it returns a list, not a dict of METRICS"),
     ),
     right=(means_of_each_class, by_the_engine),
 )

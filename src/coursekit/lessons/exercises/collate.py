@@ -22,6 +22,8 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("two images of one size", samples((2, 4), (2, 4)), 2)
     yield case("a wide image and a tall one", samples((2, 6), (6, 2)), 2)
     yield case("three images, of which the first is the smallest", samples((1, 2), (3, 5), (2, 2)), 1)
+    yield case("a tall image, a small one and a wide one", samples((5, 2), (1, 1), (2, 7)), 4)
+    yield case("one image of 33 × 65 pixels, with a stride of 16", samples((33, 65)), 16)
     yield case("floats", samples((2, 3), (3, 3), dtype=torch.float32), 4)
     yield case("no stride given: it is 32", samples((20, 40), (10, 33)))
 
@@ -116,6 +118,65 @@ def wrong_padding_of_ones(samples, stride=32):
     return _padded(samples, _size(samples, stride), value=1)
 
 
+def wrong_nearest_multiple(samples, stride=32):
+    sides = [max(round(side / stride), 1) * stride for side in _size(samples, 1)]
+    return _padded(samples, sides)
+
+
+def wrong_powers_of_two(samples, stride=32):
+    return _padded(samples, [stride * 2 ** math.ceil(math.log2(side / stride)) for side in _size(samples, stride)])
+
+
+def wrong_size_of_the_largest(samples, stride=32):
+    largest = max(samples, key=lambda sample: sample[0].numel())
+    return _padded(samples, _size([largest], stride))
+
+
+def wrong_edges_repeated(samples, stride=32):
+    height, width = _size(samples, stride)
+    images = [image[:, torch.arange(height).clamp(max=image.shape[1] - 1)] for image, _ in samples]
+    batch = [image[:, :, torch.arange(width).clamp(max=image.shape[2] - 1)] for image in images]
+    return torch.stack(batch), [target for _, target in samples]
+
+
+def wrong_always_uint8(samples, stride=32):
+    batch, targets = _padded(samples, _size(samples, stride))
+    return batch.to(torch.uint8), targets
+
+
+def wrong_boxes_only(samples, stride=32):
+    batch, targets = _padded(samples, _size(samples, stride))
+    return batch, [target["boxes"] for target in targets]
+
+
+def wrong_adds_to_the_targets(samples, stride=32):
+    batch, targets = _padded(samples, _size(samples, stride))
+    for (image, _), target in zip(samples, targets, strict=True):
+        target["size"] = tuple(image.shape[1:])
+    return batch, targets
+
+
+def wrong_drops_images_without_boxes(samples, stride=32):
+    kept = [sample for sample in samples if len(sample[1]["boxes"])] or samples
+    return _padded(kept, _size(kept, stride))
+
+
+def wrong_swaps_height_and_width(samples, stride=32):
+    return _padded(samples, _size(samples, stride)[::-1])
+
+
+def wrong_default_of_64(samples, stride=64):
+    return _padded(samples, _size(samples, stride))
+
+
+def wrong_sorted_by_size(samples, stride=32):
+    return _padded(sorted(samples, key=lambda sample: -sample[0].numel()), _size(samples, stride))
+
+
+def wrong_no_targets(samples, stride=32):
+    return _padded(samples, _size(samples, stride))[0]
+
+
 # Right answers
 
 
@@ -135,6 +196,15 @@ def right_with_a_tuple_of_targets(samples, stride=32):
     for number, image in enumerate(images):
         batch[number, :, : image.shape[1], : image.shape[2]] = image
     return batch, targets
+
+
+def right_by_concatenation(samples, stride=32):
+    height, width = _size(samples, stride)
+    batch = []
+    for image, _ in samples:
+        tall = torch.cat([image, image.new_zeros(len(image), height - image.shape[1], image.shape[2])], dim=1)
+        batch.append(torch.cat([tall, tall.new_zeros(len(image), height, width - image.shape[2])], dim=2)[None])
+    return torch.cat(batch), [dict(target) for _, target in samples]
 
 
 EXERCISE = Exercise(
@@ -167,11 +237,25 @@ EXERCISE = Exercise(
         Wrong(wrong_floats, "uint8 images become floats, which take four times the memory"),
         Wrong(wrong_one_dict_of_targets, "targets are joined into one dict, but a batch has a list of them"),
         Wrong(wrong_always_32, "the stride is always 32, whatever `stride` is"),
-        Wrong(wrong_rounds_down),
-        Wrong(wrong_size_of_the_first),
-        Wrong(wrong_padding_at_the_left_and_top),
-        Wrong(wrong_padding_of_ones),
+        Wrong(wrong_rounds_down, "sides are rounded down to a multiple of the stride, so images are cropped"),
+        Wrong(wrong_size_of_the_first, "the batch has the size of the first image, not of the largest"),
+        Wrong(wrong_padding_at_the_left_and_top, "the padding is left and above, so each box would have to move"),
+        Wrong(wrong_padding_of_ones, "the padding is 1, not 0"),
+        Wrong(wrong_nearest_multiple, "sides are rounded to the nearest multiple of the stride: it must be up"),
+        Wrong(wrong_powers_of_two, "sides grow to the next power of two, which is larger than necessary"),
+        Wrong(
+            wrong_size_of_the_largest, "height and width come from one image, but the tallest need not be the widest"
+        ),
+        Wrong(wrong_edges_repeated, "the padding repeats the edge, but it should be 0"),
+        Wrong(wrong_always_uint8, "the batch is always uint8, whatever the images are"),
+        Wrong(wrong_boxes_only, "only the boxes are returned, not the targets"),
+        Wrong(wrong_adds_to_the_targets, "the targets are changed, but they belong to the data set"),
+        Wrong(wrong_drops_images_without_boxes, "images without boxes are dropped"),
+        Wrong(wrong_swaps_height_and_width, "height and width of the batch are swapped"),
+        Wrong(wrong_default_of_64, "the default stride is not 32"),
+        Wrong(wrong_sorted_by_size, "the images are in another order"),
+        Wrong(wrong_no_targets, "the targets are missing"),
     ),
-    right=(right_by_padding, right_with_a_tuple_of_targets),
+    right=(right_by_padding, right_with_a_tuple_of_targets, right_by_concatenation),
     library=("torch.utils.data.default_collate", "torchvision.models.detection.transform.GeneralizedRCNNTransform"),
 )

@@ -1,5 +1,7 @@
 """Exercise 2.3: count the bytes that a training step holds."""
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 
 import torch
@@ -18,6 +20,8 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("the first layer frozen", [(3, 4, 3, 2), (4, 6, 3, 1)], (2, 8, 8), 1)
     yield case("two of four layers frozen", [(3, 4, 3, 2), (4, 6, 1, 1), (6, 5, 3, 2), (5, 7, 1, 1)], (3, 13, 18), 2)
     yield case("all layers frozen, so there is no backward pass", [(3, 4, 3, 2), (4, 6, 3, 1)], (2, 8, 8), 2)
+    yield case("one of three layers trained: the last", [(3, 4, 3, 1), (4, 6, 3, 2), (6, 2, 3, 1)], (1, 6, 6), 2)
+    yield case("sizes that three strides round up", [(1, 1, 3, 2), (1, 1, 3, 2), (1, 1, 3, 2)], (1, 9, 17))
     height, width = torch.randint(3, 40, (2,), generator=generator).tolist()
     strides = torch.randint(1, 4, (4,), generator=generator).tolist()
     layers = [(3, 3, 2 * stride + 1, stride) for stride in strides]
@@ -146,6 +150,78 @@ def wrong_one_sum(layers, images, frozen=0):
     return 4 * (sum(maps) + 4 * sum(weights))
 
 
+def wrong_biases_too(layers, images, frozen=0):
+    weights, maps = _count(layers, images)
+    return _memory(([count + layer[1] for count, layer in zip(weights, layers, strict=True)], maps), frozen)
+
+
+def wrong_two_bytes(layers, images, frozen=0):
+    return {part: count // 2 for part, count in _memory(_count(layers, images), frozen).items()}
+
+
+def wrong_master_copy(layers, images, frozen=0):
+    weights, maps = _count(layers, images)
+    return _memory((weights, maps), frozen, optimizer=3 * sum(weights[frozen:]))
+
+
+def wrong_gradients_of_maps_too(layers, images, frozen=0):
+    weights, maps = _count(layers, images)
+    return _memory((weights, maps), frozen, activations=2 * sum(maps[frozen:]) if frozen < len(layers) else 0)
+
+
+def wrong_no_padding(layers, images, frozen=0):
+    batch, height, width = images
+    weights, maps = _count(layers, images)
+    for number, (_, channels, kernel, stride) in enumerate(layers, 1):
+        height, width = ((side - kernel) // stride + 1 for side in (height, width))
+        maps[number] = batch * channels * height * width
+    return _memory((weights, maps), frozen)
+
+
+def wrong_frozen_as_trained(layers, images, frozen=0):
+    return _memory(_count(layers, images), 0)
+
+
+def wrong_last_layers_frozen(layers, images, frozen=0):
+    weights, maps = _count(layers, images)
+    trained = sum(weights[: len(weights) - frozen])
+    return _memory((weights, maps), frozen, gradients=trained, optimizer=2 * trained)
+
+
+def wrong_largest_map_only(layers, images, frozen=0):
+    weights, maps = _count(layers, images)
+    return _memory((weights, maps), frozen, activations=max(maps[frozen:]) if frozen < len(layers) else 0)
+
+
+def wrong_last_weights_only(layers, images, frozen=0):
+    weights, maps = _count(layers, images)
+    return _memory((weights[-1:], maps), 0, activations=sum(maps[frozen:]) if frozen < len(layers) else 0)
+
+
+def wrong_rounds_half(layers, images, frozen=0):
+    return _memory(_count(layers, images, lambda h, w, stride: (round(h / stride), round(w / stride))), frozen)
+
+
+def wrong_other_keys(layers, images, frozen=0):
+    memory = _memory(_count(layers, images), frozen)
+    return {"parameters": memory.pop("weights"), **memory}
+
+
+def wrong_only_gradients_of_frozen_weights(layers, images, frozen=0):
+    weights, maps = _count(layers, images)
+    return _memory((weights, maps), frozen, gradients=sum(weights))
+
+
+def wrong_frozen_for_trained(layers, images, frozen=0):
+    weights, maps = _count(layers, images)
+    trained = sum(weights[:frozen])
+    return _memory((weights, maps), frozen, gradients=trained, optimizer=2 * trained)
+
+
+def wrong_eight_bytes(layers, images, frozen=0):
+    return {part: count * 2 for part, count in _memory(_count(layers, images), frozen).items()}
+
+
 # Right answers
 
 
@@ -181,6 +257,20 @@ def right_by_torch(layers, images, frozen=0):
             cached |= {number: x.nbytes, number + 1: out.nbytes}
         x = out
     return memory | {"activations": sum(cached.values())}
+
+
+def right_by_formula(layers, images, frozen=0):
+    batch, *size = images
+    memory, trained = Counter(weights=0, gradients=0, optimizer=0, activations=0), layers[frozen:]
+    for number, (c_in, c_out, kernel, stride) in enumerate(layers):
+        if trained and number == frozen:
+            memory["activations"] += batch * c_in * math.prod(size)
+        size = [(side + 2 * (kernel // 2) - kernel) // stride + 1 for side in size]
+        memory["weights"] += c_in * c_out * kernel**2
+        memory["activations"] += batch * c_out * math.prod(size) if number >= frozen else 0
+    memory["gradients"] = sum(c_in * c_out * kernel**2 for c_in, c_out, kernel, _ in trained)
+    memory["optimizer"] = 2 * memory["gradients"]
+    return {part: 4.0 * count for part, count in memory.items()}
 
 
 EXERCISE = Exercise(
@@ -229,8 +319,24 @@ EXERCISE = Exercise(
         Wrong(wrong_weights_for_each_image, "weights are counted for each image, but all images share them"),
         Wrong(wrong_side_of_the_kernel, "the side of a kernel is counted, not its area"),
         Wrong(wrong_forgets_frozen_weights, "frozen weights are missing, but the forward pass needs them"),
-        Wrong(wrong_one_map_too_many),
-        Wrong(wrong_one_sum),
+        Wrong(wrong_one_map_too_many, "the input of the last frozen layer is counted, too"),
+        Wrong(wrong_one_sum, "one sum is returned, not a dict of four"),
+        Wrong(wrong_biases_too, "biases are counted, but the convolutions have none"),
+        Wrong(wrong_two_bytes, "a float32 has 4 bytes, not 2"),
+        Wrong(wrong_master_copy, "AdamW holds two numbers per trained weight, not three"),
+        Wrong(wrong_gradients_of_maps_too, "maps are counted twice, as if their gradients were kept, too"),
+        Wrong(wrong_no_padding, "the padding is left out, so maps are too small"),
+        Wrong(wrong_frozen_as_trained, "`frozen` is not used"),
+        Wrong(wrong_last_layers_frozen, "the last layers are taken for the frozen ones"),
+        Wrong(wrong_largest_map_only, "only the largest map is counted, but all are kept until backward"),
+        Wrong(wrong_last_weights_only),
+        Wrong(wrong_rounds_half, "sizes are rounded to the nearest number, but a stride rounds up"),
+        Wrong(wrong_other_keys, "the keys of the dict have other names"),
+        Wrong(wrong_only_gradients_of_frozen_weights, "frozen weights have gradients"),
+        Wrong(
+            wrong_frozen_for_trained, "the frozen layers are taken for the trained ones: [:frozen] instead of [frozen:]"
+        ),
+        Wrong(wrong_eight_bytes, "a float32 has 4 bytes, not 8"),
     ),
-    right=(right_layer_by_layer, right_by_torch),
+    right=(right_layer_by_layer, right_by_torch, right_by_formula),
 )

@@ -13,6 +13,8 @@ from coursekit.lessons.inputs import boxes as random_boxes
 from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.other_device import anywhere, elsewhere
 
+CAP = math.log(1000 / 16)
+
 
 def _sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
     side = boxes[..., 2:] - boxes[..., :2]
@@ -32,6 +34,13 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("a growth beyond the cap", xyxy((0, 0, 5, 0)), anchor)
     yield case("a growth too large for exp", xyxy((0, 0, 1000, 1000)), anchor)
     yield case("a growth that the weights bring below the cap", xyxy((0, 0, 10, 10)), anchor, (10.0, 10.0, 5.0, 5.0))
+    yield case(
+        "a growth at the cap, one below it and one above", xyxy((0, 0, CAP, CAP - 0.1), (0, 0, CAP + 0.1, 4)), anchor
+    )
+    yield case(
+        "a large shift and a large growth, with weights", xyxy((90, -90, 40, -40)), anchor, (10.0, 10.0, 5.0, 5.0)
+    )
+    yield case("weights in a list", xyxy((3, -4, 2, 1)), anchor, [2.0, 4.0, 1.0, 0.5])
     yield case("a large shift, which is not capped", xyxy((9, -9, 0, 0)), anchor)
     yield case("a box shrunk to almost nothing, which is not capped either", xyxy((0, 0, -6, -6)), anchor)
     yield case("no boxes", torch.empty(0, 4), torch.empty(0, 4))
@@ -44,9 +53,6 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
         random_boxes(generator, 6, torch.float64),
     )
     yield elsewhere(anchor, anchor, (10.0, 10.0, 5.0, 5.0))
-
-
-CAP = math.log(1000 / 16)
 
 
 def _decoded(center: Tensor, half: Tensor) -> Tensor:
@@ -177,6 +183,80 @@ def wrong_weights_on_the_cpu(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
     return torch.cat([center - half, center + half], -1)
 
 
+def wrong_cap_of_1000(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    return _decoded(center + shift * side, side * growth.clamp(max=math.log(1000)).exp() / 2)
+
+
+def wrong_cap_of_16(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    return _decoded(center + shift * side, side * growth.clamp(max=math.log(16)).exp() / 2)
+
+
+def wrong_only_the_width_capped(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    growth = torch.cat([growth[..., :1].clamp(max=CAP), growth[..., 1:]], -1)
+    return _decoded(center + shift * side, side * growth.exp() / 2)
+
+
+def wrong_powers_of_two(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    return _decoded(center + shift * side, side * growth.clamp(max=CAP).exp2() / 2)
+
+
+def wrong_shift_by_half_the_side(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    return _decoded(center + shift * side / 2, side * growth.clamp(max=CAP).exp() / 2)
+
+
+def wrong_minus_the_shift(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    return _decoded(center - shift * side, side * growth.clamp(max=CAP).exp() / 2)
+
+
+def wrong_shift_from_the_corner(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    _, side, shift, growth = _taken(deltas, anchors, weights)
+    return _decoded(anchors[..., :2] + shift * side, side * growth.clamp(max=CAP).exp() / 2)
+
+
+def wrong_both_shifts_by_the_width(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    center, side, shift, growth = _taken(deltas, anchors, weights)
+    return _decoded(center + shift * side[..., :1], side * growth.clamp(max=CAP).exp() / 2)
+
+
+def wrong_x_for_y(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    return decode_boxes(deltas[..., [1, 0, 3, 2]], anchors, weights)
+
+
+def wrong_growth_first(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    return decode_boxes(deltas[..., [2, 3, 0, 1]], anchors, weights)
+
+
+def wrong_first_weight_for_all(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    return decode_boxes(deltas / weights[0], anchors)
+
+
+def wrong_weights_of_the_shift_only(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    return decode_boxes(deltas, anchors, (*weights[:2], 1.0, 1.0))
+
+
+def wrong_corner_twice(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    boxes = decode_boxes(deltas, anchors, weights)
+    return torch.cat([boxes[..., :2], (boxes[..., :2] + boxes[..., 2:]) / 2], -1)
+
+
+def wrong_minus_one_pixel(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    return decode_boxes(deltas, anchors, weights) - deltas.new_tensor([0, 0, 1, 1])
+
+
+def wrong_rounded(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    return decode_boxes(deltas, anchors, weights).round()
+
+
+def wrong_always_float32(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    return decode_boxes(deltas.float(), anchors.float(), weights)
+
+
 def right_number_by_number(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
     x1, y1, x2, y2 = anchors.unbind(-1)
     dx, dy, dw, dh = (delta / weight for delta, weight in zip(deltas.unbind(-1), weights, strict=True))
@@ -192,6 +272,15 @@ def right_clamped_after_exp(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
     center = (anchors[..., 2:] + anchors[..., :2]) / 2 + deltas[..., :2] * side
     grown = side * deltas[..., 2:].exp().clamp(max=1000 / 16)
     return torch.cat([center - grown / 2, center + grown / 2], -1)
+
+
+def right_corner_by_corner(deltas, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
+    dx, dy, dw, dh = (deltas / torch.tensor(weights, dtype=deltas.dtype, device=deltas.device)).unbind(dim=-1)
+    width, height = anchors[..., 2] - anchors[..., 0], anchors[..., 3] - anchors[..., 1]
+    x, y = anchors[..., 0] + width * (dx + 0.5), anchors[..., 1] + height * (dy + 0.5)
+    w = width * torch.exp(torch.minimum(dw, torch.full_like(dw, math.log(62.5))))
+    h = height * torch.exp(torch.minimum(dh, torch.full_like(dh, math.log(62.5))))
+    return torch.stack((x - 0.5 * w, y - 0.5 * h, x + 0.5 * w, y + 0.5 * h), -1)
 
 
 EXERCISE = Exercise(
@@ -226,15 +315,31 @@ EXERCISE = Exercise(
         Wrong(wrong_weights_unused, "the weights are not used"),
         Wrong(wrong_multiplied, "it multiplies by the weights: that is what encoding does"),
         Wrong(wrong_fixed_axis, "it assumes two dimensions: [:, 2:] where [..., 2:] is needed"),
-        Wrong(wrong_ratio_less_one),
-        Wrong(wrong_exp_clamped_afterward_too_low),
-        Wrong(wrong_gives_xywh),
-        Wrong(wrong_cut_at_zero),
-        Wrong(wrong_changes_the_deltas),
+        Wrong(wrong_ratio_less_one, "growth is used as the ratio minus 1, without exp"),
+        Wrong(
+            wrong_exp_clamped_afterward_too_low,
+            "the ratio is capped at log(1000 / 16): cap before exp, or at 1000 / 16 after it",
+        ),
+        Wrong(wrong_gives_xywh, "it returns x, y, width and height instead of two corners"),
+        Wrong(wrong_cut_at_zero, "boxes are clipped at 0: clipping comes later"),
+        Wrong(wrong_changes_the_deltas, "the deltas are overwritten (/=)"),
         Wrong(wrong_weights_on_the_cpu),
+        Wrong(wrong_cap_of_1000, "the cap is log 1000, not log(1000 / 16)"),
+        Wrong(wrong_cap_of_16, "the cap is log 16, not log(1000 / 16)"),
+        Wrong(wrong_only_the_width_capped, "only dw is capped, not dh"),
+        Wrong(wrong_powers_of_two, "growth is a power of 2, not of e: use exp"),
+        Wrong(wrong_shift_by_half_the_side, "the shift is in half sides of the anchor"),
+        Wrong(wrong_minus_the_shift, "the shift has the wrong sign"),
+        Wrong(wrong_shift_from_the_corner, "the shift starts at the anchor's corner, not at its center"),
+        Wrong(wrong_both_shifts_by_the_width, "both shifts are in widths: dy needs the height"),
+        Wrong(wrong_x_for_y, "x and y are swapped"),
+        Wrong(wrong_growth_first, "dw and dh are taken for the shift"),
+        Wrong(wrong_first_weight_for_all, "the first weight is used for all four"),
+        Wrong(wrong_weights_of_the_shift_only, "dw and dh are not divided by their weights"),
+        Wrong(wrong_corner_twice, "the second corner is the center"),
+        Wrong(wrong_minus_one_pixel, "a pixel is subtracted, but a box ends at the edge of its last pixel"),
+        Wrong(wrong_rounded, "boxes are rounded"),
+        Wrong(wrong_always_float32, "the result is always float32"),
     ),
-    right=(
-        right_number_by_number,
-        right_clamped_after_exp,
-    ),
+    right=(right_number_by_number, right_clamped_after_exp, right_corner_by_corner),
 )

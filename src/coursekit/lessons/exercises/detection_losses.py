@@ -2,14 +2,19 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from coursekit.detector import detection_losses, encode_boxes
 from coursekit.lessons import inputs
-from coursekit.lessons.exercise import Case, Exercise, Wrong, case
+from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
+from coursekit.lessons.gradients import gradients
 from coursekit.lessons.inputs import xyxy
+from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 
@@ -35,7 +40,25 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     moved = torch.cat([rois[:, :2] + 1, rois[:, 2:] + 3], 1)
     logits, deltas = torch.randn(40, 6, generator=generator), torch.randn(40, 6, 4, generator=generator)
     yield case("40 RoIs", logits, deltas, rois, labels, torch.where(labels[:, None] > 0, moved, rois))
+    huge = torch.tensor([[-200.0, 0.0, 200.0], [200.0, 0.0, -200.0]])
+    two, labels_of_two = roi.repeat(2, 1), torch.tensor([2, 2])
+    yield case("logits of 200 and -200, one of two RoIs wrong", huge, torch.zeros(2, 3, 4), two, labels_of_two, two)
     yield case("float64", logits.double(), deltas.double(), rois.double(), labels, moved.double())
+    yield on_a_gpu(logits, deltas, rois, labels, moved, what="predictions and boxes")
+
+
+def call(answer: Answer, logits: Tensor, deltas: Tensor, rois: Tensor, labels: Tensor, boxes: Tensor) -> Any:
+    """Return the losses, and the gradients that reach logits and deltas: a loss without them is useless."""
+    if is_elsewhere((logits,)):
+        return anywhere(answer, logits, deltas, rois, labels, boxes)
+    logits, deltas = logits.clone().requires_grad_(), deltas.clone().requires_grad_()
+    losses = answer(logits, deltas, rois, labels, boxes)
+    if not isinstance(losses, dict) or any(not isinstance(loss, Tensor) for loss in losses.values()):
+        return losses
+    inputs = {"logits": logits} if len(labels) else {}
+    inputs |= {"deltas": deltas} if bool((labels > 0).any()) else {}  # only positives have a box loss
+    values: dict[str, Any] = {name: losses[name].detach() for name in sorted(losses)}
+    return values | (gradients(losses, inputs) if inputs else {})
 
 
 # Wrong answers. `_losses` is right as long as its options are left alone.
@@ -76,7 +99,7 @@ def predicted_class(logits, deltas, rois, labels, boxes):
 
 
 def boxes_of_background(logits, deltas, rois, labels, boxes):
-    pred_deltas = deltas[torch.arange(len(labels)), labels]
+    pred_deltas = deltas[torch.arange(len(labels), device=labels.device), labels]
     box_loss = _smooth_l1(pred_deltas, encode_boxes(boxes, rois, WEIGHTS)) / max(1, len(labels))
     return _losses(logits, deltas, rois, labels, boxes) | {"loss_box_reg": box_loss}
 
@@ -127,6 +150,69 @@ def nan_without_positives(logits, deltas, rois, labels, boxes):
     return _losses(logits, deltas, rois, labels, boxes, box_loss=box_loss)
 
 
+def logits_detached(logits, deltas, rois, labels, boxes):
+    return _losses(logits.detach(), deltas, rois, labels, boxes)
+
+
+def deltas_detached(logits, deltas, rois, labels, boxes):
+    return _losses(logits, deltas.detach(), rois, labels, boxes)
+
+
+def both_detached(logits, deltas, rois, labels, boxes):
+    return _losses(logits.detach(), deltas.detach(), rois, labels, boxes)
+
+
+def numbers(*args):
+    return {name: loss.item() for name, loss in _losses(*args).items()}
+
+
+def logarithm_of_softmax(logits, deltas, rois, labels, boxes):
+    right = logits.softmax(1)[torch.arange(len(labels), device=labels.device), labels]
+    class_loss = -right.log().sum() / max(1, len(labels))
+    return _losses(logits, deltas, rois, labels, boxes) | {"loss_classifier": class_loss}
+
+
+def sum_of_classes(logits, deltas, rois, labels, boxes):
+    losses = _losses(logits, deltas, rois, labels, boxes)
+    return losses | {"loss_classifier": losses["loss_classifier"] * max(1, len(labels))}
+
+
+def sum_of_boxes(logits, deltas, rois, labels, boxes):
+    losses = _losses(logits, deltas, rois, labels, boxes)
+    return losses | {"loss_box_reg": losses["loss_box_reg"] * max(1, len(labels))}
+
+
+def divided_by_four_too(logits, deltas, rois, labels, boxes):
+    positive = torch.where(labels > 0)[0]
+    losses = _losses(logits, deltas, rois, labels, boxes)
+    return losses | {"loss_box_reg": losses["loss_box_reg"] * max(1, len(labels)) / max(1, 4 * len(positive))}
+
+
+def class_loss_over_positives(logits, deltas, rois, labels, boxes):
+    losses = _losses(logits, deltas, rois, labels, boxes)
+    positives = max(1, int((labels > 0).sum()))
+    return losses | {"loss_classifier": losses["loss_classifier"] * max(1, len(labels)) / positives}
+
+
+def binary_cross_entropy(logits, deltas, rois, labels, boxes):
+    targets = F.one_hot(labels, logits.shape[1]).to(logits)
+    class_loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / max(1, len(labels))
+    return _losses(logits, deltas, rois, labels, boxes) | {"loss_classifier": class_loss}
+
+
+def without_log_softmax(logits, deltas, rois, labels, boxes):
+    class_loss = F.nll_loss(logits, labels, reduction="sum") / max(1, len(labels))
+    return _losses(logits, deltas, rois, labels, boxes) | {"loss_classifier": class_loss}
+
+
+def means_of_classes(logits, deltas, rois, labels, boxes):
+    return _losses(logits, deltas, rois, labels, boxes) | {"loss_classifier": F.cross_entropy(logits, labels)}
+
+
+def names_swapped(*args):
+    return dict(zip(("loss_box_reg", "loss_classifier"), _losses(*args).values()))
+
+
 def other_names(*args):
     return dict(zip(("loss_cls", "loss_box"), _losses(*args).values()))
 
@@ -139,7 +225,7 @@ def a_tuple(*args):
 
 
 def without_loss_functions(logits, deltas, rois, labels, boxes):
-    rows, count = torch.arange(len(labels)), max(1, len(labels))
+    rows, count = torch.arange(len(labels), device=labels.device), max(1, len(labels))
     off = (deltas[rows, labels] - encode_boxes(boxes, rois, WEIGHTS)).abs()
     each = torch.where(off < 1 / 9, 4.5 * off**2, off - 1 / 18) * (labels > 0)[:, None]
     class_loss = -logits.log_softmax(1)[rows, labels].sum() / count
@@ -163,6 +249,7 @@ EXERCISE = Exercise(
     minutes=25,
     reference=detection_losses,
     cases=cases,
+    call=call,
     hints=(
         "“The right box still has a loss.” The head predicts deltas, so encode the ground-truth boxes against their RoIs, with "
         "the weights (10, 10, 5, 5). Compare them with the deltas of the true class only.",
@@ -189,12 +276,34 @@ EXERCISE = Exercise(
         Wrong(roi_and_box_swapped, "RoI and box are swapped in encode_boxes"),
         Wrong(nan_without_rois, "0 / 0 where there is no RoI: the loss becomes NaN"),
         Wrong(softmax_first, "softmax before cross_entropy, which takes logits"),
-        Wrong(means_by_torch),
-        Wrong(all_classes),
-        Wrong(boxes_in_pixels),
+        Wrong(both_detached, "no gradient reaches the head (detach, item() or a new tensor on the way)"),
+        Wrong(deltas_detached, "no gradient reaches the deltas (detach, item() or a new tensor on the way)"),
+        Wrong(logits_detached, "no gradient reaches the logits (detach, item() or a new tensor on the way)"),
+        Wrong(numbers, "the losses are plain numbers (item()): no gradient can reach the head"),
+        Wrong(logarithm_of_softmax, "the logarithm of a softmax: at large logits that is log(0), and infinite"),
+        Wrong(sum_of_classes, "the class loss is a sum: divide it by the number of RoIs"),
+        Wrong(sum_of_boxes, "the box loss is a sum: divide it by the number of RoIs"),
+        Wrong(means_by_torch, "both losses are torch's means: over the positives, and over nothing without RoIs"),
+        Wrong(divided_by_four_too, "the box loss is a mean over all numbers of the positives (reduction='mean')"),
+        Wrong(class_loss_over_positives, "the class loss is divided by the number of positives, not of all RoIs"),
+        Wrong(all_classes, "the deltas of all classes have a loss: only those of the true class should"),
+        Wrong(boxes_in_pixels, "the deltas are compared with boxes in pixels: encode them first"),
+        Wrong(names_swapped, "the names of the losses are swapped"),
+        Wrong(a_tuple, "it returns a tuple, not a dict"),
+        _changed(
+            "the error of each number is squared, not smooth L1",
+            box_loss=lambda pred, target: ((pred - target) ** 2).sum(),
+        ),
+        _changed("the weights are (5, 5, 10, 10): dx and dy have 10", weights=(5.0, 5.0, 10.0, 10.0)),
+        _changed(
+            "huber_loss is smooth L1 times beta", box_loss=lambda p, t: F.huber_loss(p, t, delta=1 / 9, reduction="sum")
+        ),
+        _changed("smooth L1 with a beta of 9 instead of 1/9", box_loss=partial(_smooth_l1, beta=9.0)),
+        Wrong(binary_cross_entropy, "binary cross-entropy of each class: softmax, and so cross_entropy, is asked"),
+        Wrong(without_log_softmax, "nll_loss of plain logits: it takes their log_softmax"),
+        Wrong(means_of_classes, "the class loss is a mean by torch, which is NaN without RoIs"),
         Wrong(nan_without_positives),
         Wrong(other_names),
-        Wrong(a_tuple),
     ),
     right=(without_loss_functions, in_a_loop),
 )

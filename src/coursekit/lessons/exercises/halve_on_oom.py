@@ -20,15 +20,26 @@ def cases(_: torch.Generator) -> Iterator[Case]:
     yield case("a last image that is larger than the others", [1, 1, 1, 2], 2, 2)
     yield case("not enough memory for one image", [3, 3], 2, 2)
     yield case("gradients left from before", [1, 1, 1], 3, 2, 1.0)
+    yield case("enough memory, and gradients left from before", [1, 1], 2, 8, 1.0)
+    yield case("memory for one of four images in the backward pass", [1] * 4, 4, 8, 0.0, 1)
+    yield case("the same, and gradients left from before", [1] * 4, 4, 8, 1.0, 2)
+    yield case("memory that runs out in the second backward pass", [1, 1, 1, 2], 2, 8, 0.0, 2)
+    yield case("not enough memory for one image in the backward pass", [3, 3], 2, 8, 0.0, 2)
+    yield case("micro-batches of seven, and memory for one", [1] * 7, 7, 1)
     yield case("an error that has nothing to do with memory", [-1, -1], 2, 8)
 
 
 def call(
-    answer: Answer, cost_of_images: list[int], micro_batch: int, memory: int, gradients_before: float = 0.0
+    answer: Answer,
+    cost_of_images: list[int],
+    micro_batch: int,
+    memory: int,
+    gradients_before: float = 0.0,
+    memory_in_backward: int = 99,
 ) -> Any:
     """Return gradients, losses or the error, and whether tensors of a failed try were alive in a later one."""
     model = SmallModel()
-    model.memory = memory
+    model.memory, model.memory_in_backward = memory, memory_in_backward
     model.set_gradients(gradients_before)
     images, targets = draw_batch(len(cost_of_images))
     for target, cost in zip(targets, cost_of_images, strict=True):
@@ -93,6 +104,69 @@ def wrong_skips_the_batch(model, images, targets, micro_batch):
         return halve_on_oom(model, images, targets, micro_batch)
     except torch.OutOfMemoryError:
         return {}, 1
+
+
+def wrong_clears_after_a_failure_only(model, images, targets, micro_batch):
+    while True:
+        try:
+            return accumulate(model, images, targets, micro_batch), micro_batch
+        except torch.OutOfMemoryError:
+            if micro_batch == 1:
+                raise
+        model.zero_grad()
+        micro_batch = math.ceil(micro_batch / 2)
+
+
+def wrong_forward_only(model, images, targets, micro_batch):
+    while True:
+        model.zero_grad()
+        totals = {}
+        try:
+            for start in range(0, len(images), micro_batch):
+                part = slice(start, start + micro_batch)
+                with torch.no_grad():
+                    model(images[part], targets[part])
+            break
+        except torch.OutOfMemoryError:
+            if micro_batch == 1:
+                raise
+        micro_batch = math.ceil(micro_batch / 2)
+    totals = accumulate(model, images, targets, micro_batch)
+    return totals, micro_batch
+
+
+def wrong_starts_from_1(model, images, targets, micro_batch):
+    model.zero_grad()
+    return accumulate(model, images, targets, 1), 1
+
+
+def wrong_keeps_the_error(model, images, targets, micro_batch):
+    failed = None
+    while True:
+        model.zero_grad()
+        try:
+            return accumulate(model, images, targets, micro_batch), micro_batch
+        except torch.OutOfMemoryError as error:
+            failed = error
+        if micro_batch == 1:
+            raise failed
+        micro_batch = math.ceil(micro_batch / 2)
+
+
+def wrong_another_error(model, images, targets, micro_batch):
+    try:
+        return halve_on_oom(model, images, targets, micro_batch)
+    except torch.OutOfMemoryError:
+        raise RuntimeError("out of memory") from None
+
+
+def wrong_quarters(model, images, targets, micro_batch):
+    return retried(model, images, targets, micro_batch, half=lambda size: math.ceil(size / 4))
+
+
+def wrong_micro_batch_first(model, images, targets, micro_batch):
+    losses, micro_batch = halve_on_oom(model, images, targets, micro_batch)
+    return micro_batch, losses
 
 
 def wrong_only_losses(model, images, targets, micro_batch):
@@ -177,14 +251,24 @@ EXERCISE = Exercise(
         ),
         Wrong(
             wrong_retries_inside_except,
-            "it retries inside `except`, where the error keeps the failed step's tensors alive",
+            "the error is alive during the retry (inside `except`, or in a variable): it keeps the failed step's tensors",
         ),
         Wrong(changed(error=RuntimeError), "every RuntimeError is treated as running out of memory"),
         Wrong(changed(give_up=False), "if not even one image fits, it never ends"),
         Wrong(wrong_skips_the_batch, "if not even one image fits, the batch is silently skipped"),
         Wrong(wrong_only_losses, "the micro-batch that fit is not returned"),
-        Wrong(changed(cut="after a failure")),
-        Wrong(wrong_down_to_0),
+        Wrong(
+            wrong_clears_after_a_failure_only,
+            "gradients are cleared after a failure only: those left from before stay in the first try",
+        ),
+        Wrong(wrong_forward_only, "only forward is tried: memory may run out in backward, too"),
+        Wrong(wrong_starts_from_1, "it takes one image at a time from the start, whatever `micro_batch` is"),
+        Wrong(wrong_keeps_the_error),
+        Wrong(wrong_down_to_0, "it halves down to 0 and returns nothing"),
+        Wrong(wrong_another_error, "if not even one image fits, it raises another error than torch.OutOfMemoryError"),
+        Wrong(wrong_micro_batch_first, "the micro-batch comes first: the losses should"),
+        Wrong(changed(cut="after a failure"), "after a failure the batch is cut: images are lost"),
+        Wrong(wrong_quarters),
         Wrong(changed(half=lambda size: size - 1)),
     ),
     right=(right_with_a_flag, right_by_recursion_outside),

@@ -10,6 +10,7 @@ from coursekit.detector.roi import level_for_box
 from coursekit.lessons import inputs
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import xyxy
+from coursekit.lessons.pretended_gpu import index_anywhere, on_a_gpu
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
@@ -26,7 +27,10 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("another canonical level", xyxy((0, 0, 40, 40), (0, 0, 100, 100)), 2, 7, 40, 5)
     yield case("a single level", xyxy((0, 0, 5, 5), (0, 0, 300, 300)), 4, 4)
     yield case("no boxes", torch.empty(0, 4), 3, 5)
+    yield case("a box of half a pixel, and levels from 0 on", xyxy((4, 4, 4.5, 4.5), (0, 0, 3, 3)), 0, 5)
+    yield case("float64", xyxy((0, 0, 128, 128), (0, 0, 20, 300)).double(), 3, 5)
     yield case("forty boxes", inputs.boxes(generator, 40, width=400), 2, 6)
+    yield on_a_gpu(three, 2, 5)
 
 
 # Wrong answers
@@ -100,6 +104,36 @@ def wrong_fails_without_area(boxes, finest, coarsest, canonical_scale=64, canoni
     return torch.tensor(levels, dtype=torch.int64)
 
 
+def wrong_rounded_toward_0(boxes, finest, coarsest, canonical_scale=64, canonical_level=4):
+    size = (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()
+    steps = torch.log2(size / canonical_scale).clamp(-99, 99).to(torch.int64)
+    return (canonical_level + steps).clamp(finest, coarsest)
+
+
+def wrong_no_lower_limit(boxes, finest, coarsest, canonical_scale=64, canonical_level=4):
+    return _level(boxes, -(2**62), coarsest, canonical_scale, canonical_level)
+
+
+def wrong_no_upper_limit(boxes, finest, coarsest, canonical_scale=64, canonical_level=4):
+    return _level(boxes, finest, 2**62, canonical_scale, canonical_level)
+
+
+def wrong_limit_belongs_to_the_finer(boxes, finest, coarsest, canonical_scale=64, canonical_level=4):
+    return _level(boxes, finest, coarsest, canonical_scale, canonical_level, rounded=lambda x: torch.ceil(x) - 1)
+
+
+def wrong_int32(boxes, finest, coarsest, canonical_scale=64, canonical_level=4):
+    return _level(boxes, finest, coarsest, canonical_scale, canonical_level).int()
+
+
+def wrong_side_of_a_box_alone(boxes, finest, coarsest, canonical_scale=64, canonical_level=4):
+    return _level(boxes, finest, coarsest, canonical_scale, canonical_level, size=lambda sides: sides.amin(1))
+
+
+def wrong_strides(boxes, finest, coarsest, canonical_scale=64, canonical_level=4):
+    return 2 ** _level(boxes, finest, coarsest, canonical_scale, canonical_level)
+
+
 def wrong_area_over_the_scale(boxes, finest, coarsest, canonical_scale=64, canonical_level=4):
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     return torch.floor(canonical_level + torch.log2(area / canonical_scale)).clamp(finest, coarsest).long()
@@ -125,7 +159,7 @@ def right_by_half_the_logarithm_of_the_area(boxes, finest, coarsest, canonical_s
 
 def right_by_counting_limits(boxes, finest, coarsest, canonical_scale=64, canonical_level=4):
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    level = torch.full((len(boxes),), finest, dtype=torch.int64)
+    level = torch.full_like(area, finest, dtype=torch.int64)
     for k in range(finest + 1, coarsest + 1):
         level += area >= (canonical_scale * 2.0 ** (k - canonical_level)) ** 2
     return level
@@ -137,6 +171,7 @@ EXERCISE = Exercise(
     minutes=15,
     reference=level_for_box,
     cases=cases,
+    call=index_anywhere,
     hints=(
         "“Wide boxes get another level than expected.” The size of a box is one number: the side of the square with the same "
         "area. What is it for a box of 256 × 16 pixels?",
@@ -170,6 +205,13 @@ EXERCISE = Exercise(
         Wrong(wrong_always_224, "canonical_scale is always the paper's 224"),
         Wrong(wrong_floats, "the levels are floats, not int64"),
         Wrong(wrong_fails_without_area, "it fails on a box without area: math.log2(0) raises an error"),
+        Wrong(wrong_rounded_toward_0, "it rounds toward 0, where it should round down: the logarithm may be negative"),
+        Wrong(wrong_limit_belongs_to_the_finer, "a box exactly at a limit is on the finer level, not on the coarser"),
+        Wrong(wrong_side_of_a_box_alone, "size is the shorter side, not the square root of the area"),
+        Wrong(wrong_no_lower_limit, "the level may be below finest"),
+        Wrong(wrong_no_upper_limit, "the level may be above coarsest"),
+        Wrong(wrong_int32, "the levels are int32, not int64"),
+        Wrong(wrong_strides, "it returns strides, not levels"),
         Wrong(wrong_clamped_to_other_levels),
         Wrong(wrong_area_over_the_scale),
         Wrong(wrong_area_and_always_level_4),

@@ -1,6 +1,8 @@
 """Exercise 4.1, `make_anchors`: the anchors of one level, in order."""
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -25,6 +27,9 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("two sizes, two ratios", (1, 1), (8, 8), (16, 32), (1.0, 4.0))
     yield case("two cells, two ratios", (1, 2), (8, 8), (16,), (1.0, 4.0))
     yield case("corners between two pixels", (1, 1), (8, 8), (15,), (1.0,))
+    yield case("corners between two pixels, where torch.round takes the even one", (1, 2), (8, 8), (13, 17), (1.0,))
+    yield case("ratios as integers", (1, 1), (8, 8), (16,), (1, 4))
+    yield case("a column of cells, a stride that isn't square", (3, 1), (4, 16), (10,), (2.0,))
     yield case("shapes whose sides are not whole numbers", (1, 1), (8, 8), (20,), (0.5, 2.0))
     yield case("sizes and ratios as lists", (1, 3), (4, 4), [6.0, 10.0], [1.0])
     yield case("a whole level", (5, 7), (16, 16), (24, 40, 64), (0.5, 1.0, 2.0))
@@ -116,6 +121,81 @@ def wrong_grid_kept(grid, stride, sizes, ratios):
     return torch.stack([x, y, x, y], -1)[:, :, None] + torch.tensor(shapes).round()
 
 
+HALF_UP = "corners are rounded half up (or cut), but torch.round takes the even number"
+
+
+def _with_shapes(grid, stride, sizes, ratios, rounded):
+    """Return the anchors whose half sides are rounded in another way."""
+    sides = [(size / ratio**0.5, size * ratio**0.5) for ratio in ratios for size in sizes]
+    shapes = rounded(torch.tensor([(-w, -h, w, h) for w, h in sides], dtype=torch.float32) / 2)
+    return (_corners(grid, stride) + shapes).reshape(-1, 4)
+
+
+def wrong_half_up(grid, stride, sizes, ratios):
+    return _with_shapes(grid, stride, sizes, ratios, lambda shapes: (shapes + 0.5).floor())
+
+
+def wrong_cut_to_whole_pixels(grid, stride, sizes, ratios):
+    return _with_shapes(grid, stride, sizes, ratios, torch.trunc)
+
+
+def wrong_rounded_down(grid, stride, sizes, ratios):
+    return _with_shapes(grid, stride, sizes, ratios, torch.floor)
+
+
+def wrong_sides_rounded(grid, stride, sizes, ratios):
+    return _with_shapes(grid, stride, sizes, ratios, lambda shapes: (2 * shapes).round() / 2)
+
+
+def wrong_from_the_corner(grid, stride, sizes, ratios):
+    sides = [(size / ratio**0.5, size * ratio**0.5) for ratio in ratios for size in sizes]
+    return (_corners(grid, stride) + torch.tensor([(0, 0, w, h) for w, h in sides]).round()).reshape(-1, 4)
+
+
+def wrong_float64(grid, stride, sizes, ratios):
+    return make_anchors(grid, stride, sizes, ratios).double()
+
+
+def wrong_center_and_size(grid, stride, sizes, ratios):
+    anchors = make_anchors(grid, stride, sizes, ratios)
+    side = anchors[:, 2:] - anchors[:, :2]
+    return torch.cat([anchors[:, :2] + side / 2, side], 1)
+
+
+def wrong_corner_and_size(grid, stride, sizes, ratios):
+    anchors = make_anchors(grid, stride, sizes, ratios)
+    return torch.cat([anchors[:, :2], anchors[:, 2:] - anchors[:, :2]], 1)
+
+
+def wrong_centers_only(grid, stride, sizes, ratios):
+    return _corners(grid, stride).expand(-1, -1, len(sizes) * len(ratios), 4).reshape(-1, 4).clone()
+
+
+def wrong_pairs_of_size_and_ratio(grid, stride, sizes, ratios):
+    count = min(len(sizes), len(ratios))
+    parts = [make_anchors(grid, stride, sizes[n : n + 1], ratios[n : n + 1]) for n in range(count)]
+    return torch.stack(parts, 1).reshape(-1, 4)
+
+
+def wrong_wider_only(grid, stride, sizes, ratios):
+    sides = [(size / ratio, size) for ratio in ratios for size in sizes]
+    shapes = (torch.tensor([(-w, -h, w, h) for w, h in sides], dtype=torch.float32) / 2).round()
+    return (_corners(grid, stride) + shapes).reshape(-1, 4)
+
+
+def wrong_grid_exchanged(grid, stride, sizes, ratios):
+    return make_anchors(grid[::-1], stride, sizes, ratios)
+
+
+def wrong_size_times_stride(grid, stride, sizes, ratios):
+    return make_anchors(grid, stride, [size * stride[0] for size in sizes], ratios)
+
+
+def wrong_clipped_to_the_map(grid, stride, sizes, ratios):
+    limit = torch.tensor([grid[1] * stride[1], grid[0] * stride[0]] * 2)
+    return make_anchors(grid, stride, sizes, ratios).clamp(min=0).minimum(limit)
+
+
 def right_four_loops(grid, stride, sizes, ratios):
     anchors = []
     for row in range(grid[0]):
@@ -140,6 +220,13 @@ def right_repeated_and_tiled(grid, stride, sizes, ratios):
     y = torch.arange(rows).mul(stride[0]).repeat_interleave(columns)
     centers = torch.stack([x, y, x, y], 1).float().repeat_interleave(len(shapes), 0)
     return centers + torch.stack(shapes).repeat(rows * columns, 1)
+
+
+def right_by_products(grid, stride, sizes, ratios):
+    shapes = [(size / math.sqrt(ratio) / 2, size * math.sqrt(ratio) / 2) for ratio, size in product(ratios, sizes)]
+    shapes = torch.tensor([[-w, -h, w, h] for w, h in shapes], dtype=torch.float32).round()
+    centers = torch.cartesian_prod(torch.arange(grid[0]) * stride[0], torch.arange(grid[1]) * stride[1]).flip(1)
+    return (centers.repeat(1, 2).unsqueeze(1) + shapes.unsqueeze(0)).flatten(0, 1)
 
 
 EXERCISE = Exercise(
@@ -173,11 +260,22 @@ EXERCISE = Exercise(
         Wrong(wrong_cut_at_0, "anchors are clipped at 0; they may reach beyond the image"),
         Wrong(wrong_y_before_x, "y comes before x"),
         Wrong(wrong_whole_numbers, "it returns whole numbers (int64) instead of float32"),
-        Wrong(wrong_one_stride_for_both),
-        Wrong(wrong_grid_kept),
+        Wrong(wrong_one_stride_for_both, "one stride is used down and across"),
+        Wrong(wrong_grid_kept, "the result still has axes for the grid: reshape it to (H * W * A, 4)"),
+        Wrong(wrong_half_up, HALF_UP),
+        Wrong(wrong_cut_to_whole_pixels, "corners are cut to whole pixels, not rounded"),
+        Wrong(wrong_rounded_down, "corners are rounded down, not to the nearest pixel"),
+        Wrong(wrong_sides_rounded, "the sides are rounded, not the corners"),
+        Wrong(wrong_from_the_corner, "anchors start at the center of their cell, but it should be their middle"),
+        Wrong(wrong_float64, "it returns float64 instead of float32"),
+        Wrong(wrong_center_and_size, "it returns center and size, not two corners"),
+        Wrong(wrong_corner_and_size, "it returns x, y, width and height, not two corners"),
+        Wrong(wrong_centers_only, "anchors have no size: only their centers are there"),
+        Wrong(wrong_pairs_of_size_and_ratio, "each size is paired with one ratio, but each needs all ratios"),
+        Wrong(wrong_wider_only, "only the width depends on the ratio, so the area changes with it"),
+        Wrong(wrong_grid_exchanged, "rows and columns of the grid are swapped"),
+        Wrong(wrong_size_times_stride, "sizes are multiplied by the stride, but they are pixels"),
+        Wrong(wrong_clipped_to_the_map, "anchors are clipped to the image; they may reach beyond it"),
     ),
-    right=(
-        right_four_loops,
-        right_repeated_and_tiled,
-    ),
+    right=(right_four_loops, right_repeated_and_tiled, right_by_products),
 )

@@ -8,7 +8,7 @@ from coursekit.detector import box_iou, match_anchors
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import boxes as random_boxes
 from coursekit.lessons.inputs import xyxy
-from coursekit.lessons.other_device import anywhere, elsewhere
+from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 # The first anchor overlaps these by an IoU of 1, 1/3, 0 and 0.
 ROW = xyxy((0, 0, 10, 10), (5, 0, 15, 10), (10, 0, 20, 10), (50, 50, 60, 60))
@@ -38,6 +38,15 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("two boxes that an anchor overlaps equally", ROW, xyxy((0, 0, 10, 8), (0, 2, 10, 10)))
     second = xyxy((0, 0, 10, 10), (0, 0, 10, 9))
     yield case("a box whose best anchor overlaps another more", xyxy((0, 0, 10, 10), (40, 0, 50, 10)), second)
+    band = xyxy((0, 0, 10, 5), (0, 0, 10, 4))
+    yield case("a best anchor in the ignored band: IoU 0.5", band, xyxy((0, 0, 10, 10)))
+    yield case("two equal boxes", ROW, xyxy((0, 0, 10, 10), (0, 0, 10, 10)))
+    yield case("two equal anchors", xyxy((0, 0, 10, 10), (0, 0, 10, 10), (5, 0, 15, 10)), xyxy((0, 0, 10, 9)))
+    yield case("a box without area, and one with", ROW, xyxy((3, 3, 3, 3), (12, 0, 20, 10)))
+    yield case(
+        "both thresholds equal: nothing is ignored", band, xyxy((0, 0, 10, 10), (40, 0, 50, 10)), 0.5, 0.5, False
+    )
+    yield case("one anchor, three boxes", ROW[:1], xyxy((0, 0, 10, 8), (0, 0, 10, 9), (30, 0, 40, 10)))
     yield case("boxes in another order than their anchors", ROW, xyxy((50, 50, 60, 60), (0, 0, 10, 10)))
     yield case("many anchors", random_boxes(generator, 60), random_boxes(generator, 9))
     yield case("many anchors, other thresholds", random_boxes(generator, 60), random_boxes(generator, 9), 0.5, 0.2)
@@ -45,8 +54,9 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
         "many anchors, no low-quality matches", random_boxes(generator, 60), random_boxes(generator, 9), 0.5, 0.4, False
     )
     yield case("float64", random_boxes(generator, 40, torch.float64), random_boxes(generator, 5, torch.float64))
-    yield elsewhere(ROW, ROW)
-    yield elsewhere(ROW, torch.empty(0, 4))
+    yield on_a_gpu(ROW, ROW)
+    yield on_a_gpu(ROW, xyxy((2, 2, 4, 4), (4, 0, 11, 10)))
+    yield on_a_gpu(ROW, torch.empty(0, 4))
 
 
 # The right answer in two steps. A wrong one changes something in one of them.
@@ -88,7 +98,7 @@ def wrong_no_ignored_band(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, 
 
 def wrong_only_the_first_best(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
     def first_best(overlap):
-        best = torch.zeros(overlap.shape[1], dtype=torch.bool)
+        best = torch.zeros(overlap.shape[1], dtype=torch.bool, device=overlap.device)
         best[overlap.argmax(1)[overlap.amax(1) > 0]] = True
         return best
 
@@ -108,7 +118,7 @@ def wrong_best_anchors_forced(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0
 def wrong_argmax_forced(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
     matches = match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, False)
     if allow_low_quality_matches and len(boxes):
-        matches[box_iou(boxes, anchors).argmax(1)] = torch.arange(len(boxes))
+        matches[box_iou(boxes, anchors).argmax(1)] = torch.arange(len(boxes), device=boxes.device)
     return matches
 
 
@@ -116,7 +126,7 @@ def wrong_argmax_above_0_forced(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh
     matches = match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, False)
     if allow_low_quality_matches and len(boxes):
         most, best = box_iou(boxes, anchors).max(1)
-        matches[best[most > 0]] = torch.arange(len(boxes))[most > 0]
+        matches[best[most > 0]] = torch.arange(len(boxes), device=boxes.device)[most > 0]
     return matches
 
 
@@ -183,6 +193,142 @@ def wrong_background_on_the_cpu(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh
     return match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches)
 
 
+def _ious(anchors, boxes):
+    return box_iou(boxes, anchors) if len(boxes) else anchors.new_zeros(1, len(anchors))
+
+
+def wrong_counts_from_one(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    matches = match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches)
+    return torch.where(matches >= 0, matches + 1, matches)
+
+
+def wrong_floats(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    return match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches).float()
+
+
+def wrong_int32(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    return match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches).int()
+
+
+def wrong_boxes_for_positions(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    matches = match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches)
+    return boxes[matches.clamp(min=0)] if len(boxes) else matches
+
+
+def wrong_ignored_without_boxes(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    matches = match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches)
+    return matches if len(boxes) else torch.full_like(matches, -2)
+
+
+def wrong_zeros_without_boxes(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    matches = match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches)
+    return matches if len(boxes) else torch.zeros_like(matches)
+
+
+def wrong_always_low_quality(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    return match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, True)
+
+
+def wrong_thresholds_swapped(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    return match_anchors(anchors, boxes, bg_iou_thresh, fg_iou_thresh, allow_low_quality_matches)
+
+
+def wrong_one_threshold(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    return match_anchors(anchors, boxes, fg_iou_thresh, fg_iou_thresh, allow_low_quality_matches)
+
+
+def wrong_best_below_background_is_ignored(
+    anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True
+):
+    matches = match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches)
+    return torch.where((matches >= 0) & (_ious(anchors, boxes).amax(0) < bg_iou_thresh), -2, matches)
+
+
+def wrong_low_quality_only_above_background(
+    anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True
+):
+    return matched(
+        anchors,
+        boxes,
+        fg_iou_thresh,
+        bg_iou_thresh,
+        allow_low_quality_matches,
+        lambda overlap: ((overlap == overlap.amax(1, keepdim=True)) & (overlap >= max(bg_iou_thresh, 1e-9))).any(0),
+    )
+
+
+def wrong_only_the_best_anchors(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    if not len(boxes):
+        return match_anchors(anchors, boxes)
+    overlap = box_iou(boxes, anchors)
+    iou, match = overlap.max(0)
+    return torch.where(is_a_best(overlap), match, torch.where(iou < bg_iou_thresh, -1, -2))
+
+
+def wrong_one_anchor_per_box(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    if not len(boxes):
+        return match_anchors(anchors, boxes)
+    overlap = box_iou(boxes, anchors)
+    matches = torch.where(overlap.amax(0) < bg_iou_thresh, -1, -2)
+    for row, column in enumerate(overlap.argmax(1).tolist()):
+        matches[column] = row
+    return matches
+
+
+def wrong_best_of_all_boxes_only(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    return matched(
+        anchors,
+        boxes,
+        fg_iou_thresh,
+        bg_iou_thresh,
+        allow_low_quality_matches,
+        lambda overlap: (overlap.amax(0) == overlap.max()) & (overlap.amax(0) > 0),
+    )
+
+
+def wrong_first_box_above_the_threshold(
+    anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True
+):
+    matches = match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches)
+    overlap = _ious(anchors, boxes)
+    first = (overlap >= fg_iou_thresh).int().argmax(0)
+    return torch.where((overlap >= fg_iou_thresh).any(0), first, matches)
+
+
+def wrong_rows_for_columns(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    return match_anchors(boxes, anchors, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches)
+
+
+def wrong_forced_on_the_cpu(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    if not len(boxes):
+        return match_anchors(anchors, boxes)
+    overlap = box_iou(boxes, anchors)
+    best = torch.zeros(len(anchors), dtype=torch.bool)
+    for row in overlap:
+        best |= (row == row.max()) & (row > 0)
+    return matched(anchors, boxes, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches, lambda _: best)
+
+
+def wrong_argmax_of_each_box(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    if not len(boxes):
+        return match_anchors(anchors, boxes)
+    match = box_iou(boxes, anchors).argmax(0)
+    matches = match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, False)
+    if allow_low_quality_matches:
+        best = box_iou(boxes, anchors).argmax(1)
+        matches[best] = match[best]
+    return matches
+
+
+def wrong_ignored_overwrites_background(
+    anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True
+):
+    if not len(boxes):
+        return match_anchors(anchors, boxes)
+    matches = match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches)
+    return matches.clamp(min=-2).where(matches >= 0, -2)
+
+
 def right_anchor_by_anchor(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
     matches = torch.full((len(anchors),), -1, device=anchors.device)
     if not len(boxes):
@@ -196,6 +342,22 @@ def right_anchor_by_anchor(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3,
             matches[row] = best
         elif overlap[row, best] >= bg_iou_thresh:
             matches[row] = -2
+    return matches
+
+
+def right_with_masks(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow_low_quality_matches=True):
+    matches = anchors.new_full((len(anchors),), -1, dtype=torch.int64)
+    if boxes.shape[0] == 0:
+        return matches
+    overlap = box_iou(anchors, boxes)
+    best, which = overlap.max(dim=1)
+    matches[(best >= bg_iou_thresh) & (best < fg_iou_thresh)] = -2
+    matches[best >= fg_iou_thresh] = which[best >= fg_iou_thresh]
+    for column in range(len(boxes) if allow_low_quality_matches else 0):
+        top = overlap[:, column].max()
+        if top > 0:
+            tied = torch.nonzero(overlap[:, column] == top).flatten()
+            matches[tied] = which[tied]
     return matches
 
 
@@ -238,8 +400,39 @@ EXERCISE = Exercise(
         Wrong(wrong_fixed_thresholds, "0.7 and 0.3 are hard-coded, whatever the thresholds are"),
         Wrong(wrong_last_of_equal_boxes, "of two boxes that an anchor overlaps equally it takes the last"),
         Wrong(wrong_first_best_takes_its_box),
-        Wrong(wrong_background_and_ignored_swapped),
+        Wrong(
+            wrong_background_and_ignored_swapped, "background and ignored are swapped: -1 is background, -2 is ignored"
+        ),
         Wrong(wrong_background_on_the_cpu),
+        Wrong(wrong_counts_from_one, "positions start at 1, but they should start at 0"),
+        Wrong(wrong_floats, "the result holds floats, but positions are int64"),
+        Wrong(wrong_int32),
+        Wrong(wrong_boxes_for_positions, "the boxes are returned, not their positions"),
+        Wrong(wrong_ignored_without_boxes, "without boxes all anchors are ignored, but they are background"),
+        Wrong(wrong_zeros_without_boxes, "without boxes all anchors are matched with box 0, but they are background"),
+        Wrong(wrong_always_low_quality, "`allow_low_quality_matches` is not used: they are always allowed"),
+        Wrong(wrong_thresholds_swapped, "the thresholds are swapped"),
+        Wrong(wrong_one_threshold),
+        Wrong(wrong_best_below_background_is_ignored),
+        Wrong(
+            wrong_low_quality_only_above_background,
+            "a best anchor whose IoU is below `bg_iou_thresh` is background, but it should be matched",
+        ),
+        Wrong(
+            wrong_only_the_best_anchors, "only the best anchors of a box are positive, not all above `fg_iou_thresh`"
+        ),
+        Wrong(wrong_one_anchor_per_box),
+        Wrong(wrong_best_of_all_boxes_only, "only the best anchor of all boxes is forced, not the best of each box"),
+        Wrong(
+            wrong_first_box_above_the_threshold,
+            "an anchor takes the first box above the threshold, not the one it overlaps most",
+        ),
+        Wrong(wrong_rows_for_columns, "anchors and boxes are swapped: there is a result for each box"),
+        Wrong(wrong_forced_on_the_cpu),
+        Wrong(wrong_argmax_of_each_box, "argmax picks one anchor for each box, even for a box that overlaps none"),
+        Wrong(
+            wrong_ignored_overwrites_background, "nothing is background: whatever is below `fg_iou_thresh` is ignored"
+        ),
     ),
-    right=(right_anchor_by_anchor,),
+    right=(right_anchor_by_anchor, right_with_masks),
 )

@@ -48,6 +48,19 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield _case("an ignored object with a higher IoU", [BOX], [0.9], [BOX, MOST], ignored=[True, False])
     nearly = (0, 0, 10, 10 - 1e-10)  # IoU 1 - 1e-11
     yield _case("a threshold of 1, and a box off by 1e-10 pixels", [nearly], [0.9], [BOX], np.array([1.0]))
+    twins = [BOX, (40, 0, 10, 10)]
+    yield _case("two detections of two objects, the better one of the second", [BOX, twins[1]], [0.3, 0.9], twins)
+    yield _case("a detection without area", [(3, 3, 0, 5)], [0.9], [BOX], np.array([0.0, 0.5]))
+    yield _case("scores below 0, such as logits", [MOST, BOX], [-2.0, -1.0], [BOX])
+    yield _case(
+        "an ignored object and another one, both free, two detections",
+        [BOX, BOX],
+        [0.9, 0.8],
+        [BOX, MOST],
+        ignored=[True, False],
+    )
+    yield _case("a second choice among three objects", [BOX, BOX, BOX], [0.9, 0.8, 0.7], [HALF, BOX, MOST])
+    yield _case("neither detections nor objects", [], [], [])
     yield _case("two detections of one ignored object", [BOX, BOX], [0.9, 0.8], [BOX], ignored=[True])
     for objects, each in ((3, 3), (8, 5)):
         boxes, scores = inputs.clusters(generator, objects, each)
@@ -141,6 +154,45 @@ def best_object_taken_or_not(boxes, scores, gt_boxes, is_crowd, iou_thresholds=I
     return matched
 
 
+def sorts_scores_in_place(boxes, scores, *args):
+    matched = _match(boxes, scores, *args)
+    scores.sort()
+    return matched
+
+
+def transposed(*args):
+    return _match(*args).T
+
+
+def ignored_never_taken(boxes, scores, gt_boxes, is_crowd, iou_thresholds=IOUS, ignored=None):
+    off = is_crowd if ignored is None else ignored
+    keep = np.flatnonzero(~off)
+    matched = _match(boxes, scores, gt_boxes[keep], is_crowd[keep], iou_thresholds, off[keep])
+    return np.where(matched < 0, -1, keep[matched] if len(keep) else -1)
+
+
+def floats(*args):
+    return _match(*args).astype(float)
+
+
+def a_list(*args):
+    return _match(*args).tolist()
+
+
+def zero_without_match(*args):
+    return np.maximum(_match(*args), 0)
+
+
+def only_the_first_threshold(boxes, scores, gt_boxes, is_crowd, iou_thresholds=IOUS, ignored=None):
+    return _match(boxes, scores, gt_boxes, is_crowd, iou_thresholds[:1], ignored)
+
+
+def fails_without_objects(boxes, scores, gt_boxes, is_crowd, iou_thresholds=IOUS, ignored=None):
+    if not len(gt_boxes) and len(boxes):
+        raise ValueError("attempt to get argmax of an empty sequence")
+    return _match(boxes, scores, gt_boxes, is_crowd, iou_thresholds, ignored)
+
+
 def true_or_false(*args):
     return _match(*args) >= 0
 
@@ -231,8 +283,16 @@ EXERCISE = Exercise(
         Wrong(
             best_detection_of_each_object, "each object takes the detection with the highest IoU, whatever the scores"
         ),
-        Wrong(best_object_taken_or_not),
-        Wrong(true_or_false),
+        Wrong(transposed, "rows and columns are swapped: there is a row for each threshold"),
+        Wrong(ignored_never_taken, "ignored objects, such as crowds, are never taken"),
+        Wrong(floats, "the matches are floats, not int64"),
+        Wrong(a_list, "it returns a list, not an array"),
+        Wrong(zero_without_match, "a detection without a match has 0, which is the first object: it should be -1"),
+        Wrong(only_the_first_threshold, "there is a row for the first threshold only"),
+        Wrong(fails_without_objects, "it fails if there are no objects"),
+        Wrong(best_object_taken_or_not, "each detection takes its best object, taken or not"),
+        Wrong(true_or_false, "it returns true or false, not the rows of objects"),
+        Wrong(sorts_scores_in_place),
         _changed(order=lambda scores: range(len(scores)), argmax=np.argmax, epsilon=0.0),
         _changed(second_choice=False, prefer=False, epsilon=0.0),
         _changed(enough=operator.gt, epsilon=0.0),

@@ -8,6 +8,7 @@ from torchvision import ops
 from coursekit.detector import box_iou, nms
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import clusters, xyxy
+from coursekit.lessons.pretended_gpu import index_anywhere, on_a_gpu
 
 CHAIN = xyxy((0, 0, 10, 10), (4, 0, 14, 10), (8, 0, 18, 10))  # IoU of neighbors 0.43, of the ends 0.11
 
@@ -33,12 +34,16 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
         "a threshold of 0, and two boxes that touch", xyxy((0, 0, 5, 5), (5, 0, 9, 5)), torch.tensor([0.9, 0.8]), 0.0
     )
     yield case("one box", xyxy((0, 0, 10, 10)), torch.tensor([0.3]), 0.5)
+    flat = xyxy((3, 3, 3, 9), (0, 0, 10, 10), (3, 3, 3, 9))
+    yield case("two equal boxes without area: their IoU is 0", flat, torch.tensor([0.9, 0.8, 0.7]), 0.5)
+    yield case("a threshold of 1, and two equal boxes", flat[[1, 1]], torch.tensor([0.8, 0.9]), 1.0)
     yield case("no boxes", torch.empty(0, 4), torch.empty(0), 0.5)
     yield case("thirty boxes in clusters", *clusters(generator, 3, 10), 0.6)
     yield case("thirty boxes in clusters, a low threshold", *clusters(generator, 6, 5), 0.3)
     many, scores = clusters(generator, 20, 5)
     yield case("a hundred boxes with many equal scores", many, (scores * 10).round() / 10, 0.5)
     yield case("a hundred boxes in float64", many.double(), scores.double(), 0.7)
+    yield on_a_gpu(CHAIN, torch.tensor([0.7, 0.9, 0.8]), 0.4)
 
 
 # Wrong answers. Written as an intern would.
@@ -47,7 +52,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
 def suppressed(boxes, scores, iou_threshold, order):
     """Return the right answer if `order` is by score."""
     overlaps = (box_iou(boxes[order], boxes[order]) > iou_threshold).triu(1)
-    kept = torch.ones(len(order), dtype=torch.bool)
+    kept = torch.ones(len(order), dtype=torch.bool, device=boxes.device)
     for row in range(len(order)):
         if kept[row]:
             kept &= ~overlaps[row]
@@ -128,6 +133,81 @@ def wrong_fails_for_no_boxes(boxes, scores, iou_threshold):
     return torch.stack(kept)
 
 
+def wrong_drops_itself_by_iou(boxes, scores, iou_threshold):
+    order, kept = scores.argsort(descending=True, stable=True), []
+    while len(order):
+        if len(kept) > len(boxes):
+            raise RuntimeError("it never ends")  # an endless loop would hold up the tests
+        kept.append(order[0])
+        order = order[box_iou(boxes[order[:1]], boxes[order])[0] <= iou_threshold]
+    return torch.stack(kept) if kept else order
+
+
+def wrong_sets_low_scores_to_minus_1(boxes, scores, iou_threshold):
+    left, kept = scores.clone(), []
+    while len(left) and left.max() > -1:
+        best = int(left.argmax())
+        kept.append(best)
+        left[box_iou(boxes[best, None], boxes)[0] > iou_threshold] = -1
+        left[best] = -1
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+def wrong_scores_in_place(boxes, scores, iou_threshold):
+    kept = []
+    for _ in range(len(scores)):
+        best = int(scores.argmax())
+        if scores[best] == -torch.inf:
+            break
+        kept.append(best)
+        scores[box_iou(boxes[best, None], boxes)[0] > iou_threshold] = -torch.inf
+        scores[best] = -torch.inf
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+def wrong_areas_with_the_last_pixel(boxes, scores, iou_threshold):
+    return nms(boxes + boxes.new_tensor([0, 0, 1, 1]), scores, iou_threshold)
+
+
+def wrong_removes_while_it_loops(boxes, scores, iou_threshold):
+    left, kept = scores.argsort(descending=True, stable=True).tolist(), []
+    while left:
+        kept.append(left.pop(0))
+        for other in left:
+            if box_iou(boxes[[kept[-1]]], boxes[[other]]) > iou_threshold:
+                left.remove(other)
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+def wrong_compares_with_the_last_kept(boxes, scores, iou_threshold):
+    kept = []
+    for place in scores.argsort(descending=True, stable=True).tolist():
+        if all(box_iou(boxes[[place]], boxes[[last]]) <= iou_threshold for last in kept[-1:]):
+            kept.append(place)
+    return torch.tensor(kept, dtype=torch.int64)
+
+
+def wrong_stops_at_score_0(boxes, scores, iou_threshold):
+    left, kept = scores.clone(), []
+    while (left > 0).any():
+        best = left.argmax()
+        kept.append(best)
+        left[box_iou(boxes[best, None], boxes)[0] > iou_threshold] = 0
+        left[best] = 0
+    return torch.stack(kept)
+
+
+def wrong_on_the_cpu(boxes, scores, iou_threshold):
+    order = scores.argsort(descending=True, stable=True)
+    overlaps, dropped = box_iou(boxes[order], boxes[order]) > iou_threshold, torch.zeros(len(order), dtype=torch.bool)
+    kept = []
+    for row in range(len(order)):
+        if not dropped[row]:
+            kept.append(row)
+            dropped |= overlaps[row]
+    return order[kept]
+
+
 def wrong_returns_a_list(boxes, scores, iou_threshold):
     return nms(boxes, scores, iou_threshold).tolist()
 
@@ -140,12 +220,21 @@ def right_with_a_shrinking_list(boxes, scores, iou_threshold):
     return torch.stack(kept) if kept else torch.empty(0, dtype=torch.int64)
 
 
+def right_with_plain_numbers(boxes, scores, iou_threshold):
+    kept, ious = [], box_iou(boxes, boxes).tolist()
+    for place in sorted(range(len(boxes)), key=lambda place: -float(scores[place])):
+        if all(ious[place][better] <= iou_threshold for better in kept):
+            kept.append(place)
+    return torch.tensor(kept, dtype=torch.int64)
+
+
 EXERCISE = Exercise(
     "nms",
     lesson=5,
     minutes=20,
     reference=nms,
     cases=cases,
+    call=index_anywhere,
     library=("torchvision.ops.nms", "torchvision.ops.batched_nms"),
     twin=ops.nms,
     hints=(
@@ -169,9 +258,27 @@ EXERCISE = Exercise(
         Wrong(wrong_last_of_ties_first, "of equal scores the last comes first"),
         Wrong(wrong_drops_negative_scores, "scores below 0 are dropped: they may be logits"),
         Wrong(wrong_only_the_best_suppresses, "only the very best box drops others"),
+        Wrong(wrong_fails_for_no_boxes, "it fails if there are no boxes"),
+        Wrong(
+            wrong_drops_itself_by_iou,
+            "a box is only removed by its IoU with itself, which is 0 for a box without area: it never ends",
+        ),
+        Wrong(wrong_scores_in_place, "the caller's scores are changed"),
+        Wrong(wrong_sets_low_scores_to_minus_1, "a score of -1 or less counts as dropped: scores may be logits"),
+        Wrong(wrong_returns_a_list, "it returns a list, not a tensor"),
+        Wrong(lambda *args: nms(*args).int(), "the positions are int32, not int64"),
+        Wrong(
+            lambda boxes, scores, iou_threshold: scores[nms(boxes, scores, iou_threshold)],
+            "it returns scores, not positions",
+        ),
+        Wrong(
+            wrong_areas_with_the_last_pixel, "width and height are counted with + 1, as if corners were whole pixels"
+        ),
+        Wrong(wrong_removes_while_it_loops, "the list that a loop goes through is changed: the loop skips boxes"),
+        Wrong(wrong_compares_with_the_last_kept, "a box is compared with the last one kept, not with all of them"),
+        Wrong(wrong_stops_at_score_0, "only scores above 0 are looked at: they may be logits, and there may be no box"),
         Wrong(wrong_unstable_sort),
-        Wrong(wrong_fails_for_no_boxes),
-        Wrong(wrong_returns_a_list),
+        Wrong(wrong_on_the_cpu),
     ),
-    right=(right_with_a_shrinking_list,),
+    right=(right_with_a_shrinking_list, right_with_plain_numbers),
 )

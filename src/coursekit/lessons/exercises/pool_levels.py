@@ -8,8 +8,11 @@ from torch import Tensor
 
 from coursekit.detector import level_for_box, pool_levels, roi_align
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
+from coursekit.lessons.gradients import gradients
 from coursekit.lessons.inputs import boxes as random_boxes
 from coursekit.lessons.inputs import coordinates, xyxy
+from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 SMALL, MEDIUM, LARGE = (8, 16, 28, 36), (100, 40, 180, 120), (40, 8, 200, 150)  # √area 20, 80 and 151 pixels
 
@@ -46,13 +49,23 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     levels = [torch.randn(2, 3, 160 // stride, 256 // stride, generator=generator) for stride in (8, 16, 32)]
     boxes = [random_boxes(generator, 5, width=150), random_boxes(generator, 3, width=150)]
     yield case("random features", levels, [8, 16, 32], boxes)
+    wide = [level.double() for level in levels[1:]]
+    yield case("float64", wide, [16, 32], [in_image.double() for in_image in boxes])
+    need_gradients = [level.clone().requires_grad_() for level in levels]
+    yield case("levels that need gradients", need_gradients, [8, 16, 32], [xyxy(LARGE, SMALL), xyxy(MEDIUM)])
+    yield on_a_gpu(levels, [8, 16, 32], [xyxy(LARGE, SMALL), xyxy(MEDIUM)], what="levels and boxes")
 
 
 def call(answer: Answer, levels: list[Tensor], strides: list[int], boxes: list[Tensor], *more: Any) -> Any:
     """Return the patches, and before them, for people, what each patch has read: the mean over its cells."""
+    if is_elsewhere((levels,)):
+        return anywhere(answer, levels, strides, boxes, *more)
     patches = answer(levels, strides, boxes, *more)
     if not isinstance(patches, Tensor):
         raise TypeError(f"pool_levels(…) should return one tensor, and returned a {type(patches).__name__}")
+    if levels[0].requires_grad:
+        inputs = {f"the level of stride {stride}": level for stride, level in zip(strides, levels, strict=True)}
+        return {"patches": patches, **gradients(patches, inputs)}
     if patches.ndim != 4 or patches.shape[1] != 4:
         return {"patches": patches}
     return {"read by each patch (stride, image, y, x)": patches.mean((2, 3)), "patches": patches}
@@ -104,7 +117,7 @@ def wrong_all_from_the_first_image(levels, strides, boxes, canonical_scale=64):
 
 
 def wrong_levels_3_to_5(levels, strides, boxes, canonical_scale=64):
-    patches = torch.zeros(sum(map(len, boxes)), levels[0].shape[1], 7, 7)
+    patches = levels[0].new_zeros(sum(map(len, boxes)), levels[0].shape[1], 7, 7)
     start = 0
     for image, in_image in enumerate(boxes):
         level_of = level_for_box(in_image, 3, 5, canonical_scale) - 3
@@ -121,7 +134,7 @@ def wrong_forgets_the_canonical_scale(levels, strides, boxes, canonical_scale=64
 
 def wrong_small_from_the_coarsest(levels, strides, boxes, canonical_scale=64):
     finest, coarsest = strides[0].bit_length() - 1, strides[-1].bit_length() - 1
-    patches = [torch.zeros(0, levels[0].shape[1], 7, 7)]
+    patches = [levels[0].new_zeros(0, levels[0].shape[1], 7, 7)]
     for image, in_image in enumerate(boxes):
         for box, level in zip(in_image, level_for_box(in_image, finest, coarsest, canonical_scale)):
             k = coarsest - int(level)
@@ -137,13 +150,47 @@ def wrong_fails_without_boxes(levels, strides, boxes, canonical_scale=64):
 
 def wrong_overwrites_the_first_image(levels, strides, boxes, canonical_scale=64):
     finest, coarsest = strides[0].bit_length() - 1, strides[-1].bit_length() - 1
-    patches = torch.zeros(sum(map(len, boxes)), levels[0].shape[1], 7, 7)
+    patches = levels[0].new_zeros(sum(map(len, boxes)), levels[0].shape[1], 7, 7)
     for image, in_image in enumerate(boxes):
         level_of = level_for_box(in_image, finest, coarsest, canonical_scale) - finest
         for k in range(len(levels)):
             here = torch.where(level_of == k)[0]
             patches[here] = roi_align(levels[k][image], in_image[here], 1 / strides[k])
     return patches
+
+
+def wrong_detached(levels, strides, boxes, canonical_scale=64):
+    return pool_levels([level.detach() for level in levels], strides, boxes, canonical_scale)
+
+
+def wrong_patches_in_float32(levels, strides, boxes, canonical_scale=64):
+    return pool_levels(levels, strides, boxes, canonical_scale).float()
+
+
+def wrong_all_boxes_in_each_image(levels, strides, boxes, canonical_scale=64):
+    return pool_levels(levels, strides, [torch.cat(list(boxes))] * len(boxes), canonical_scale)
+
+
+def wrong_fails_if_an_image_has_none(levels, strides, boxes, canonical_scale=64):
+    if not all(map(len, boxes)):
+        raise RuntimeError("stack expects a non-empty TensorList")
+    return pool_levels(levels, strides, boxes, canonical_scale)
+
+
+def wrong_last_image_only(levels, strides, boxes, canonical_scale=64):
+    return pool_levels([level[-1:] for level in levels], strides, boxes[-1:], canonical_scale)
+
+
+def wrong_one_level_for_all_boxes_of_an_image(levels, strides, boxes, canonical_scale=64):
+    sizes = [(in_image[:, 2:] - in_image[:, :2]).prod(1).mean() for in_image in boxes]
+    finest, coarsest = strides[0].bit_length() - 1, strides[-1].bit_length() - 1
+    patches = []
+    for image, (in_image, area) in enumerate(zip(boxes, sizes)):
+        side = float(area.nan_to_num(1).sqrt())
+        box = torch.tensor([[0, 0, side, side]])
+        k = int(level_for_box(box, finest, coarsest, canonical_scale)) - finest
+        patches.append(roi_align(levels[k][image], in_image, 1 / strides[k]))
+    return torch.cat(patches)
 
 
 def wrong_returns_a_list(levels, strides, boxes, canonical_scale=64):
@@ -205,8 +252,14 @@ EXERCISE = Exercise(
         Wrong(wrong_forgets_the_canonical_scale, "canonical_scale is not passed on"),
         Wrong(wrong_small_from_the_coarsest, "small boxes read the coarsest level, large ones the finest"),
         Wrong(wrong_fails_without_boxes, "it fails if there is no box at all"),
-        Wrong(wrong_overwrites_the_first_image),
-        Wrong(wrong_returns_a_list),
+        Wrong(wrong_detached, "no gradient reaches the levels (detach, .data or no_grad on the way)"),
+        Wrong(wrong_returns_a_list, "it returns a list of patches, where it should be one tensor"),
+        Wrong(wrong_patches_in_float32, "the patches are float32, whatever the dtype of the levels is"),
+        Wrong(wrong_all_boxes_in_each_image, "each image gets the boxes of all images"),
+        Wrong(wrong_fails_if_an_image_has_none, "it fails if an image has no box"),
+        Wrong(wrong_last_image_only, "only the last image has patches"),
+        Wrong(wrong_overwrites_the_first_image, "each image writes its patches over those of the image before"),
+        Wrong(wrong_one_level_for_all_boxes_of_an_image),
     ),
     right=(right_into_zeros, right_box_by_box),
 )

@@ -12,6 +12,7 @@ from coursekit.detector import decode_boxes, postprocess
 from coursekit.lessons import inputs
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import xyxy
+from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
@@ -29,6 +30,19 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("a box across the edges of the image", confident, no_deltas, xyxy((60, 40, 100, 90)), size)
     yield case("a box outside the image", confident, no_deltas, xyxy((100, 10, 120, 30)), size)
     yield case("a score of exactly score_thresh", torch.zeros(1, 2), no_deltas[:, :2], roi, size, 0.5)
+    two, sure = no_deltas[:, :2].repeat(2, 1, 1), torch.tensor([[0.0, 4.0], [0.0, 3.0]])
+    halves, long = xyxy((0, 0, 16, 16), (0, 0, 16, 8)), xyxy((0, 0, 20, 10), (0, 0, 60, 10))
+    yield case("an IoU of exactly nms_thresh", sure, two, halves, size)
+    yield case("boxes that are nearly the same only after clipping", sure, two, long, (60, 22))
+    yield case("sides of 0.02 and of 0.005", sure, two, xyxy((5, 5, 5.02, 30), (30, 30, 60, 30.005)), size)
+    yield case(
+        "equal scores: the first proposal comes first",
+        sure[[0, 0]],
+        two,
+        pair.flip(0) + xyxy((0, 0, 0, 0), (9, 9, 9, 9)),
+        size,
+    )
+    yield case("logits of 200 and -200", torch.tensor([[-200.0, 200.0], [200.0, -200.0]]), two, halves, size)
     yield case("no proposals", torch.zeros(0, 3), torch.zeros(0, 3, 4), roi[:0], size)
     row = torch.cat([xyxy((10 * n, 0, 10 * n + 9, 9)) for n in range(8)])
     logits = torch.stack([torch.zeros(8), torch.linspace(1, 3, 8), torch.linspace(2, 0, 8)], 1)
@@ -45,6 +59,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     apart = torch.tensor([[0.0, 3.0, -9.0], [0.0, -9.0, 4.0]])
     yield case("a large image, a class in each corner", apart, no_deltas.repeat(2, 1, 1), corners, (1200, 1200))
     yield case("30 proposals, other thresholds", logits, deltas, rois, (110, 90), 0.2, 0.3, 12)
+    yield on_a_gpu(logits, deltas, rois, (90, 110), what="predictions and proposals")
     yield case("float64", logits.double(), deltas.double(), rois.double(), (90, 110))
 
 
@@ -55,14 +70,15 @@ def _detect(
     logits, deltas, rois, size, score_thresh=0.05, nms_thresh=0.5, detections_per_img=100,
     *, to_scores=lambda logits: logits.softmax(1)[:, 1:], of_classes=lambda deltas: deltas[:, 1:], weights=(10.0, 10.0, 5.0, 5.0),
     clip=clip_boxes_to_image, min_side=0.01, exceeds=operator.gt, repeat=Tensor.repeat, suppress=batched_nms,
+    clip_last=lambda boxes, size: boxes,
 ):  # fmt: skip
     scores = to_scores(logits).flatten()
     boxes = clip(decode_boxes(of_classes(deltas), rois[:, None], weights).reshape(-1, 4), size)
-    labels = repeat(torch.arange(1, logits.shape[1]), len(rois))
+    labels = repeat(torch.arange(1, logits.shape[1], device=logits.device), len(rois))
     good = exceeds(scores, score_thresh) & (boxes[:, 2:] - boxes[:, :2] >= min_side).all(1)
     boxes, scores, labels = boxes[good], scores[good], labels[good]
     kept = suppress(boxes, scores, labels, nms_thresh)[:detections_per_img]
-    return {"boxes": boxes[kept], "labels": labels[kept], "scores": scores[kept]}
+    return {"boxes": clip_last(boxes[kept], size), "labels": labels[kept], "scores": scores[kept]}
 
 
 def _changed(words="", **options):
@@ -105,6 +121,55 @@ def cut_before_nms(logits, deltas, rois, size, score_thresh=0.05, nms_thresh=0.5
     best = _detect(logits, deltas, rois, size, score_thresh, nms_thresh, detections_per_img, suppress=_no_nms)
     kept = batched_nms(best["boxes"], best["scores"], best["labels"], nms_thresh)
     return {name: value[kept] for name, value in best.items()}
+
+
+def _drops_at_the_threshold(boxes, scores, labels, nms_thresh):
+    return batched_nms(boxes, scores, labels, nms_thresh - 1e-6)
+
+
+def clipped_after_nms(*args):
+    detections = _detect(*args, clip=lambda boxes, size: boxes, clip_last=clip_boxes_to_image)
+    large = (detections["boxes"][:, 2:] - detections["boxes"][:, :2] >= 0.01).all(1)
+    return {name: value[large] for name, value in detections.items()}
+
+
+def boxes_without_area_only(*args):
+    return _detect(*args, min_side=1e-9)
+
+
+def in_the_order_given(*args):
+    return _detect(*args, suppress=lambda *inputs: batched_nms(*inputs).sort()[0])
+
+
+def deltas_applied_twice(logits, deltas, rois, size, *numbers):
+    return _detect(logits, 2 * deltas, rois, size, *numbers)
+
+
+def fails_without_proposals(logits, deltas, rois, size, *numbers):
+    if not len(rois):
+        raise IndexError("max(): Expected reduction dim to be specified for input.numel() == 0")
+    return _detect(logits, deltas, rois, size, *numbers)
+
+
+def a_tuple(*args):
+    return tuple(_detect(*args).values())
+
+
+def labels_on_the_cpu(logits, deltas, rois, size, *numbers):
+    detections = _detect(logits, deltas, rois, size, *numbers)
+    labels = torch.arange(1, logits.shape[1]).repeat(len(rois))
+    kept = torch.zeros_like(detections["labels"])
+    return detections | {"labels": detections["labels"] + 0 * (labels[:1] if len(labels) else 0) * kept}
+
+
+def worst_first(*args):
+    return {name: value.flip(0) for name, value in _detect(*args).items()}
+
+
+def corners_and_sizes(*args):
+    detections = _detect(*args)
+    boxes = detections["boxes"]
+    return detections | {"boxes": torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)}
 
 
 def sorted_by_class(*args):
@@ -152,6 +217,7 @@ EXERCISE = Exercise(
     minutes=30,
     reference=postprocess,
     cases=cases,
+    call=anywhere,
     library=("torchvision.models.detection.roi_heads.RoIHeads",),
     hints=(
         "“The dog next to the cat is gone.” A box should suppress only boxes of its own class. Run NMS class by class, or shift "
@@ -191,12 +257,27 @@ EXERCISE = Exercise(
         Wrong(sorted_by_class, "detections are sorted by class, not by score"),
         Wrong(float_labels, "labels are floats, not int64"),
         Wrong(default_numbers, "score_thresh, nms_thresh and detections_per_img are not used"),
-        Wrong(background_as_a_class),
-        Wrong(proposals_as_boxes),
-        Wrong(first_of_each_class),
-        _changed(to_scores=_best_object),
-        _changed(to_scores=lambda logits: logits[:, 1:]),
-        _changed(suppress=_offset(1)),
+        _changed("an IoU of exactly nms_thresh is dropped: >= instead of >", suppress=_drops_at_the_threshold),
+        Wrong(clipped_after_nms, "boxes are clipped after NMS instead of before"),
+        Wrong(boxes_without_area_only, "only boxes without area are dropped: the limit is 0.01"),
+        _changed("a side of 0.02 is dropped: the limit is 0.01", min_side=0.1),
+        Wrong(in_the_order_given, "detections are in the order of the proposals, not best first"),
+        Wrong(fails_without_proposals, "it fails if there are no proposals"),
+        Wrong(proposals_as_boxes, "the deltas are not used: the boxes are the proposals"),
+        Wrong(background_as_a_class, "the background is a class, too: drop column 0"),
+        Wrong(first_of_each_class, "detections_per_img is applied to each class: it is for all together"),
+        Wrong(a_tuple, "it returns a tuple, not a dict"),
+        _changed("only the best object class of each proposal is kept", to_scores=_best_object),
+        _changed("the scores are logits: there is no softmax", to_scores=lambda logits: logits[:, 1:]),
+        _changed("boxes of different classes are only 1 pixel apart, so they overlap", suppress=_offset(1)),
+        Wrong(worst_first, "the worst detections come first"),
+        Wrong(corners_and_sizes, "the boxes are (left, top, width, height): return two corners"),
+        _changed(
+            "boxes are clipped to the last pixel, not to the edge of the image",
+            clip=lambda boxes, size: clip_boxes_to_image(boxes, (size[0] - 1, size[1] - 1)),
+        ),
+        Wrong(deltas_applied_twice),
+        Wrong(labels_on_the_cpu),
     ),
     right=(class_by_class, with_an_offset),
 )

@@ -20,6 +20,8 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
         ("only true positives", [1, 1, 1], 3),
     ):
         yield case(words, np.array(is_tp, bool), num_gt)
+    yield case("false positives only", np.zeros(3, bool), 2)
+    yield case("300 detections, nearly all true", (torch.rand(300, generator=generator) < 0.95).numpy(), 400)
     yield case("30 detections", (torch.rand(30, generator=generator) < 0.6).numpy(), 25)
 
 
@@ -75,6 +77,46 @@ def no_cumsum(is_tp, num_gt):
     return is_tp / np.arange(1, len(is_tp) + 1), is_tp / num_gt
 
 
+def with_an_eps(is_tp, num_gt):
+    tp = is_tp.cumsum()
+    return tp / (np.arange(1, len(tp) + 1) + 1e-3), tp / (num_gt + 1e-3)
+
+
+def in_uint8(is_tp, num_gt):
+    tp = is_tp.astype(np.uint8).cumsum(dtype=np.uint8)
+    return tp / np.arange(1, len(tp) + 1), tp / num_gt
+
+
+def in_percent(is_tp, num_gt):
+    tp = is_tp.cumsum()
+    return 100 * tp / np.arange(1, len(tp) + 1), 100 * tp / num_gt
+
+
+def whole_numbers(is_tp, num_gt):
+    tp = is_tp.cumsum()
+    return tp // np.arange(1, len(tp) + 1), tp // num_gt
+
+
+def recall_of_what_is_left(is_tp, num_gt):
+    tp = is_tp.cumsum()
+    return tp / np.arange(1, len(tp) + 1), 1 - tp / num_gt
+
+
+def false_positives(is_tp, num_gt):
+    fp = (~is_tp).cumsum()
+    return fp / np.arange(1, len(fp) + 1), fp / num_gt
+
+
+def lists(is_tp, num_gt):
+    tp = is_tp.cumsum()
+    return (tp / np.arange(1, len(tp) + 1)).tolist(), (tp / num_gt).tolist()
+
+
+def recall_by_detections(is_tp, num_gt):
+    tp = is_tp.cumsum()
+    return tp / np.arange(1, len(tp) + 1), tp / max(1, len(tp))
+
+
 def one_array(is_tp, num_gt):
     tp = is_tp.cumsum()
     return np.stack([tp / np.arange(1, len(tp) + 1), tp / num_gt])
@@ -123,10 +165,18 @@ EXERCISE = Exercise(
         Wrong(single_numbers, "only the last point of the curve"),
         Wrong(lowest_score_first, "the lowest score comes first"),
         Wrong(highest_precision_beyond, "precision never rises: average_precision does that later"),
+        Wrong(with_an_eps, "a small number is added below the line: not needed, since neither count can be 0"),
+        Wrong(in_percent, "the numbers are in percent: they should be between 0 and 1"),
+        Wrong(whole_numbers, "// drops the fraction: the numbers are 0 or 1"),
+        Wrong(false_positives, "false positives are counted instead of true ones"),
+        Wrong(lists, "they are lists, not arrays"),
+        Wrong(recall_by_detections, "recall is divided by the number of detections, not by num_gt"),
+        Wrong(no_cumsum, "the true positives are not counted up: cumsum is missing"),
+        Wrong(one_array, "both are in one array: return two"),
+        Wrong(fails_without_detections, "it fails without detections"),
         Wrong(counted_from_almost_0),
-        Wrong(no_cumsum),
-        Wrong(one_array),
-        Wrong(fails_without_detections),
+        Wrong(in_uint8, "the count is in uint8, which ends at 255"),
+        Wrong(recall_of_what_is_left),
     ),
     right=(in_a_loop, with_floats),
 )

@@ -1,5 +1,6 @@
 """Exercise 5.4, `propose`: from the RPN's predictions to the boxes of one image to pass to the second stage."""
 
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
 from coursekit.detector import decode_boxes, nms, propose
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import clusters, xyxy
+from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 GRID = xyxy((0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (0, 20, 10, 30))
 
@@ -42,6 +45,30 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
         "two proposals asked for, and the best two boxes nearly the same", order, still, pair, [4], (60, 60), 500, 2
     )
     yield case("an objectness of at least 0.5", logits, still, anchors, [4], (60, 60), 500, 300, 0.7, 0.5)
+    half = torch.tensor([0.1, 2.0, -1.0, 0.0])
+    yield case(
+        "an objectness of exactly 0.5, the lowest that is asked",
+        half,
+        still,
+        anchors,
+        [4],
+        (60, 60),
+        500,
+        300,
+        0.7,
+        0.5,
+    )
+    sure = torch.tensor([19.0, 25.0, 90.0, 18.0])
+    yield case(
+        "logits so large that their sigmoid is 1; the best of each level", sure, still, anchors, [3, 1], (60, 60), 1
+    )
+    halves = xyxy((0, 0, 16, 16), (0, 0, 16, 8), (40, 40, 50, 50), (30, 0, 40, 10))
+    yield case("an IoU of exactly the threshold", order, still, halves, [4], (60, 60), 500, 300, 0.5)
+    thin = xyxy((0, 0, 0.002, 8), (8, 8, 16, 8.0005), (8, 20, 8.0005, 30), (30, 0, 40, 10))
+    yield case("sides of 0.002 and of 0.0005", order, still, thin, [4], (60, 60))
+    yield case("not a single box left", order, still, anchors, [4], (60, 60), 500, 300, 0.7, 0.99)
+    yield case("a level without anchors", order, still, anchors, [3, 0, 1], (60, 60))
+    yield case("float64", order.double(), still.double() + 0.1, anchors.double(), [2, 2], (60, 60))
     long = xyxy((0, 0, 20, 10), (0, 0, 60, 10))
     yield case("boxes that are the same only after clipping", logits[:2], still[:2], long, [2], (60, 22))
     yield case(
@@ -50,10 +77,13 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     many = clusters(generator, 12, 10)[0]
     yield case("many, on three levels", *predicted(many), [70, 40, 10], (180, 240), 30, 25)
     yield case("many, few of which go in", *predicted(many, 0.6), [60, 50, 10], (150, 260), 8, 300, 0.5)
+    yield on_a_gpu(order, still, anchors, [3, 1], (60, 60), what="predictions and anchors")
 
 
 def call(answer: Answer, logits: Tensor, deltas: Tensor, *rest: Any) -> Any:
     """Return the proposals, and whether a gradient flows through them."""
+    if is_elsewhere((logits,)):
+        return anywhere(answer, logits, deltas, *rest)
     proposals = answer(logits.clone().requires_grad_(), deltas.clone().requires_grad_(), *rest)
     if not isinstance(proposals, Tensor):
         return proposals
@@ -63,18 +93,19 @@ def call(answer: Answer, logits: Tensor, deltas: Tensor, *rest: Any) -> Any:
 def proposed(
     logits, deltas, anchors, level_sizes, size, pre_nms_top_n=500, post_nms_top_n=300, nms_thresh=0.7, score_thresh=0.0,
     *, start_of=lambda start: start, clip="before", min_side=1e-3, groups=lambda level: level, sort=True,
-    score=torch.sigmoid,
+    score=torch.sigmoid, reaches=operator.ge, top_of=lambda logits: logits,
 ):  # fmt: skip
     """Return the right answer; keyword arguments turn it into a wrong one."""
     best, level, start = [], [], 0
     for number, count in enumerate(level_sizes):
-        best.append(logits[start : start + count].topk(min(pre_nms_top_n, count)).indices + start_of(start))
+        order = top_of(logits[start : start + count]).sort(descending=True, stable=True).indices
+        best.append(order[:pre_nms_top_n] + start_of(start))
         level.append(torch.full_like(best[-1], number))
         start += count
     best, level = torch.cat(best), torch.cat(level)
     boxes, scores = decode_boxes(deltas[best], anchors[best]).detach(), score(logits[best]).detach()
     boxes = clip_boxes_to_image(boxes, size) if clip == "before" else boxes
-    keep = (boxes[:, 2:] - boxes[:, :2] >= min_side).all(1) & (scores >= score_thresh)
+    keep = (boxes[:, 2:] - boxes[:, :2] >= min_side).all(1) & reaches(scores, score_thresh)
     boxes, scores, level = boxes[keep], scores[keep], level[keep]
     order = batched_nms(boxes, scores, groups(level), nms_thresh)
     order = order if sort else order[level[order].argsort(stable=True)]
@@ -138,6 +169,45 @@ def wrong_level_after_level(
     return torch.cat(proposals)[:post_nms_top_n]
 
 
+def wrong_best_of_each_level_at_the_end(
+    logits, deltas, anchors, level_sizes, size, pre_nms_top_n=500, post_nms_top_n=300, nms_thresh=0.7, score_thresh=0.0
+):
+    proposals, scores = [], []
+    for level in zip(logits.split(level_sizes), deltas.split(level_sizes), anchors.split(level_sizes)):
+        numbers = pre_nms_top_n, post_nms_top_n, nms_thresh, score_thresh
+        proposals.append(propose(*level, [len(level[0])], size, *numbers))
+        scores.append(torch.zeros(len(proposals[-1])))
+    return torch.cat(proposals)
+
+
+def wrong_worst_first(*args):
+    return propose(*args).flip(0)
+
+
+def wrong_scores_too(*args):
+    proposals = propose(*args)
+    return proposals, proposals[:, 0]
+
+
+def wrong_fails_without_boxes(
+    logits, deltas, anchors, level_sizes, size, pre_nms_top_n=500, post_nms_top_n=300, nms_thresh=0.7, score_thresh=0.0
+):
+    proposals = propose(
+        logits, deltas, anchors, level_sizes, size, pre_nms_top_n, post_nms_top_n, nms_thresh, score_thresh
+    )
+    if not len(proposals):
+        raise IndexError("max(): Expected reduction dim to be specified for input.numel() == 0")
+    return proposals
+
+
+def wrong_limits_on_the_cpu(
+    logits, deltas, anchors, level_sizes, size, pre_nms_top_n=500, post_nms_top_n=300, nms_thresh=0.7, score_thresh=0.0
+):
+    limit = torch.tensor([*size[::-1], *size[::-1]], dtype=anchors.dtype)
+    decode_boxes(deltas, anchors).minimum(limit)
+    return propose(logits, deltas, anchors, level_sizes, size, pre_nms_top_n, post_nms_top_n, nms_thresh, score_thresh)
+
+
 def wrong_topk_of_too_many(
     logits, deltas, anchors, level_sizes, size, pre_nms_top_n=500, post_nms_top_n=300, nms_thresh=0.7, score_thresh=0.0
 ):
@@ -161,7 +231,7 @@ def right_with_torchvision(
     start, best, level = 0, [], []
     for number, count in enumerate(level_sizes):
         best.append(logits[start : start + count].topk(min(pre_nms_top_n, count)).indices + start)
-        level.append(torch.full((len(best[-1]),), number))
+        level.append(torch.full_like(best[-1], number))
         start += count
     best, level = torch.cat(best), torch.cat(level)
     boxes = clip_boxes_to_image(decode_boxes(deltas[best], anchors[best]), size).detach()
@@ -239,9 +309,31 @@ EXERCISE = Exercise(
         ),
         Wrong(with_arguments(lambda given: {"nms_thresh": 1.0}), "nothing is suppressed"),
         Wrong(wrong_gradient_left_on, "a gradient flows through the proposals: detach is missing"),
+        Wrong(changed(reaches=operator.gt), "an objectness of exactly score_thresh is dropped: > instead of >="),
+        Wrong(
+            changed(top_of=torch.sigmoid),
+            "the best are chosen by the sigmoid: large logits all have 1, and the best are lost",
+        ),
+        Wrong(changed(min_side=0.01), "boxes of 0.002 pixels are dropped: the limit is 1e-3"),
+        Wrong(changed(min_side=1e-9), "only boxes without area are dropped: the limit is 1e-3"),
+        Wrong(wrong_best_of_each_level_at_the_end, "each level has its own `post_nms_top_n`: it is for all together"),
+        Wrong(wrong_topk_of_too_many, "topk fails if a level has fewer than `pre_nms_top_n` anchors"),
+        Wrong(wrong_fails_without_boxes, "it fails if no box is left"),
+        Wrong(
+            with_arguments(lambda given: {"score_thresh": 0.0}), "`score_thresh` is not used: every objectness will do"
+        ),
+        Wrong(
+            changed(top_of=lambda logits: -logits), "the worst `pre_nms_top_n` of each level are taken, not the best"
+        ),
+        Wrong(wrong_worst_first, "the worst proposals come first"),
+        Wrong(wrong_scores_too, "it returns scores, too: only the boxes are asked"),
+        Wrong(
+            with_arguments(lambda given: {"size": (given["size"][0] - 1, given["size"][1] - 1)}),
+            "boxes are clipped to the last pixel, not to the edge of the image",
+        ),
         Wrong(wrong_all_levels_in_one),
         Wrong(wrong_level_after_level),
-        Wrong(wrong_topk_of_too_many),
+        Wrong(wrong_limits_on_the_cpu),
     ),
     right=(right_with_torchvision, right_decoding_everything_first),
 )

@@ -2,13 +2,13 @@
 
 import tempfile
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from coursekit.core.errors import DataError
 from coursekit.from_scratch.loader import read_image
@@ -23,13 +23,21 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("a PNG with a fourth channel, for opacity", "alpha")
     yield case("a black and white PNG: one bit per pixel", "1 bit")
     yield case("a JPEG stored on its side, with an EXIF tag that says so", "on its side")
+    yield case("a PNG stored on its side, with an EXIF tag that says so", "png on its side")
+    for tag in (5, 8, 3, 7, 2, 4):
+        yield case(f"a JPEG with the EXIF orientation {tag}", f"orientation {tag}")
     yield case("a web page with the name of an image", "text")
     yield case("an empty file", "empty")
     yield case("a file that does not exist", "missing")
     yield case("a JPEG without its second half", "cut in half")
     yield case("a JPEG without its last two bytes", "cut by 2")
+    yield case("a PNG without its second half", "png cut in half")
     yield case("a PNG with a damaged block, for which Pillow raises a SyntaxError", "broken png")
     yield case("a small JPEG that claims to have 20,000 × 20,000 pixels", "bomb")
+
+
+READABLE = {"png", "gray", "cmyk", "palette", "alpha", "1 bit", "on its side", "png on its side"}
+READABLE |= {f"orientation {tag}" for tag in range(2, 9)}
 
 
 @cache
@@ -39,8 +47,8 @@ def _files():
     small, jpeg = picture.crop((0, 0, 3, 2)), _encoded(picture, quality=95)
     halves = Image.new("RGB", (16, 8), (250, 250, 250))
     halves.paste((0, 0, 0), (0, 0, 8, 8))
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
+    corner = halves.copy()
+    corner.paste((250, 250, 250), (0, 4, 8, 8))
     size_at = jpeg.index(b"\xff\xc0") + 5
     return {
         "png": _encoded(small, "PNG"),
@@ -49,14 +57,24 @@ def _files():
         "palette": _encoded(small.convert("P", palette=Image.Palette.ADAPTIVE), "PNG"),
         "alpha": _encoded(small.convert("RGBA"), "PNG"),
         "1 bit": _encoded(small.convert("1"), "PNG"),
-        "on its side": _encoded(halves, exif=exif, quality=100),
+        "on its side": _encoded(halves, exif=_turned(6), quality=100),
+        "png on its side": _encoded(halves, "PNG", exif=_turned(6)),
+        **{f"orientation {tag}": _encoded(corner, exif=_turned(tag), quality=100) for tag in range(2, 9)},
         "text": b"<!DOCTYPE html><title>404 Not Found</title>",
         "empty": b"",
         "cut in half": jpeg[: len(jpeg) // 2],
         "cut by 2": jpeg[:-2],
+        "png cut in half": _encoded(picture, "PNG")[:2000],
         "broken png": _encoded(small, "PNG").replace(b"IDAT", bytes(4)),
         "bomb": jpeg[:size_at] + (20_000).to_bytes(2) * 2 + jpeg[size_at + 4 :],
     }
+
+
+def _turned(orientation):
+    """Return an EXIF block with this orientation, from 1 (upright) to 8."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif
 
 
 def _encoded(picture, kind="JPEG", **options):
@@ -76,6 +94,10 @@ def call(answer, kind):
         except DataError as error:
             names = "names the file" if path.name in str(error) else "does not name the file"
             return f"refused, with a DataError that {names}"
+        except Exception as error:
+            if kind in READABLE:
+                raise
+            return f"a {type(error).__name__}, not a DataError"
 
 
 # Wrong answers
@@ -190,6 +212,76 @@ def wrong_reshaped(path):
     return image.permute(1, 2, 0).reshape(image.shape)
 
 
+ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+
+
+def _turned_by(table):
+    def decode(file):
+        turn = table.get(file.getexif().get(ExifTags.Base.Orientation))
+        return (file if turn is None else file.transpose(turn)).convert("RGB")
+
+    return decode
+
+
+def wrong_some_orientations(path, known=(3, 6, 8)):
+    return _read(path, decode=_turned_by({tag: ORIENTATIONS[tag] for tag in known}))
+
+
+def wrong_turned_the_other_way(path):
+    return _read(path, decode=_turned_by({**ORIENTATIONS, 6: ORIENTATIONS[8], 8: ORIENTATIONS[6]}))
+
+
+def wrong_width_first(path):
+    return _read(path).transpose(1, 2)
+
+
+def wrong_gray(path):
+    return _read(path, decode=lambda file: ImageOps.exif_transpose(file).convert("L").convert("RGB"))
+
+
+def wrong_some_errors(path, errors):
+    return _read(path, errors=errors)
+
+
+def wrong_other_error(path):
+    try:
+        return _read(path)
+    except DataError as error:
+        raise ValueError(str(error)) from error
+
+
+def wrong_missing_file_gets_through(path):
+    if not path.exists():
+        raise FileNotFoundError(path)
+    return _read(path)
+
+
+def wrong_tests_only_existence(path):
+    if not path.exists():
+        raise DataError(f"{path} is missing")
+    return wrong_catches_nothing(path)
+
+
+def wrong_decodes_after_the_try(path):
+    try:
+        file = Image.open(path)
+    except Exception as error:
+        raise DataError(f"{path}: {error}") from error
+    return _tensor(_upright(file))
+
+
+def wrong_array(path):
+    return _read(path).numpy()
+
+
+def wrong_whole_numbers(path):
+    return _read(path).long()
+
+
 # Right answers
 
 
@@ -211,6 +303,18 @@ def right_with_all_of_it_in_the_try(path):
             return torch.from_numpy(np.moveaxis(np.array(picture), 2, 0))
     except Exception as error:
         raise DataError(str(path)) from error
+
+
+def right_turned_by_a_table(path):
+    return _read(path, decode=_turned_by(ORIENTATIONS))
+
+
+def right_channel_by_channel(path):
+    try:
+        picture = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+        return torch.stack([torch.from_numpy(np.array(channel)) for channel in picture.split()])
+    except Exception as error:
+        raise DataError(f"can't read {path!s}") from error
 
 
 EXERCISE = Exercise(
@@ -250,8 +354,39 @@ EXERCISE = Exercise(
         Wrong(wrong_trusts_the_suffix, "the suffix is trusted: a PNG named .jpg is refused"),
         Wrong(wrong_as_in_many_tutorials),
         Wrong(wrong_reshaped),
+        Wrong(
+            wrong_some_orientations,
+            "only some of the eight EXIF orientations are turned: ImageOps.exif_transpose knows all",
+        ),
+        Wrong(
+            partial(wrong_some_orientations, known=(6,)),
+            "only some of the eight EXIF orientations are turned: ImageOps.exif_transpose knows all",
+        ),
+        Wrong(
+            partial(wrong_some_orientations, known=(2, 3, 4, 6, 7, 8)),
+            "only some of the eight EXIF orientations are turned: ImageOps.exif_transpose knows all",
+        ),
+        Wrong(
+            partial(wrong_some_orientations, known=(2, 3, 4, 6, 8)),
+            "only some of the eight EXIF orientations are turned: ImageOps.exif_transpose knows all",
+        ),
+        Wrong(wrong_turned_the_other_way, "the image is turned the wrong way"),
+        Wrong(wrong_width_first, "width and height are swapped: the shape is (3, H, W)"),
+        Wrong(wrong_gray, "the colors are lost: convert to RGB only"),
+        Wrong(
+            partial(wrong_some_errors, errors=(FileNotFoundError, UnidentifiedImageError)),
+            "only some errors are caught, but damaged files raise many kinds: `except Exception` is right here",
+        ),
+        Wrong(partial(wrong_some_errors, errors=(OSError, SyntaxError))),
+        Wrong(partial(wrong_some_errors, errors=(OSError, ValueError))),
+        Wrong(wrong_other_error, "the error is not a DataError"),
+        Wrong(wrong_missing_file_gets_through, "a missing file raises another error than DataError"),
+        Wrong(wrong_tests_only_existence, "only a missing file is refused with a DataError, not a damaged one"),
+        Wrong(wrong_decodes_after_the_try, "the pixels are decoded after the try: Image.open reads only the header"),
+        Wrong(wrong_array, "a NumPy array instead of a tensor"),
+        Wrong(wrong_whole_numbers, "int64 instead of uint8: eight times the memory"),
     ),
-    right=(right_from_bytes, right_with_all_of_it_in_the_try),
+    right=(right_from_bytes, right_with_all_of_it_in_the_try, right_turned_by_a_table, right_channel_by_channel),
     library=(
         "torchvision.io.read_image",
         "torchvision.io.decode_image",

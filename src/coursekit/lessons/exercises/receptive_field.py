@@ -21,6 +21,8 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("two poolings, whose kernels are even", [(2, 2), (2, 2)])
     yield case("the first two layers of a ResNet", [(7, 2), (3, 2)])
     yield case("strides of 3 and 2", [(5, 3), (3, 2), (3, 1)])
+    yield case("a convolution after two strides of 2", [(3, 2), (3, 2), (3, 1)])
+    yield case("a 1 × 1 convolution with a stride, then a 3 × 3", [(1, 2), (3, 1)])
     for words in ("four layers", "four other layers"):
         drawn = torch.randint(0, 4, (4, 2), generator=generator).tolist()
         yield case(words, [(kernel + 1, 1 + stride) for kernel, stride in drawn])
@@ -110,6 +112,58 @@ def wrong_empties_the_list(layers):
     return size, stride
 
 
+def wrong_doubles_the_size(layers):
+    return _walk(layers, lambda size, stride, kernel, step: size * step + kernel - 1)
+
+
+def wrong_stride_before_the_last_layer(layers):
+    return _right(layers)[0], _right(layers[:-1])[1]
+
+
+def wrong_sum_of_strides(layers):
+    return _right(layers)[0], sum(step for _, step in layers) or 1
+
+
+def wrong_largest_kernel(layers):
+    return max([kernel for kernel, _ in layers], default=1), _right(layers)[1]
+
+
+def wrong_kernels_times_strides(layers):
+    size, stride = 1, 1
+    for kernel, step in layers:
+        size += kernel * step - 1
+        stride *= step
+    return size, stride
+
+
+def wrong_starts_with_the_first_kernel(layers):
+    size, stride = layers[0][0] if layers else 1, 1
+    for kernel, step in layers:
+        size += (kernel - 1) * stride
+        stride *= step
+    return size, stride
+
+
+def wrong_no_stride_at_all(layers):
+    return _right(layers)[0], 1
+
+
+def wrong_replaces_the_stride(layers):
+    size, stride = 1, 1
+    for kernel, step in layers:
+        size += (kernel - 1) * stride
+        stride = step
+    return size, stride
+
+
+def wrong_adds_each_stride(layers):
+    size, stride = 1, 1
+    for kernel, step in layers:
+        size += (kernel - 1) * stride
+        stride += step
+    return size, stride
+
+
 # Right answers
 
 
@@ -123,6 +177,21 @@ def right_from_the_last_layer_back(layers):
 def right_in_closed_form(layers):
     strides = [step for _, step in layers]
     return 1 + sum((k - 1) * math.prod(strides[:n]) for n, (k, _) in enumerate(layers)), math.prod(strides)
+
+
+def right_by_recursion(layers):
+    if not layers:
+        return [1, 1]
+    size, stride = right_by_recursion(layers[:-1])
+    return [size + (layers[-1][0] - 1) * stride, stride * layers[-1][1]]
+
+
+def right_by_two_pixels(layers):
+    first, second = (0, 0), (1, 1)  # the first and last pixel of two neighboring windows
+    for kernel, step in reversed(layers):
+        first = first[0] * step, first[1] * step + kernel - 1
+        second = second[0] * step, second[1] * step + kernel - 1
+    return first[1] - first[0] + 1, second[0] - first[0]
 
 
 EXERCISE = Exercise(
@@ -158,9 +227,18 @@ EXERCISE = Exercise(
         Wrong(wrong_half_a_kernel_on_each_side, "kernel // 2 on each side is right for odd kernels only"),
         Wrong(wrong_starts_at_zero, "it starts with a size of 0, not with one pixel"),
         Wrong(wrong_needs_a_layer, "it fails if there are no layers"),
-        Wrong(wrong_multiplies_kernels),
-        Wrong(wrong_size_only),
-        Wrong(wrong_empties_the_list),
+        Wrong(wrong_multiplies_kernels, "kernels are multiplied, but windows add up"),
+        Wrong(wrong_size_only, "only the size is returned, not the stride"),
+        Wrong(wrong_empties_the_list, "the list of layers is changed"),
+        Wrong(wrong_doubles_the_size, "a stride multiplies the size of the window, but it only moves the cells apart"),
+        Wrong(wrong_stride_before_the_last_layer, "the stride of the last layer is missing from the result"),
+        Wrong(wrong_sum_of_strides, "the strides are added up, not multiplied"),
+        Wrong(wrong_largest_kernel, "the window is only as wide as the largest kernel"),
+        Wrong(wrong_kernels_times_strides),
+        Wrong(wrong_starts_with_the_first_kernel, "the first kernel is counted twice"),
+        Wrong(wrong_no_stride_at_all, "the stride is always 1"),
+        Wrong(wrong_replaces_the_stride, "a layer's stride replaces the one before, but strides multiply"),
+        Wrong(wrong_adds_each_stride, "strides are added, not multiplied"),
     ),
-    right=(right_from_the_last_layer_back, right_in_closed_form),
+    right=(right_from_the_last_layer_back, right_in_closed_form, right_by_recursion, right_by_two_pixels),
 )

@@ -9,6 +9,7 @@ from coursekit.data.boxes import resize_with_boxes
 from coursekit.lessons import inputs
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import xyxy
+from coursekit.lessons.pretended_gpu import anywhere_or_here, on_a_gpu
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
@@ -23,7 +24,11 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     stripes = (torch.arange(96).reshape(1, 8, 12) % 2 * 200.0).contiguous()
     yield case("fine stripes, downscaled: each new pixel is the mean of many", stripes, xyxy((0, 0, 6, 4)), (2, 3))
     yield case("boxes in float64", ramp, inputs.boxes(generator, 9, torch.float64), (5, 3))
+    row = torch.tensor([100, 20, 16, 200], dtype=torch.uint8).reshape(1, 1, 4)
+    yield case("a uint8 image whose means are 53.7 and 95.4: they are rounded", row, xyxy((0, 0, 2, 1)), (1, 2))
+    yield case("a long image made short, by factors that differ", ramp, xyxy((1, 1, 5, 3)), (1, 9))
     yield case("odd sizes", torch.rand(3, 21, 31, generator=generator), inputs.boxes(generator, 9, width=20), (15, 22))
+    yield on_a_gpu(ramp, xyxy((2, 0, 4, 2)), (2, 3))
 
 
 # Wrong answers
@@ -121,6 +126,73 @@ def wrong_black_image(image, boxes, size):
     return image.new_zeros(image.shape[0], *size), _scaled(boxes, x, y, x, y)
 
 
+def wrong_bicubic(image, boxes, size):
+    x, y = _factors(image, size)
+    resized = interpolate(image[None].float(), size, mode="bicubic", antialias=True)[0]
+    return resized.to(image.dtype), _scaled(boxes, x, y, x, y)
+
+
+def wrong_area(image, boxes, size):
+    x, y = _factors(image, size)
+    return interpolate(image[None].float(), size, mode="area")[0].to(image.dtype), _scaled(boxes, x, y, x, y)
+
+
+def wrong_smaller_factor(image, boxes, size):
+    return _resized(image, size), boxes * min(_factors(image, size))
+
+
+def wrong_larger_factor(image, boxes, size):
+    return _resized(image, size), boxes * max(_factors(image, size))
+
+
+def wrong_rounds_down(image, boxes, size):
+    x, y = _factors(image, size)
+    return _resized(image, size), _scaled(boxes, x, y, x, y).int().to(boxes.dtype)
+
+
+def wrong_clips(image, boxes, size):
+    x, y = _factors(image, size)
+    return _resized(image, size), _scaled(boxes, x, y, x, y).clamp(min=0)
+
+
+def wrong_always_float32(image, boxes, size):
+    x, y = _factors(image, size)
+    return _resized(image, size), _scaled(boxes.float(), x, y, x, y)
+
+
+def wrong_keeps_the_batch(image, boxes, size):
+    x, y = _factors(image, size)
+    return _resized(image, size)[None], _scaled(boxes, x, y, x, y)
+
+
+def wrong_last_pixels(image, boxes, size):
+    x, y = (size[1] - 1) / (image.shape[2] - 1), (size[0] - 1) / (image.shape[1] - 1)
+    return _resized(image, size), _scaled(boxes, x, y, x, y)
+
+
+def wrong_mixes_corners(image, boxes, size):
+    x, y = _factors(image, size)
+    return _resized(image, size), _scaled(boxes, x, y, y, x)
+
+
+def wrong_cuts_fractions_off(image, boxes, size):
+    x, y = _factors(image, size)
+    return _resized(image.float(), size).to(image.dtype), _scaled(boxes, x, y, x, y)
+
+
+def wrong_keeps_the_aspect_ratio(image, boxes, size):
+    factor = min(_factors(image, size))
+    inside = [max(1, round(side * factor)) for side in image.shape[1:]]
+    padded = image.new_zeros(image.shape[0], *size)
+    padded[:, : inside[0], : inside[1]] = _resized(image, inside)
+    return padded, boxes * factor
+
+
+def wrong_factors_on_the_cpu(image, boxes, size):
+    x, y = _factors(image, size)
+    return _resized(image, size), boxes * torch.tensor([x, y, x, y], dtype=boxes.dtype)
+
+
 # Right answers
 
 
@@ -139,12 +211,19 @@ def right_column_by_column(image, boxes, size):
     return resized, torch.stack([x1 * x, y1 * y, x2 * x, y2 * y], dim=1)
 
 
+def right_by_fractions_of_the_image(image, boxes, size):
+    height, width = image.shape[-2:]
+    fractions = boxes / boxes.new_tensor([width, height, width, height])
+    return [_resized(image, size), fractions * boxes.new_tensor([size[1], size[0], size[1], size[0]])]
+
+
 EXERCISE = Exercise(
     "resize_with_boxes",
     lesson=1,
     minutes=10,
     reference=resize_with_boxes,
     cases=cases,
+    call=anywhere_or_here,
     hints=(
         "“My boxes are right in some images only.” x and y each have their own factor. Which side of the image belongs to x: "
         "image.shape[1] or image.shape[2]?",
@@ -166,11 +245,30 @@ EXERCISE = Exercise(
         Wrong(wrong_nearest, "the nearest pixel is taken, not a mean"),
         Wrong(wrong_in_place, "the input boxes are overwritten"),
         Wrong(wrong_returns_floats, "a uint8 image comes back as floats"),
-        Wrong(wrong_one_factor_of_x),
-        Wrong(wrong_integer_factors),
-        Wrong(wrong_aligns_corners),
+        Wrong(wrong_one_factor_of_x, "the factor of x is used for y, too"),
+        Wrong(wrong_integer_factors, "the factors are whole numbers (// instead of /)"),
+        Wrong(wrong_aligns_corners, "align_corners=True moves the pixels: a pixel is an area, not a point"),
         Wrong(wrong_black_image),
+        Wrong(wrong_bicubic, "bicubic interpolation instead of bilinear"),
+        Wrong(wrong_area, 'the mode is "area", not "bilinear" with antialias=True'),
+        Wrong(wrong_smaller_factor, "x and y share the smaller factor, but each has its own"),
+        Wrong(wrong_larger_factor, "x and y share the larger factor, but each has its own"),
+        Wrong(wrong_rounds_down, "boxes are rounded down to whole pixels"),
+        Wrong(wrong_clips, "boxes are clipped at 0, which no one asked for"),
+        Wrong(wrong_always_float32, "boxes are always float32, whatever they were"),
+        Wrong(wrong_keeps_the_batch, "the image is still a batch of one: take [0]"),
+        Wrong(
+            wrong_last_pixels,
+            "the factors are (new - 1) / (old - 1): coordinates are edges of pixels, so it is new / old",
+        ),
+        Wrong(wrong_mixes_corners, "the second corner has the factors of x and y swapped"),
+        Wrong(wrong_cuts_fractions_off, "a uint8 image is resized as floats and cut to whole numbers, not rounded"),
+        Wrong(
+            wrong_keeps_the_aspect_ratio,
+            "the image keeps its aspect ratio and gets a margin, but it should fill the size",
+        ),
+        Wrong(wrong_factors_on_the_cpu),
     ),
-    right=(right_column_by_column, right_in_float64),
+    right=(right_column_by_column, right_in_float64, right_by_fractions_of_the_image),
     library=("torchvision.transforms.v2.functional.resize", "torchvision.transforms.v2.Resize"),
 )

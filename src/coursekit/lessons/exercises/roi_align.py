@@ -1,15 +1,19 @@
 """Exercise 6.3, `roi_align`: cut a patch out of a feature map for each box, by two matrix products."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from coursekit.detector import axis_weights, roi_align
 from coursekit.detector.roi import fastest_roi_align
-from coursekit.lessons.exercise import Case, Exercise, Wrong, case
+from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
+from coursekit.lessons.gradients import gradients
 from coursekit.lessons.inputs import boxes as random_boxes
 from coursekit.lessons.inputs import coordinates, xyxy
+from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
@@ -28,6 +32,21 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("stride 16, 5 bins with 3 samples", features, random_boxes(generator, 4, width=200), 1 / 16, 5, 3)
     yield case("float64", features.double(), random_boxes(generator, 3, torch.float64), 1 / 8, 3, 2)
     yield case("features in float64, boxes in float32", coordinates(5, 8).double(), xyxy((8, 16, 40, 24)), 1 / 8, 2, 1)
+    channels_last = torch.randn(6, 9, 3, generator=generator).permute(2, 0, 1)
+    yield case(
+        "features with channels last in memory", channels_last, xyxy((8, 16, 40, 24), (0, 0, 70, 40)), 1 / 8, 3, 2
+    )
+    needs_gradient = coordinates(4, 6).requires_grad_()
+    yield case("features that need a gradient", needs_gradient, xyxy((9, 4, 40, 20), (0, 8, 8, 30)), 1 / 8, 2, 2)
+    yield on_a_gpu(coordinates(4, 6), xyxy((9, 4, 40, 20)), 1 / 8, 2, 2, what="features and boxes")
+
+
+def call(answer: Answer, features: Tensor, boxes: Tensor, spatial_scale: float, *more: int) -> Any:
+    """Return the patches; if the features need a gradient, that too."""
+    patches = anywhere(answer, features, boxes, spatial_scale, *more)
+    if not features.requires_grad or not isinstance(patches, Tensor):
+        return patches
+    return {"patches": patches, **gradients(patches, {"the features": features})}
 
 
 def weights_of(features, boxes, output_size, sampling_ratio):
@@ -101,6 +120,49 @@ def wrong_crops_whole_cells(features, boxes, spatial_scale, output_size=7, sampl
     return torch.stack(patches)
 
 
+def wrong_detached(features, boxes, spatial_scale, output_size=7, sampling_ratio=2):
+    return roi_align(features.detach(), boxes, spatial_scale, output_size, sampling_ratio)
+
+
+def wrong_rounds_down(features, boxes, spatial_scale, output_size=7, sampling_ratio=2):
+    return roi_align(features, (boxes * spatial_scale).floor(), 1.0, output_size, sampling_ratio)
+
+
+def wrong_bins_swapped_with_boxes(features, boxes, spatial_scale, output_size=7, sampling_ratio=2):
+    return roi_align(features, boxes, spatial_scale, output_size, sampling_ratio).transpose(0, 1)
+
+
+def wrong_clipped_to_the_map(features, boxes, spatial_scale, output_size=7, sampling_ratio=2):
+    height, width = features.shape[1:]
+    edges = (boxes * spatial_scale).clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]) - 1)
+    return roi_align(features, edges, 1.0, output_size, sampling_ratio)
+
+
+def wrong_in_the_dtype_of_the_boxes(features, boxes, spatial_scale, output_size=7, sampling_ratio=2):
+    return roi_align(features.to(boxes.dtype), boxes, spatial_scale, output_size, sampling_ratio)
+
+
+def wrong_arguments_swapped(features, boxes, spatial_scale, output_size=7, sampling_ratio=2):
+    return roi_align(features, boxes, spatial_scale, sampling_ratio, output_size)
+
+
+def wrong_fails_without_boxes(features, boxes, spatial_scale, output_size=7, sampling_ratio=2):
+    patches = [roi_align(features, box[None], spatial_scale, output_size, sampling_ratio)[0] for box in boxes]
+    return torch.stack(patches)
+
+
+def wrong_sum_of_samples(features, boxes, spatial_scale, output_size=7, sampling_ratio=2):
+    return roi_align(features, boxes, spatial_scale, output_size, sampling_ratio) * sampling_ratio**2
+
+
+def wrong_flat(features, boxes, spatial_scale, output_size=7, sampling_ratio=2):
+    return roi_align(features, boxes, spatial_scale, output_size, sampling_ratio).flatten(1)
+
+
+def wrong_first_box_for_all(features, boxes, spatial_scale, output_size=7, sampling_ratio=2):
+    return roi_align(features, boxes[:1].expand_as(boxes), spatial_scale, output_size, sampling_ratio)
+
+
 def wrong_one_channel_per_box(features, boxes, spatial_scale, output_size=7, sampling_ratio=2):
     a_y, a_x = weights_of(features, boxes * spatial_scale, output_size, sampling_ratio)
     return torch.einsum("rph,rhw,rqw->rpq", a_y, features[: len(boxes)], a_x)
@@ -135,6 +197,7 @@ EXERCISE = Exercise(
     minutes=15,
     reference=roi_align,
     cases=cases,
+    call=call,
     twin=fastest_roi_align,
     library=("torchvision.ops.roi_align", "torchvision.ops.RoIAlign", "torchvision.ops.ps_roi_align"),
     hints=(
@@ -158,6 +221,16 @@ EXERCISE = Exercise(
         Wrong(wrong_channels_last, "the channels come last: (R, output_size, output_size, C)"),
         Wrong(wrong_scales_in_place, "the boxes are scaled in place (*=), which changes the caller's boxes"),
         Wrong(wrong_needs_one_dtype, "weights and features of different dtypes are multiplied"),
+        Wrong(wrong_detached, "no gradient reaches the features (detach, .data or no_grad on the way)"),
+        Wrong(wrong_rounds_down, "the box is rounded down to whole cells"),
+        Wrong(wrong_bins_swapped_with_boxes, "channels come before boxes: (C, R, …) instead of (R, C, …)"),
+        Wrong(wrong_clipped_to_the_map, "boxes are clipped to the map, so what is left of them is stretched"),
+        Wrong(wrong_in_the_dtype_of_the_boxes, "the patches have the dtype of the boxes, not of the features"),
+        Wrong(wrong_arguments_swapped, "`output_size` and `sampling_ratio` are swapped"),
+        Wrong(wrong_fails_without_boxes, "it fails if there is no box"),
+        Wrong(wrong_sum_of_samples, "the samples of a bin are summed instead of averaged"),
+        Wrong(wrong_flat, "the patches are flat: (R, C, output_size, output_size) is asked"),
+        Wrong(wrong_first_box_for_all, "all patches are that of the first box"),
         Wrong(wrong_crops_whole_cells),
         Wrong(wrong_one_channel_per_box),
         Wrong(wrong_sums_over_all_boxes),

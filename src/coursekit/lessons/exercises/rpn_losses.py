@@ -10,8 +10,11 @@ from torch import Tensor
 from coursekit.detector import decode_boxes, encode_boxes, match_anchors, sample_balanced
 from coursekit.detector.rpn import rpn_losses
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
+from coursekit.lessons.gradients import NONE
 from coursekit.lessons.inputs import boxes as random_boxes
 from coursekit.lessons.inputs import xyxy
+from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 GRID = xyxy((0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (0, 20, 10, 30))
 NEAR = xyxy((0, 0, 10, 9), (41, 0, 51, 10))
@@ -39,14 +42,24 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     alike = torch.tensor([[1.0] * 6 + [-0.5] * 20]), torch.full((1, 26, 4), 0.2)
     yield case("6 anchors on an object and 20 away from it, 8 to sample", *alike, torch.cat([here, far]), [here[:1]], 8)
     yield case("the same, a quarter of the 8 positive", *alike, torch.cat([here, far]), [here[:1]], 8, 0.25)
+    both, two = [torch.cat([part, part.flip(1)]) for part in alike], [here[:1], torch.empty(0, 4)]
+    yield case(
+        "two images, 8 anchors to sample in each, the second without objects", *both, torch.cat([here, far]), two, 8
+    )
+    huge = torch.tensor([[-200.0, 200.0, 200.0, -200.0]])
+    yield case("logits of 200 and -200, two of them wrong", huge, torch.zeros(1, 4, 4), GRID, [GRID[:2]])
+    yield case("float64", *(part.double() for part in predicted(GRID, 1)), GRID.double(), [NEAR.double()])
     many = random_boxes(generator, 60)
     yield case(
         "many anchors, three images", *predicted(many, 3), many, [random_boxes(generator, n) for n in (5, 1, 8)], 256
     )
+    yield on_a_gpu(*predicted(GRID, 2), GRID, [NEAR, torch.empty(0, 4)], what="predictions and boxes")
 
 
 def call(answer: Answer, logits: Tensor, deltas: Tensor, *rest: Any) -> Any:
     """Return the losses and their gradients: a correct loss without gradients is useless."""
+    if is_elsewhere((logits,)):
+        return anywhere(answer, logits, deltas, *rest)
     logits, deltas = logits.clone().requires_grad_(), deltas.clone().requires_grad_()
     losses = answer(logits, deltas, *rest)
     if not isinstance(losses, dict) or any(not isinstance(loss, Tensor) for loss in losses.values()):
@@ -57,12 +70,17 @@ def call(answer: Answer, logits: Tensor, deltas: Tensor, *rest: Any) -> Any:
     if total.requires_grad:
         grads = torch.autograd.grad(total, (logits, deltas), allow_unused=True)
     for name, tensor, grad in zip(("logits", "deltas"), (logits, deltas), grads, strict=True):
-        grad = torch.zeros_like(tensor) if grad is None else grad
-        result[f"gradient of the {name}, summed over the anchors"] = grad.sum(1)
+        key = f"gradient of the {name}, summed over the anchors"
+        is_needed = name == "logits" or any(map(len, rest[1]))  # without objects, deltas have no loss
+        result[key] = grad.sum(1) if grad is not None else NONE if is_needed else torch.zeros_like(tensor).sum(1)
     return result
 
 
 # Wrong answers: the right one with one part changed.
+
+
+def labels_of(positives, negatives, logits):
+    return torch.cat([torch.ones_like(positives), torch.zeros_like(negatives)]).to(logits)
 
 
 def samples_of(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5, match=match_anchors):
@@ -71,7 +89,7 @@ def samples_of(logits, deltas, anchors, boxes, batch_size_per_image=256, positiv
     for image, gt_boxes in enumerate(boxes):
         matches = match(anchors, gt_boxes)
         positives, negatives = sample_balanced(matches, batch_size_per_image, positive_fraction)
-        labels = torch.cat([torch.ones(len(positives)), torch.zeros(len(negatives))])
+        labels = labels_of(positives, negatives, logits)
         target_deltas = encode_boxes(gt_boxes[matches[positives]], anchors[positives])
         sampled = torch.cat([positives, negatives])
         samples.append((logits[image, sampled], labels, deltas[image, positives], target_deltas))
@@ -124,7 +142,7 @@ def wrong_boxes_in_turn(logits, deltas, anchors, boxes, batch_size_per_image=256
     for image, gt_boxes in enumerate(boxes):
         matches = match_anchors(anchors, gt_boxes)
         positives, negatives = sample_balanced(matches, batch_size_per_image, positive_fraction)
-        labels = torch.cat([torch.ones(len(positives)), torch.zeros(len(negatives))])
+        labels = labels_of(positives, negatives, logits)
         turn = torch.arange(len(positives)) % max(len(gt_boxes), 1)
         target_deltas = encode_boxes(gt_boxes[turn], anchors[positives])
         sampled = torch.cat([positives, negatives])
@@ -137,7 +155,7 @@ def wrong_boxes_in_pixels(logits, deltas, anchors, boxes, batch_size_per_image=2
     for image, gt_boxes in enumerate(boxes):
         matches = match_anchors(anchors, gt_boxes)
         positives, negatives = sample_balanced(matches, batch_size_per_image, positive_fraction)
-        labels = torch.cat([torch.ones(len(positives)), torch.zeros(len(negatives))])
+        labels = labels_of(positives, negatives, logits)
         pred_boxes = decode_boxes(deltas[image, positives], anchors[positives])
         sampled = torch.cat([positives, negatives])
         samples.append((logits[image, sampled], labels, pred_boxes, gt_boxes[matches[positives]]))
@@ -169,6 +187,93 @@ def wrong_sum_of_objectness(logits, deltas, anchors, boxes, batch_size_per_image
     samples = samples_of(logits, deltas, anchors, boxes, batch_size_per_image, positive_fraction)
     losses = losses_of(samples)
     return losses | {"loss_objectness": losses["loss_objectness"] * sum(len(sample[1]) for sample in samples)}
+
+
+def per_batch(count_of):
+    """Return an answer that samples once from all images together, as many as `count_of(number, images)` says."""
+
+    def answer(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
+        matches = [match_anchors(anchors, gt_boxes) for gt_boxes in boxes]
+        positives, negatives = sample_balanced(
+            torch.cat(matches), count_of(batch_size_per_image, len(boxes)), positive_fraction
+        )
+        target_deltas = torch.empty(0, 4, dtype=deltas.dtype)
+        for place in positives.tolist():
+            image, row = divmod(place, len(anchors))
+            target = encode_boxes(boxes[image][matches[image][row], None], anchors[row, None])
+            target_deltas = torch.cat([target_deltas, target])
+        labels = torch.cat([torch.ones(len(positives)), torch.zeros(len(negatives))]).to(logits)
+        sampled = torch.cat([positives, negatives])
+        return losses_of([(logits.flatten()[sampled], labels, deltas.flatten(0, 1)[positives], target_deltas)])
+
+    return answer
+
+
+def wrong_divided_by_what_was_asked(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
+    samples = samples_of(logits, deltas, anchors, boxes, batch_size_per_image, positive_fraction)
+    return losses_of(samples, divide_by=lambda pred_deltas: batch_size_per_image * len(boxes))
+
+
+def wrong_logarithm_of_sigmoid(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
+    samples = samples_of(logits, deltas, anchors, boxes, batch_size_per_image, positive_fraction)
+    logits, labels = (torch.cat([sample[k] for sample in samples]) for k in (0, 1))
+    right = torch.where(labels > 0, logits.sigmoid(), 1 - logits.sigmoid())
+    return losses_of(samples) | {"loss_objectness": -right.log().mean()}
+
+
+def wrong_sigmoid_and_bce(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
+    samples = samples_of(logits, deltas, anchors, boxes, batch_size_per_image, positive_fraction)
+    logits, labels = (torch.cat([sample[k] for sample in samples]) for k in (0, 1))
+    return losses_of(samples) | {"loss_objectness": F.binary_cross_entropy(logits.sigmoid(), labels.to(logits))}
+
+
+def wrong_objectness_without_gradient(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
+    return rpn_losses(logits.detach(), deltas, anchors, boxes, batch_size_per_image, positive_fraction)
+
+
+def wrong_l2(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
+    samples = samples_of(logits, deltas, anchors, boxes, batch_size_per_image, positive_fraction)
+    box_loss = sum(((pred - target) ** 2).sum() for *_, pred, target in samples)
+    return losses_of(samples) | {"loss_rpn_box_reg": box_loss / sum(len(sample[1]) for sample in samples)}
+
+
+def wrong_box_and_anchor_swapped(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
+    samples = []
+    for image, gt_boxes in enumerate(boxes):
+        matches = match_anchors(anchors, gt_boxes)
+        positives, negatives = sample_balanced(matches, batch_size_per_image, positive_fraction)
+        labels = labels_of(positives, negatives, logits)
+        target_deltas = encode_boxes(anchors[positives], gt_boxes[matches[positives]])
+        sampled = torch.cat([positives, negatives])
+        samples.append((logits[image, sampled], labels, deltas[image, positives], target_deltas))
+    return losses_of(samples)
+
+
+def wrong_mean_over_the_four(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
+    losses = rpn_losses(logits, deltas, anchors, boxes, batch_size_per_image, positive_fraction)
+    return losses | {"loss_rpn_box_reg": losses["loss_rpn_box_reg"] / 4}
+
+
+def wrong_weights_of_the_second_stage(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
+    samples = samples_of(logits, deltas, anchors, boxes, batch_size_per_image, positive_fraction)
+    return losses_of([(*rest, target * target.new_tensor([10, 10, 5, 5])) for *rest, target in samples])
+
+
+def wrong_skips_images_without_objects(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
+    used = [image for image, gt_boxes in enumerate(boxes) if len(gt_boxes)]
+    some = logits[used], deltas[used], anchors, [boxes[image] for image in used]
+    return losses_of(samples_of(*some, batch_size_per_image, positive_fraction))
+
+
+def wrong_clamped_sigmoid(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
+    samples = samples_of(logits, deltas, anchors, boxes, batch_size_per_image, positive_fraction)
+    logits, labels = (torch.cat([sample[k] for sample in samples]) for k in (0, 1))
+    objectness = F.binary_cross_entropy(logits.sigmoid().clamp(1e-7, 1 - 1e-7), labels)
+    return losses_of(samples) | {"loss_objectness": objectness}
+
+
+def other_names(losses):
+    return dict(zip(("objectness", "box"), losses.values()))
 
 
 def wrong_fails_without_objects(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
@@ -273,9 +378,36 @@ EXERCISE = Exercise(
             called_with(lambda logits, deltas, *rest: (logits.detach(), deltas.detach(), *rest)),
             "no gradient reaches the head (detach, item() or a new tensor on the way)",
         ),
-        Wrong(wrong_every_anchor_counts),
+        Wrong(wrong_box_loss_without_gradient, "no gradient reaches the deltas (detach, item() or a new tensor)"),
+        Wrong(wrong_objectness_without_gradient, "no gradient reaches the logits (detach, item() or a new tensor)"),
+        Wrong(
+            per_batch(lambda number, images: number),
+            "one sample for the whole batch: batch_size_per_image is for each image",
+        ),
+        Wrong(
+            wrong_divided_by_what_was_asked,
+            "the box loss is divided by batch_size_per_image, not by the anchors that were sampled",
+        ),
+        Wrong(wrong_logarithm_of_sigmoid, "the logarithm of a sigmoid: at large logits that is log(0), and infinite"),
+        Wrong(
+            wrong_sigmoid_and_bce,
+            "sigmoid, then binary_cross_entropy: at large logits the loss ends at 100, without a gradient",
+        ),
+        Wrong(wrong_l2, "a squared error instead of smooth L1"),
+        Wrong(wrong_box_and_anchor_swapped, "box and anchor are swapped in encode_boxes"),
+        Wrong(wrong_mean_over_the_four, "the mean over the four deltas of an anchor instead of their sum"),
+        Wrong(wrong_every_anchor_counts, "every anchor counts, the ignored ones too: nothing is sampled"),
+        Wrong(
+            wrong_weights_of_the_second_stage, "the targets are encoded with the second stage's weights, (10, 10, 5, 5)"
+        ),
+        Wrong(changed(divide_by=lambda pred_deltas: 1), "the box loss is not divided by the number of sampled anchors"),
+        Wrong(wrong_skips_images_without_objects, "images without objects are skipped: their anchors are background"),
+        Wrong(
+            wrong_clamped_sigmoid, "the sigmoid is clamped before its logarithm: at large logits the loss is too small"
+        ),
+        Wrong(lambda *args: other_names(rpn_losses(*args))),
+        Wrong(per_batch(lambda number, images: number * images)),
         Wrong(wrong_fails_without_objects),
-        Wrong(wrong_box_loss_without_gradient),
     ),
     right=(right_written_out, right_with_a_label_for_each_anchor),
 )

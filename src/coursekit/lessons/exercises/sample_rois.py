@@ -11,6 +11,8 @@ from coursekit.detector import box_iou, match_anchors, sample_balanced, sample_r
 from coursekit.lessons import inputs
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import xyxy
+from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
@@ -24,6 +26,10 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("no proposals", torch.empty(0, 4), gt_box, label)
     gt_boxes = xyxy((0, 0, 20, 20), (50, 50, 90, 90))
     yield case("two objects, the proposals in another order", gt_boxes.flip(0) + 1.0, gt_boxes, torch.tensor([7, 2]))
+    twice = gt_box.repeat(2, 1)
+    yield case("two objects in the same place: on a tie, the first", gt_box, twice, torch.tensor([5, 2]))
+    yield case("neither proposals nor objects", torch.empty(0, 4), torch.empty(0, 4), label[:0])
+    yield case("float64", xyxy((0, 0, 20, 18), (60, 60, 80, 80)).double(), gt_box.double(), label)
     near = torch.cat([gt_box + 0.5 * n for n in range(1, 10)])
     yield case("more proposals with an object than may be sampled", near, gt_box, label, 8)
     far = torch.cat([gt_box + 30 + 3 * n for n in range(9)])
@@ -33,6 +39,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     near = gt_boxes.repeat(6, 1) + 2 * torch.randn(30, 4, generator=generator)
     proposals = torch.cat([near, inputs.boxes(generator, 30)])
     yield case("60 proposals, five objects", proposals, gt_boxes, torch.tensor([4, 1, 3, 3, 2]), 512)
+    yield on_a_gpu(proposals, gt_boxes, torch.tensor([4, 1, 3, 3, 2]), 512, what="boxes and labels")
 
 
 def call(
@@ -47,7 +54,10 @@ def call(
 
     So the order in which an answer samples makes no difference.
     """
-    rois, roi_labels, roi_boxes = answer(proposals, boxes, labels, batch_size_per_image, positive_fraction)
+    args = proposals, boxes, labels, batch_size_per_image, positive_fraction
+    if is_elsewhere(args):
+        return anywhere(answer, *args)
+    rois, roi_labels, roi_boxes = answer(*args)
     if roi_labels.dtype != torch.int64 or rois.ndim != 2 or not len(rois) == len(roi_labels) == len(roi_boxes):
         return {"rois": rois, "labels": roi_labels, "boxes": roi_boxes}
     sample, everything = _rows(rois, roi_labels, roi_boxes), _rows(*sample_rois(proposals, boxes, labels, 10**6, 1.0))
@@ -149,6 +159,46 @@ def background_gets_a_label(proposals, boxes, labels, *numbers):
     return rois, labels[best], boxes[best]
 
 
+def last_on_a_tie(proposals, boxes, labels, *numbers):
+    return _sample(proposals, boxes.flip(0), labels.flip(0), *numbers)
+
+
+def background_has_no_box(*args):
+    rois, roi_labels, roi_boxes = _sample(*args)
+    return rois, roi_labels, torch.where(roi_labels[:, None] > 0, roi_boxes, 0)
+
+
+def float_labels(*args):
+    rois, roi_labels, roi_boxes = _sample(*args)
+    return rois, roi_labels.float(), roi_boxes
+
+
+def rois_for_boxes(*args):
+    rois, roi_labels, _ = _sample(*args)
+    return rois, roi_labels, rois
+
+
+def two_values(*args):
+    return _sample(*args)[:2]
+
+
+def gt_boxes_first(proposals, boxes, labels, *numbers):
+    return _sample(boxes, proposals, labels, *numbers)
+
+
+def positives_fill_up(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
+    return _sample(proposals, boxes, labels, batch_size_per_image, 1.0)
+
+
+def zeros_on_the_cpu(*args):
+    rois, roi_labels, roi_boxes = _sample(*args)
+    return (
+        rois,
+        torch.cat([roi_labels[roi_labels > 0], torch.zeros(int((roi_labels == 0).sum()), dtype=int)]),
+        roi_boxes,
+    )
+
+
 def full_count_of_background(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
     sample = _sample(proposals, boxes, labels, 10**6, 1.0)
     positives, negatives = torch.where(sample[1] > 0)[0], torch.where(sample[1] == 0)[0]
@@ -177,7 +227,7 @@ def background_first(*args):
 
 def without_chance(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
     candidates = torch.cat([proposals, boxes])
-    best, objects = torch.zeros(len(candidates)), torch.zeros(len(candidates), dtype=torch.int64)
+    best, objects = candidates.new_zeros(len(candidates)), torch.zeros_like(candidates[:, 0], dtype=torch.int64)
     if len(boxes):
         best, objects = box_iou(candidates, boxes).max(1)
     positives = torch.where(best >= 0.5)[0].flip(0)[: int(batch_size_per_image * positive_fraction)]
@@ -221,13 +271,21 @@ EXERCISE = Exercise(
         Wrong(always_half, "half of the sample may be positive, whatever positive_fraction is"),
         Wrong(without_background, "the background is left out"),
         Wrong(boxes_of_positives_only, "only positives have boxes: the three tensors should have the same length"),
-        Wrong(fails_without_objects),
-        _changed(thresholds=(0.500001, 0.500001, False)),  # > instead of >=
-        _changed(thresholds=(0.7, 0.7, False)),
-        Wrong(labels_in_their_own_order),
-        Wrong(background_gets_a_label),
-        Wrong(full_count_of_background),
-        Wrong(with_replacement),
+        Wrong(fails_without_objects, "it fails if there are no objects"),
+        _changed("an IoU of exactly 0.5 is background: > instead of >=", thresholds=(0.500001, 0.500001, False)),
+        _changed("the threshold is 0.7, where 0.5 is asked", thresholds=(0.7, 0.7, False)),
+        Wrong(last_on_a_tie, "of two objects with the same IoU the last one counts: it should be the first"),
+        Wrong(background_has_no_box, "the target box of background is 0, where it should be the RoI itself"),
+        Wrong(float_labels, "the labels are floats, not int64"),
+        Wrong(rois_for_boxes, "the target boxes are the RoIs, not those of their objects"),
+        Wrong(two_values, "it should return three tensors: RoIs, labels and boxes"),
+        Wrong(background_gets_a_label, "background RoIs have the label and the box of the nearest object"),
+        Wrong(labels_in_their_own_order, "the labels are taken in their own order, not by the matches"),
+        Wrong(positives_fill_up, "positive_fraction is not used: the whole sample may be positive"),
+        Wrong(full_count_of_background, "as many as batch_size_per_image from the background alone"),
+        Wrong(with_replacement, "the same RoI may be sampled twice"),
+        Wrong(gt_boxes_first),
+        Wrong(zeros_on_the_cpu),
     ),
     right=(background_first, without_chance),
 )

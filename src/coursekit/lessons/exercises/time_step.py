@@ -22,9 +22,18 @@ def cases(_: torch.Generator) -> Iterator[Case]:
     yield case("a step that is all optimizer", 0.0, 0.0, 0.0, 1.0)
     yield case("all four", 1.0, 2.0, 4.0, 0.5)
     yield case("three steps, one after the other", 0.5, 1.0, 2.0, 0.25, 3)
+    yield case("gradients left from before", 1.0, 2.0, 4.0, 0.5, 1, 1.0)
 
 
-def call(answer: Answer, data: float, forward: float, backward: float, optimizer: float, steps: int = 1) -> Any:
+def call(
+    answer: Answer,
+    data: float,
+    forward: float,
+    backward: float,
+    optimizer: float,
+    steps: int = 1,
+    gradients_before: float = 0.0,
+) -> Any:
     """Take steps with a clock that moves only at these four points, by the given seconds."""
     now = [1000.0]
 
@@ -37,6 +46,7 @@ def call(answer: Answer, data: float, forward: float, backward: float, optimizer
             yield draw_batch(2 + number, number)
 
     model, source = SmallModel(), batches()
+    model.set_gradients(gradients_before)
     model.on_forward, model.on_backward = partial(wait, forward), partial(wait, backward)
     sgd = torch.optim.SGD(model.layer.parameters(), lr=0.1)
     sgd.register_step_pre_hook(lambda *_: wait(optimizer))
@@ -123,7 +133,67 @@ def right_with_a_list(model, batches, optimizer, clock):
     return dict(zip(("data", "forward", "backward", "optimizer"), phases))
 
 
+def wrong_clears_after_the_step(model, batches, optimizer, clock):
+    with patch.object(optimizer, "zero_grad", lambda: None):
+        times = time_step(model, batches, optimizer, clock)
+    optimizer.zero_grad()
+    return times
+
+
+def wrong_clears_after_backward(model, batches, optimizer, clock):
+    start = clock()
+    images, targets = next(batches)
+    after_data = clock()
+    losses = model(images, targets)
+    after_forward = clock()
+    sum(losses.values()).backward()
+    optimizer.zero_grad()
+    after_backward = clock()
+    optimizer.step()
+    phases = clock() - after_backward
+    return {
+        "data": after_data - start,
+        "forward": after_forward - after_data,
+        "backward": after_backward - after_forward,
+        "optimizer": phases,
+    }
+
+
+def wrong_only_the_first_loss(model, batches, optimizer, clock):
+    def first(images, targets):
+        return dict([next(iter(model(images, targets).items()))])
+
+    return time_step(first, batches, optimizer, clock)
+
+
+def wrong_steps_twice(model, batches, optimizer, clock):
+    times = time_step(model, batches, optimizer, clock)
+    optimizer.step()
+    return times
+
+
+def wrong_backward_and_optimizer_swapped(model, batches, optimizer, clock):
+    times = time_step(model, batches, optimizer, clock)
+    return times | {"backward": times["optimizer"], "optimizer": times["backward"]}
+
+
+def wrong_a_total_too(model, batches, optimizer, clock):
+    times = time_step(model, batches, optimizer, clock)
+    return times | {"total": sum(times.values())}
+
+
+def wrong_times_of_the_clock(model, batches, optimizer, clock):
+    start = clock()
+    times = time_step(model, batches, optimizer, clock)
+    ends = {}
+    for name, seconds in times.items():
+        start += seconds
+        ends[name] = start
+    return ends
+
+
 def right_with_a_loop_that_returns(model, batches, optimizer, clock):
+    model.zero_grad()
     phases, start = {}, clock()
     for images, targets in batches:
         phases["data"], start = clock() - start, clock()
@@ -166,10 +236,20 @@ EXERCISE = Exercise(
         Wrong(wrong_gradients_not_cleared, "gradients are not cleared, which changes the second step"),
         Wrong(wrong_no_optimizer_step, "the weights don't change: the optimizer takes no step"),
         Wrong(wrong_all_batches, "it uses up all batches instead of one"),
-        Wrong(merged("forward", "backward")),
+        Wrong(
+            wrong_clears_after_the_step,
+            "gradients are cleared after the step only: those left from before go into the first one",
+        ),
+        Wrong(wrong_clears_after_backward, "gradients are cleared between backward and the step: no weight changes"),
+        Wrong(wrong_only_the_first_loss, "only the first of the losses is used"),
+        Wrong(wrong_steps_twice, "the optimizer steps twice"),
+        Wrong(wrong_backward_and_optimizer_swapped, "backward and optimizer are swapped"),
+        Wrong(merged("forward", "backward"), "backward is counted as forward"),
+        Wrong(wrong_times_of_the_clock, "it returns the times of the clock, not the differences between them"),
+        Wrong(wrong_a_tuple, "it returns a tuple, not a dict"),
+        Wrong(wrong_a_total_too, "there is a fifth number: return the four phases"),
         Wrong(wrong_sum_over_all_batches),
         Wrong(wrong_its_own_clock),
-        Wrong(wrong_a_tuple),
     ),
     right=(right_with_a_list, right_with_a_loop_that_returns),
 )

@@ -1,10 +1,12 @@
 """Exercise 9.1: write detections in COCO's format."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,6 +34,14 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("no images", [], [], [1, 2])
     yield case("a box between pixels", [_detections(xyxy((1.25, 2.5, 3.75, 9.5)), [1], [0.75])], [1], [9])
     yield case("a detection with a very low score", [_detections(box, [1], [1 / 1024])], [7], [3])
+    yield case(
+        "a box that begins left of the image and above it", [_detections(xyxy((-3, -2, 5, 6)), [1], [0.75])], [7], [3]
+    )
+    yield case("a box without area", [_detections(xyxy((5, 5, 5, 9)), [1], [0.75])], [7], [3])
+    equal = _detections(xyxy((0, 0, 8, 4), (1, 0, 9, 4), (2, 0, 10, 4)), [1, 1, 1], [0.25, 0.75, 0.75])
+    yield case("scores that rise, and equal ones", [equal], [7], [3])
+    wide = {name: value.double() if name != "labels" else value for name, value in equal.items()}
+    yield case("float64", [wide], [7], [3])
     boxes, labels = inputs.boxes(generator, 6), torch.randint(1, 5, (6,), generator=generator).tolist()
     scores = (0.6 + 0.4 * torch.rand(6, generator=generator)).tolist()
     yield case("six detections", [_detections(boxes, labels, scores)], [397133], [2, 17, 53, 90])
@@ -40,9 +50,17 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
 def call(
     answer: Answer, detections: list[dict[str, Tensor]], image_ids: list[int], category_ids: list[int]
 ) -> list[dict[str, Any]]:
-    """Return the records as they are after a trip through a JSON file."""
-    records: list[dict[str, Any]] = json.loads(json.dumps(answer(detections, image_ids, category_ids)))
+    """Return the records as they are after a trip through a JSON file; what JSON can't hold, in words."""
+    records: list[dict[str, Any]] = json.loads(
+        json.dumps(answer(detections, image_ids, category_ids), default=_in_words)
+    )
     return records
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, np.generic):
+        return f"a NumPy {type(value).__name__}, which json can't write"
+    return f"a {type(value).__name__}, which json can't write"
 
 
 # Wrong answers. `_records` is right as long as its options are left alone.
@@ -93,6 +111,59 @@ def tensors(detections, image_ids, category_ids):
     return [record | {"score": torch.tensor(record["score"])} for record in records]
 
 
+def numpy_numbers(detections, image_ids, category_ids):
+    records = _records(detections, image_ids, category_ids)
+    return [record | {"score": np.float32(record["score"])} for record in records]
+
+
+def boxes_as_arrays(detections, image_ids, category_ids):
+    records = _records(detections, image_ids, category_ids)
+    return [record | {"bbox": np.array(record["bbox"])} for record in records]
+
+
+def boxes_as_tensors(detections, image_ids, category_ids):
+    records = _records(detections, image_ids, category_ids)
+    return [record | {"bbox": torch.tensor(record["bbox"])} for record in records]
+
+
+def category_as_tensor(detections, image_ids, category_ids):
+    records = _records(detections, image_ids, category_ids)
+    return [record | {"category_id": torch.tensor(record["category_id"])} for record in records]
+
+
+def best_first(detections, image_ids, category_ids):
+    records = []
+    for of_image, image_id in zip(detections, image_ids):
+        records += sorted(_records([of_image], [image_id], category_ids), key=lambda record: -record["score"])
+    return records
+
+
+def only_the_first_image(detections, image_ids, category_ids):
+    return _records(detections[:1], image_ids, category_ids)
+
+
+def negative_as_0(detections, image_ids, category_ids):
+    return _records(detections, image_ids, category_ids, to_xywh=lambda boxes: xyxy_to_xywh(boxes.clamp(min=0)))
+
+
+def without_area_left_out(detections, image_ids, category_ids):
+    return [record for record in _records(detections, image_ids, category_ids) if min(record["bbox"][2:]) > 0]
+
+
+def score_as_text(detections, image_ids, category_ids):
+    return [record | {"score": str(record["score"])} for record in _records(detections, image_ids, category_ids)]
+
+
+def labels_too(detections, image_ids, category_ids):
+    records = _records(detections, image_ids, category_ids)
+    return [record | {"label": category_ids.index(record["category_id"]) + 1} for record in records]
+
+
+def rounded_scores(detections, image_ids, category_ids):
+    records = _records(detections, image_ids, category_ids)
+    return [record | {"score": round(record["score"], 3)} for record in records]
+
+
 def a_list_per_image(detections, image_ids, category_ids):
     return [_records([of_image], [id_], category_ids) for of_image, id_ in zip(detections, image_ids)]
 
@@ -109,6 +180,19 @@ def one_by_one(detections, image_ids, category_ids):
             record["bbox"] = of_image["boxes"][n, :2].tolist() + sides[n].tolist()
             records.append(record | {"category_id": category_ids[int(of_image["labels"][n]) - 1]})
     return records
+
+
+def by_columns(detections, image_ids, category_ids):
+    def of_image(found, image_id):
+        boxes = found["boxes"].numpy().copy()
+        boxes[:, 2:] -= boxes[:, :2]
+        ids = [category_ids[label - 1] for label in found["labels"].tolist()]
+        keys = ("image_id", "category_id", "bbox", "score")
+        return [
+            dict(zip(keys, row)) for row in zip([image_id] * len(ids), ids, boxes.tolist(), found["scores"].tolist())
+        ]
+
+    return tuple(itertools.chain.from_iterable(map(of_image, detections, image_ids)))
 
 
 EXERCISE = Exercise(
@@ -142,9 +226,22 @@ EXERCISE = Exercise(
         Wrong(in_place, "the caller's boxes are converted in place"),
         Wrong(positions_as_ids, "image_id is the position of the image, not its id"),
         _changed("detections with low scores are left out: AP needs them", score_thresh=0.1),
-        Wrong(tensors, "the records contain tensors, which json can't write"),
+        Wrong(tensors, "the scores are tensors, which json can't write: .tolist() or item() makes plain numbers"),
+        Wrong(
+            numpy_numbers, "the scores are NumPy numbers, which json can't write: .tolist() or float() makes plain ones"
+        ),
+        Wrong(boxes_as_arrays, "each bbox is a NumPy array, which json can't write: .tolist() makes a plain list"),
+        Wrong(boxes_as_tensors, "each bbox is a tensor, which json can't write: .tolist() makes a plain list"),
+        Wrong(category_as_tensor, "the category ids are tensors, which json can't write"),
+        Wrong(best_first, "the records are sorted by score: they should stay in the order given"),
+        Wrong(only_the_first_image, "only the first image has records"),
+        Wrong(negative_as_0, "boxes are clipped at 0"),
+        Wrong(without_area_left_out, "boxes without area are left out"),
+        Wrong(a_list_per_image, "there is a list of records for each image: return one list for all"),
+        Wrong(rounded_scores, "the scores are rounded"),
         _changed(to_id=lambda label, ids: [*ids, ids[-1]][label]),
-        Wrong(a_list_per_image),
+        Wrong(score_as_text),
+        Wrong(labels_too),
     ),
-    right=(one_by_one,),
+    right=(one_by_one, by_columns),
 )

@@ -25,6 +25,11 @@ def cases(_: torch.Generator) -> Iterator[Case]:
     yield case("six batches, the learning rate follows its schedule", [2, 2, 3, 1, 4, 2])
     yield case("a loss of NaN in the third batch of four", [2, 2, 2, 2], 1.0, False, "nan")
     yield case("an infinite loss in the second batch", [2, 2, 2], 1.0, False, "inf")
+    yield case("a loss of minus infinity in the second batch", [2, 2, 2], 1.0, False, "-inf")
+    yield case(
+        "one of the losses infinite, the other minus infinite: their sum is NaN", [2, 2], 1.0, False, "inf - inf"
+    )
+    yield case("a loss that is huge, but finite", [2, 2], 1e10)
 
 
 def call(
@@ -39,21 +44,22 @@ def call(
     optimizer.register_step_pre_hook(lambda opt, *_: rates.append(opt.param_groups[0]["lr"]))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(warmup_cosine, total=6, warmup=2))
     batches = [draw_batch(size, number) for number, size in enumerate(batch_sizes)]
-    if special in ("nan", "inf"):
-        batches[len(batches) // 2][1][0]["value"] = float(special)
-    stopped, history = "", None
+    if special not in ("", "eval"):
+        model.special, model.special_call = special, len(batches) // 2 + 1
+    ended, history = "with a history", None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns where the schedule steps before the optimizer
         try:
             history = answer(model, iter(batches), optimizer, schedule)
         except FloatingPointError:
-            stopped = "by a FloatingPointError"
+            ended = "by a FloatingPointError"
+    losses = {"losses": without_graphs(history)} if ended == "with a history" else {}
     return {
+        "it ends": ended,
         "mode of the model": "training" if set(model.modes) <= {"t"} else "eval",
-        "losses": without_graphs(history),
+        **losses,
         "learning rate of each step": rates,
         "weights afterward": model.weights(),
-        "stopped": stopped,
         "learning rate of the next step": optimizer.param_groups[0]["lr"],
     }
 
@@ -94,6 +100,67 @@ def epoch(
 def changed(**how):
     """Return `epoch` with a keyword changed."""
     return lambda *args: epoch(*args, **how)
+
+
+def wrong_clips_before_backward(model, batches, optimizer, schedule):
+    model.train()
+    history = []
+    for images, targets in batches:
+        loss = total(model(images, targets))
+        if not math.isfinite(loss.item()):
+            raise FloatingPointError
+        optimizer.zero_grad()
+        nn.utils.clip_grad_norm_(model.parameters(), 10)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        history.append(loss.item())
+    return history
+
+
+def wrong_another_error(model, batches, optimizer, schedule):
+    try:
+        return train_one_epoch(model, batches, optimizer, schedule)
+    except FloatingPointError:
+        raise ValueError("the loss is not finite") from None
+
+
+def wrong_returns_what_it_has(model, batches, optimizer, schedule):
+    history = []
+    for batch in batches:
+        try:
+            history += train_one_epoch(model, [batch], optimizer, schedule)
+        except FloatingPointError:
+            break
+    return history
+
+
+def epoch_clearing_last(model, batches, optimizer, schedule):
+    model.train()
+    history = []
+    for images, targets in batches:
+        loss = total(model(images, targets))
+        if not math.isfinite(loss.item()):
+            raise FloatingPointError
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 10)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        history.append(loss.item())
+    return history
+
+
+def wrong_clears_once(model, batches, optimizer, schedule):
+    optimizer.zero_grad()
+    return epoch(model, batches, optimizer, schedule, zero="never")
+
+
+def wrong_loss_per_image(model, batches, optimizer, schedule):
+    history = []
+    for images, targets in batches:
+        history += [loss / len(images) for loss in train_one_epoch(model, [(images, targets)], optimizer, schedule)]
+    return history
 
 
 def wrong_only_the_last_loss(model, batches, optimizer, schedule):
@@ -159,7 +226,10 @@ EXERCISE = Exercise(
         Wrong(changed(zero="never"), "gradients are never cleared: each step includes those of all steps before it"),
         Wrong(changed(zero="after backward"), "gradients are cleared between backward and the step: no weight changes"),
         Wrong(changed(train=False), "the model is not switched to training mode"),
-        Wrong(changed(clip=lambda *_: None), "gradients are not clipped"),
+        Wrong(
+            changed(clip=lambda *_: None),
+            "the step uses gradients that are not clipped: clip between backward and the step",
+        ),
         Wrong(changed(clip=nn.utils.clip_grad_value_), "each value of the gradients is clipped, instead of their norm"),
         Wrong(changed(schedule_step="never"), "the schedule never steps"),
         Wrong(changed(schedule_step="at the end"), "the schedule steps once per epoch: the warm-up takes epochs"),
@@ -177,9 +247,23 @@ EXERCISE = Exercise(
         Wrong(wrong_mean_of_the_losses, "the mean of the losses is used, instead of their sum"),
         Wrong(changed(log=lambda loss: loss), "losses are returned as tensors that hold their graphs: memory fills up"),
         Wrong(wrong_only_the_last_loss, "only the last loss is returned"),
-        Wrong(wrong_only_nan_is_bad),
-        Wrong(wrong_clips_to_1),
-        Wrong(wrong_returns_the_mean),
+        Wrong(wrong_only_nan_is_bad, "it stops at a loss of NaN, but not at one that is infinite"),
+        Wrong(
+            changed(is_bad=lambda loss: bool(loss.isnan() | (loss == math.inf))),
+            "it stops at NaN and at infinity, but not at minus infinity",
+        ),
+        Wrong(changed(is_bad=lambda loss: not loss < 1e6), "a loss that is large, but finite, stops it"),
+        Wrong(wrong_clips_before_backward),
+        Wrong(wrong_clips_to_1, "gradients are clipped to a norm of 1, where it should be 10"),
+        Wrong(
+            epoch_clearing_last,
+            "gradients are cleared after the step only: those left from before go into the first one",
+        ),
+        Wrong(wrong_clears_once, "gradients are cleared once per epoch, not once per step"),
+        Wrong(wrong_another_error, "at a loss that is NaN or infinite it raises another error than FloatingPointError"),
+        Wrong(wrong_returns_what_it_has, "at a loss that is NaN or infinite it ends quietly: raise FloatingPointError"),
+        Wrong(wrong_returns_the_mean, "it returns the mean of the losses: return a list of them"),
+        Wrong(wrong_loss_per_image, "the losses are divided by the number of images"),
     ),
     right=(right_clears_after_the_step,),
 )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
@@ -21,6 +22,10 @@ def cases(_: torch.Generator) -> Iterator[Case]:
     yield case("a step beyond the end", 26, 20, 4)
     yield case("a run that is all warm-up", 3, 4, 4)
     yield case("a run that is all warm-up, at its end", 4, 4, 4)
+    yield case("a run that ends during the warm-up", 2, 3, 6)
+    yield case("a run of one step, without warm-up", 0, 1, 0)
+    yield case("the end of that run", 1, 1, 0)
+    yield case("the last step of a long run", 89_999, 90_000, 500)
 
 
 def half_cosine(share):
@@ -66,6 +71,44 @@ def wrong_integer_division(step, total, warmup):
     if step < warmup:
         return (step + 1) // (warmup + 1)
     return half_cosine(min(1, (step - warmup) // max(1, total - warmup)))
+
+
+def wrong_never_below_a_hundredth(step, total, warmup):
+    return max(0.01, factor(step, total, warmup))
+
+
+def wrong_ends_a_step_early(step, total, warmup):
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return half_cosine(min(1.0, (step - warmup) / max(1, total - warmup - 1)))
+
+
+def wrong_starts_a_step_late(step, total, warmup):
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return half_cosine(min(1.0, (step - warmup + 1) / max(1, total - warmup)))
+
+
+def wrong_warmup_up_to_and_including(step, total, warmup):
+    if step <= warmup:
+        return (step + 1) / (warmup + 1) if warmup else 0.5
+    return half_cosine(min(1.0, (step - warmup) / max(1, total - warmup)))
+
+
+def wrong_upside_down(step, total, warmup):
+    return factor(step, total, warmup, curve=lambda share: 0.5 - 0.5 * math.cos(math.pi * share))
+
+
+def right_that_stays_at_1_if_all_was_warmup(step, total, warmup):
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 1.0 if total <= warmup else half_cosine(min(1, (step - warmup) / (total - warmup)))
+
+
+def right_by_numpy(step, total, warmup):
+    rise = np.interp(step, [-1, warmup], [0, 1])
+    share = np.clip((step - warmup) / np.maximum(total - warmup, 1), 0, 1)
+    return rise * (1 + np.cos(np.pi * share)) / 2
 
 
 def right_by_a_square(step, total, warmup):
@@ -115,10 +158,15 @@ EXERCISE = Exercise(
         Wrong(changed(curve=lambda share: 1 - share), "it falls along a line, not along a cosine"),
         Wrong(wrong_no_warmup, "there is no warm-up"),
         Wrong(wrong_divides_by_0, "it divides by 0 if all steps are warm-up"),
-        Wrong(wrong_smaller_of_both),
-        Wrong(wrong_product_of_both),
-        Wrong(wrong_in_degrees),
-        Wrong(wrong_integer_division),
+        Wrong(wrong_smaller_of_both, "warm-up and cosine run at the same time: the cosine begins after the warm-up"),
+        Wrong(wrong_product_of_both, "warm-up and cosine are multiplied: the cosine begins after the warm-up"),
+        Wrong(wrong_in_degrees, "the angle is in degrees: math.cos takes radians"),
+        Wrong(wrong_integer_division, "// drops the fraction: the factor is 0 or 1"),
+        Wrong(wrong_ends_a_step_early, "the factor is 0 a step early: at total - 1 instead of total"),
+        Wrong(wrong_starts_a_step_late, "the cosine is a step ahead: step `warmup` should have a factor of 1"),
+        Wrong(wrong_upside_down, "the cosine is upside down: it rises"),
+        Wrong(wrong_never_below_a_hundredth),
+        Wrong(wrong_warmup_up_to_and_including),
     ),
-    right=(right_by_a_square, right_by_tensors),
+    right=(right_by_a_square, right_by_tensors, right_that_stays_at_1_if_all_was_warmup, right_by_numpy),
 )

@@ -6,6 +6,7 @@ import torch
 
 from coursekit.data.boxes import xywh_to_xyxy
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
+from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
@@ -15,7 +16,13 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("no boxes", torch.empty(0, 4))
     yield case("a single box of shape (4,)", 100 * torch.rand(4, generator=generator))
     yield case("boxes of shape (2, 3, 4)", 100 * torch.rand(2, 3, 4, generator=generator))
+    yield case("a box that begins left of and above the image", torch.tensor([[-10.0, -20.0, 4.0, 50.0]]))
+    yield case(
+        "boxes of shape (2, 3, 4) that are not contiguous",
+        100 * torch.rand(4, 3, 2, generator=generator).permute(2, 1, 0),
+    )
     yield case("float64", 100 * torch.rand(5, 4, generator=generator, dtype=torch.float64))
+    yield on_a_gpu(torch.tensor([[10.0, 20.0, 30.0, 40.0]]))
 
 
 # Wrong answers
@@ -73,6 +80,48 @@ def wrong_returns_a_list(boxes):
     return [(x, y, x + w, y + h) for x, y, w, h in boxes.reshape(-1, 4).tolist()]
 
 
+def wrong_subtracts(boxes):
+    x, y, w, h = boxes.unbind(-1)
+    return torch.stack([x, y, w - x, h - y], -1)
+
+
+def wrong_clips_at_zero(boxes):
+    x, y, w, h = boxes.unbind(-1)
+    return torch.stack([x.clamp(min=0), y.clamp(min=0), x + w, y + h], -1)
+
+
+def wrong_width_twice(boxes):
+    x, y, w, _ = boxes.unbind(-1)
+    return torch.stack([x, y, x + w, y + w], -1)
+
+
+def wrong_adds_x_to_both(boxes):
+    x, y, w, h = boxes.unbind(-1)
+    return torch.stack([x, y, x + w, x + h], -1)
+
+
+def wrong_pairs_of_an_axis(boxes):
+    x, y, w, h = boxes.unbind(-1)
+    return torch.stack([x, x + w, y, y + h], -1)
+
+
+def wrong_view_of_what_is_not_contiguous(boxes):
+    rows = boxes.view(-1, 4)
+    return torch.cat([rows[:, :2], rows[:, :2] + rows[:, 2:]], 1).view(boxes.shape)
+
+
+def wrong_made_on_the_cpu(boxes):
+    corners = torch.zeros(boxes.shape, dtype=boxes.dtype)
+    corners[..., :2] = boxes[..., :2]
+    corners[..., 2:] = boxes[..., :2] + boxes[..., 2:]
+    return corners
+
+
+def wrong_integers(boxes):
+    x, y, w, h = boxes.unbind(-1)
+    return torch.stack([x, y, x + w, y + h], -1).long()
+
+
 # Right answers
 
 
@@ -81,8 +130,20 @@ def right_by_concatenation(boxes):
 
 
 def right_by_a_matrix(boxes):
-    matrix = torch.tensor([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=boxes.dtype)
+    matrix = torch.tensor([[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1]])
+    matrix = matrix.to(boxes)
     return boxes @ matrix
+
+
+def right_row_by_row(boxes):
+    rows = [[x, y, x + w, y + h] for x, y, w, h in boxes.reshape(-1, 4).tolist()]
+    return torch.tensor(rows, dtype=boxes.dtype, device=boxes.device).reshape(boxes.shape)
+
+
+def right_into_a_copy(boxes):
+    corners = boxes.clone()
+    corners[..., 2:] += boxes[..., :2]
+    return corners
 
 
 EXERCISE = Exercise(
@@ -91,6 +152,7 @@ EXERCISE = Exercise(
     minutes=5,
     reference=xywh_to_xyxy,
     cases=cases,
+    call=anywhere,
     hints=(
         "“My boxes are mirrored, or far too small.” Width and height are lengths, not coordinates. What do you add a width "
         "to, to get the right edge?",
@@ -111,7 +173,21 @@ EXERCISE = Exercise(
         Wrong(wrong_stacks_along_the_first_dimension),
         Wrong(wrong_always_float32),
         Wrong(wrong_returns_a_list),
+        Wrong(wrong_subtracts, "the corner is subtracted from width and height, not added"),
+        Wrong(
+            wrong_clips_at_zero,
+            "negative coordinates are clipped at 0, which no one asked for: the box changes its size",
+        ),
+        Wrong(wrong_width_twice, "the width is added to y, too: y2 needs the height"),
+        Wrong(wrong_adds_x_to_both, "x is added to the height, too: y2 needs y"),
+        Wrong(wrong_pairs_of_an_axis, "the order is x1, x2, y1, y2: both corners are needed, x1, y1, x2, y2"),
+        Wrong(
+            wrong_view_of_what_is_not_contiguous,
+            "`view` fails if the numbers are not next to each other in memory: use `reshape`, or index the last dimension",
+        ),
+        Wrong(wrong_made_on_the_cpu),
+        Wrong(wrong_integers, "whole numbers (int64), although boxes have fractions of pixels"),
     ),
-    right=(right_by_concatenation, right_by_a_matrix),
+    right=(right_by_concatenation, right_by_a_matrix, right_row_by_row, right_into_a_copy),
     library=("torchvision.ops.box_convert",),
 )
