@@ -31,7 +31,7 @@ SURVIVORS: dict[str, dict[str, str]] = {
     ),
     "make_anchors": {"line 18: without indexing=": "torch's default, with a warning"}
     | {"line 19: 1 → -1": "no difference: a grid has two numbers, and a stride too"},
-    "decode_boxes": dict.fromkeys(("line 16: 2 → -2", "line 17: 2 → -2"), SAME),
+    "decode_boxes": dict.fromkeys(("line 17: 2 → -2", "line 18: 2 → -2"), SAME),
     "sample_balanced": {},
     "box_iou": dict.fromkeys(("line 16: 2 → -2", "line 17: 2 → -2", "line 19: 2 → -2", "line 19: 1 → -1"), SAME)
     | {"line 20: 1 → -1": SAME},
