@@ -135,5 +135,19 @@ def data_verify(
     raise typer.Exit(1 if problems else 0)
 
 
+@app.command("convert")
+def data_convert(
+    folder: Annotated[Path, typer.Argument(help="A data set in Pascal VOC's or YOLO's format.")],
+    out: Annotated[Path, typer.Option(help="A new folder for the data set in COCO's format.")],
+) -> None:
+    """Convert Pascal VOC or YOLO to COCO's format, with the package supervision (pip install supervision)."""
+    from coursekit.core.errors import command
+    from coursekit.data.convert import convert
+
+    for file in convert(folder, out):
+        print(file)
+    print(f"Look at it: {command('coursekit', 'data', 'info', out)}")
+
+
 def _megabytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -18,7 +18,7 @@ _SUFFIXES = {
     ".parquet": "its annotations seem to be in a Parquet file",
 }
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
-_CURE = "Export it in COCO's format, or convert it: docs/your-data.md shows how."
+_CURE = "Export it in COCO's format, or convert it: coursekit data convert."
 EXPECTED = (
     "no annotations in COCO's format. They are usually in annotations/instances_train2017.json, "
     "train/_annotations.coco.json, or one .json file beside a folder `images`."
@@ -40,6 +40,12 @@ def foreign_layout(folder: Path) -> str:
     if archives:
         return f"{EXPECTED} There is an archive, {archives[0]}: unpack it."
     return ""
+
+
+def format_of(file: Path) -> str:
+    """Return the format of a label file in Pascal VOC's or YOLO's format; "" if it is neither."""
+    start = _start(file)
+    return _yolo(start) if file.suffix == ".txt" else _voc(start) if "<annotations" not in start else ""
 
 
 def _files(folder: Path, pattern: str) -> Iterator[Path]:
