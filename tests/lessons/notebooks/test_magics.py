@@ -5,6 +5,7 @@ import pytest
 from coursekit.lessons.notebooks import magics
 from coursekit.lessons.notebooks.magics import Session
 from coursekit.lessons.workbook.workbook import Workbook
+from tests.lessons.answers import answer
 
 
 @pytest.fixture
@@ -20,6 +21,29 @@ def session(tmp_path, notebook):
     session = Session(Workbook(tmp_path / "my_detector"))
     session.register()
     return session
+
+
+@pytest.mark.usefixtures("notebook")
+def test_a_new_workbook_is_announced_with_its_folder(tmp_path, capsys):
+    Session(Workbook(tmp_path / "my_detector")).register()
+    assert f"a new workbook: {tmp_path / 'my_detector'}." in capsys.readouterr().out
+    Session(Workbook(tmp_path / "my_detector")).register()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_known_mistake_can_be_asked_for_after_the_first_attempt(session, capsys):
+    session.exercise("nms", f"{answer('nms', 'wrong_one_shot')}\n")
+    session.check("nms")
+    assert "one-shot" not in capsys.readouterr().out
+    session.mistake("nms")
+    assert "one-shot suppression" in capsys.readouterr().out
+
+
+def test_the_failing_arguments_are_a_variable(session, notebook, capsys):
+    session.exercise("nms", f"{answer('nms', 'wrong_one_shot')}\n")
+    session.check("nms")
+    assert "boxes, scores, iou_threshold = failing" in capsys.readouterr().out
+    assert len(notebook["failing"]) == 3
 
 
 def test_a_cell_that_does_not_parse_is_stored_and_its_check_says_so(session, capsys):

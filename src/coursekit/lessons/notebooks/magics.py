@@ -112,6 +112,9 @@ class Session:
         shell: Any = get_ipython()
         if shell is not None:
             shell.register_magic_function(self.exercise, "cell", "exercise")
+            if not self.my_workbook.exists:
+                print(f"Your answers go to a new workbook: {self.my_workbook.folder}. If you have begun one elsewhere,")
+                print("open the notebook beside it, or set COURSEKIT_WORKBOOK to it before you start Jupyter.")
             self.my_workbook.begin()
 
     def _buttons(self, name: str, verdict: Verdict) -> Any:
