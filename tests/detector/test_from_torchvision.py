@@ -333,6 +333,7 @@ def _their_losses(theirs, images, targets, ids):
 
 
 def _our_losses(ours, images, targets):
+    ours._anchors.clear()  # so that those of this batch are the last ones
     return ours.train()(images, targets, seeds=[seed(image) for image in range(len(images))])
 
 
