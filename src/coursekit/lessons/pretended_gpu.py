@@ -37,11 +37,13 @@ def anywhere(answer: Answer, *args: Any) -> Any:
         return answer(*args)
     try:
         with _NumbersToGpu(), PretendedGpu():
-            from_gpu(answer(*args))
+            result = answer(*args)
+            from_gpu(result)
     except Exception as error:
-        if str(error).startswith((MIXED, LEFT, NO_NUMPY)):
+        if isinstance(error, OSError) or str(error).startswith((MIXED, LEFT, NO_NUMPY)):
             raise
-    return "a result on the GPU"
+        return "a result on the GPU"
+    return "a result on the GPU" if any(isinstance(part, Tensor) for part in tree_flatten(result)[0]) else result
 
 
 def anywhere_or_here(answer: Answer, *args: Any) -> Any:

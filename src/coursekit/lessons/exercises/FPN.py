@@ -62,7 +62,8 @@ def _set_weights(pyramid):
 
 
 def _right_pyramid(in_channels, out_channels, merge):
-    pyramid = fpn.FPN(list(in_channels), out_channels, merge_top_down=merge)
+    pyramid = _Right(list(in_channels), out_channels)  # not the reference: grading counts its uses
+    pyramid.merge = merge
     _set_weights(pyramid)
     return pyramid
 
