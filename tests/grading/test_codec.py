@@ -126,7 +126,7 @@ def test_right_answers_are_far_from_the_limits():
         ]
         lengths = [len(codec._parts(message)[0]) for message in sent]
         assert 25 * max(lengths) < codec.MAX_TEXT
-        assert 100 * sum(lengths) < codec.MAX_ALL_TEXT
+        assert 50 * sum(lengths) < codec.MAX_ALL_TEXT
         assert not [message for message in map(unpack, sent) if message.value[0] == "other"]
 
 
