@@ -182,7 +182,7 @@ def attack():
     return got
 === reads what is not its own
 def attack():
-    places = ["/root", "/home", "/etc/passwd", "/etc/shadow", "/var", "/run", "/sys", "/work", "/mnt", "/srv", "/boot",
+    places = ["/root", "/home", "/etc/passwd", "/etc/shadow", "/var", "/run", "/sys", "/opt", "/mnt", "/srv", "/boot",
               "/proc/kcore", "/proc/kmsg", "/dev/mem", "/dev/vda", "/proc/1/root/etc/passwd"]
     own = (sys.prefix, sys.base_prefix, *sys.path)
     def read(place):

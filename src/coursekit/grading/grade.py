@@ -129,14 +129,14 @@ def grade(
     try:
         begun = [partial(_begin, name, path, job) for name, path in places.items()]
         work = _each(pool, begun, "submission")
-        tried = [mark.tried for one in work for mark in one.graded.marks if mark.cases]
+        tried = [mark.tried for each in work for mark in each.graded.marks if mark.cases]
         if job.not_started and set(tried) == {GRADING}:
             raise ConfigError(job.not_started[0])
         if job.hidden:
             # Only now: what is in the sandboxes that run at the same time is never quoted, so if two interns work
             # together, what one finds out about the hidden cases can't get into the feedback of the other.
-            _each(pool, [partial(_add_hidden, one, job) for one in work], "submission with hidden cases")
-        return [one.graded for one in work]
+            _each(pool, [partial(_add_hidden, each, job) for each in work], "submission with hidden cases")
+        return [each.graded for each in work]
     finally:
         job.stop.set()  # ends the sandboxes
         pool.shutdown(cancel_futures=True)

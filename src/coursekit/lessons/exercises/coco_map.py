@@ -109,7 +109,7 @@ TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1
 
 
 def _of(records, image_id, category_id):
-    return [one for one in records if (one["image_id"], one["category_id"]) == (image_id, category_id)]
+    return [record for record in records if (record["image_id"], record["category_id"]) == (image_id, category_id)]
 
 
 def _outcomes(results, annotations, images, category_ids, low, high, of_box=False):

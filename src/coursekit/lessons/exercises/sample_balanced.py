@@ -74,21 +74,21 @@ def _of_each_kind(samples: list[list[Tensor]], matches: Tensor) -> dict[str, Any
         drawn = [sample[place].flatten() for sample in samples]
         result[f"how many {name}"] = len(drawn[0])
         result[f"dtype of the {name}"] = str(drawn[0].dtype)
-        result[f"all {name} are of that kind"] = all(bool(kind[one].all()) for one in drawn)
-        result[f"no {name} twice"] = all(len(one.unique()) == len(one) for one in drawn)
-        result[f"other {name} with other seeds"] = len({tuple(sorted(one.tolist())) for one in drawn}) > 1
+        result[f"all {name} are of that kind"] = all(bool(kind[positions].all()) for positions in drawn)
+        result[f"no {name} twice"] = all(len(positions.unique()) == len(positions) for positions in drawn)
+        result[f"other {name} with other seeds"] = len({tuple(sorted(positions.tolist())) for positions in drawn}) > 1
         if len(matches) < 50:  # then each is drawn at some time, for all practical purposes
             result[f"{name} that are never drawn"] = int(kind.sum()) - len(torch.cat(drawn).unique())
     return result
 
 
 def _as_lists(samples: list[list[Tensor]]) -> list[list[Any]]:
-    return [[one.flatten().tolist() for one in sample] for sample in samples]
+    return [[positions.flatten().tolist() for positions in sample] for sample in samples]
 
 
 def _differ(samples: list[list[Tensor]]) -> bool:
     """Return whether the samples are not all the same set."""
-    return len({str([sorted(one) for one in sample]) for sample in _as_lists(samples)}) > 1
+    return len({str([sorted(positions) for positions in sample]) for sample in _as_lists(samples)}) > 1
 
 
 def _drawn(
