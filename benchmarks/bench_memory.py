@@ -36,8 +36,8 @@ from coursekit.detector.from_torchvision import from_torchvision
 from coursekit.memory.predict import peak_of, predict
 from coursekit.memory.step import build
 from coursekit.memory.step_config import MIB, StepConfig
+from coursekit.training.micro_batches import optimizer_step
 from coursekit.training.state import start_run
-from coursekit.training.step import optimizer_step
 
 TOLERANCE, TARGET = 0.05, 24  # configurations within the tolerance
 DETECTRON2 = 3.0  # GB

@@ -32,7 +32,7 @@ import torch
 
 from coursekit.data import load
 from coursekit.detector.backbone import IMAGENET_MEAN, IMAGENET_STD
-from coursekit.detector.pretrained import timm_features
+from coursekit.detector.timm_models import timm_features
 
 train_set, val_set = load("mini", "train"), load("mini", "val")
 mean, std = (torch.tensor(three)[:, None, None] for three in (IMAGENET_MEAN, IMAGENET_STD))

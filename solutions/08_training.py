@@ -848,7 +848,7 @@ for step in (1, 2):
 
 # %% [markdown]
 # Survived twice over: the first step learned what fits, the second began with it, and the gradient is that of all seven images. (The
-# course's trainer does the same in `coursekit/training/step.py`, and writes down that it happened.)
+# course's trainer does the same in `coursekit/training/micro_batches.py`, and writes down that it happened.)
 #
 # ## 8.8 · Stopped, and resumed · 17 min
 #

@@ -7,7 +7,7 @@ import torch
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
-from coursekit.data.batching import ShapeBatches
+from coursekit.data.batch_order import ShapeBatches
 from coursekit.data.loader import make_loader
 from tests.data.layout_folders import write_json
 

@@ -24,8 +24,8 @@ from coursekit.detector import (
 )
 from coursekit.detector.anchors import BACKGROUND
 from coursekit.detector.batch_matching import roi_ids, scramble
+from coursekit.detector.choose_parts import choose_parts
 from coursekit.detector.norm import ConvNorm
-from coursekit.detector.parts import choose_parts
 from coursekit.detector.resize import resize_boxes
 
 RESNET50, MOBILENET, MOBILENET_320 = MAKES = (

@@ -8,8 +8,8 @@ import torch
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.detector import build_detector, resize
+from coursekit.detector.choose_parts import PARTS
 from coursekit.detector.padded import pad_targets
-from coursekit.detector.parts import PARTS
 
 LOSSES = {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
 halves = pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])

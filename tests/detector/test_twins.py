@@ -9,7 +9,7 @@ import torch
 from coursekit.core.device import as_on_gpu
 from coursekit.detector import build_detector, stages
 from coursekit.detector.anchors import BACKGROUND
-from coursekit.detector.parts import choose_parts
+from coursekit.detector.choose_parts import choose_parts
 
 SIZES = [(64, 96), (60, 96), (96, 52), (25, 96)]  # (height, width) in pixels
 COUNTS = {

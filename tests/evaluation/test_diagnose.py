@@ -11,10 +11,11 @@ from coursekit.data import load
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.index import CocoIndex
 from coursekit.evaluation import score
-from coursekit.evaluation.causes import Case, box_repairs, from_corners
-from coursekit.evaluation.diagnose import CAUSES, diagnose, matched
+from coursekit.evaluation.diagnose import CAUSES, diagnose
 from coursekit.evaluation.matching import paired_iou
+from coursekit.evaluation.repairs import Case, box_repairs, from_corners
 from coursekit.evaluation.table import read_detections, read_ground_truth
+from coursekit.evaluation.try_repair import matched
 
 LOW = 0.6  # a score below this share of the sound AP50 is "strangely low"
 

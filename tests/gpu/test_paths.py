@@ -14,8 +14,8 @@ from coursekit.training import TrainConfig
 from coursekit.training.backward import forward_backward
 from coursekit.training.compiled import compile_dense
 from coursekit.training.launches import count_launches
+from coursekit.training.micro_batches import optimizer_step
 from coursekit.training.state import start_run
-from coursekit.training.step import optimizer_step
 
 pytestmark = pytest.mark.gpu
 

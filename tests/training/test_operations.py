@@ -17,9 +17,9 @@ from coursekit.detector.padded import GroundTruth, pad_targets
 from coursekit.training import TrainConfig
 from coursekit.training.backward import update
 from coursekit.training.launches import Launches, count_launches
+from coursekit.training.micro_batches import optimizer_step
 from coursekit.training.optimizer import make_optimizer
 from coursekit.training.state import start_run
-from coursekit.training.step import optimizer_step
 
 MOST_LAUNCHES, MOST_WAITS, MOST_OUTSIDE_DENSE = 700, 6, 300
 LITE0 = "tf_efficientnet_lite0"

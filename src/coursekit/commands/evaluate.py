@@ -34,7 +34,7 @@ def evaluate(
     from coursekit.evaluation import evaluate as evaluate_results
     from coursekit.evaluation.diagnose import diagnose
     from coursekit.lessons.workbook.own_parts import results_of_run
-    from coursekit.runs.pictures import draw_gallery
+    from coursekit.runs.write_pictures import draw_gallery
 
     data = with_options(data, train_json, val_json, images, val_share)
     workbook = workbook_for(source, [detector] if detector else [])

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data.augment import Augment, mirror
-from coursekit.data.batching import Key, Part, ShapeBatches
+from coursekit.data.batch_order import Key, Part, ShapeBatches
 from coursekit.data.boxes import Target
 from coursekit.data.dataset import MOST_UNREADABLE, CocoDataset
 from coursekit.data.packing import PREFETCH, Packed, Sample, Slots, pack, unpack

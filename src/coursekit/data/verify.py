@@ -1,5 +1,6 @@
 """Check the files of a data set: each image is read as training reads it."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from coursekit.core.errors import DataError
+from coursekit.data.dataset import MOST_UNREADABLE, CocoDataset
 from coursekit.data.file_names import files_below
 from coursekit.data.folders import Loaded, find_folder, load_split
 from coursekit.data.layouts import find_splits
@@ -40,6 +42,26 @@ def verify(name_or_dir: str | Path | Source) -> list[str]:
     problems += [f"{file}: extra, no record names it" for file in _extra(folder, loaded)]
     problems += [problem for each in loaded for problem in _unreadable(folder, each)]
     return list(dict.fromkeys(problems))  # splits may share images
+
+
+def warn_of_unreadable(dataset: CocoDataset) -> None:
+    """Decode each image once, and name those that can't be used: better now than after the training.
+
+    Raises:
+        DataError: more images can't be used than a run can do without.
+    """
+    problems = []
+    for index in tqdm(range(len(dataset)), desc="checking images", unit="img", leave=False, delay=2):
+        try:
+            dataset[index]
+        except DataError as error:
+            problems.append(str(error))
+    if not problems:
+        return
+    message = f"{problems[0]} ({len(problems):,} of {len(dataset):,} images can't be used.)"
+    if len(problems) > MOST_UNREADABLE * len(dataset):
+        raise DataError(message)
+    warnings.warn(f"{message} The others are used.", stacklevel=2)
 
 
 def _hint(similar: str) -> str:

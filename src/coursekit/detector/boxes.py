@@ -14,7 +14,7 @@ from coursekit.data.boxes import xyxy_to_xywh as xyxy_to_xywh
 SCALE_CLAMP = math.log(1000 / 16)  # the largest dw and dh that `decode_boxes` applies, as in torchvision and detectron2
 Weights = tuple[float, float, float, float]
 UNIT_WEIGHTS: Weights = (1.0, 1.0, 1.0, 1.0)
-Part = Callable[..., Any]  # a replaceable function of the detector: ours, an intern's or torchvision's, see parts.py
+Part = Callable[..., Any]  # what `choose_parts` can replace: a function of ours, an intern's or torchvision's
 
 
 def box_iou(first: Tensor, second: Tensor) -> Tensor:

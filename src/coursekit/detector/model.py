@@ -27,12 +27,12 @@ from coursekit.data.boxes import Size, Target
 from coursekit.detector.backbone import Backbone, load_backbone
 from coursekit.detector.batch_matching import anchor_ids, random_keys
 from coursekit.detector.boxes import Part
+from coursekit.detector.choose_parts import choose_parts, part_names
 from coursekit.detector.describe import describe
+from coursekit.detector.input_checks import check_images, check_targets
 from coursekit.detector.padded import Anchors, Boxes, GroundTruth, pad_targets
-from coursekit.detector.parts import choose_parts, part_names
 from coursekit.detector.resize import resize_boxes, resize_targets, size_of, to_batch
 from coursekit.detector.stages import choose_stages
-from coursekit.detector.targets import check_images, check_targets
 
 ANCHOR_SCALES = (1.5, 2.5, 4.0)  # sides of an anchor, in strides of its level
 MAX_CACHED_ANCHORS = 32  # shapes of a batch

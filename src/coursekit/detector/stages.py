@@ -15,8 +15,8 @@ from torch import Tensor
 
 from coursekit.detector import batched
 from coursekit.detector.boxes import Part
+from coursekit.detector.choose_parts import PARTS
 from coursekit.detector.padded import Boxes, GroundTruth, RoIs, pad_boxes
-from coursekit.detector.parts import PARTS
 
 TWINS = ("rpn_losses", "propose", "sample_rois", "pool_levels", "detection_losses", "postprocess")
 

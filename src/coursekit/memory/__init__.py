@@ -1,6 +1,6 @@
 """Predict the memory of a training step, and plan what fits on a GPU.
 
-Read in this order: step_config, counter, worst_case, predict; then budget, planner, tables, picture and calibrate.
+Read in this order: step_config, counter, without_data, predict; then budget, planner, tables, picture and calibrate.
 """
 
 from coursekit.memory.budget import Constants, load_constants, usable

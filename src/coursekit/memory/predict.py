@@ -15,7 +15,7 @@ from coursekit.detector.norm import ConvNorm
 from coursekit.memory.counter import MemoryCounter
 from coursekit.memory.step import build, make_optimizer, train_step, warm_up
 from coursekit.memory.step_config import KINDS, Peak, StepConfig, check_step_config
-from coursekit.memory.worst_case import WorstCase, pool_finest
+from coursekit.memory.without_data import WorstCase, pool_finest
 
 KIND_BY_PHASE = {"forward": "activations", "backward": "rest", "optimizer": "rest"}
 

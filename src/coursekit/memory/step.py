@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from coursekit.core.config import TrainConfig
 from coursekit.detector import FasterRCNN, build_detector, freeze_stages
-from coursekit.detector.pretrained import timm_features
+from coursekit.detector.timm_models import timm_features
 from coursekit.memory.step_config import StepConfig
 from coursekit.training.backward import Phase, forward_backward, no_phase, update
 

@@ -68,7 +68,7 @@ def _in_short(facts: Facts) -> str:
         ("detector", f"{config.detector.backbone}, FPN, Faster R-CNN at {config.detector.size} px"),
         ("parts", f"{mine} of {len(facts.course.parts)} mine" if facts.course.parts else "no workbook"),
         ("machine", "; then ".join(facts.training.devices) or "not recorded"),
-        ("training", f"{len(steps):,} steps, {images:,} images in {_time(seconds)}"),
+        ("training", f"{len(steps):,} steps, {images:,} images in {_duration(seconds)}"),
         ("speed", f"{images / max(seconds, 1e-9):.1f} images/s"),
         ("AP", f"{_number(ap)} (on 95 of 100 other such sets of images: {low:.3f} to {high:.3f})"),
         ("AP50", _number(score.scores.metrics["AP50"])),
@@ -81,7 +81,7 @@ def _project(facts: Facts) -> list[str]:
     return ["\n".join(["## The project", "", *lines])] if lines else []
 
 
-def _time(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     hours, rest = divmod(round(seconds), 3600)
     minutes, seconds = divmod(rest, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

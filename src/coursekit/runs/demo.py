@@ -1,24 +1,22 @@
 """The whole path in one function: data, training, score, pictures. `coursekit demo` calls it."""
 
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import torch
-from tqdm.auto import tqdm
 
 from coursekit.core.config import DetectorConfig
-from coursekit.core.errors import ConfigError, DataError
+from coursekit.core.errors import ConfigError
 from coursekit.core.files import write_bytes
 from coursekit.core.lock import alone_in
 from coursekit.data import CocoDataset, load
-from coursekit.data.dataset import MOST_UNREADABLE
 from coursekit.data.split_checks import check_splits
+from coursekit.data.verify import warn_of_unreadable
 from coursekit.evaluation import predict, predict_dataset, score
 from coursekit.runs.config import RunConfig
 from coursekit.runs.load import build, save_run
-from coursekit.runs.pictures import write_curves
+from coursekit.runs.write_pictures import write_curves
 from coursekit.show import draw_ground_truth_and_predictions, save
 from coursekit.training import TrainConfig, train
 
@@ -46,9 +44,9 @@ def demo(data: str, out: Path, *, overfit: int | None = None, seed: int = 0) -> 
     if overfit is not None and overfit < 1:
         raise ConfigError(f"--overfit {overfit}: give at least 1 image, or leave the option out.")
     train_set, val_set = _load_sets(data, overfit)
-    check_images(train_set)
+    warn_of_unreadable(train_set)
     if val_set is not train_set:
-        check_images(val_set)
+        warn_of_unreadable(val_set)
     config = RunConfig(
         data=data,
         categories=train_set.categories,
@@ -71,26 +69,6 @@ def _train_and_score(out: Path, config: RunConfig, train_set: CocoDataset, val_s
     write_predictions(out, model, val_set)
     write_metrics(out, metrics)
     return metrics
-
-
-def check_images(dataset: CocoDataset) -> None:
-    """Decode each image once, and name those that can't be used: better now than after the training.
-
-    Raises:
-        DataError: more images can't be used than a run can do without.
-    """
-    problems = []
-    for index in tqdm(range(len(dataset)), desc="checking images", unit="img", leave=False, delay=2):
-        try:
-            dataset[index]
-        except DataError as error:
-            problems.append(str(error))
-    if not problems:
-        return
-    message = f"{problems[0]} ({len(problems):,} of {len(dataset):,} images can't be used.)"
-    if len(problems) > MOST_UNREADABLE * len(dataset):
-        raise DataError(message)
-    warnings.warn(f"{message} The others are used.", stacklevel=2)
 
 
 def write_metrics(out: Path, metrics: dict[str, float]) -> None:

@@ -22,7 +22,7 @@ from coursekit.memory.planner import advice
 from coursekit.memory.step_config import GIB, StepConfig
 from coursekit.runs.config import CONFIG, RunConfig, load_config, relative_to_run, save_config
 from coursekit.runs.load import WEIGHTS, Parts, build, save_run
-from coursekit.runs.pictures import write_curves
+from coursekit.runs.write_pictures import write_curves
 from coursekit.training import Checkpoints, Evaluate, Hook, Log, TrainConfig, train
 from coursekit.training.checkpoint import LAST
 from coursekit.training.hooks import METRICS, read_metrics

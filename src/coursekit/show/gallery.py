@@ -1,8 +1,11 @@
 """Chosen images of a data set, with ground truth and predictions next to each other."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -10,7 +13,40 @@ from coursekit.core.errors import ConfigError
 from coursekit.data.boxes import xywh_to_xyxy
 from coursekit.data.dataset import CocoDataset
 from coursekit.evaluation.results import Result
-from coursekit.show.boxes import draw_ground_truth_and_predictions
+from coursekit.show.boxes import draw_boxes
+
+
+def draw_ground_truth_and_predictions(
+    pairs: Sequence[tuple[Tensor, Any, Any]], classes: Sequence[str], *, threshold: float = 0.5
+) -> Figure:
+    """Return a grid in which each image appears twice, on the left with ground truth, on the right with predictions.
+
+    Args:
+        pairs: image (3, H, W) uint8, target, detection; both with `boxes` (N, 4) xyxy and `labels` (N,), the detection
+            with `scores` (N,).
+        classes: name of label 1, of label 2, and so on.
+        threshold: the lowest score to draw.
+    """
+    columns = 2 if len(pairs) > 1 else 1
+    rows = -(-len(pairs) // columns)
+    fig = Figure(figsize=(5.6 * columns, 2.25 * rows), layout="constrained")
+    grid = np.atleast_2d(fig.subplots(rows, 2 * columns))
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for number, (image, target, detection) in enumerate(pairs):
+        left, right = grid[number // columns, 2 * (number % columns) : 2 * (number % columns) + 2]
+        names = [classes[label - 1] for label in target["labels"].tolist()]
+        draw_boxes(left, image, target["boxes"], names, title="ground truth", hatched=target.get("crowd_boxes"))
+        _draw_predictions(right, image, detection, classes, threshold)
+    return fig
+
+
+def _draw_predictions(axes: Axes, image: Tensor, detection: Any, classes: Sequence[str], threshold: float) -> None:
+    confident = detection["scores"] >= threshold
+    scored = zip(detection["labels"][confident].tolist(), detection["scores"][confident].tolist(), strict=True)
+    texts = [f"{classes[label - 1]} {score:.2f}" for label, score in scored]
+    title = f"prediction, score ≥ {threshold:g}"
+    draw_boxes(axes, image, detection["boxes"][confident], texts, title=title, dashed=True)
 
 
 def gallery(

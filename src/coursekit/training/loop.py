@@ -15,9 +15,9 @@ from coursekit.core.config import TrainConfig
 from coursekit.data.dataset import CocoDataset
 from coursekit.training.checkpoint import load_checkpoint
 from coursekit.training.hooks import Bar, FullCard, Hook, LearningRate
+from coursekit.training.micro_batches import optimizer_step
 from coursekit.training.precision import settle_precision
 from coursekit.training.state import Run, Step, start_run
-from coursekit.training.step import optimizer_step
 
 ADVICE = "Take a smaller size or a smaller backbone: `coursekit plan` says what fits."
 

@@ -14,8 +14,8 @@ from coursekit.core.device import half_precision, is_out_of_memory
 from coursekit.data.boxes import Target
 from coursekit.training.clock import Clock
 from coursekit.training.compiled import stop_compiled
+from coursekit.training.micro_batches import LocalBatch, accumulate
 from coursekit.training.state import Run
-from coursekit.training.step import LocalBatch, accumulate
 
 ROUNDS = 2  # the first one warms up
 

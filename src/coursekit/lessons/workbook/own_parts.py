@@ -16,7 +16,7 @@ from coursekit.core import distributed
 from coursekit.core.device import is_out_of_memory
 from coursekit.core.errors import ConfigError, CourseError, did_you_mean
 from coursekit.data import CocoDataset
-from coursekit.detector.parts import PARTS
+from coursekit.detector.choose_parts import PARTS
 from coursekit.evaluation import Result
 from coursekit.lessons.checking.verdict import State, state_of
 from coursekit.lessons.exercises import EXERCISES

@@ -14,7 +14,7 @@ from torchvision.models.detection.rpn import RPNHead
 
 from coursekit.core.errors import ConfigError
 from coursekit.detector import build_detector, nms
-from coursekit.detector.parts import PARTS, RANDOM, choose_parts
+from coursekit.detector.choose_parts import PARTS, RANDOM, choose_parts
 
 CALLS = {  # calls of each function in a training step, and in an inference: one image, one box, three levels
     "box_iou": (2, 0),

@@ -10,8 +10,8 @@ from coursekit.data import load
 from coursekit.detector import build_detector
 from coursekit.detector.resize import to_batch
 from coursekit.training import TrainConfig
+from coursekit.training.micro_batches import LocalBatch, accumulate_or_halve, local_batch, optimizer_step, padded_size
 from coursekit.training.state import start_run
-from coursekit.training.step import LocalBatch, accumulate_or_halve, local_batch, optimizer_step, padded_size
 
 SIZES = [[(48, 64)], [(64, 48)], [(48, 64), (33, 64)], [(100, 30), (40, 200)], [(37, 53), (71, 29), (64, 64)]]
 

@@ -40,14 +40,14 @@ def choose_parts(replaced: Mapping[str, Part] | None = None) -> SimpleNamespace:
     Raises:
         ConfigError: there is no part of that name, or the replacement can't be called.
     """
-    mine = {_name(key): adapt(_callable(key, part)) for key, part in (replaced or {}).items()}
-    mine = {name: _accepting(RANDOM.get(name), part) for name, part in mine.items()}
-    if "axis_weights" in mine:  # torchvision's kernel doesn't call it
-        mine.setdefault("roi_align", partial(roi.roi_align, axis_weights=mine["axis_weights"]))
+    replacements = {_name(key): adapt(_callable(key, part)) for key, part in (replaced or {}).items()}
+    replacements = {name: _accepting(RANDOM.get(name), part) for name, part in replacements.items()}
+    if "axis_weights" in replacements:  # torchvision's kernel doesn't call it
+        replacements.setdefault("roi_align", partial(roi.roi_align, axis_weights=replacements["axis_weights"]))
     chosen: dict[str, Part] = {}
     for name, part in PARTS.items():
         called = {key: chosen[key] for key in _keyword_only(part) if chosen[key] is not PARTS[key]}
-        chosen[name] = mine.get(name) or (partial(part, **called) if called else part)
+        chosen[name] = replacements.get(name) or (partial(part, **called) if called else part)
     return SimpleNamespace(**chosen)
 
 
