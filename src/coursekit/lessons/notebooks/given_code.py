@@ -1,0 +1,120 @@
+"""How much code a lesson gives its reader to read. The build refuses what is beyond these limits.
+
+Each given cell has a tag that says what it is for; docs/writing-lessons.md explains them.
+"""
+
+import ast
+import io
+import tokenize
+from collections.abc import Iterator
+from typing import Any
+
+Cell = dict[str, Any]
+
+STATEMENTS = {"setup": 8, "call": 5, "read": 15, "variants": 25, "write": 6}  # at most, in a cell with this tag
+LINES_PER_STATEMENT = 2  # so that a call may list what it compares, one on a line
+MOST_LINES = {10: 160}  # of given code in a lesson
+MOST_LINES_OTHERWISE = 120
+MOST_IN_A_ROW = 2  # given cells between two in which the reader does something
+# With these, the reader does something; their cells need no tag.
+ENGINE = {"catch", "check", "examine", "explain", "hint", "journal", "lesson_map", "mistake", "recall", "reference"}
+READER_DOES_NOTHING = {"journal", "lesson_map", "recall", "reference"}
+LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+
+
+def problems(lesson: int, cells: list[Cell]) -> Iterator[str]:
+    """Yield what is wrong with the given code of a student's notebook, one sentence each.
+
+    Args:
+        lesson: its number.
+        cells: the notebook's cells.
+    """
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    given = [cell for cell in code if kind_of(cell) in STATEMENTS and kind_of(cell) != "write"]
+    for cell in code:
+        yield from (f"the cell that begins {_first_line(cell)!r} {what}" for what in _problems_of(cell))
+    for cell in _in_a_row(code):
+        yield f"the cell that begins {_first_line(cell)!r} is the third in a row in which the reader does nothing."
+    lines, most = sum(len(code_lines(cell["source"])) for cell in given), MOST_LINES.get(lesson, MOST_LINES_OTHERWISE)
+    if lines > most:
+        yield f"it gives {lines} lines of code to read; {most} are allowed. Move loops and drawing into the library."
+
+
+def kind_of(cell: Cell) -> str:
+    """Return "exercise", "engine", a key of STATEMENTS, or "" for a cell that lacks a tag."""
+    source = cell["source"]
+    if source.startswith("%%"):
+        return "exercise"
+    if _called(source) <= ENGINE and _called(source):
+        return "engine"
+    tags = cell["metadata"].get("tags", [])
+    return next((kind for kind in ("variants", *STATEMENTS) if kind in tags), "")
+
+
+def statements(code: str) -> int:
+    """Count the statements of a cell, docstrings apart. Joining lines doesn't change the number."""
+    nodes = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.stmt)]
+    return sum(not _is_text(node) for node in nodes)
+
+
+def code_lines(code: str) -> set[int]:
+    """Return the numbers of the lines that hold code. Blank lines, comments and docstrings hold none."""
+    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
+    held = {row for token in tokens if token.type not in LAYOUT for row in range(token.start[0], token.end[0] + 1)}
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.stmt) and _is_text(node):
+            held -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return held
+
+
+def _problems_of(cell: Cell) -> Iterator[str]:
+    kind, code = kind_of(cell), cell["source"]
+    if kind in ("exercise", "engine"):
+        return
+    if not kind:
+        yield f"has no tag. Tag it with one of: {', '.join(STATEMENTS)}."
+        return
+    count, lines, most = statements(code), len(code_lines(code)), STATEMENTS[kind]
+    if count > most:
+        yield f'has {count} statements; one tagged "{kind}" may have {most}.'
+    elif lines > LINES_PER_STATEMENT * most:
+        yield f'has {lines} lines; one tagged "{kind}" may have {LINES_PER_STATEMENT * most}.'
+    if "matplotlib" in code or "Figure(" in code:
+        yield "draws. A figure is one call of coursekit.show."
+    elif kind in ("read", "variants") and "show." in code:
+        yield f'shows a picture, which one tagged "{kind}" may not: put the call into a cell of its own.'
+
+
+def _in_a_row(code: list[Cell]) -> Iterator[Cell]:
+    """Yield each cell that is one too many since the reader last did something."""
+    passive = 0
+    for cell in code:
+        if _is_active(cell):
+            passive = 0
+        elif kind_of(cell) != "engine":
+            passive += 1
+            if passive > MOST_IN_A_ROW:
+                yield cell
+
+
+def _is_active(cell: Cell) -> bool:
+    kind = kind_of(cell)
+    return kind in ("exercise", "write") or (kind == "engine" and not _called(cell["source"]) <= READER_DOES_NOTHING)
+
+
+def _called(code: str) -> set[str]:
+    """Return the names of the functions that a cell calls if it does nothing else; else an empty set."""
+    try:
+        body = ast.parse(code).body
+    except SyntaxError:
+        return set()
+    calls = [node.value for node in body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    return {ast.unparse(call.func) for call in calls} if len(calls) == len(body) else set()
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _first_line(cell: Cell) -> str:
+    return next((line for line in cell["source"].splitlines() if line.strip()), "")
