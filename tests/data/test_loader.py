@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import subprocess
 import sys
 
@@ -159,3 +160,30 @@ def test_leaving_an_epoch_early_changes_nothing(mini):
     for _ in zip(range(3), loader.epoch(0), strict=False):
         pass
     assert _same(_read(loader, 1), _read(make_loader(mini.head(48), 2), 1))
+
+
+STARTED = """
+import multiprocessing, sys, torch
+from coursekit.data import load
+from coursekit.data.loader import make_loader
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    few = load("mini", "train").head(12)
+    alone, ahead = (list(make_loader(few, 4, workers=workers).epoch(0)) for workers in (0, 1))
+    assert len(alone) == len(ahead) > 2
+    for (images, targets), (others, their_targets) in zip(alone, ahead):
+        assert all(torch.equal(a, b) for a, b in zip(images, others, strict=True))
+        assert [t["image_id"] for t in targets] == [t["image_id"] for t in their_targets]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])  # Windows and macOS; Linux since Python 3.14
+def test_workers_that_are_not_forked_read_the_same(tmp_path, method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {method}")
+    script = tmp_path / "started.py"  # the new process imports it again
+    script.write_text(STARTED, encoding="utf-8")
+    done = subprocess.run([sys.executable, script, method], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr

@@ -20,6 +20,11 @@ def _sample(seed, height=5, width=7, boxes=2, crowds=1):
     )
 
 
+def _packed(samples, slots, expected=None):
+    sizes = [tuple(image.shape[1:]) for image, _ in samples]
+    return pack(((sample, {}) for sample in samples), slots, expected or sizes)
+
+
 def _assert_same(samples, images, targets):
     assert len(samples) == len(images) == len(targets)
     for (image, target), new_image, new_target in zip(samples, images, targets, strict=True):
@@ -31,13 +36,14 @@ def _assert_same(samples, images, targets):
 def test_unpack_undoes_pack():
     samples = [_sample(1), _sample(2, 3, 9, boxes=0), _sample(3, crowds=0)]
     slots = Slots(workers=0, capacity=1000)
-    _assert_same(samples, *unpack(pack(((sample, {}) for sample in samples), slots), slots))
+    _assert_same(samples, *unpack(_packed(samples, slots), slots))
 
 
 def test_batch_larger_than_a_slot():
     samples = [_sample(1, 20, 20), _sample(2, 30, 30), _sample(3)]
     slots = Slots(workers=0, capacity=1300)
-    _assert_same(samples, *unpack(pack(((sample, {}) for sample in samples), slots), slots))
+    assert isinstance(_packed(samples, slots).images, list)
+    _assert_same(samples, *unpack(_packed(samples, slots), slots))
 
 
 def test_samples_may_share_memory():
@@ -49,12 +55,12 @@ def test_samples_may_share_memory():
             yield (shared.copy_(image), target), {}
 
     slots = Slots(workers=0, capacity=1000)
-    _assert_same([first, second], *unpack(pack(in_turn(), slots), slots))
+    _assert_same([first, second], *unpack(pack(in_turn(), slots, [(5, 7)] * 2), slots))
 
 
 def test_unreadable_files_are_passed_on():
     slots = Slots(workers=0, capacity=10)
-    packed = pack([(None, {"a.jpg": "cut"}), (None, {"b.jpg": "empty"})], slots)
+    packed = pack([(None, {"a.jpg": "cut"}), (None, {"b.jpg": "empty"})], slots, [(8, 8)] * 2)
     assert packed.unreadable == {"a.jpg": "cut", "b.jpg": "empty"}
     assert unpack(packed, slots) == ([], [])
 
@@ -65,18 +71,36 @@ def in_a_worker(monkeypatch):
     monkeypatch.setattr(packing, "get_worker_info", lambda: SimpleNamespace(id=1))
 
 
-@pytest.mark.parametrize(("room", "fits"), [(0, True), (1, True), (-1, False)])
-def test_batch_that_fills_its_slot_to_the_last_byte_still_uses_it(in_a_worker, room, fits):
+@pytest.mark.parametrize(("missing", "fits"), [(0, True), (2, False)])
+def test_batch_that_fills_its_slot_to_the_last_byte_still_uses_it(in_a_worker, missing, fits):
     samples = [_sample(1), _sample(2, 3, 9)]
-    slots = Slots(workers=2, capacity=sum(image.numel() for image, _ in samples) + room)
-    packed = pack(((sample, {}) for sample in samples), slots)
-    assert (packed.slot is not None) == (packed.pixels is None) == fits
+    slots = Slots(workers=2, capacity=(2 * 3 * 32 * 32 - missing) // 2)  # a slot has room for as much padding again
+    packed = _packed(samples, slots)
+    assert (packed.slot is not None) == (packed.images is None) == fits
     _assert_same(samples, *unpack(packed, slots))
 
 
 def test_worker_uses_its_slots_in_turn(in_a_worker):
-    slots = Slots(workers=2, capacity=300)
-    used = [pack([(_sample(1), {})], slots).slot for _ in range(SLOTS + 1)]
+    slots = Slots(workers=2, capacity=3 * 32 * 32)
+    used = [_packed([_sample(1)], slots).slot for _ in range(SLOTS + 1)]
     assert len(set(used[:SLOTS])) == SLOTS
     assert used[SLOTS] == used[0]
     assert {worker for worker, _ in used} == {1}
+
+
+def test_images_larger_than_expected_get_a_larger_canvas(in_a_worker):
+    samples = [_sample(1, 20, 20), _sample(2, 40, 30), _sample(3, 40, 50)]
+    slots = Slots(workers=2, capacity=3 * 3 * 64 * 64)
+    packed = _packed(samples, slots, expected=[(20, 20)] * 3)
+    assert packed.canvas == (64, 64)
+    assert packed.slot is not None
+    _assert_same(samples, *unpack(packed, slots))
+
+
+def test_images_that_would_leave_a_canvas_mostly_empty_are_sent_apart(in_a_worker):
+    samples = [_sample(1, 300, 20), _sample(2, 20, 300)]
+    slots = Slots(workers=2, capacity=10**6)
+    packed = _packed(samples, slots, expected=[(20, 20)] * 2)
+    assert packed.slot is None
+    assert isinstance(packed.images, list)
+    _assert_same(samples, *unpack(packed, slots))

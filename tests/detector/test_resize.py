@@ -1,5 +1,7 @@
 """Resizing images and boxes into a batch and back, against torchvision's GeneralizedRCNNTransform."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torchvision.models.detection import transform
 
+from coursekit.core.device import as_on_gpu
+from coursekit.data.padded_images import pad_images, padded_side
 from coursekit.detector import resize
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
@@ -122,6 +126,21 @@ def test_a_very_elongated_image_keeps_a_side_of_one_pixel(size):
     image = _images([size])[0]
     batch, resized = _batch([image], 320, 320)
     assert min(resized[0]) == 1
-    assert batch.shape[-2:] == tuple(map(resize.padded_side, resized[0]))
+    assert batch.shape[-2:] == tuple(map(padded_side, resized[0]))
     boxes = resize.resize_boxes(torch.tensor([[0.0, 0.0, size[1], size[0]]]), size, resized[0])
     assert boxes.tolist() == [[0, 0, resized[0][1], resized[0][0]]]
+
+
+@pytest.mark.parametrize("way", [nullcontext, as_on_gpu])
+@pytest.mark.parametrize("sizes", [[(64, 64)], [(48, 64), (64, 40), (64, 64)], [(64, 48), (30, 64), (100, 90)]])
+@pytest.mark.parametrize("pad_to", [(0, 0), (70, 96)])
+def test_images_on_a_canvas_give_the_same_batch(sizes, pad_to, way):
+    """Bit for bit, also where some are resized, and where the canvas has more padding than the batch."""
+    images = [(255 * image).to(torch.uint8) for image in _images(sizes)]
+    expected, expected_sizes = resize.to_batch([image / 255 for image in images], 64, 64, MEAN, STD, pad_to)
+    padded = pad_images([*images, torch.full((3, 90, 90), 200, dtype=torch.uint8)])[: len(images)]
+    with way():
+        batch, resized = resize.to_batch(padded, 64, 64, MEAN, STD, pad_to)
+    assert torch.equal(batch, expected)
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    assert resized == expected_sizes

@@ -10,7 +10,7 @@ from coursekit.data import load
 from coursekit.detector import build_detector
 from coursekit.detector.resize import to_batch
 from coursekit.training import TrainConfig
-from coursekit.training.micro_batches import LocalBatch, accumulate_or_halve, local_batch, optimizer_step, padded_size
+from coursekit.training.micro_batches import accumulate_or_halve, local_batch, optimizer_step, padded_size
 from coursekit.training.state import start_run
 
 SIZES = [[(48, 64)], [(64, 48)], [(48, 64), (33, 64)], [(100, 30), (40, 200)], [(37, 53), (71, 29), (64, 64)]]
@@ -81,7 +81,7 @@ def test_without_common_padding_the_gradients_would_differ(run):
     target = {"boxes": torch.tensor([[2.0, 2, 30, 30]]), "labels": torch.tensor([1]), "image_id": 5}
     batch = local_batch(run, images, [target, target])
     run.micro_batch = 1
-    apart = accumulate_or_halve(run, LocalBatch(images, batch.targets, 2, (0, 0), batch.seeds))
+    apart = accumulate_or_halve(run, replace(batch, pad_to=(0, 0)))
     together = accumulate_or_halve(run, batch)
     assert _read(apart)["loss_objectness"] != pytest.approx(_read(together)["loss_objectness"], rel=1e-9)
 

@@ -38,6 +38,14 @@ def demo(
     print(f"Look at {out / 'predictions.png'}, then open the first lesson: make lab (or: coursekit lessons copy work).")
 
 
+def _number_of_workers(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal():
+        raise ConfigError(f"--workers {text}: give a number from 0, or auto.")
+    return int(text)
+
+
 def train(
     *,
     data: Data = None,
@@ -79,7 +87,14 @@ def train(
     frozen_stages: Annotated[
         int, typer.Option(help="Number of backbone stages, counted from the image, that are not trained.")
     ] = DETECTOR.frozen_stages,
-    workers: Annotated[int, typer.Option(help="Processes that load data ahead of time.")] = TRAINING.workers,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            parser=_number_of_workers,
+            metavar="INTEGER|auto",
+            help="Processes that load data ahead of time. Default: auto, what the machine has.",
+        ),
+    ] = TRAINING.workers,
     pixels: Annotated[bool, typer.Option("--pixels", help="Keep decoded images in the cache: large, fast.")] = False,
     evaluate_every: Annotated[int, typer.Option(help="Epochs between evaluations; 0 for none.")] = EVALUATE_EVERY,
     checkpoint_every: Annotated[int, typer.Option(help="Steps between checkpoints.")] = TRAINING.checkpoint_every,
@@ -111,7 +126,8 @@ def train(
         epochs=epochs, batch_size=batch, micro_batch=micro_batch, lr=lr,
         backbone_lr=lr / BACKBONE_LR_DIVISOR if backbone_lr is None else backbone_lr, weight_decay=weight_decay,
         warmup_steps=warmup, clip_norm=clip, optimizer=optimizer, precision=precision, compile=compile_,
-        checkpoint_activations=checkpoint_activations, workers=workers, seed=seed, checkpoint_every=checkpoint_every,
+        checkpoint_activations=checkpoint_activations, workers=workers, seed=seed,
+        checkpoint_every=checkpoint_every,
     )  # fmt: skip
     config = DetectorConfig(DETECTOR.num_classes, backbone=backbone, size=size, frozen_stages=frozen_stages)
     if reference and not (detector or resume):

@@ -63,7 +63,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         compile: compile the dense part with torch.compile, and pad batches to few sizes.
         checkpoint_activations: recompute the backbone's activations in backward: a third more time for less memory.
         flip: mirror every other image.
-        workers: processes that load data ahead of time, for each training process.
+        workers: processes that load data ahead of time, for each training process; None takes what the machine has.
         seed: seed of all random numbers.
         checkpoint_every: steps between checkpoints; the end of each epoch has one, too.
     """
@@ -81,7 +81,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compile: bool = False
     checkpoint_activations: bool = False
     flip: bool = True
-    workers: int = 0
+    workers: int | None = None
     seed: int = 0
     checkpoint_every: int = 200
 
@@ -108,7 +108,7 @@ def check_config(config: TrainConfig) -> None:
         if value is not None and not (math.isfinite(value) and value > 0):
             raise ConfigError(f"{name} is {value}: it must be greater than 0.")
     for name in ("weight_decay", "warmup_steps", "workers", "seed"):
-        if not getattr(config, name) >= 0:
+        if not (getattr(config, name) or 0) >= 0:
             raise ConfigError(f"{name} is {getattr(config, name)}: it can't be negative.")
     for name, known in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
         if getattr(config, name) not in known:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
+from torch import Tensor
 
 from coursekit.core.errors import ConfigError
 
@@ -116,6 +117,13 @@ def as_on_gpu() -> Iterator[None]:
         yield
     finally:
         _as_on_gpu.reset(token)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device. Neither Python nor the device waits: on the way to a GPU it is in pinned memory."""
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -27,6 +27,11 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def local_processes() -> int:
+    """Return the number of processes on this machine, as torchrun tells it."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if dist.is_initialized() else 1
+
+
 @contextmanager
 def process_group(device_name: str | None = None) -> Iterator[torch.device]:
     """Join the process group if torchrun started this process, and yield the device of this process.

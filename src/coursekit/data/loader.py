@@ -4,17 +4,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data.augment import Augment, mirror
 from coursekit.data.batch_order import Key, Part, ShapeBatches
-from coursekit.data.boxes import Target
 from coursekit.data.dataset import MOST_UNREADABLE, CocoDataset
-from coursekit.data.packing import PREFETCH, Packed, Sample, Slots, pack, unpack
+from coursekit.data.packing import PREFETCH, SLOTS, Batch, Packed, Sample, Slots, pack, slot_size, unpack
+from coursekit.data.workers import workers_that_fit
 
-Batch = tuple[list[Tensor], list[Target]]
 REPLACEMENTS = 20  # images to try in place of an unreadable one before giving up
 MOST_NAMED = 5
 
@@ -23,12 +22,13 @@ class Loader:
     """The batches of a data set, epoch by epoch. Made by `make_loader`.
 
     Attributes:
+        workers: number of processes that read in advance.
         unreadable: file name → why it could not be read, of all epochs so far.
     """
 
     def __init__(self, samples: "Samples", loader: "DataLoader[Any]", batches: ShapeBatches, most: float) -> None:
         self.dataset, self.slots = samples.dataset, samples.slots
-        self.loader, self.batches, self.most = loader, batches, most
+        self.loader, self.batches, self.most, self.workers = loader, batches, most, loader.num_workers
         self.unreadable: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -81,7 +81,9 @@ def make_loader(
     workers: int = 0,
     most_unreadable: float = MOST_UNREADABLE,
 ) -> Loader:
-    """Make a loader of batches: a list of (3, H, W) uint8 images and a list of targets each.
+    """Make a loader of batches: (3, H, W) uint8 images and a list of targets each.
+
+    The images of a batch are usually on one canvas, see `PaddedImages`; if a GPU is here, in memory that it can fetch.
 
     In training, another sample replaces one that can't be read; in evaluation it is left out. In both cases,
     `Loader.report()` names it.
@@ -92,7 +94,8 @@ def make_loader(
         train: shuffle, augment, and group images by shape. Otherwise return each image once, in order.
         seed: seed of order and augmentation. The random draws for a sample depend on (seed, epoch, index) only.
         augment: applied to training samples: `mirror`, `unchanged`, or the result of `augmentation`.
-        workers: number of processes that read in advance. They share the records, which are flat arrays.
+        workers: number of processes that read in advance, see `choose_workers`. They share the records, which are flat
+            arrays. If there is too little shared memory, fewer are used, with a warning.
         most_unreadable: the share of unreadable images, from 0 to 1, above which the loader stops with an error.
 
     Raises:
@@ -103,7 +106,10 @@ def make_loader(
             f"batch size {batch_size}, workers {workers}: batch size must be at least 1, workers at least 0."
         )
     batches = ShapeBatches(dataset, batch_size, seed, shuffle=train)
-    samples = Samples(dataset, augment if train else None, seed, Slots(workers, batch_size * dataset.most_pixels() * 3))
+    capacity = batch_size * dataset.most_pixels() * 3
+    workers = workers_that_fit(workers, SLOTS * slot_size(capacity))
+    slots = Slots(workers, capacity, pin=torch.cuda.is_available())
+    samples = Samples(dataset, augment if train else None, seed, slots)
     loader: DataLoader[Any] = DataLoader(
         samples,
         batch_sampler=batches,
@@ -128,7 +134,7 @@ class Samples(Dataset[Sample]):
         self.scratch = np.empty(dataset.most_pixels() * 3, np.uint8)
 
     def __getitems__(self, keys: list[Key]) -> Packed:
-        return pack((self[key] for key in keys), self.slots)
+        return pack((self[key] for key in keys), self.slots, [self.dataset.size(index) for _, index in keys])
 
     def __getitem__(self, key: Key) -> Sample:
         """Return a sample. It is valid until the next one is requested, because both use the same memory."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from coursekit.core.config import DEFAULT_BACKBONE
@@ -27,6 +28,8 @@ class Backbone(nn.Module):
         std: standard deviation of red, green and blue.
     """
 
+    on_device: Tensor
+
     def __init__(
         self, body: nn.Module, channels: list[int], strides: list[int], mean: Sequence[float], std: Sequence[float]
     ) -> None:
@@ -34,11 +37,16 @@ class Backbone(nn.Module):
         fold_batch_norm(body)
         self.body, self.channels, self.strides = body, channels, strides
         self.mean, self.std = list(mean), list(std)
+        self.register_buffer("on_device", torch.tensor([self.mean, self.std]), persistent=False)  # (2, 3) float32
         self.train()
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Turn (B, 3, H, W) normalized images into maps, (B, C_i, H / stride_i, W / stride_i), finest first."""
         return self.body(images)
+
+    def mean_and_std(self, dtype: torch.dtype) -> tuple[Sequence[float] | Tensor, Sequence[float] | Tensor]:
+        """Return mean and standard deviation; for float32 on the device, so that no step has to copy them there."""
+        return (self.on_device[0], self.on_device[1]) if dtype == torch.float32 else (self.mean, self.std)
 
     def checkpoint_activations(self, enable: bool = True) -> None:
         """Keep only the activations between stages, and recompute the others in backward: slower, with less memory.

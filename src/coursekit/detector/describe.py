@@ -8,8 +8,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from coursekit.data.boxes import Size
+from coursekit.data.padded_images import padded_side
 from coursekit.detector.padded import pad_boxes
-from coursekit.detector.resize import padded_side
 
 
 def describe(detector: Any, size: Size) -> None:

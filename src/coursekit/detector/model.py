@@ -22,14 +22,17 @@ import torch
 from torch import Tensor, nn
 
 from coursekit.core.config import DEFAULT_BACKBONE
+from coursekit.core.device import to_device
 from coursekit.core.errors import ConfigError
 from coursekit.data.boxes import Size, Target
+from coursekit.data.padded_images import PaddedImages
 from coursekit.detector.backbone import Backbone, load_backbone
 from coursekit.detector.batch_matching import anchor_ids, random_keys
 from coursekit.detector.boxes import Part
 from coursekit.detector.choose_parts import choose_parts, part_names
 from coursekit.detector.describe import describe
 from coursekit.detector.input_checks import check_images, check_targets
+from coursekit.detector.packed_targets import PackedTargets
 from coursekit.detector.padded import Anchors, Boxes, GroundTruth, pad_targets
 from coursekit.detector.resize import resize_boxes, resize_targets, size_of, to_batch
 from coursekit.detector.stages import choose_stages
@@ -107,7 +110,7 @@ class FasterRCNN(nn.Module):
     def forward(
         self,
         images: Sequence[Tensor],
-        targets: Sequence[Target] | None = None,
+        targets: Sequence[Target] | PackedTargets | None = None,
         *,
         pad_to: Size = (0, 0),
         seeds: Sequence[int] | None = None,
@@ -115,8 +118,9 @@ class FasterRCNN(nn.Module):
         """Return losses in training, detections in eval mode; see the class.
 
         Args:
-            images: (3, H, W) float in 0 to 1, of any sizes.
-            targets: for each image, "boxes" (G, 4) float xyxy in its pixels and "labels" (G,) from 1 to K.
+            images: (3, H, W) float in 0 to 1, of any sizes; or `PaddedImages`, which are uint8.
+            targets: for each image, "boxes" (G, 4) float xyxy in its pixels and "labels" (G,) from 1 to K. If they are
+                packed, they have been checked and have their own seeds.
             pad_to: the smallest (height, width) of the padded batch, in pixels. With it, a part of a batch is padded
                 like the whole.
             seeds: one for each image. What is sampled in an image then depends on its seed alone.
@@ -124,13 +128,17 @@ class FasterRCNN(nn.Module):
         Raises:
             DataError: an image or a box can't be used; the message names it.
         """
-        check_images(images)
-        limits, backbone = (self.options.min_size, self.options.max_size), self.backbone
-        batch, sizes = to_batch(images, *limits, backbone.mean, backbone.std, pad_to)
+        if not isinstance(images, PaddedImages):
+            check_images(images)
+        limits = self.options.min_size, self.options.max_size
+        dtype = torch.get_default_dtype() if isinstance(images, PaddedImages) else images[0].dtype
+        batch, sizes = to_batch(images, *limits, *self.backbone.mean_and_std(dtype), pad_to)
+        if isinstance(targets, PackedTargets):
+            return self.losses(batch, targets.sizes, targets.ground_truth, targets.seeds)
         if self.training:
             targets = check_targets(images, targets, self.options.num_classes)
             gt = pad_targets(resize_targets(targets, images, sizes))
-            return self.losses(batch, sizes, gt, torch.tensor(seeds).to(batch.device) if seeds else None)
+            return self.losses(batch, sizes, gt, to_device(torch.tensor(seeds), batch.device) if seeds else None)
         detections = self.predict(batch, sizes)
         return [
             detection | {"boxes": resize_boxes(detection["boxes"], size, size_of(image))}
@@ -154,8 +162,8 @@ class FasterRCNN(nn.Module):
         """
         stages, options = self.stages, self.options
         gt = targets if isinstance(targets, GroundTruth) else pad_targets(targets)
-        seeds = torch.randint(2**32, (len(batch),)).to(batch.device) if seeds is None else seeds
-        sizes = torch.as_tensor(sizes, dtype=torch.float32, device=batch.device)
+        seeds = to_device(torch.randint(2**32, (len(batch),)), batch.device) if seeds is None else seeds
+        sizes = to_device(torch.as_tensor(sizes, dtype=torch.float32), batch.device)
         levels, logits, deltas, anchors, proposals = self.first_stage(batch, sizes)
         counts = proposals.boxes.shape[1], gt.boxes.shape[1]
         anchor_keys, roi_keys = random_keys(seeds, anchors.ids, *counts)
@@ -167,7 +175,7 @@ class FasterRCNN(nn.Module):
 
     def predict(self, batch: Tensor, sizes: Sequence[Size] | Tensor) -> list[dict[str, Tensor]]:
         """Return the detections of each image, in pixels of the batch. Arguments as in `losses`."""
-        sizes = torch.as_tensor(sizes, dtype=torch.float32, device=batch.device)
+        sizes = to_device(torch.as_tensor(sizes, dtype=torch.float32), batch.device)
         levels, *_, proposals = self.first_stage(batch, sizes)
         return self.detections(*self.box_branch(levels, proposals), proposals, sizes)
 

@@ -7,23 +7,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from coursekit.core.device import prefers_few_launches, to_device
 from coursekit.data.boxes import Size, Target
-
-DIVISOR = 32  # of a batch's height and width: the stride of the backbone's coarsest map
+from coursekit.data.padded_images import PaddedImages, padded_side
 
 
 def to_batch(
     images: Sequence[Tensor],
     min_size: int,
     max_size: int,
-    mean: Sequence[float],
-    std: Sequence[float],
+    mean: Sequence[float] | Tensor,
+    std: Sequence[float] | Tensor,
     pad_to: Size = (0, 0),
 ) -> tuple[Tensor, list[Size]]:
     """Resize and normalize images, and pad them to one size.
 
     Args:
-        images: (3, H, W) float in 0 to 1.
+        images: (3, H, W) float in 0 to 1; or `PaddedImages`, which are normalized together if none is resized.
         min_size: pixels, see `resized_size`.
         max_size: pixels, see `resized_size`.
         mean: mean of red, green and blue.
@@ -32,9 +32,13 @@ def to_batch(
 
     Returns:
         The batch, (B, 3, H, W) of the images' dtype, in channels-last memory, padded with zeros on the right and at the
-        bottom, with H and W multiples of DIVISOR; and the size of each image in it.
+        bottom, with H and W multiples of 32; and the size of each image in it.
     """
-    center, spread = (images[0].new_tensor(values).view(3, 1, 1) for values in (mean, std))
+    if isinstance(images, PaddedImages):
+        if all(resized_size(size, min_size, max_size) == size for size in images.sizes):
+            return _normalized_canvas(images, mean, std, pad_to), images.sizes
+        images = [image / 255 for image in images]
+    center, spread = (_channels(values, images[0]) for values in (mean, std))
     resized = [(resize_image(image, min_size, max_size) - center) / spread for image in images]
     sizes = [size_of(image) for image in resized]
     height, width = (padded_side(max(sides)) for sides in zip(*sizes, pad_to, strict=True))
@@ -45,9 +49,37 @@ def to_batch(
     return batch, sizes
 
 
-def padded_side(side: int) -> int:
-    """Round a height or width in pixels up to a multiple of DIVISOR, as in a padded batch."""
-    return -(-side // DIVISOR) * DIVISOR
+def _normalized_canvas(
+    images: PaddedImages, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor, pad_to: Size
+) -> Tensor:
+    """Do for a whole batch what `to_batch` does, without resizing: the operations are as many for any batch."""
+    height, width = (padded_side(max(sides)) for sides in zip(*images.sizes, pad_to, strict=True))
+    canvas = images.canvas[:, :height, :width].permute(0, 3, 1, 2)  # (B, 3, H, W), in channels-last memory
+    batch = canvas / 255
+    batch -= _channels(mean, batch)
+    batch /= _channels(std, batch)
+    if batch.shape[2:] != (height, width):  # another process has larger images
+        batch = F.pad(batch, (0, width - batch.shape[3], 0, height - batch.shape[2]))
+    _clear_padding(batch, images.sizes)
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
+def _clear_padding(batch: Tensor, sizes: Sequence[Size]) -> None:
+    """Set (B, 3, H, W) to 0, in place, outside of images of these (height, width)."""
+    if prefers_few_launches(batch.device):
+        edges = to_device(torch.tensor(sizes), batch.device)  # (B, 2)
+        below = torch.arange(batch.shape[2], device=batch.device) >= edges[:, :1]  # (B, H)
+        right = torch.arange(batch.shape[3], device=batch.device) >= edges[:, 1:]  # (B, W)
+        batch.masked_fill_(below[:, None, :, None] | right[:, None, None, :], 0)
+        return
+    for image, (height, width) in zip(batch, sizes, strict=True):
+        image[:, height:] = 0
+        image[:, :, width:] = 0
+
+
+def _channels(values: Sequence[float] | Tensor, like: Tensor) -> Tensor:
+    """Return a number for each channel as (3, 1, 1), with the dtype and device of another tensor."""
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device).view(3, 1, 1)
 
 
 def resized_size(size: Size, min_size: int, max_size: int) -> Size:

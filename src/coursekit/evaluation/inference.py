@@ -8,24 +8,34 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from coursekit.core.device import autocast
-from coursekit.core.distributed import gather_lists, rank, world_size
+from coursekit.core.distributed import gather_lists, local_processes, rank, world_size
 from coursekit.data.boxes import xyxy_to_xywh
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.loader import make_loader
+from coursekit.data.padded_images import PaddedImages, pad_images
+from coursekit.data.workers import choose_workers
+from coursekit.detector import FasterRCNN
 from coursekit.evaluation.results import Result
+from coursekit.training.copying import copy_images
 
 Detection = dict[str, Tensor]  # boxes (N, 4) xyxy, labels (N,), scores (N,)
 
 
-def predict_dataset(model: nn.Module, dataset: CocoDataset, *, batch_size: int = 8) -> list[Result]:
+def predict_dataset(
+    model: nn.Module, dataset: CocoDataset, *, batch_size: int = 8, workers: int | None = None
+) -> list[Result]:
     """Return the detections in all images of a data set. The model keeps its mode.
+
+    Images are read ahead by this many processes; None takes what the machine has, see `choose_workers`.
 
     With several processes, each runs on its share of the images; the first process returns all detections, the others
     none.
     """
     results: list[Result] = []
     share = replace(dataset, rows=dataset.rows[rank() :: world_size()])
-    loader = make_loader(share, batch_size, train=False)
+    if workers is None:
+        workers = choose_workers(device_of(model), len(share) // batch_size, local_processes())
+    loader = make_loader(share, batch_size, train=False, workers=workers)
     for images, targets in tqdm(loader.epoch(0), "evaluating", len(loader), unit="batch", leave=False, delay=1):
         image_ids = [target["image_id"] for target in targets]
         results += to_coco_results(predict(model, images), image_ids, dataset.category_ids)
@@ -37,16 +47,30 @@ def predict_dataset(model: nn.Module, dataset: CocoDataset, *, batch_size: int =
 @torch.inference_mode()
 def predict(model: nn.Module, images: Iterable[Tensor]) -> list[Detection]:
     """Return the detections in (3, H, W) uint8 images, on the CPU, in pixels of each. The model keeps its mode."""
-    device = next(model.parameters(), torch.empty(0)).device
+    device = device_of(model)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with autocast(device, getattr(model, "precision", "auto")):
-            detections = model([image.to(device) / 255 for image in images])
+            detections = model(_copied(model, images if isinstance(images, Sequence) else list(images), device))
     finally:
         for module, mode in modes:  # one by one: model.train() would unfreeze a frozen norm
             module.training = mode
     return [_on_cpu(detection) for detection in detections]
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device of a model's weights; the CPU if it has none."""
+    return next(model.parameters(), torch.empty(0)).device
+
+
+def _copied(model: nn.Module, images: Sequence[Tensor], device: torch.device) -> Sequence[Tensor]:
+    """Copy images to the device, all at once if possible. Our detector takes them as they are, others from 0 to 1."""
+    padded = pad_images(images)
+    if isinstance(padded, PaddedImages):
+        padded = copy_images(padded, device)
+        return padded if isinstance(model, FasterRCNN) else [image / 255 for image in padded]
+    return [image.to(device) / 255 for image in padded]
 
 
 def to_coco_results(

@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 from coursekit.core.config import DEFAULT_BACKBONE
 from coursekit.core.errors import ConfigError
 from coursekit.data.boxes import Size
-from coursekit.detector.resize import DIVISOR
+from coursekit.data.padded_images import padded_side
 from coursekit.memory.budget import Constants, load_constants, usable, verdict
 from coursekit.memory.predict import predict
 from coursekit.memory.step_config import GIB, Peak, StepConfig
@@ -133,7 +133,7 @@ def interpolate(first: Peak, last: Peak, share: float) -> Peak:
 
 
 def _area(size: str) -> int:
-    height, width = (-(-side // DIVISOR) * DIVISOR for side in SIZES[size])
+    height, width = map(padded_side, SIZES[size])
     return height * width
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,14 @@ from torch import Tensor, nn
 from coursekit.core import distributed
 from coursekit.core.device import is_out_of_memory
 from coursekit.data.boxes import Size, Target
+from coursekit.data.padded_images import PaddedImages, pad_images
+from coursekit.detector import FasterRCNN
+from coursekit.detector.input_checks import check_targets
+from coursekit.detector.packed_targets import PackedTargets, pack_targets
 from coursekit.detector.resize import resized_size, size_of
 from coursekit.training.backward import forward_backward, update
 from coursekit.training.compiled import one_of_few_sizes
+from coursekit.training.copying import copy_images
 from coursekit.training.losses import StepLosses, sum_over_processes
 from coursekit.training.state import Run
 
@@ -24,18 +29,20 @@ class LocalBatch:
     """The part of a batch that this process trains on.
 
     Attributes:
-        images: (3, H, W) uint8.
-        targets: one per image.
+        images: (3, H, W) uint8, usually on a canvas, and then on the device.
+        targets: one per image; for our detector and images on a canvas packed, and then on the device.
+        image_ids: one per image, for messages.
         total_images: number of images in the whole batch, over all processes.
-        pad_to: height and width to which the whole batch is padded.
         seeds: one per image. What the detector samples in an image depends on its seed only.
+        pad_to: height and width to which the whole batch is padded.
     """
 
     images: Sequence[Tensor]
-    targets: Sequence[Target]
+    targets: Sequence[Target] | PackedTargets
+    image_ids: list[int]
     total_images: int
+    seeds: list[int]
     pad_to: Size = (0, 0)
-    seeds: list[int] = field(default_factory=list)
 
 
 def optimizer_step(run: Run, images: Sequence[Tensor], targets: Sequence[Target]) -> tuple[StepLosses, int]:
@@ -89,19 +96,17 @@ def accumulate(run: Run, batch: LocalBatch) -> StepLosses:
     for start in range(0, len(batch.images), run.micro_batch):
         part = slice(start, start + run.micro_batch)
         weight = len(batch.images[part]) / batch.total_images
-        image_ids = [target["image_id"] for target in batch.targets[part]]
-        losses.add(_micro_step(run, batch, part, weight), weight, image_ids)
+        losses.add(_micro_step(run, batch, part, weight), weight, batch.image_ids[part])
     return losses
 
 
 def _micro_step(run: Run, batch: LocalBatch, part: slice, weight: float) -> Mapping[str, Tensor]:
     """Add the gradient of a micro-batch, and return its losses."""
-    with run.clock.phase("copy"):
-        images = [image.to(run.device, non_blocking=True) / 255 for image in batch.images[part]]
-        targets = [
-            {name: target[name].to(run.device, non_blocking=True) for name in ("boxes", "labels")}
-            for target in batch.targets[part]
-        ]
+    images, targets = batch.images[part], batch.targets[part]
+    if not isinstance(targets, PackedTargets):
+        with run.clock.phase("copy"):
+            images = [image.to(run.device, non_blocking=True) / 255 for image in images]
+            targets = [_copied(target, run.device) for target in targets]
     return forward_backward(
         lambda: run.model(images, targets, **_detector_arguments(run.model, batch, part)),
         run.device,
@@ -117,8 +122,30 @@ def local_batch(run: Run, images: Sequence[Tensor], targets: Sequence[Target]) -
     height, width = padded_size(run.model, images, few=run.config.compile)
     # waits for the other processes
     counts, heights, widths = zip(*distributed.all_gather([len(images), height, width]), strict=True)
-    seeds = [_seed(run.config.seed, run.epoch, target["image_id"]) for target in targets]
-    return LocalBatch(images, targets, sum(counts), (max(heights), max(widths)), seeds)
+    return moved_batch(run, images, targets, sum(counts), (max(heights), max(widths)))
+
+
+def moved_batch(
+    run: Run, images: Sequence[Tensor], targets: Sequence[Target], total_images: int, pad_to: Size = (0, 0)
+) -> LocalBatch:
+    """Return a batch whose images and targets are on their way to the device.
+
+    Raises:
+        DataError: our detector can't learn from a box.
+    """
+    image_ids = [target["image_id"] for target in targets]
+    seeds = [_seed(run.config.seed, run.epoch, image_id) for image_id in image_ids]
+    moved: Sequence[Target] | PackedTargets = targets
+    with run.clock.phase("copy"):
+        images = pad_images(images)
+        if isinstance(images, PaddedImages):
+            if isinstance(run.model, FasterRCNN):
+                options = run.model.options
+                checked = check_targets(images, targets, options.num_classes)
+                packed = pack_targets(checked, images.sizes, seeds, options.min_size, options.max_size)
+                moved = packed.to(run.device)
+            images = copy_images(images, run.device)
+    return LocalBatch(images, moved, image_ids, total_images, seeds, pad_to)
 
 
 def padded_size(model: nn.Module, images: Sequence[Tensor], *, few: bool = False) -> Size:
@@ -144,7 +171,14 @@ def _detector_arguments(model: nn.Module, batch: LocalBatch, part: slice) -> dic
     """Return our detector's extra arguments, with which a micro-batch is treated like a part of the whole batch."""
     if "seeds" not in inspect.signature(model.forward).parameters:
         return {}
+    if isinstance(batch.targets, PackedTargets):  # they have the seeds
+        return {"pad_to": batch.pad_to}
     return {"pad_to": batch.pad_to, "seeds": batch.seeds[part]}
+
+
+def _copied(target: Target, device: torch.device) -> Target:
+    boxes, labels = (target[name].to(device, non_blocking=True) for name in ("boxes", "labels"))
+    return {"boxes": boxes, "labels": labels}
 
 
 def _seed(seed: int, epoch: int, image_id: int) -> int:

@@ -14,7 +14,7 @@ from coursekit.core.device import half_precision, is_out_of_memory
 from coursekit.data.boxes import Target
 from coursekit.training.clock import Clock
 from coursekit.training.compiled import stop_compiled
-from coursekit.training.micro_batches import LocalBatch, accumulate
+from coursekit.training.micro_batches import LocalBatch, accumulate, moved_batch
 from coursekit.training.state import Run
 
 ROUNDS = 2  # the first one warms up
@@ -54,7 +54,7 @@ def _random_batch(run: Run) -> LocalBatch:
     boxes = [torch.tensor([[0.0, 0.0, width / 2, height / 2]]) for height, width in sizes]
     label, no_crowd = torch.ones(1, dtype=torch.int64), torch.zeros(0, 4)
     targets: list[Target] = [{"boxes": box, "labels": label, "crowd_boxes": no_crowd, "image_id": 0} for box in boxes]
-    return LocalBatch(images, targets, len(images), seeds=list(range(len(images))))
+    return moved_batch(run, images, targets, len(images))
 
 
 def _seconds(run: Run, batch: LocalBatch, precision: str) -> float:

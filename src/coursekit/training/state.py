@@ -18,6 +18,7 @@ from coursekit.core.errors import CourseError
 from coursekit.data.augment import mirror, unchanged
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.loader import Loader, make_loader
+from coursekit.data.workers import choose_workers
 from coursekit.detector.backbone import Backbone
 from coursekit.training.clock import Clock, Interval
 from coursekit.training.compiled import compile_dense, stop_compiled
@@ -213,7 +214,9 @@ def start_run(
     model.to(device).train()
     distributed.broadcast_weights(model)
     augment = mirror if config.flip else unchanged
-    loader = make_loader(dataset, config.batch_size, seed=config.seed, augment=augment, workers=config.workers)
+    loader = make_loader(
+        dataset, config.batch_size, seed=config.seed, augment=augment, workers=_workers(config, dataset, device)
+    )
     local_batch_size = -(-config.batch_size // distributed.world_size())
     micro_batch = min(config.micro_batch or config.batch_size, local_batch_size)
     use_cuda_graph = device.type == "cuda" and micro_batch == local_batch_size
@@ -234,6 +237,12 @@ def start_run(
     )
 
 
+def _workers(config: TrainConfig, dataset: CocoDataset, device: torch.device) -> int:
+    if config.workers is not None:
+        return config.workers
+    return choose_workers(device, config.epochs * len(dataset) // config.batch_size, distributed.local_processes())
+
+
 def checkpoint_activations(model: nn.Module) -> list[str]:
     """Recompute the backbone's activations in backward; return a message if this is not our detector."""
     backbone: Any = getattr(model, "backbone", None)
@@ -247,5 +256,5 @@ def summary(run: Run) -> Sequence[str]:
     """Return the lines that sum up a run: images left out, events, and where the time went."""
     long_side = max(run.loader.dataset.size(0)) if len(run.loader.dataset) else 0
     train_size = getattr(getattr(run.model, "options", None), "max_size", long_side)
-    time_spent = run.clock.verdict(run.config.workers, long_side / max(1, train_size))
+    time_spent = run.clock.verdict(run.loader.workers, long_side / max(1, train_size))
     return [line for line in (run.loader.report(), *run.events, time_spent) if line]
