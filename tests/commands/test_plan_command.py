@@ -95,3 +95,35 @@ def test_the_picture_is_written(calls, no_prediction, tmp_path, capsys):
     plan(4, picture=tmp_path / "new" / "b3.png", as_json=True)
     assert (tmp_path / "new" / "b3.png").read_bytes().startswith(b"\x89PNG")
     json.loads(capsys.readouterr().out)
+
+
+def test_hours(calls, capsys, monkeypatch):
+    monkeypatch.setattr("coursekit.runs.hours.speed_here", lambda backbone: 60.0)
+    plan(4, hours=3)
+    out = capsys.readouterr().out
+    assert "In 3 hours, at 60 images" in out
+    assert "this machine, measured" in out
+    assert "coursekit data build coco-10k" in out
+    assert "coursekit train --data coco-10k --size" in out
+    plan(4, hours=3, as_json=True)
+    assert json.loads(capsys.readouterr().out)["proposals"][0]["recipe"] == "coco-10k"
+
+
+def test_hours_on_a_named_card(calls, capsys, monkeypatch):
+    monkeypatch.setattr("coursekit.runs.hours.speed_of_card", lambda rate, backbone: rate / 1e11)
+    plan(hours=3, card="t4")
+    assert calls[0][0] == 16
+    assert "T4, estimated from its data sheet, not measured" in capsys.readouterr().out
+
+
+def test_hours_that_are_not_enough(calls, capsys, monkeypatch):
+    monkeypatch.setattr("coursekit.runs.hours.speed_here", lambda backbone: 0.001)
+    plan(4, hours=0.1)
+    out = capsys.readouterr().out
+    assert "No recipe gets 8 epochs in this time" in out
+    assert "coursekit train" not in out
+
+
+def test_a_card_without_hours_is_refused(calls):
+    with pytest.raises(ConfigError, match=r"--card T4: it goes with --hours"):
+        plan(card="T4")

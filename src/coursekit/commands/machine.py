@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,11 @@ from rich.table import Table
 
 from coursekit.commands.tables import cell
 from coursekit.core.config import DEFAULT_BACKBONE
+from coursekit.core.errors import ConfigError, command
 
 if TYPE_CHECKING:
     from coursekit.memory import Plan
+    from coursekit.runs.hours import Proposal
 
 ASSUMED_VRAM = 4.0  # GiB, without a card to ask: the laptops that this course is for
 ESTIMATED_CONSTANTS = (
@@ -43,11 +46,22 @@ def plan(
     backbone: Annotated[str, typer.Option(help="Any timm model with features_only.")] = DEFAULT_BACKBONE,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="First measure a few steps on the card.")] = False,
+    hours: Annotated[
+        float | None, typer.Option(help="Propose recipe, image size, batch and epochs for this many hours.")
+    ] = None,
+    card: Annotated[
+        str | None, typer.Option(help="With --hours: a card by name, such as T4, in place of this machine.")
+    ] = None,
     picture: Annotated[
         Path | None, typer.Option(help="File for a picture: EfficientNet-B3 at COCO's full size on 4 GB.")
     ] = None,
 ) -> None:
     """Plan what fits on a card: image sizes by batch, and a configuration to start with. It needs no GPU."""
+    if card is not None and hours is None:
+        raise ConfigError(f"--card {card}: it goes with --hours. For memory alone, give --vram.")
+    if hours is not None:
+        _plan_hours(hours, card, vram, backbone, as_json=as_json)
+        return
     from coursekit.memory import calibrate as measure_constants
     from coursekit.memory import planner, tables
     from coursekit.memory.picture import save_b3_picture
@@ -85,3 +99,41 @@ def _vram_here() -> float:
     if gib is None:
         print(f"No CUDA device here: this is for a card of {ASSUMED_VRAM:g} GB. For another: --vram 8", file=sys.stderr)
     return gib or ASSUMED_VRAM
+
+
+def _plan_hours(hours: float, card: str | None, vram: float | None, backbone: str, *, as_json: bool) -> None:
+    """Print what each recipe allows in the time, and the commands for the one to take."""
+    from coursekit.core.device import total_memory
+    from coursekit.memory import planner
+    from coursekit.memory.budget import vram_here
+    from coursekit.memory.step_config import GIB
+    from coursekit.runs import hours as time_plan
+
+    if card is not None:
+        name, rate, gib = time_plan.named_card(card)
+        speed, source = time_plan.speed_of_card(rate, backbone), f"{name}, estimated from its data sheet, not measured"
+    else:
+        gib = vram_here() or total_memory() / GIB
+        speed, source = time_plan.speed_here(backbone), "this machine, measured in a few steps"
+    fits = planner.make_plan(gib if vram is None else vram, backbone).card
+    found = time_plan.proposals(hours, speed, fits)
+    if as_json:
+        print(json.dumps({"images_per_second": speed, "proposals": [asdict(each) for each in found]}))
+        return
+    print(f"In {hours:g} hours, at {speed:.3g} images of 320 × 320 pixels a second ({source}):")
+    table = Table("recipe", "images", "long side", "epochs")
+    for each in found:
+        table.add_row(each.recipe, f"{each.images:,}", str(each.size), str(each.epochs or "no time for one"))
+    Console().print(table)
+    _print_choice(found[0], time_plan.train_command(found[0], fits))
+
+
+def _print_choice(choice: "Proposal", train: str) -> None:
+    from coursekit.runs.hours import MIN_EPOCHS
+
+    if choice.epochs < MIN_EPOCHS:
+        print(
+            f"No recipe gets {MIN_EPOCHS} epochs in this time: with fewer, a detector learns little. Take more hours."
+        )
+    if choice.epochs:
+        print(f"{command('coursekit', 'data', 'build', choice.recipe)}\n{train}")

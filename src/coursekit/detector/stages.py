@@ -35,6 +35,11 @@ def choose_stages(parts: SimpleNamespace, unchecked: Collection[str]) -> SimpleN
     return SimpleNamespace(**stages)
 
 
+def called_by_twins() -> set[str]:
+    """Return the names of the parts in whose place the batched twins run: the six, and what they call."""
+    return set().union(*map(called_by, TWINS))
+
+
 def called_by(name: str) -> set[str]:
     """Return the names of a part and of all parts that it calls, directly or not."""
     if name == "roi_align":

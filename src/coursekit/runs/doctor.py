@@ -3,7 +3,9 @@
 import os
 import platform
 import shutil
+import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -67,16 +69,50 @@ def _cpu() -> Finding:
 
 def _gpu() -> Finding:
     if not torch.cuda.is_available():
-        meaning = (
-            "All lessons run without one; training on real COCO takes hours. If you have one, install torch for CUDA."
-        )
-        return Finding("gpu", "none", True, meaning)
+        return _gpu_without_cuda()
     free, total = torch.cuda.mem_get_info()
     name = torch.cuda.get_device_name()
     enough = free > ENOUGH_GPU_FREE * total
-    meaning = "coursekit plan says what fits." if enough else "Other programs use much of it. Close them (nvidia-smi)."
+    others = _others_on_gpu()
+    meaning = (
+        "coursekit plan says what fits." if enough else f"Other programs use much of it: {others or 'see nvidia-smi'}."
+    )
+    meaning += "" if enough else " Another notebook's kernel keeps its memory until you shut it down."
     meaning += f" {half_precision_advice(torch.device('cuda'))}"
     return Finding("gpu", f"{name}, {free / GB:.1f} of {total / GB:.1f} GB free", enough, meaning)
+
+
+def _gpu_without_cuda() -> Finding:
+    """Tell a machine without a card from one whose card this torch can't use."""
+    cards = _nvidia_smi("--query-gpu=name")
+    if not cards:
+        return Finding("gpu", "none", True, "All lessons run without one; training on real COCO takes hours.")
+    if torch.version.cuda is None:
+        meaning = (
+            "This torch is built for the CPU only, so the card isn't used. Install torch for CUDA: see "
+            "https://pytorch.org/get-started/locally"
+        )
+    else:
+        meaning = f"torch needs a driver for CUDA {torch.version.cuda}, or the card is hidden (CUDA_VISIBLE_DEVICES)."
+    return Finding("gpu", f"{cards[0]}, not used", False, meaning)
+
+
+def _others_on_gpu() -> str:
+    """Return the processes that hold the card's memory, without this one."""
+    lines = [line.split(", ") for line in _nvidia_smi("--query-compute-apps=pid,process_name,used_memory")]
+    others = [line for line in lines if len(line) == 3 and line[0] != str(os.getpid())]
+    return "; ".join(f"process {pid} ({Path(name).name}) holds {memory}" for pid, name, memory in others)
+
+
+def _nvidia_smi(query: str) -> list[str]:
+    """Return what NVIDIA's own program says, line by line; nothing if there is no such program or driver."""
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", query, "--format=csv,noheader"], capture_output=True, text=True, errors="replace", timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.splitlines() if done.returncode == 0 else []
 
 
 def _memory() -> Finding:

@@ -35,13 +35,14 @@ def build(config: DetectorConfig, *, pretrained: bool, parts: Parts | None = Non
     Args:
         config: the arguments of `build_detector`.
         pretrained: whether the backbone gets ImageNet weights; else they are random.
-        parts: functions and classes that replace the course's, by name.
+        parts: functions and classes that replace the course's, by name, and that have passed their checks: batched
+            twins run in place of those that loop over images. For any others, use `build_detector`.
 
     Raises:
         ConfigError: a number of the configuration can't be used, or as for `build_detector`.
     """
     check_detector(config)
-    return build_detector(**asdict(config), pretrained=pretrained, parts=parts)
+    return build_detector(**asdict(config), pretrained=pretrained, parts=parts, checked=parts or ())
 
 
 def save_run(folder: Path, model: nn.Module, config: RunConfig) -> None:

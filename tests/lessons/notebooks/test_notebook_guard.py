@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.notebook
 ROOT = Path(__file__).parents[3]
 STORE = "from coursekit.lessons import my_workbook; my_workbook.store('f', 'x = 1')"
 PASS_SECONDS = (  # nothing sleeps: these notebooks set the clock that the conftest reads
