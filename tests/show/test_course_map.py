@@ -1,14 +1,51 @@
+from itertools import combinations
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patches import FancyArrowPatch
+
+from coursekit.lessons.course import LESSONS
 from coursekit.show import course_map
+from coursekit.show.course_map import _ARROWS, _CORNERS, _PARTS
+
+DONE = dict.fromkeys(LESSONS, (1, 2)) | {2: (3, 3)}
 
 
-def test_the_map_shows_all_parts():
-    texts = " ".join(text.get_text() for text in course_map().axes[0].texts)
-    assert all(f"{lesson:02d} ·" in texts for lesson in range(1, 10))
+def _texts(*arguments, **options):
+    return [text.get_text() for text in course_map(*arguments, **options).axes[0].texts]
+
+
+def test_each_lesson_is_there_under_its_title():
+    names = [f"{lesson:02} · {LESSONS[lesson].title.removeprefix('The ').lower()}" for lesson in LESSONS]
+    assert [text.lower() for text in _texts() if "·" in text] == names
 
 
 def test_the_map_says_whose_each_part_is():
-    texts = [text.get_text() for text in course_map({2: (3, 3), 3: (1, 2)}, here=3).axes[0].texts]
+    texts = _texts({2: (3, 3), 3: (1, 2)}, here=3)
     assert texts.count("yours") == 1
     assert texts.count("1 of 2 yours") == 1
-    assert texts.count("reference") == 7
-    assert texts.count("you are here ▾") == 1
+    assert texts.count("reference") == len(LESSONS) - 2
+    assert texts.count("▸ you are here") == 1
+
+
+def test_the_loader_leads_to_training_and_each_part_to_another():
+    arrows = [*_ARROWS, *_CORNERS]
+    assert (1, 8) in arrows
+    assert {start for start, _ in arrows} == set(LESSONS) - {10}
+    assert {end for _, end in arrows} == set(LESSONS) - {0}
+    drawn = [patch for patch in course_map().axes[0].patches if isinstance(patch, FancyArrowPatch)]
+    assert len(drawn) == len(arrows)
+
+
+@pytest.mark.parametrize("here", LESSONS)
+def test_no_label_covers_another_or_leaves_its_box(here):
+    fig = course_map(DONE, here=here)
+    FigureCanvasAgg(fig).draw()
+    texts = [text.get_window_extent() for text in fig.axes[0].texts]
+    assert not any(one.overlaps(other) for one, other in combinations(texts, 2))
+    boxes = [patch.get_window_extent() for patch in fig.axes[0].patches if not isinstance(patch, FancyArrowPatch)]
+    assert all(any(box.x0 < text.x0 and text.x1 < box.x1 for box in boxes) for text in texts)
+
+
+def test_no_two_parts_share_a_place():
+    assert len({place[:2] for place in _PARTS.values()}) == len(LESSONS)

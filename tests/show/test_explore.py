@@ -1,6 +1,8 @@
 import builtins
 import sys
 
+import IPython.core.getipython
+import IPython.display
 import numpy as np
 import pytest
 import torch
@@ -10,10 +12,12 @@ from coursekit.show import (
     curve_picture,
     explore,
     explore_anchors,
+    explore_axis_weights,
     explore_curve,
     explore_nms,
     nms_picture,
 )
+from coursekit.show.levels import explore_levels
 
 IMAGE = torch.zeros(3, 60, 80, dtype=torch.uint8)
 BOXES = torch.tensor([[0.0, 0, 20, 20], [2, 0, 22, 20], [40, 30, 60, 50]])
@@ -97,3 +101,65 @@ def test_no_meaning_by_color_alone(kind):
     fig, _ = nms_picture(IMAGE, BOXES, SCORES, 0.1, 0.5)
     assert kind in fig.axes[0].get_title()
     assert {patch.get_linestyle() for patch in fig.axes[0].patches} == {"solid", "dashed"}
+
+
+def test_a_list_of_values_makes_a_slider_over_them():
+    seen = []
+
+    def draw(steps):
+        seen.append(steps)
+        return nms_picture(IMAGE, BOXES, SCORES, 0.1, 0.5)
+
+    slider, _ = explore(draw, steps=[0, 10, 300]).children
+    assert slider.value == 300
+    slider.value = 10
+    assert seen == [300, 10]
+
+
+class Display:
+    """Stands for the notebook: what it shows, and what its handle is told."""
+
+    def __init__(self):
+        self.shown, self.updates = [], []
+
+    def __call__(self, content, **options):
+        self.shown.append(content)
+        return self if "display_id" in options else None
+
+    def update(self, content, raw):
+        self.updates.append(content)
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    display = Display()
+    monkeypatch.setattr(IPython.core.getipython, "get_ipython", lambda: object())
+    monkeypatch.setattr(IPython.display, "display", display)
+    return display
+
+
+EXPLORERS = {
+    "nms": lambda: explore_nms(IMAGE, BOXES, SCORES),
+    "anchors": lambda: explore_anchors(IMAGE, BOXES[:1], BOXES),
+    "precision and recall": lambda: explore_curve(SCORES.numpy(), np.array([True, False, True]), 4),
+    "levels": lambda: explore_levels(IMAGE, BOXES),
+    "weights": lambda: explore_axis_weights(size=12),
+}
+
+
+@pytest.mark.parametrize("kind", EXPLORERS)
+def test_a_page_that_is_only_read_has_the_picture_too(kind, notebook):
+    assert EXPLORERS[kind]() is None
+    widget, still = notebook.shown
+    assert widget.children[-1].value == ""  # the picture is there once
+    assert still["text/html"].startswith(f'<img alt="{still["text/plain"][:20]}')
+    assert notebook.updates == []
+
+
+def test_the_first_move_of_a_slider_replaces_the_still_picture(notebook):
+    explore_nms(IMAGE, BOXES, SCORES)
+    widget, still = notebook.shown
+    widget.children[0].value = 0.5
+    assert "2 boxes with a score of 0.5 or more" in widget.children[-1].value
+    assert "3 boxes with a score of 0.3 or more" in still["text/html"]
+    assert notebook.updates[-1]["text/html"] == ""

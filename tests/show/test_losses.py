@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import IPython.core.getipython
 import IPython.display
 
 from coursekit.data import load
-from coursekit.show.losses import LivePlot, loss_curves
+from coursekit.show.losses import LivePlot, loss_curves, run_losses, run_losses_picture
 from coursekit.training import TrainConfig, train
 
 
@@ -31,3 +33,12 @@ def test_in_a_notebook_one_picture_is_redrawn_in_place(coco_folder, tiny_detecto
 def test_curves_have_labeled_axes():
     fig = loss_curves([1, 2, 3], {"a": [3.0, 2, 1], "b": [1.0, 1, 1]}, [0.1, 0.2, 0.1])
     assert all(axes.get_xlabel() and axes.get_ylabel() for axes in fig.axes)
+
+
+def test_the_losses_of_a_run_and_where_they_began_and_ended(capsys):
+    history = [SimpleNamespace(step=n, losses={"loss_a": 3.0 - n, "loss_b": 1.0}, lr=0.1) for n in (1, 2)]
+    fig, alt = run_losses_picture(history)
+    assert list(fig.axes[0].lines[0].get_xdata()) == [1, 2]
+    assert alt == "Curves of 2 losses over 2 steps; their sum is 2.00 at the end."
+    run_losses(history[:1])
+    assert "loss_a           2.00 at the first step, 2.00 at the last" in capsys.readouterr().out

@@ -1,16 +1,59 @@
 """Pictures for lessons and reports."""
 
+from coursekit.show.accuracies import accuracies
+from coursekit.show.anchor_guesses import awkward_cases, explore_decoding, explore_orders, guesses_and_matches
+from coursekit.show.anchor_shares import overlap_by_size, positive_shares
 from coursekit.show.anchors import anchor_picture, explore_anchors
+from coursekit.show.ap50 import ap50_area, class_bars
+from coursekit.show.average_precision import curves_by_iou, filled_curve
+from coursekit.show.before_after import before_after
 from coursekit.show.boxes import draw_boxes
+from coursekit.show.cell_views import cell_views
+from coursekit.show.changes import changes, paired_changes
+from coursekit.show.coco_records import annotation_counts, coco_images
+from coursekit.show.cost_bars import cost_bars
 from coursekit.show.course_map import course_map
+from coursekit.show.diagnosis import confusions, error_costs, worst_images
 from coursekit.show.explore import explore
+from coursekit.show.feature_maps import explore_channels, feature_maps
 from coursekit.show.figures import figure, save
+from coursekit.show.file_grid import file_grid
 from coursekit.show.gallery import draw_ground_truth_and_predictions
-from coursekit.show.losses import LivePlot, loss_curves
+from coursekit.show.heads import heads
+from coursekit.show.image_row import image_row
+from coursekit.show.ladder import ladder
+from coursekit.show.levels import explore_levels, level_picture
+from coursekit.show.loading_rates import loading_rates
+from coursekit.show.loss_runs import loss_runs
+from coursekit.show.loss_shapes import loss_shapes, two_losses
+from coursekit.show.losses import LivePlot, loss_curves, run_losses
+from coursekit.show.matching import detections_and_objects
+from coursekit.show.memory import explore_memory
+from coursekit.show.misplaced_boxes import misplaced_boxes
 from coursekit.show.nms import explore_nms, nms_picture
+from coursekit.show.patches import patches
+from coursekit.show.places_read import places_read, sliding_box
 from coursekit.show.precision_recall import curve_picture, explore_curve
+from coursekit.show.proposals import anchors_to_objects, best_proposals, recall_curves
+from coursekit.show.pyramid import changed_cells, level_shares, object_sizes, scores_by_size, smallest_object, smoothing
+from coursekit.show.rois import rois
+from coursekit.show.schedule import explore_schedule
+from coursekit.show.score_bars import score_bars
+from coursekit.show.step_memory import memory_by_side, memory_ladder
+from coursekit.show.step_times import step_times
+from coursekit.show.tents import explore_axis_weights
+from coursekit.show.times import times
 
 __all__ = [
-    "LivePlot", "anchor_picture", "course_map", "curve_picture", "draw_boxes", "draw_ground_truth_and_predictions",
-    "explore", "explore_anchors", "explore_curve", "explore_nms", "figure", "loss_curves", "nms_picture", "save",
+    "LivePlot", "accuracies", "anchor_picture", "anchors_to_objects", "annotation_counts", "ap50_area", "awkward_cases",
+    "before_after", "best_proposals", "cell_views", "changed_cells", "changes", "class_bars", "coco_images",
+    "confusions", "cost_bars", "course_map", "curve_picture", "curves_by_iou", "detections_and_objects", "draw_boxes",
+    "draw_ground_truth_and_predictions", "error_costs", "explore", "explore_anchors", "explore_axis_weights",
+    "explore_channels", "explore_curve", "explore_decoding", "explore_levels", "explore_memory", "explore_nms",
+    "explore_orders", "explore_schedule", "feature_maps", "figure", "file_grid", "filled_curve", "guesses_and_matches",
+    "heads", "image_row", "ladder", "level_picture", "level_shares", "loading_rates", "loss_curves", "loss_runs",
+    "loss_shapes", "memory_by_side", "memory_ladder", "misplaced_boxes", "nms_picture", "object_sizes",
+    "overlap_by_size", "paired_changes", "patches", "places_read", "positive_shares", "recall_curves", "rois",
+    "run_losses", "save", "score_bars", "scores_by_size", "sliding_box", "smallest_object", "smoothing", "step_times",
+    "times", "two_losses", "worst_images",
 ]  # fmt: skip

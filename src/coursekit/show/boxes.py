@@ -11,6 +11,7 @@ from torch import Tensor
 
 from coursekit.show.colors import color_of
 from coursekit.show.figures import plain_text
+from coursekit.show.labels import NAME
 
 
 def on_image(image: Tensor) -> tuple[Figure, Axes]:
@@ -29,7 +30,7 @@ def outline(axes: Axes, box: Sequence[float], color: str, style: Any, text: str,
     axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **kind))
     if text:
         paper: Any = {"facecolor": "white", "edgecolor": color, "linewidth": 0.6, "pad": 1, "alpha": 0.85}
-        axes.text(x1, y1, plain_text(text), fontsize=6, va="bottom", bbox=paper)
+        axes.text(x1, y1, plain_text(text), fontsize=6, va="bottom", bbox=paper, gid=NAME)
 
 
 def draw_boxes(
@@ -77,4 +78,4 @@ def _write(axes: Axes, text: str, color: str, box: tuple[float, float, float, fl
     y, side = (y1 - 2, "bottom") if y1 > 12 else (y2 + 2, "top")
     x, end = (x1, "left") if x1 < 0.72 * width else (x2, "right")
     paper = {"facecolor": "#222222", "edgecolor": color, "linewidth": 0.8, "boxstyle": "square,pad=0.12", "alpha": 0.85}
-    axes.text(x, y, plain_text(text), color="white", fontsize=6, va=side, ha=end, bbox=paper)
+    axes.text(x, y, plain_text(text), color="white", fontsize=6, va=side, ha=end, bbox=paper, gid=NAME)

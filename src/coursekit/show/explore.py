@@ -7,50 +7,69 @@ from matplotlib.figure import Figure
 
 from coursekit.show.figures import as_html, figure
 
-Control = tuple[float, float, float, float] | tuple[int, int, int, int]  # lowest, highest, step, start
+# lowest, highest, step, start; or a list of values to choose from, of which the last is the start
+Control = tuple[float, float, float, float] | tuple[int, int, int, int] | list[Any]
 Draw = Callable[..., tuple[Figure, str]]
 
 
 def explore(draw: Draw, **controls: Control) -> Any:
     """Show a picture that is redrawn when a slider moves.
 
+    The picture with the start values is an ordinary output, so pages that are only read have it, too. The first move of
+    a slider replaces it.
+
     Args:
         draw: takes the values of the sliders by name, and returns a figure and its alt text.
-        controls: name → (lowest, highest, step, start); integers make a slider of integers. An underscore in a name is
-            shown as a space.
+        controls: name → (lowest, highest, step, start), or a list of values, of which the last is the start. Integers
+            make a slider of integers. An underscore in a name is shown as a space. The arrow keys move a slider, too.
 
     Returns:
-        The widget, a `VBox` of sliders and picture: make it the last line of a cell. The arrow keys move a slider, too.
-        Without ipywidgets the picture is shown with the start values, and None is returned.
+        None in a notebook, where sliders and picture are displayed at once, and without ipywidgets, where only the
+        picture is. Elsewhere the widget: a `VBox` of sliders and picture.
     """
+    fig, alt = draw(**{name: control[-1] for name, control in controls.items()})
     try:
         from ipywidgets import HTML, VBox
     except ImportError:
-        figure(*draw(**{name: control[3] for name, control in controls.items()}))
+        figure(fig, alt)
         return None
     picture, sliders = HTML(), {name: _slider(name, control) for name, control in controls.items()}
+    box = VBox([*sliders.values(), picture])
+    still = _display(box, fig, alt)
+    picture.value = "" if still else as_html(fig, alt)
 
-    def redraw(_: Any = None) -> None:
+    def redraw(_: Any) -> None:
         picture.value = as_html(*draw(**{name: slider.value for name, slider in sliders.items()}))
+        if still:
+            still.update({"text/html": "", "text/plain": ""}, raw=True)
 
     for slider in sliders.values():
         slider.observe(redraw, "value")
-    redraw()
-    return VBox([*sliders.values(), picture])
+    return None if still else box
+
+
+def _display(box: Any, fig: Figure, alt: str) -> Any:
+    """Display a widget and below it a picture. Return the picture's handle, or None outside a notebook."""
+    from IPython.core.getipython import get_ipython
+    from IPython.display import display
+
+    if get_ipython() is None:
+        return None
+    display(box)
+    return display({"text/html": as_html(fig, alt), "text/plain": alt}, raw=True, display_id=True)
 
 
 def _slider(name: str, control: Control) -> Any:
-    from ipywidgets import FloatSlider, IntSlider, Layout
+    from ipywidgets import FloatSlider, IntSlider, Layout, SelectionSlider
 
+    look: dict[str, Any] = {
+        "continuous_update": False,
+        "description": name.replace("_", " "),
+        "layout": Layout(width="420px"),
+        "style": {"description_width": "140px"},
+    }
+    if isinstance(control, list):
+        return SelectionSlider(options=control, value=control[-1], **look)
     kind = IntSlider if all(isinstance(number, int) for number in control) else FloatSlider
     lowest, highest, step, start = control
-    return kind(
-        min=lowest,
-        max=highest,
-        step=step,
-        value=start,
-        continuous_update=False,
-        description=name.replace("_", " "),
-        layout=Layout(width="420px"),
-        style={"description_width": "140px"},
-    )
+    return kind(min=lowest, max=highest, step=step, value=start, **look)

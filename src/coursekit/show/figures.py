@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from coursekit.core.errors import plain
 from coursekit.core.files import write_bytes
+from coursekit.show.labels import spread
 
 
 def figure(fig: Figure, alt: str) -> None:
@@ -22,6 +23,7 @@ def figure(fig: Figure, alt: str) -> None:
 
 def as_html(fig: Figure, alt: str) -> str:
     """Return a figure as one self-contained `<img>` with its alt text."""
+    spread(fig)
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -30,6 +32,7 @@ def as_html(fig: Figure, alt: str) -> str:
 
 def save(fig: Figure, path: Path) -> None:
     """Write a figure; the file's suffix decides the format. The file is complete or not there."""
+    spread(fig)
     buffer = io.BytesIO()
     fig.savefig(buffer, format=path.suffix[1:] or "png", dpi=120)
     write_bytes(path, buffer.getvalue())

@@ -17,7 +17,7 @@ from coursekit.show.boxes import draw_boxes
 
 
 def draw_ground_truth_and_predictions(
-    pairs: Sequence[tuple[Tensor, Any, Any]], classes: Sequence[str], *, threshold: float = 0.5
+    pairs: Sequence[tuple[Tensor, Any, Any]], classes: Sequence[str], *, threshold: float = 0.5, columns: int = 2
 ) -> Figure:
     """Return a grid in which each image appears twice, on the left with ground truth, on the right with predictions.
 
@@ -26,10 +26,12 @@ def draw_ground_truth_and_predictions(
             with `scores` (N,).
         classes: name of label 1, of label 2, and so on.
         threshold: the lowest score to draw.
+        columns: images in a row. With 1, they are larger, so that the names of many boxes cover each other less.
     """
-    columns = 2 if len(pairs) > 1 else 1
+    columns = min(columns, len(pairs))
     rows = -(-len(pairs) // columns)
-    fig = Figure(figsize=(5.6 * columns, 2.25 * rows), layout="constrained")
+    size = (5.6 * columns, 2.25 * rows) if columns > 1 or rows == 1 else (9.0, 3.5 * rows)
+    fig = Figure(figsize=size, layout="constrained")
     grid = np.atleast_2d(fig.subplots(rows, 2 * columns))
     for axes in grid.flat:
         axes.set_axis_off()
@@ -50,7 +52,12 @@ def _draw_predictions(axes: Axes, image: Tensor, detection: Any, classes: Sequen
 
 
 def gallery(
-    dataset: CocoDataset, results: Sequence[Result], image_ids: Sequence[int], *, threshold: float = 0.5
+    dataset: CocoDataset,
+    results: Sequence[Result],
+    image_ids: Sequence[int],
+    *,
+    threshold: float = 0.5,
+    columns: int = 2,
 ) -> Figure:
     """Draw ground truth and predictions of chosen images, such as those of `worst_images`.
 
@@ -59,6 +66,7 @@ def gallery(
         results: detections in COCO's format; those of other images are skipped.
         image_ids: which images, in this order.
         threshold: the lowest score to draw.
+        columns: images in a row.
 
     Raises:
         ConfigError: there is no image, or one that the data set doesn't have.
@@ -69,7 +77,7 @@ def gallery(
         what = f"image {unknown[0]} is not in {dataset.annotation_file}" if unknown else "no image to show"
         raise ConfigError(f"image_ids: {what}. Use ids from `dataset.image_ids`.")
     pairs = [(*dataset[positions[image_id]], _detection(dataset, results, image_id)) for image_id in image_ids]
-    fig = draw_ground_truth_and_predictions(pairs, dataset.classes, threshold=threshold)
+    fig = draw_ground_truth_and_predictions(pairs, dataset.classes, threshold=threshold, columns=columns)
     for axes, image_id in zip(fig.axes[::2], image_ids, strict=False):
         axes.set_title(f"image {image_id}: ground truth", fontsize=9)
     return fig

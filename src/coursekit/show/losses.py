@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from coursekit.show.colors import BLUE, GREEN, ORANGE, PURPLE, VERMILION
-from coursekit.show.figures import as_html, plain_text
+from coursekit.show.figures import as_html, figure, plain_text
 from coursekit.training.hooks import Hook
-from coursekit.training.state import Run
+from coursekit.training.state import Run, Step
 
 SECONDS = 2.0  # between pictures; drawing one takes a tenth of that
 _COLORS = [BLUE, VERMILION, GREEN, ORANGE, PURPLE]
@@ -28,6 +28,25 @@ def loss_curves(steps: Sequence[int], losses: Mapping[str, Sequence[float]], lr:
     right.plot(steps, lr, color=BLUE)
     right.set(xlabel="optimizer step", ylabel="learning rate", title="warm-up, then cosine")
     return fig
+
+
+def run_losses(history: Sequence[Step]) -> None:
+    """Show the losses and the learning rate of a run, and print where each loss began and ended.
+
+    Args:
+        history: what `train` returns.
+    """
+    figure(*run_losses_picture(history))
+    for name, values in _by_name(history).items():
+        print(f"{name:16} {values[0]:.2f} at the first step, {values[-1]:.2f} at the last")
+
+
+def run_losses_picture(history: Sequence[Step]) -> tuple[Figure, str]:
+    """Draw what `run_losses` shows. Return the figure and its alt text."""
+    losses = _by_name(history)
+    fig = loss_curves([step.step for step in history], losses, [step.lr for step in history])
+    total = sum(values[-1] for values in losses.values())
+    return fig, f"Curves of {len(losses)} losses over {len(history)} steps; their sum is {total:.2f} at the end."
 
 
 class LivePlot(Hook):
@@ -60,13 +79,13 @@ class LivePlot(Hook):
             self._draw(run)
 
     def _draw(self, run: Run) -> None:
-        history: Any = run.history
-        losses = {name: [step.losses[name] for step in history] for name in history[0].losses}
-        fig = loss_curves([step.step for step in history], losses, [step.lr for step in history])
-        total = sum(losses[name][-1] for name in losses)
-        alt = f"Curves of {len(losses)} losses over {len(history)} steps; their sum is {total:.2f} at the end."
+        fig, alt = run_losses_picture(run.history)
         handle: Any = self.handle
         handle.update({"text/html": as_html(fig, alt), "text/plain": alt}, raw=True)
+
+
+def _by_name(history: Sequence[Step]) -> dict[str, list[float]]:
+    return {name: [step.losses[name] for step in history] for name in history[0].losses}
 
 
 def _smooth(values: Sequence[float], window: int = 9) -> list[float]:

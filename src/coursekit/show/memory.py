@@ -15,19 +15,23 @@ from coursekit.show.figures import plain_text
 Peaks = Mapping[tuple[str, int], Peak]
 
 
-def explore_memory(peaks: Peaks, title: str = "") -> Any:
+def explore_memory(peaks: Peaks, title: str = "", card: int = 4) -> Any:
     """Show the memory of a step by part, and the memory of a GPU, under three sliders.
 
     Args:
         peaks: by size and batch, as from `coursekit.memory.peaks_of`.
         title: what is trained.
+        card: memory of the GPU in GB at the start, 2 to 24.
     """
 
     def draw(card_GB: int, long_side: int, images: int) -> tuple[Figure, str]:  # noqa: N803 - a slider's title
         return memory_picture(peaks, card_GB, long_side, images, title)
 
     return explore(
-        draw, card_GB=(2, 24, 1, 4), long_side=(320, 800, 160, 640), images=(1, EFFECTIVE_BATCH, 1, EFFECTIVE_BATCH)
+        draw,
+        card_GB=(2, 24, 1, min(24, max(2, card))),
+        long_side=(320, 800, 160, 640),
+        images=(1, EFFECTIVE_BATCH, 1, EFFECTIVE_BATCH),
     )
 
 

@@ -32,7 +32,7 @@ def nms_picture(
 ) -> tuple[Figure, str]:
     """Draw the boxes that are kept (solid), and the dropped ones (dashed, with their IoU with a kept box).
 
-    Arguments as in `explore_nms`.
+    A text that would cover another is left out. Arguments as in `explore_nms`.
 
     Returns:
         The figure and its alt text.
@@ -42,12 +42,22 @@ def nms_picture(
     kept = nms(boxes, scores, iou_threshold).tolist()
     iou = box_iou(boxes, boxes[kept]) if kept else box_iou(boxes, boxes[:0])
     fig, axes = on_image(image)
-    for row, box in enumerate(boxes.tolist()):
-        if row in kept:
-            outline(axes, box, BLUE, "solid", f"{scores[row]:.2f}")
-        else:
-            outline(axes, box, VERMILION, "dashed", f"IoU {iou[row].max():.2f}")
+    axes.set(xlim=(0, image.shape[2]), ylim=(image.shape[1], 0))
+    labelled: list[tuple[float, float]] = []
+    for row in [*kept, *(row for row in range(len(boxes)) if row not in kept)]:
+        box = boxes[row].clamp(min=0).tolist()
+        text = f"{scores[row]:.2f}" if row in kept else f"IoU {iou[row].max():.2f}"
+        text = text if _is_free(labelled, box, image.shape[2]) else ""
+        labelled += [(box[0], box[1])] if text else []
+        outline(axes, box, *((BLUE, "solid") if row in kept else (VERMILION, "dashed")), text)
     dropped = len(boxes) - len(kept)
     words = f"{len(boxes)} boxes with a score of {score_thresh:g} or more: {len(kept)} kept, {dropped} dropped"
     axes.set_title(f"{words}\nkept solid, dropped dashed", fontsize=9)
     return fig, f"{words} at an IoU above {iou_threshold:g}."
+
+
+def _is_free(labelled: list[tuple[float, float]], box: list[float], width: int) -> bool:
+    """Return whether a text at a box's corner covers none of those at the labelled corners and stays in the picture."""
+    x, y = box[:2]
+    is_inside = x < 0.9 * width and y > 0.03 * width
+    return is_inside and all(abs(x - a) > 0.1 * width or abs(y - b) > 0.035 * width for a, b in labelled)

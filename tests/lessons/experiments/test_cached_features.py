@@ -9,7 +9,6 @@ from coursekit.lessons.experiments.cached_features import (
     cache_features,
     detector_on,
     predict_on,
-    recall_by_size,
     train_on,
 )
 
@@ -50,10 +49,3 @@ def test_a_detector_on_cached_features_learns_and_the_same_seed_gives_the_same_w
     proposals, results = predict_on(detector, cached)
     assert len(proposals) == 3
     assert {result["image_id"] for result in results} <= {7, 17, 27}
-
-
-def test_recall_by_size():
-    gt_boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 50, 50]])
-    targets = [{"boxes": gt_boxes, "labels": torch.tensor([1, 1])}]
-    assert recall_by_size([gt_boxes[:1]], targets, [0, 32, 96]) == [1.0, 0.0]
-    assert recall_by_size([gt_boxes[:0]], targets, [0, 32, 96]) == [0.0, 0.0]

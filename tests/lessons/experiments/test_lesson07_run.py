@@ -6,7 +6,7 @@ from coursekit.data import load
 from coursekit.evaluation import predict, score, split_errors, to_coco_results
 from coursekit.lessons.checking.verdict import check
 from coursekit.lessons.experiments import lesson07_run as module
-from coursekit.lessons.experiments.lesson07_run import FOLDER, first_run, keep, stand_in
+from coursekit.lessons.experiments.lesson07_run import FOLDER, first_run, keep, options, stand_in
 from coursekit.runs.config import CONFIG, load_config
 from coursekit.runs.load import build
 from tests.lessons.answers import right_answer
@@ -59,6 +59,12 @@ def test_the_parts_of_the_workbook_are_those_of_the_run(workbook):
     keep(workbook, model, train_set, module._training())
     assert load_config(FOLDER).parts == ["level_for_box"]
     assert not first_run(workbook).training
+
+
+def test_the_options_of_the_lesson_are_those_of_the_saved_run(workbook):
+    train_set = load("mini", "train")
+    model = build(module._config(workbook, train_set, module._training()).detector, pretrained=False)
+    assert options(len(train_set.classes)) == module._narrowed(model).options
 
 
 def test_a_stand_in_makes_errors_of_every_kind_that_a_detector_makes():

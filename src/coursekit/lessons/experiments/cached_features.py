@@ -14,7 +14,6 @@ from coursekit.core.config import TrainConfig
 from coursekit.core.device import autocast, helps_bf16
 from coursekit.data import CocoDataset
 from coursekit.data.boxes import Size, Target
-from coursekit.detector import box_iou
 from coursekit.detector.backbone import Backbone, load_backbone
 from coursekit.detector.model import FasterRCNN, Options
 from coursekit.detector.padded import pad_targets
@@ -188,28 +187,6 @@ def predict_on(detector: FasterRCNN, cached: CachedFeatures, batch: int = 8) -> 
     for i, detection in enumerate(detections):
         detection["boxes"] = resize_boxes(detection["boxes"], cached.sizes[i], cached.dataset.size(i))
     return proposals, to_coco_results(detections, cached.dataset.image_ids, cached.dataset.category_ids)
-
-
-def recall_by_size(proposals: Sequence[Tensor], targets: Sequence[Target], edges: Sequence[float]) -> list[float]:
-    """Return the share of ground-truth boxes with a proposal of IoU 0.5 or more, by size, whatever the class.
-
-    Args:
-        proposals: (P, 4) xyxy for each image.
-        targets: targets of each image, in the same pixels.
-        edges: limits of the size ranges, as √area in pixels, ascending.
-
-    Returns:
-        A share from 0 to 1 for each range between two neighboring edges; NaN for a range without ground truth.
-    """
-    sides, hits = [], []
-    for boxes, target in zip(proposals, targets, strict=True):
-        gt_boxes = target["boxes"]
-        sides.append((gt_boxes[:, 2:] - gt_boxes[:, :2]).prod(1).sqrt())
-        best_iou = box_iou(gt_boxes, boxes).amax(1) if len(boxes) else torch.zeros(len(gt_boxes))
-        hits.append(best_iou >= 0.5)
-    ranges = torch.bucketize(torch.cat(sides), torch.tensor(edges), right=True) - 1
-    is_hit = torch.cat(hits).float()
-    return [is_hit[ranges == i].mean().item() for i in range(len(edges) - 1)]
 
 
 def _losses(detector: FasterRCNN, cached: CachedFeatures, rows: Tensor, seeds: list[int]) -> dict[str, Tensor]:

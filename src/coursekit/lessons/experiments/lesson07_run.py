@@ -11,6 +11,7 @@ from coursekit.core.config import DetectorConfig
 from coursekit.core.errors import CourseError
 from coursekit.data import CocoDataset, load
 from coursekit.detector.boxes import clip_boxes
+from coursekit.detector.model import ANCHOR_SCALES, Options
 from coursekit.lessons.notebooks.lengths import quick
 from coursekit.lessons.workbook import own_parts
 from coursekit.lessons.workbook.named import digests
@@ -23,6 +24,7 @@ from coursekit.training import TrainConfig, train
 FOLDER = Path("runs") / "07"  # beside the notebooks
 EPOCHS, IMAGES = (3, 1), (200, 8)  # in full, and in the short form: see `quick`
 SIZE, FROZEN_STAGES = 256, 8  # small images, and the whole backbone as pretrained
+STRIDES = (8, 16, 32)  # of the backbone's maps
 PROPOSALS: dict[str, Any] = {"rpn_pre_nms_top_n": (150, 150), "rpn_post_nms_top_n": (150, 100)}
 
 
@@ -89,6 +91,12 @@ def _stand_in(dataset: CocoDataset, index: int, generator: torch.Generator) -> d
         "labels": torch.cat([noisy_labels, false_labels]),
         "scores": scores,
     }
+
+
+def options(num_classes: int) -> Options:
+    """Return the options of lesson 07's detector: small images, few proposals."""
+    sizes = tuple([int(scale * stride) for scale in ANCHOR_SCALES] for stride in STRIDES)
+    return Options(num_classes, sizes, min_size=SIZE, max_size=SIZE, **PROPOSALS)
 
 
 def keep(workbook: Workbook, model: nn.Module, train_set: CocoDataset, training: TrainConfig) -> Path:

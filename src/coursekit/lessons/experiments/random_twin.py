@@ -1,0 +1,44 @@
+"""torchvision's Faster R-CNN with random weights, as a yardstick for a detector with the same weights."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import detection
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+
+LIMITS: dict[str, Any] = {"rpn_pre_nms_top_n_test": 60, "rpn_post_nms_top_n_test": 50, "box_score_thresh": 0.2}
+
+
+def random_torchvision_detector(num_classes: int, seed: int = 3) -> detection.FasterRCNN:
+    """Build torchvision's detector on a ResNet-18, in float64 and eval mode, for images of 160 to 224 pixels.
+
+    Random weights give scores that are all alike. So the weights of its last two layers are multiplied.
+
+    Args:
+        num_classes: without the background; torchvision counts it.
+        seed: for the weights.
+    """
+    torch.manual_seed(seed)
+    body = resnet_fpn_backbone(backbone_name="resnet18", weights=None)
+    detector = detection.FasterRCNN(body, num_classes + 1, min_size=160, max_size=224, **LIMITS)
+    with torch.no_grad():
+        detector.roi_heads.box_predictor.cls_score.weight *= 30
+        detector.roi_heads.box_predictor.bbox_pred.weight *= 5
+    return detector.double().eval()
+
+
+@torch.no_grad()
+def compare_detections(first: nn.Module, second: nn.Module, images: Sequence[Tensor]) -> None:
+    """Print how far apart the detections of two detectors are, image by image.
+
+    Args:
+        first, second: detectors in eval mode, called with a list of images.
+        images: (3, H, W) float in 0 to 1.
+    """
+    for one, other in zip(first(images), second(images), strict=True):
+        same = one["labels"].tolist() == other["labels"].tolist()
+        apart = (one["boxes"] - other["boxes"]).abs().max().item() if same else float("inf")
+        counts = f"{len(one['labels'])} and {len(other['labels'])} detections"
+        print(f"{counts}, {'the same classes' if same else 'OTHER CLASSES'}, corners at most {apart:.0e} pixels apart")

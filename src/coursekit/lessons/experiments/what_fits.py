@@ -1,0 +1,41 @@
+"""Which image size fits on which card, and how many images at a time."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from coursekit.memory import Constants, StepConfig, usable
+from coursekit.memory.budget import verdict
+from coursekit.memory.planner import BATCHES, EFFECTIVE_BATCH, SIZES, PeakTable, peaks_of
+
+Peaks = dict[str, PeakTable]
+# The detector that people build from timm and torchvision: batch norm as it comes, torchvision's widths, all trained.
+AS_BUILT: dict[str, Any] = {"folds_norm": False, "channels": 256, "hidden": 1024, "frozen_stages": 0}
+
+
+def what_fits(ways: Mapping[str, StepConfig], cards: Collection[float]) -> Peaks:
+    """Print, for each way to train and each card, the most images at a time for each image size.
+
+    Args:
+        ways: what a step is, by name; the size and batch of a config are ignored.
+        cards: memory of each card, in GB.
+
+    Returns:
+        The predicted peaks of each way.
+    """
+    peaks = {}
+    for name, config in tqdm(ways.items(), "predicting", leave=False):
+        peaks[name] = peaks_of(config)
+        print(f"{name}\ncard    " + "".join(f"{size:>13}" for size in SIZES))
+        for card in sorted(cards):
+            cells = [_most(peaks[name], size, usable(card, Constants())) for size in SIZES]
+            print(f"{card:3g} GB  " + "".join(f"{cell:>13}" for cell in cells))
+        print()
+    return peaks
+
+
+def _most(peaks: PeakTable, size: str, budget: int) -> str:
+    """Return the most images that fit at a time, and how often that makes the batch, such as "4 × 4"."""
+    fitting = [batch for batch in BATCHES if verdict(peaks[size, batch].total, budget) == "fits"]
+    return f"{max(fitting)} × {EFFECTIVE_BATCH // max(fitting)}" if fitting else "nothing"

@@ -1,0 +1,59 @@
+"""Images in a row, each with its boxes and a title."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from coursekit.show.boxes import draw_boxes
+from coursekit.show.figures import figure
+
+# An image (3, H, W) uint8, boxes (N, 4) xyxy in pixels, and N names; or an image, its target, and the classes.
+Panel = tuple[Tensor, Any, Sequence[str]]
+WIDEST, HEIGHT = 11.0, 3.2  # inches
+
+
+def image_row(panels: Mapping[str, Panel], alt: str) -> None:
+    """Show images in a row, each with its boxes.
+
+    Args:
+        panels: title → (image, boxes, names) or (image, target, classes). An image is (3, H, W) uint8, boxes are (N, 4)
+            xyxy in pixels with N names; a target has `boxes` and `labels`, and perhaps `crowd_boxes`, drawn hatched.
+        alt: what the picture shows. The names of the boxes are added to it.
+    """
+    figure(*image_row_picture(panels, alt))
+
+
+def image_row_picture(panels: Mapping[str, Panel], alt: str) -> tuple[Figure, str]:
+    """Draw images in a row, equally high; see `image_row`. Return the figure and its alt text."""
+    ratios = [image.shape[2] / image.shape[1] for image, *_ in panels.values()]
+    height = min(HEIGHT * (1.3 if len(panels) == 1 else 1), WIDEST / sum(ratios))
+    fig = Figure(figsize=(height * sum(ratios), height + 0.3), layout="constrained")
+    row = fig.subplots(1, len(panels), width_ratios=ratios, squeeze=False)[0]
+    words = []
+    for axes, (title, (image, what, texts)) in zip(row, panels.items(), strict=True):
+        boxes, names, crowds = _unpacked(what, texts)
+        draw_boxes(axes, image, boxes, names, title=title, hatched=crowds)
+        _stay_inside(axes, image)
+        counted = f"{len(boxes)} boxes" if len(boxes) else "no boxes"
+        words.append(f"{title}: {', '.join(filter(None, names)) or counted}")
+    return fig, f"{alt} {'; '.join(words)}."
+
+
+def _unpacked(what: Any, texts: Sequence[str]) -> tuple[Tensor, list[str], Tensor | None]:
+    """Return the boxes of a panel, their names, and crowd regions."""
+    if isinstance(what, Mapping):
+        names = [texts[label - 1] for label in what["labels"].tolist()]
+        return what["boxes"], names, what.get("crowd_boxes")
+    return what, list(texts), None
+
+
+def _stay_inside(axes: Axes, image: Tensor) -> None:
+    """Cut off boxes and names at the image's edges, where they would cover the next image."""
+    height, width = image.shape[1:]
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    for text in axes.texts:
+        text.set_clip_on(True)
+        text.set_clip_box(axes.bbox)

@@ -1,0 +1,74 @@
+"""Memory of training steps: how its parts grow with the image, and several steps against what a card has."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from coursekit.memory.budget import verdict
+from coursekit.memory.picture import LABEL_BOX, STYLES
+from coursekit.memory.step_config import GIB, KINDS, MIB, Peak
+from coursekit.show.figures import figure, plain_text
+
+LINES = {"weights": (6.0, "o"), "gradients": (2.0, "s"), "optimizer": (2.0, "^"), "activations": (2.0, "D")}
+
+
+def memory_by_side(count: Callable[[int], Mapping[str, int]], sides: Sequence[int]) -> None:
+    """Show how the parts of a step's memory grow with the side of an image; both axes are logarithmic.
+
+    Args:
+        count: side in pixels → bytes by kind, as `count_memory` returns them.
+        sides: in pixels.
+    """
+    figure(*memory_by_side_picture(count, sides))
+
+
+def memory_by_side_picture(count: Callable[[int], Mapping[str, int]], sides: Sequence[int]) -> tuple[Figure, str]:
+    """Draw what `memory_by_side` shows. Return the figure and its alt text."""
+    fig = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = fig.subplots()
+    counted = [count(side) for side in sides]
+    words = []
+    for kind, (width, marker) in LINES.items():
+        mib = [memory[kind] / MIB for memory in counted]
+        axes.plot(sides, mib, color=STYLES[kind][0], marker=marker, linewidth=width, label=kind)
+        words.append(f"{kind} from {mib[0]:.1f} to {mib[-1]:.1f} MiB")
+    axes.set(xscale="log", yscale="log", xlabel="side of one image in pixels", ylabel="MiB")
+    axes.set_xticks(sides, [str(side) for side in sides])
+    axes.minorticks_off()
+    axes.legend(fontsize=8)
+    return fig, f"Memory by the side of an image, {sides[0]} to {sides[-1]} pixels: {', '.join(words)}."
+
+
+def memory_ladder(peaks: Mapping[str, Peak], budget: int) -> None:
+    """Show the memory of training steps at their peaks, by kind, and whether they fit.
+
+    Args:
+        peaks: name → peak.
+        budget: bytes that tensors may hold.
+    """
+    figure(*memory_ladder_picture(peaks, budget))
+
+
+def memory_ladder_picture(peaks: Mapping[str, Peak], budget: int) -> tuple[Figure, str]:
+    """Draw what `memory_ladder` shows. Return the figure and its alt text."""
+    fig = Figure(figsize=(9, 0.42 * len(peaks) + 1.3), layout="constrained")
+    axes = fig.subplots()
+    words = []
+    for row, (name, peak) in enumerate(peaks.items()):
+        start = 0.0
+        for kind in KINDS:
+            width, (color, hatch) = getattr(peak, kind) / GIB, STYLES[kind]
+            look: Any = {"color": color, "hatch": hatch, "edgecolor": "white", "label": kind if row == 0 else None}
+            axes.barh(row, width, left=start, **look)
+            start += width
+        outcome = f"{start:.2f} GiB, {verdict(peak.total, budget)}"
+        axes.text(start + 0.05, row, outcome, va="center", fontsize=9, bbox=LABEL_BOX)
+        words.append(f"{name}: {outcome}")
+    axes.axvline(budget / GIB, color="black", linestyle="--", zorder=0, label=f"usable {budget / GIB:.2f}")
+    widest = max(peak.total for peak in peaks.values()) / GIB
+    axes.set(xlim=(0, max(widest, budget / GIB) + 1.5), xlabel="GiB at the peak of a training step (predicted)")
+    axes.set_yticks(range(len(peaks)), [plain_text(name) for name in peaks])
+    axes.invert_yaxis()
+    axes.legend(ncols=6, loc="lower center", bbox_to_anchor=(0.4, 1.0), frameon=False, fontsize=8)
+    return fig, f"Memory of training steps, {budget / GIB:.2f} GiB usable. {'; '.join(words)}."

@@ -1,0 +1,74 @@
+import json
+
+import pytest
+import torch
+
+from coursekit.data import load
+from coursekit.evaluation import to_coco_results
+from coursekit.lessons.experiments import patient
+from coursekit.lessons.experiments.lesson07_run import stand_in
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return load("mini", "val").head(3)
+
+
+class Perfect(torch.nn.Module):
+    """Detects the ground truth of a data set, image after image."""
+
+    def __init__(self, dataset):
+        super().__init__()
+        self.targets = iter([dataset.target(n) for n in range(len(dataset))])
+
+    def forward(self, images):
+        target = next(self.targets)
+        return [{"boxes": target["boxes"], "labels": target["labels"], "scores": torch.ones(len(target["labels"]))}]
+
+
+def test_a_detector_that_finds_something_is_examined_itself(dataset, capsys):
+    own, detections = patient.examined(Perfect(dataset), dataset)
+    assert own == to_coco_results(detections, dataset.image_ids, dataset.category_ids)
+    assert capsys.readouterr().out == ""
+
+
+def test_in_place_of_one_that_finds_nothing_a_stand_in_is(dataset, capsys):
+    own, detections = patient.examined(Nothing(), dataset)
+    assert own == []
+    assert sum(len(detection["scores"]) for detection in detections) > 10
+    assert "AP50 0.00" in capsys.readouterr().out
+
+
+class Nothing(torch.nn.Module):
+    def forward(self, images):
+        none = torch.empty(0)
+        return [{"boxes": none.reshape(0, 4), "labels": none.long(), "scores": none} for _ in images]
+
+
+def test_the_fullest_image_has_the_most_classes():
+    scores = torch.tensor([0.9, 0.8, 0.2])
+    labels = [[1, 1, 2], [1, 2, 3], [4, 4, 4]]
+    assert patient.fullest([{"labels": torch.tensor(each), "scores": scores} for each in labels]) == 1
+
+
+def test_a_panel_shows_confident_detections_only(dataset):
+    detection = stand_in(dataset)[0]
+    image, shown, classes = patient.panel(dataset, 0, detection)
+    assert image.shape[0] == 3
+    assert len(shown["boxes"]) == int((detection["scores"] > 0.3).sum())
+    assert classes == dataset.classes
+
+
+def test_the_first_object_is_no_crowd(coco_folder):
+    dataset = load(coco_folder, "train")
+    assert patient.first_object(dataset, 1)["id"] == 3
+    assert patient.first_object(dataset, 2) == {}
+
+
+def test_the_files_are_coco_s(dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    results = to_coco_results(stand_in(dataset), dataset.image_ids, dataset.category_ids)
+    truth, found = patient.write_coco_files(results, dataset)
+    assert json.loads((tmp_path / found).read_text()) == results
+    assert json.loads((tmp_path / truth).read_text()) == dataset.ground_truth()
+    assert "runs/09/detections.json: 0." in capsys.readouterr().out

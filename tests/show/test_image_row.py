@@ -1,0 +1,38 @@
+import torch
+
+from coursekit.show.image_row import image_row_picture
+from tests.show.pictures import all_texts, is_drawn
+
+WIDE, TALL = torch.full((3, 30, 60), 128, dtype=torch.uint8), torch.full((3, 60, 30), 128, dtype=torch.uint8)
+BOXES = torch.tensor([[5.0, 5, 25, 25], [30.0, 5, 55, 25]])
+
+
+def test_boxes_and_names_of_each_image(tmp_path):
+    fig, alt = image_row_picture({"one": (WIDE, BOXES, ["dog", "cat"]), "two": (TALL, BOXES[:0], [])}, "Two scenes.")
+    left, right = fig.axes
+    assert (all_texts(left), all_texts(right)) == ({"dog", "cat"}, set())
+    assert [len(axes.patches) for axes in fig.axes] == [2, 0]
+    assert alt == "Two scenes. one: dog, cat; two: no boxes."
+    assert is_drawn(fig, tmp_path / "row.png")
+
+
+def test_a_target_brings_its_names_and_crowds():
+    target = {"boxes": BOXES, "labels": torch.tensor([2, 1]), "crowd_boxes": BOXES[:1]}
+    fig, alt = image_row_picture({"scene": (WIDE, target, ["dog", "cat"])}, "A scene.")
+    assert alt.endswith("scene: cat, dog.")
+    assert [patch.get_hatch() for patch in fig.axes[0].patches].count("//") == 1
+
+
+def test_nothing_is_drawn_beyond_an_image():
+    fig, _ = image_row_picture({"out": (WIDE, torch.tensor([[40.0, 5, 200, 90]]), ["giraffe"])}, "")
+    axes = fig.axes[0]
+    assert (axes.get_xlim(), axes.get_ylim()) == ((0, 60), (30, 0))
+    assert all(text.get_clip_on() for text in axes.texts)
+
+
+def test_images_are_equally_high():
+    fig, _ = image_row_picture({"wide": (WIDE, BOXES, ["a", "b"]), "tall": (TALL, BOXES, ["a", "b"])}, "")
+    fig.draw_without_rendering()
+    wide, tall = (axes.get_window_extent() for axes in fig.axes)
+    assert wide.width / wide.height > 1.8
+    assert abs(wide.height - tall.height) < 0.15 * wide.height
