@@ -8,20 +8,17 @@ import torch
 from torch import nn
 
 from coursekit.from_scratch import training as from_scratch
-from coursekit.training import warmup_cosine
 from tests.forked import run_forked, start_forked
 
 
 class Model(nn.Module):
     """A model with two losses, means over the images, in float64, so that the order of sums doesn't matter."""
 
-    def __init__(self, limit=math.inf):
+    def __init__(self):
         super().__init__()
-        self.layer, self.limit = nn.Linear(3, 2).double(), limit
+        self.layer = nn.Linear(3, 2).double()
 
     def forward(self, images, targets):
-        if len(images) > self.limit:
-            raise torch.OutOfMemoryError("too many images")
         outputs = self.layer(images)
         return {"one": (outputs[:, 0] - torch.stack(targets)).square().mean(), "other": outputs[:, 1].exp().mean()}
 
@@ -32,35 +29,35 @@ def batch(count, seed=0):
     return images, list(torch.randn(count, generator=generator, dtype=torch.float64))
 
 
-def model_and_optimizer(limit=math.inf):
+def model_and_optimizer():
     torch.manual_seed(0)
-    model = Model(limit)
+    model = Model()
     return model, torch.optim.AdamW(model.parameters(), 0.1)
 
 
-def gradients(model):
-    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
-
-
-def test_an_epoch_learns_and_follows_the_schedule():
+def test_steps_learn():
     model, optimizer = model_and_optimizer()
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(warmup_cosine, total=20, warmup=3))
-    history = from_scratch.train_one_epoch(model.eval(), [batch(4)] * 20, optimizer, schedule)
-    assert len(history) == 20
-    assert history[-1] < history[0] / 2
-    assert model.training
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0)
+    losses = [from_scratch.train_step(model, *batch(4), optimizer) for _ in range(20)]
+    assert sum(losses[-1].values()) < sum(losses[0].values()) / 2
+    assert {type(loss) for loss in losses[0].values()} == {float}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_an_epoch_stops_before_nan_reaches_the_weights(value):
+def test_a_step_stops_before_nan_reaches_the_weights(value):
     model, optimizer = model_and_optimizer()
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1)
     images, targets = batch(2)
     before = model.layer.weight.clone()
-    with pytest.raises(FloatingPointError, match="step 0"):
-        from_scratch.train_one_epoch(model, [(images * value, targets)], optimizer, schedule)
+    with pytest.raises(FloatingPointError, match="the sum of the losses is"):
+        from_scratch.train_step(model, images * value, targets, optimizer)
     assert torch.equal(before, model.layer.weight)
+
+
+def test_gradients_are_clipped_to_the_norm():
+    model, _ = model_and_optimizer()
+    images, targets = batch(2)
+    from_scratch.train_step(model, images * 100, targets, torch.optim.SGD(model.parameters(), 0.0), max_norm=3.0)
+    norm = torch.cat([parameter.grad.flatten() for parameter in model.parameters()]).norm()
+    assert norm.item() == pytest.approx(3.0, rel=1e-5)
 
 
 def test_the_times_of_a_step_add_up_to_the_whole():
@@ -71,54 +68,12 @@ def test_the_times_of_a_step_add_up_to_the_whole():
         yield batch(2)
 
     start = time.perf_counter()
-    seconds = from_scratch.time_step(model, slow(), optimizer, time.perf_counter)
+    step = partial(from_scratch.train_step, model, optimizer=optimizer)
+    seconds = from_scratch.time_step(step, slow(), time.perf_counter)
     whole = time.perf_counter() - start
     assert seconds["data"] >= 0.02
     assert sum(seconds.values()) <= whole
-    assert list(seconds) == ["data", "forward", "backward", "optimizer"]
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_mixed_precision_is_close_to_float32(dtype):
-    losses = []
-    for cast in (False, True):
-        model, optimizer = model_and_optimizer()
-        model.float()
-        images, targets = batch(4)
-        step = images.float(), [target.float() for target in targets]
-        scaler = torch.amp.GradScaler("cpu", 256.0, enabled=dtype == torch.float16)
-        if cast:
-            loss = from_scratch.autocast_step(model, *step, optimizer, scaler, dtype)
-            assert model.layer.weight.dtype == torch.float32
-        else:
-            loss = torch.stack(list(model(*step).values())).sum().item()
-        losses.append(loss)
-    assert losses[0] == pytest.approx(losses[1], rel=0.02)
-
-
-@pytest.mark.parametrize(("count", "micro_batch"), [(1, 1), (6, 2), (7, 3), (5, 8)])
-def test_micro_batches_have_the_gradient_of_the_batch(count, micro_batch):
-    model, _ = model_and_optimizer()
-    losses = model(*batch(count))
-    torch.stack(list(losses.values())).sum().backward()
-    expected = gradients(model)
-    model.zero_grad()
-    accumulated = from_scratch.accumulate(model, *batch(count), micro_batch)
-    torch.testing.assert_close(gradients(model), expected)
-    assert accumulated == pytest.approx({name: loss.item() for name, loss in losses.items()})
-
-
-def test_out_of_memory_changes_only_the_size_of_the_micro_batches():
-    model, _ = model_and_optimizer()
-    from_scratch.accumulate(model, *batch(7), 7)
-    expected = gradients(model)
-    model.limit = 2
-    _, micro_batch = from_scratch.halve_on_oom(model, *batch(7), 7)
-    assert micro_batch == 2
-    torch.testing.assert_close(gradients(model), expected)
-    model.limit = 0
-    with pytest.raises(torch.OutOfMemoryError):
-        from_scratch.halve_on_oom(model, *batch(7), 7)
+    assert list(seconds) == ["data", "compute"]
 
 
 def _resume(path, slow, out):
@@ -133,7 +88,8 @@ def _resume(path, slow, out):
         model(torch.randn(3, 4)).square().mean().backward()
         optimizer.step()
 
-    first = from_scratch.save_and_resume(path, model, optimizer, train_step, 30)
+    parts = {"model": model, "optimizer": optimizer}
+    first = from_scratch.save_and_resume(path, parts, train_step, 30)
     torch.save((first, model.weight.detach()), out)
 
 

@@ -19,13 +19,29 @@ NAMES = {
 
 
 def mutants(function):
-    """(what was changed, the changed function), for each place that can be changed."""
+    """(what was changed, the changed function), for each place that can be changed.
+
+    Lines are counted in the function; for a class, in the method, whose name comes first.
+    """
     tree = _without_annotations(ast.parse(textwrap.dedent(inspect.getsource(function))))
+    methods = [node for node in tree.body[0].body if isinstance(node, ast.FunctionDef)] if _is_class(tree) else []
     for place, node in enumerate(ast.walk(tree)):
         for words, change in _changes(node):
             changed = copy.deepcopy(tree)
             change(list(ast.walk(changed))[place])
-            yield f"line {getattr(node, 'lineno', 0)}: {words}", _compiled(changed, function)
+            yield f"{_place_of(node, methods)}: {words}", _compiled(changed, function)
+
+
+def _is_class(tree):
+    return isinstance(tree.body[0], ast.ClassDef)
+
+
+def _place_of(node, methods):
+    line = getattr(node, "lineno", 0)
+    for method in methods:
+        if method.lineno <= line <= method.end_lineno:
+            return f"{method.name}, line {line - method.lineno + 1}"
+    return f"line {line}"
 
 
 def _without_annotations(tree):

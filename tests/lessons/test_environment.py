@@ -64,6 +64,7 @@ def test_only_notebooks_and_commands_ask_for_the_workbook_here():
     }
     assert callers == {
         "lessons/notebooks/magics.py",
+        "commands/explain.py",
         "commands/lessons.py",
         "commands/evaluate.py",
         "commands/named.py",

@@ -1,11 +1,20 @@
 import pytest
 import torch
+from torch import nn
 
 from coursekit.detector import nms, pool_levels, postprocess
 from coursekit.lessons.checking.verdict import examine
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.other_device import is_elsewhere
-from coursekit.lessons.pretended_gpu import PretendedGpu, anywhere, from_gpu, index_anywhere, on_a_gpu, on_gpu
+from coursekit.lessons.pretended_gpu import (
+    PretendedGpu,
+    anywhere,
+    from_gpu,
+    index_anywhere,
+    module_anywhere,
+    on_a_gpu,
+    on_gpu,
+)
 
 X = torch.arange(12.0).reshape(3, 4)
 
@@ -69,6 +78,9 @@ def test_positions_may_be_on_the_cpu():
         ("nms", "wrong_on_the_cpu"),
         ("propose", "wrong_limits_on_the_cpu"),
         ("sample_rois", "zeros_on_the_cpu"),
+        ("FPN", "wrong_zeros_on_the_cpu"),
+        ("RPNHead", "wrong_copied_to_the_cpu"),
+        ("BoxHead", "wrong_zeros_on_the_cpu"),
     ],
 )
 def test_an_answer_that_would_die_on_a_gpu_is_rejected(name, wrong):
@@ -77,6 +89,26 @@ def test_an_answer_that_would_die_on_a_gpu_is_rejected(name, wrong):
     assert verdict.state == "not yet"
     assert "on a GPU" in verdict.problem.tried
     assert "device=" in verdict.problem.got
+
+
+class _Scaled(nn.Module):
+    def __init__(self, is_buffer):
+        super().__init__()
+        if is_buffer:
+            self.register_buffer("factor", torch.ones(4))
+        else:
+            self.factor = torch.ones(4)  # .to(device) leaves it on the CPU
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.layer(x) * self.factor
+
+
+def test_a_module_takes_its_weights_and_buffers_there_and_nothing_else():
+    assert module_anywhere(_Scaled(is_buffer=True), *on_a_gpu(X).args) == "a result on the GPU"
+    with pytest.raises(RuntimeError, match="device="):
+        module_anywhere(_Scaled(is_buffer=False), *on_a_gpu(X).args)
+    assert module_anywhere(_Scaled(is_buffer=False), X).shape == (3, 4)
 
 
 def test_the_detector_s_parts_run_there():

@@ -7,14 +7,18 @@ import pytest
 
 from coursekit.core.config import DetectorConfig
 from coursekit.core.errors import ConfigError, DataError
+from coursekit.evaluation import METRICS
+from coursekit.lessons.checking.verdict import check
 from coursekit.lessons.workbook import journal as journals
 from coursekit.lessons.workbook.workbook import Workbook
-from coursekit.report import answer, default_questions, write_report
+from coursekit.report import Project, answer, beginning, default_questions, write_project, write_report
 from coursekit.report.facts import read_notes, read_training
 from coursekit.report.html import page
+from coursekit.report.meanings import METRIC_MEANS, SETTING_MEANS
 from coursekit.report.sections import table
 from coursekit.runs.train import train_run
 from coursekit.training import TrainConfig
+from tests.lessons.answers import right_answer
 
 NMS = "from torchvision.ops import nms\n"
 
@@ -150,6 +154,38 @@ def test_notes_beside_the_run_are_its_project(workbook, run, many, tmp_path):
     (run / "notes.md").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"notes\.md: can't be read"):
         write_report(workbook, run, tmp_path / "report", default_questions(), data=str(many))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_draws")
+def test_in_short_has_question_answer_and_verdict_and_all_that_was_written(workbook, run, many, tmp_path):
+    for name in ("to_coco_results", "warmup_cosine", "average_precision"):
+        workbook.store(name, right_answer(name))
+        check(workbook, name)
+    project = Project(question="Do <b>four</b> classes help?", guess="+0.05", answer="AP +0.02", verdict="open: no")
+    write_project(run, project)
+    page = write_report(workbook, run, tmp_path / "report", default_questions(), data=str(many))
+    text, html = (tmp_path / "report" / "report.md").read_text(), page.read_text()
+    in_short = text[text.index("## In short") : text.index("## The project")]
+    assert in_short.index("| question | Do \\<b>four\\</b> classes help? |") < in_short.index("| answer | AP +0.02 |")
+    assert "| verdict | open: no |" in in_short
+    assert re.search(
+        r"\| written by me \| 2 of \d+ exercises; in this run 0 of the \d+ parts of the detector \|", in_short
+    )
+    assert "95 of 100" not in text
+    assert "**My guess:** +0.05" in text
+    assert "| real_step | the course's |" in text
+    assert "<b>four" not in html
+    assert re.search(r"\| 08 Training \| 1 \| 0 \| 0 \| \d+ \|", text)
+    assert re.search(r"\| 09 Evaluation \| 1 \| 1 \| 0 \| \d+ \|", text)  # to_coco_results: delegated, and untested
+    assert re.search(r"\| AP_small \| \S.* \| AP of objects up to 32² pixels \|", text)
+    assert re.search(r"\| warmup_steps \| 1 \| steps in which the learning rate rises \|", text)
+    assert "question" in beginning(page).data
+
+
+def test_each_setting_and_each_number_has_a_meaning():
+    assert set(SETTING_MEANS) == {*DetectorConfig.__struct_fields__, *TrainConfig.__struct_fields__}
+    assert set(METRIC_MEANS) == set(METRICS)
 
 
 def test_the_command_takes_the_workbook_that_is_named_or_the_one_here(coursekit, run, workbook, tmp_path, monkeypatch):

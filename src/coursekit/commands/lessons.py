@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
+from textwrap import wrap
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from coursekit.commands.tables import cell
 from coursekit.core.errors import ConfigError
+
+EXERCISES_WIDTH = 36  # characters of a line of exercises
 
 app = typer.Typer(no_args_is_help=True, help="Build the notebooks, copy them to where you work, run them.")
 
@@ -78,12 +81,14 @@ def lessons_status(
     if as_json:
         print(json.dumps([asdict(lesson) for lesson in lessons]))
         return
-    table = Table("lesson", "exercises", "minutes", "of exercises left", "hints")
+    exercises = Column("exercises", no_wrap=True)
+    table = Table("lesson", exercises, "minutes", "of exercises left", "hints")
     for lesson in lessons:
-        states = "  ".join(f"{SIGNS[state]}\u00a0{name}" for name, state in lesson.states.items())
+        marked = " ".join(f"{SIGNS[state]}\u00a0{name}" for name, state in lesson.states.items())
+        states = "\n".join(str(cell(line)) for line in wrap(marked, EXERCISES_WIDTH))  # Rich would break at the no-break spaces
         hints = f"{lesson.hints}{f', solution shown: {lesson.seen}' if lesson.seen else ''}"
         table.add_row(
-            cell(f"{lesson.number:02} {lesson.title}"), cell(states), str(lesson.minutes), str(lesson.left), hints
+            cell(f"{lesson.number:02} {lesson.title}"), states, str(lesson.minutes), str(lesson.left), hints
         )
     Console().print(table)
-    print("✓ correct   ◐ borrowed   ✗ not yet   ○ not started")
+    print("   ".join(f"{sign} {state}" for state, sign in SIGNS.items()))

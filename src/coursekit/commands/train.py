@@ -117,6 +117,7 @@ def train(
     from coursekit.core import distributed
     from coursekit.lessons.workbook.named import digests, remember
     from coursekit.lessons.workbook.own_parts import parts_from, parts_of_run
+    from coursekit.lessons.workbook.own_step import STEP, files_of_step, step_of, step_of_run
     from coursekit.lessons.workbook.workbook import Workbook
     from coursekit.runs.config import load_config
     from coursekit.runs.train import check_folder, train_run
@@ -137,15 +138,17 @@ def train(
         workbook = Workbook(detector) if detector else workbook_for(out, []) if resume else None
         if resume:  # with the parts that the run was started with
             parts = parts_of_run(load_config(out), workbook, reference or ())
+            step = step_of_run(load_config(out), workbook, reference or ())
         else:
-            parts = parts_from(workbook, reference or ()) if workbook else {}
-        used = digests(workbook, parts) if workbook else {}
-        if workbook and parts and distributed.rank() == 0:
+            parts = parts_from(workbook, {*(reference or ())} - {STEP}) if workbook else {}
+            step = step_of(workbook, reference or (), compiled=compile_) if workbook else None
+        used = digests(workbook, [*parts, *(files_of_step(workbook) if step else ())]) if workbook else {}
+        if workbook and used and distributed.rank() == 0:
             remember(workbook, used)
         try:
             train_run(
                 data, out, training, config, resume=resume, pixels=pixels, evaluate_every=evaluate_every, parts=parts,
-                workbook=workbook.folder if workbook else None, digests=used, device_name=device,
+                step=step, workbook=workbook.folder if workbook else None, digests=used, device_name=device,
             )  # fmt: skip
         except KeyboardInterrupt:
             if (out / "last.pt").exists():

@@ -6,12 +6,14 @@ __all__ = [
     "catch",
     "check",
     "examine",
+    "explain",
     "hint",
     "journal",
     "lesson_map",
     "mistake",
     "my_workbook",
     "quick",
+    "recall",
     "reference",
 ]
 

@@ -84,13 +84,14 @@ class Exercise:
     def argument_names(self) -> list[str]:
         """Return the names of a case's arguments, for messages.
 
-        They are those of `call` where the exercise has its own, else the positional ones of the reference.
+        They are those of `call`; where it passes the rest on, as `*rest`, those of the reference.
         """
-        names = list(signature(self.call).parameters)
-        if names != ["answer", "args"]:
-            return names[1:]
-        parameters = signature(self.reference).parameters
-        return [name for name, parameter in parameters.items() if parameter.kind is not parameter.KEYWORD_ONLY]
+        parameters = list(signature(self.call).parameters.values())[1:]  # without the answer
+        own = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL]
+        if len(own) == len(parameters):
+            return own
+        takes = signature(self.reference).parameters.values()
+        return own + [parameter.name for parameter in takes if parameter.kind is not parameter.KEYWORD_ONLY][len(own) :]
 
     def all_cases(self) -> list[Case]:
         """Return the cases of a check, the same each time."""

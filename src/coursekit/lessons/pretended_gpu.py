@@ -7,7 +7,8 @@ a GPU.
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
@@ -61,6 +62,14 @@ def index_anywhere(answer: Answer, *args: Any) -> Any:
     if not is_elsewhere(args):
         return answer(*args)
     return anywhere(lambda first, *rest: answer(first, *rest).to(first.device), *args)
+
+
+def module_anywhere(module: nn.Module, *args: Any) -> Any:
+    """Call a module as `anywhere` calls a function. On the pretended GPU, its weights are there, too."""
+    if not is_elsewhere(args):
+        return module(*args)
+    weights = on_gpu(dict(module.named_parameters()) | dict(module.named_buffers()))
+    return anywhere(lambda *inputs: functional_call(module, weights, inputs), *args)
 
 
 class _OnGpu(Tensor):

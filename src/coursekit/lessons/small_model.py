@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from coursekit.from_scratch.real_step import forward_backward
+from coursekit.training.backward import NO_SCALER
+
 Losses = dict[str, Tensor]
 Batch = tuple[Tensor, list[dict[str, Any]]]
 MAX_CALLS = 40
@@ -32,13 +35,11 @@ class SmallModel(nn.Module):
         memory: the cost of the images that fit into one call. An image costs what its target says, by default 1.
         loss_scale: factor of both losses.
         special, special_call: value of the losses in that call, counted from 1: "nan", "inf", "-inf" or "inf - inf".
-        on_forward, on_backward: called in each forward and backward pass.
         calls: number of forward passes.
         largest_batch: the most images in a forward pass.
         memory_in_backward: the same for backward passes.
         most_in_memory: the most forward passes whose tensors were in memory at once, this one included.
         holds_failed_try: whether tensors of a failed try were still alive in a later forward pass.
-        modes: "t" for each forward pass in training mode, "e" for each in eval mode.
         dtypes: in which dtype each forward pass computed.
         autocast_in_backward: for each backward pass, whether it ran inside autocast.
     """
@@ -53,11 +54,9 @@ class SmallModel(nn.Module):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator))
         self.memory, self.loss_scale = math.inf, 1.0
         self.special, self.special_call = "", 0
-        self.on_forward: Callable[[], None] = lambda: None
-        self.on_backward: Callable[[], None] = lambda: None
         self.memory_in_backward = math.inf
         self.calls, self.largest_batch, self.most_in_memory = 0, 0, 0
-        self.holds_failed_try, self.modes = False, ""
+        self.holds_failed_try = False
         self.dtypes: list[str] = []
         self.autocast_in_backward: list[bool] = []
         self._stored: list[weakref.WeakSet[_Stored]] = []  # of each forward pass: what it keeps for backward
@@ -89,10 +88,8 @@ class SmallModel(nn.Module):
         if self.calls > MAX_CALLS:
             raise TooManyCallsError
         self.holds_failed_try |= self._failed is not None and self._failed() is not None
-        self.modes += "t" if self.training else "e"
         self.most_in_memory = max(self.most_in_memory, 1 + sum(map(bool, self._stored)))
         self._stored.append(weakref.WeakSet())
-        self.on_forward()
 
     def _store(self, tensor: Tensor) -> "_Stored":
         stored = _Stored(tensor)
@@ -108,7 +105,6 @@ class SmallModel(nn.Module):
 
     def _record_backward(self, pred: Tensor | None, cost: float) -> None:
         self.autocast_in_backward.append(torch.is_autocast_enabled("cpu"))
-        self.on_backward()
         self._use_memory(pred, cost, self.memory_in_backward)
 
     def weights(self) -> Tensor:
@@ -124,6 +120,15 @@ class SmallModel(nn.Module):
         """Set all gradients to a value, as if a backward pass had left them; 0 removes them."""
         for parameter in self.layer.parameters():
             parameter.grad = torch.full_like(parameter, value) if value else None
+
+
+def backward_of(model: SmallModel) -> Callable[..., dict[str, float]]:
+    """Return what `accumulate` takes: a function (images, targets, weight) → losses that adds to the gradients."""
+
+    def backward(images: Any, targets: Sequence[dict[str, Any]], weight: float) -> dict[str, float]:
+        return forward_backward(model, images, targets, NO_SCALER, torch.float32, weight)
+
+    return backward
 
 
 def draw_batch(images: int, seed: int = 0) -> Batch:

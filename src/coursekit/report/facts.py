@@ -24,6 +24,7 @@ from coursekit.lessons.workbook.workbook import Workbook
 from coursekit.memory.predict import predict
 from coursekit.memory.step_config import GIB
 from coursekit.report.lines import check_lines
+from coursekit.report.project import Project, read_project
 from coursekit.runs.config import RunConfig, load_config
 from coursekit.runs.load import WEIGHTS
 from coursekit.runs.train import step_config_of
@@ -32,7 +33,7 @@ from coursekit.training.hooks import METRICS, read_metrics
 
 DETECTIONS = "detections.json"
 NOTES = "notes.md"  # in a run's folder: what its owner wants to say about it
-DRAWS, SHOWN = 200, 4
+DRAWS, SHOWN = 200, 3
 
 
 class Detections(msgspec.Struct):
@@ -99,7 +100,8 @@ class Facts:
 
     Attributes:
         predicted: peak memory of a step in GiB, at the batch size that the run began with.
-        notes: the run's notes.md, such as the experiment of lesson 10.
+        notes: the run's notes.md.
+        project: what the run was for, from lesson 10.
     """
 
     folder: Path
@@ -109,6 +111,7 @@ class Facts:
     course: Course
     predicted: float
     notes: str = ""
+    project: Project = field(default_factory=Project)
 
 
 def gather(workbook: Workbook, folder: Path, data: str | None, split: str, out: Path) -> Facts:
@@ -130,7 +133,8 @@ def gather(workbook: Workbook, folder: Path, data: str | None, split: str, out: 
     device = torch.device("cpu" if training.memory is None else "cuda")
     predicted = predict(step_config_of(config, device)).total / GIB
     score = score_of(results, dataset, split)
-    return Facts(folder, config, training, score, read_course(workbook, config), predicted, read_notes(folder))
+    course, notes, project = read_course(workbook, config), read_notes(folder), read_project(folder)
+    return Facts(folder, config, training, score, course, predicted, notes, project)
 
 
 def _events(lines: Sequence[dict[str, Any]]) -> list[str]:

@@ -94,5 +94,5 @@ def _of_errors(score: Score) -> Iterator[tuple[str, Figure, str]]:
     yield "errors", error_bars(score.errors), f"What each kind of error costs in AP50: {costs}."
     for name, image_ids in (("best", score.best), ("worst", [image_id for image_id, _ in score.worst])):
         if shown := readable(score.dataset, image_ids, len(image_ids)):
-            figure = gallery(score.dataset, score.results, shown)
+            figure = gallery(score.dataset, score.results, shown, columns=1)
             yield name, figure, f"The {name} images: ground truth beside prediction."

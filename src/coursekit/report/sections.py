@@ -11,13 +11,18 @@ from coursekit.evaluation import METRICS
 from coursekit.evaluation.errors import KINDS
 from coursekit.lessons.checking.verdict import SIGNS
 from coursekit.lessons.workbook.journal import QUESTIONS
+from coursekit.lessons.workbook.own_parts import COURSE
 from coursekit.memory.step_config import GIB
 from coursekit.report.facts import Course, Facts, Score
+from coursekit.report.meanings import METRIC_MEANS, SETTING_MEANS
+from coursekit.report.project import IN_SHORT, LABELS, texts
+from coursekit.runs.config import RunConfig
 
 Alts = Mapping[str, str]  # name of a picture → its alt text
 ABOUT_INTERVALS = (
-    "On 95 of 100 other sets of such images, each number would be between `from` and `to` (a bootstrap over images). "
-    "Variation from other training seeds is not included."
+    "`from` and `to` are a 95 % bootstrap interval: images were drawn from these with replacement, as many as there "
+    "are, again and again, and 95 % of the draws scored between the two. It says how much the number depends on which "
+    "images happen to be in the set. Other training seeds are not in it."
 )
 
 
@@ -25,7 +30,7 @@ def sections(facts: Facts, alts: Alts) -> list[str]:
     """Return all sections of the report up to its questions."""
     return [
         _in_short(facts), *_project(facts), _training(facts, alts), _score(facts, alts), _errors(facts.score, alts),
-        _parts(facts.course), _settings(facts), _exercises(facts.course), _journal(facts.course),
+        _parts(facts.course, facts.config), _settings(facts), _exercises(facts.course), _journal(facts.course),
     ]  # fmt: skip
 
 
@@ -61,24 +66,35 @@ def _in_short(facts: Facts) -> str:
     config, steps, score = facts.config, facts.training.steps, facts.score
     seconds, images = steps[-1]["seconds"], steps[-1]["images"]
     low, high = score.intervals["AP"]
-    mine = sum(owner == "mine" for owner in facts.course.parts.values())
     ap, classes = score.scores.metrics["AP"], len(config.categories)
-    rows = [
+    rows = [(LABELS[name].lower(), text) for name in IN_SHORT if (text := getattr(facts.project, name))]
+    rows += [
         ("data", f"{config.data}, {classes} classes; scored on {len(score.dataset):,} images of {score.split}"),
         ("detector", f"{config.detector.backbone}, FPN, Faster R-CNN at {config.detector.size} px"),
-        ("parts", f"{mine} of {len(facts.course.parts)} mine" if facts.course.parts else "no workbook"),
+        ("written by me", _written(facts.course)),
         ("machine", "; then ".join(facts.training.devices) or "not recorded"),
         ("training", f"{len(steps):,} steps, {images:,} images in {_duration(seconds)}"),
         ("speed", f"{images / max(seconds, 1e-9):.1f} images/s"),
-        ("AP", f"{_number(ap)} (on 95 of 100 other such sets of images: {low:.3f} to {high:.3f})"),
+        ("AP", f"{_number(ap)} (95 % bootstrap interval over the images: {low:.3f} to {high:.3f})"),
         ("AP50", _number(score.scores.metrics["AP50"])),
     ]
     return "## In short\n\n" + table(("item", "value"), rows)
 
 
+def _written(course: Course) -> str:
+    if not course.lessons:
+        return "no workbook"
+    states = [state for lesson in course.lessons for state in lesson.states.values()]
+    mine = sum(owner == "mine" for owner in course.parts.values())
+    parts = f"{mine} of the {len(course.parts)} parts of the detector"
+    return f"{states.count('correct')} of {len(states)} exercises; in this run {parts}"
+
+
 def _project(facts: Facts) -> list[str]:
-    lines = [_no_heading(line) for line in facts.notes.splitlines()]
-    return ["\n".join(["## The project", "", *lines])] if lines else []
+    told = [f"**{label}:** {_shown(text)}" for label, text in texts(facts.project).items()]
+    notes = "\n".join(_no_heading(line) for line in facts.notes.splitlines())
+    paragraphs = [*told, notes] if notes else told
+    return ["\n\n".join(["## The project", *paragraphs])] if paragraphs else []
 
 
 def _duration(seconds: float) -> str:
@@ -89,7 +105,8 @@ def _duration(seconds: float) -> str:
 
 def _settings(facts: Facts) -> str:
     chosen = msgspec.to_builtins(facts.config.detector) | msgspec.to_builtins(facts.config.training)
-    return "## Settings\n\n" + table(("setting", "value"), list(chosen.items()))
+    rows = [(name, value, SETTING_MEANS.get(name, "")) for name, value in chosen.items()]
+    return "## Settings\n\n" + table(("setting", "value", "what it is"), rows)
 
 
 def _training(facts: Facts, alts: Alts) -> str:
@@ -121,10 +138,11 @@ def _training(facts: Facts, alts: Alts) -> str:
 
 def _score(facts: Facts, alts: Alts) -> str:
     score = facts.score
-    numbers = [(name, _number(score.scores.metrics[name]), *map(_number, score.intervals[name])) for name in METRICS]
+    metrics, ranges = score.scores.metrics, score.intervals
+    numbers = [(name, *map(_number, (metrics[name], *ranges[name])), METRIC_MEANS[name]) for name in METRICS]
     classes = [(row.name, row.boxes, _number(row.AP), _number(row.AP50)) for row in score.scores.per_class]
     about = f"COCO's twelve numbers on {len(score.dataset):,} images of {score.split}. {ABOUT_INTERVALS}"
-    parts = ["## Score", about, table(("number", "value", "from", "to"), numbers)]
+    parts = ["## Score", about, table(("number", "value", "from", "to", "what it is"), numbers)]
     parts += ["### By class", _picture("classes", alts), table(("class", "boxes", "AP", "AP50"), classes)]
     return "\n\n".join([*parts, _picture("precision-recall", alts)])
 
@@ -141,11 +159,35 @@ def _errors(score: Score, alts: Alts) -> str:
     return "\n\n".join(parts)
 
 
-def _parts(course: Course) -> str:
+def _parts(course: Course, config: RunConfig) -> str:
     if not course.parts:
         return "## Whose detector it is\n\nThere is no workbook, so all parts count as the course's."
-    rows = list(course.parts.items())
-    return "## Whose detector it is\n\n" + table(("part", "in this run"), rows)
+    by_lesson = [
+        (f"{lesson.number:02} {lesson.title}", *_owners(list(lesson.states.values()))) for lesson in course.lessons
+    ]
+    return "\n\n".join(
+        [
+            "## Whose detector it is",
+            "By lesson. The loader, training and evaluation count, too, though they are no parts of the detector:",
+            table(("lesson", "mine", "right, but untested by me", "borrowed", "open"), by_lesson),
+            "The training step of this run, and the parts of its detector:",
+            table(("part", "in this run"), [("real_step", _step(course, config)), *course.parts.items()]),
+        ]
+    )
+
+
+def _step(course: Course, config: RunConfig) -> str:
+    """Return who wrote the training step of a run."""
+    states = {name: state for lesson in course.lessons for name, state in lesson.states.items()}
+    if not config.own_step:
+        return COURSE
+    return "borrowed" if states.get("real_step") == "borrowed" else "mine"
+
+
+def _owners(states: Sequence[str]) -> tuple[int, int, int, int]:
+    """Return how many exercises are mine, right but untested, borrowed, and none of these yet."""
+    counts = states.count("correct"), states.count("untested"), states.count("borrowed")
+    return *counts, len(states) - sum(counts)
 
 
 def _exercises(course: Course) -> str:
@@ -157,11 +199,13 @@ def _exercises(course: Course) -> str:
             ", ".join(f"{SIGNS[state]}\u00a0{name}" for name, state in lesson.states.items()) or "no exercises",
             lesson.hints,
             ", ".join(lesson.seen) or "–",
+            ", ".join(f"{name}:\u00a0{origin}" for name, origin in lesson.origins.items()) or "–",
         )
         for lesson in course.lessons
     ]
     signs = ", ".join(f"{sign} {state}" for state, sign in SIGNS.items())
-    return f"## The course so far\n\n{table(('lesson', 'exercises', 'hints', 'solutions seen'), rows)}\n\n{signs}"
+    head = "lesson", "exercises", "hints", "solutions seen", "how it came about"
+    return f"## The course so far\n\n{table(head, rows)}\n\n{signs}"
 
 
 def _journal(course: Course) -> str:

@@ -1,6 +1,7 @@
 """`coursekit report`: report.md, its pictures, and report.html."""
 
 from pathlib import Path
+from typing import Any
 
 from coursekit.core.files import check_inside, make_folder, remove_partial_files, write_text
 from coursekit.core.lock import alone_in
@@ -48,6 +49,19 @@ def write_report(
         write_text(out / "report.md", text)
         write_text(out / "report.html", page(TITLE, without_comments(text), out))
     return out / "report.html"
+
+
+def beginning(page: Path) -> Any:
+    """Return the first sections of a report, up to the training, for a notebook to show.
+
+    Args:
+        page: what `write_report` returned.
+    """
+    from IPython.display import Markdown
+
+    text = page.with_name("report.md").read_text(encoding="utf-8")
+    print(f"open in a browser: {page.as_posix()}")
+    return Markdown(text[text.index("## In short") : text.index("## Training")].replace("## ", "#### "))
 
 
 def _markdown(workbook: Workbook, facts: Facts, questions: list[Question], out: Path) -> str:

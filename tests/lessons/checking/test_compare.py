@@ -19,3 +19,21 @@ def test_so_does_a_number_of_a_large_tensor():
     got, expected = difference(plain(right - 3e-9), plain(right), 1e-5)
     assert "(off by -3.0e-09)" in got
     assert expected == "0.5 there"
+
+
+def test_parts_of_a_result_have_names_and_one_count():
+    right = ([{"boxes": torch.zeros(1, 4), "labels": torch.ones(1), "size": 3, "id": 7}], 5)
+    wrong = ([{"boxes": torch.zeros(1, 4), "labels": torch.zeros(1), "size": 3, "id": 7}], 5)
+    assert difference(plain(wrong), plain(right), 1e-5) == (
+        "first result: first value: labels: [0.0]",
+        "first result: first value: labels: [1.0]",
+    )
+    got, _ = difference(plain({"a": {"b": 1, "c": 2}, "d": 3}), plain({"a": {"b": 1, "c": 5}, "d": 3}), 1e-5)
+    assert got == "a: c: 2 (right: 1 of its 2 keys)"
+
+
+def test_a_dict_by_id_is_shown_as_a_dict():
+    wrong, right = {7: [{"id": 1}]}, {7: [{"id": 1}], 8: []}
+    assert difference(plain(wrong), plain(right), 1e-5) == ("{7: [{id: 1}]}", "{7: [{id: 1}], 8: []}")
+    assert difference(plain({"7": 1}), plain({7: 1}), 1e-5)
+    assert difference(plain(right), plain(right), 1e-5) is None

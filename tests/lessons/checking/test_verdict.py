@@ -6,7 +6,7 @@ from coursekit.core.errors import ConfigError
 from coursekit.lessons.checking.borrowed import borrowed_from
 from coursekit.lessons.checking.outcome import outcomes
 from coursekit.lessons.checking.trial import Trial
-from coursekit.lessons.checking.verdict import NotCorrectError, check, first_problem, state_of
+from coursekit.lessons.checking.verdict import NotCorrectError, Verdict, check, first_problem, state_of
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import progress
 from coursekit.lessons.workbook.stubs import empty_line
@@ -215,3 +215,23 @@ def test_an_end_before_the_last_case_is_no_answer():
     exercise = EXERCISES["box_iou"]
     some = list(outcomes(exercise, exercise.reference))[:2]
     assert first_problem(exercise, Trial(some, ended="well")) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "failing", "line"),
+    [
+        (
+            "propose",
+            (1, 2, 3, [4], (5, 6)),
+            "logits, deltas, anchors, level_sizes, size = failing",
+        ),  # the others: defaults
+        ("rpn_losses", (1, 2, 3, [4], 8), "logits, deltas, anchors, boxes, batch_size_per_image = failing"),
+        ("xywh_to_xyxy", (1,), "boxes, = failing"),
+    ],
+)
+def test_the_line_to_try_a_failing_case_unpacks_the_arguments_that_there_are(name, failing, line):
+    rows = dict(Verdict(name, "not yet", "", failing=failing).rows())
+    assert rows["to try it"] == line
+    names = {}
+    exec(line, {"failing": failing}, names)
+    assert tuple(names.values()) == failing

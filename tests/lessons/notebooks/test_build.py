@@ -7,10 +7,14 @@ import pytest
 
 from coursekit.core.errors import CourseError
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.notebooks.build import BEGIN, END, build, known_exercises
+from coursekit.lessons.notebooks import rules
+from coursekit.lessons.notebooks.build import BEGIN, END, RUN_FIRST, build, known_exercises
 
 LESSON = f'''# %% [markdown]
 # # A lesson
+
+# %% tags=["setup"]
+from coursekit.lessons import check
 
 # %%
 # %%exercise nms
@@ -51,12 +55,19 @@ def test_two_notebooks_from_one_source(root):
     for notebook in (solved, open_):
         nbformat.validate(nbformat.from_dict(notebook))
         assert all(not cell.get("outputs") for cell in notebook["cells"])
-    code = "".join(open_["cells"][1]["source"])
+    code = "".join(open_["cells"][2]["source"])
     assert code.startswith("%%exercise nms\n")
     assert code.endswith('    raise NotImplementedError("nms: your code here")')
-    assert "".join(solved["cells"][1]["source"]).endswith(END)
-    assert open_["cells"][1]["id"] == "nms"
-    assert open_["cells"][1]["metadata"]["nbgrader"]["schema_version"] == 3
+    assert "".join(solved["cells"][2]["source"]).endswith(END)
+    assert open_["cells"][2]["id"] == "nms"
+    assert open_["cells"][2]["metadata"]["nbgrader"]["schema_version"] == 3
+
+
+def test_the_first_cell_says_when_to_run_it(root):
+    build(root)
+    first, *others = [cell for cell in _notebook(root, "course")["cells"] if cell["cell_type"] == "code"]
+    assert first["source"] == [f"{RUN_FIRST}\n", "from coursekit.lessons import check"]
+    assert not any(RUN_FIRST in "".join(cell["source"]) for cell in others)
 
 
 def test_no_line_of_a_solution_leaks(root):
@@ -116,6 +127,13 @@ def test_a_wrong_source_is_refused(root, old, new, words):
     assert not list((root / "course").iterdir())
 
 
+def test_an_enforced_lesson_that_breaks_a_rule_is_refused(root, monkeypatch):
+    build(root)
+    monkeypatch.setattr(rules, "ENFORCED", (0,))
+    with pytest.raises(CourseError, match=r"00_a\.py: the cell that begins 'print\(nms\(2\)\)' has no tag"):
+        build(root)
+
+
 def test_notes_for_instructors_are_in_their_version_only(root):
     source = root / "solutions" / "00_a.py"
     source.write_text(f'{source.read_text()}\n# %% [markdown] tags=["instructor"]\n# Ask them why.\n')
@@ -125,7 +143,7 @@ def test_notes_for_instructors_are_in_their_version_only(root):
 
 
 def test_known_exercises_are_those_of_the_course():
-    assert known_exercises() == set(EXERCISES)
+    assert known_exercises() == {name: exercise.minutes for name, exercise in EXERCISES.items()}
 
 
 @pytest.mark.slow

@@ -1,3 +1,5 @@
+from email.message import Message
+
 import pytest
 
 from coursekit.core.files import shipped
@@ -17,9 +19,19 @@ def course(tmp_path, monkeypatch):
 
 def test_the_lessons_are_copied(tmp_path):
     done = copy_lessons(tmp_path / "work")
-    names = {path.name for path in shipped("course").iterdir() if path.suffix in (".ipynb", ".md")}
+    names = {path.name for path in shipped("course").iterdir() if path.suffix in copy.COPIED} | {"AGENTS.md"}
+    assert "evaluate_coco.py" in names
     assert {path.name for path in done.new} == names
     assert len(copy_lessons(tmp_path / "work").kept) == len(names)
+
+
+def test_an_agents_file_says_what_may_be_delegated(tmp_path, course):
+    copy_lessons(tmp_path / "work")
+    path = tmp_path / "work" / "AGENTS.md"
+    assert "## delegate" in path.read_text(encoding="utf-8")
+    path.write_text("my own rules")
+    copy_lessons(tmp_path / "work")
+    assert path.read_text() == "my own rules"
 
 
 def test_what_was_worked_on_stays(tmp_path, course):
@@ -49,3 +61,24 @@ def test_without_the_note_everything_counts_as_worked_on(tmp_path, course):
     (work / copy.NOTE).write_text("{")
     (course / "00_a.ipynb").write_text("second version")
     assert [path.name for path in copy_lessons(work).beside] == ["00_a.new.ipynb"]
+
+
+def test_a_link_out_of_the_folder_leads_to_the_web_or_becomes_words():
+    text = "see [a\n small class](../src/a/b.py), [the log](../docs/log.md), [05](05_the_rpn.ipynb)"
+    web = copy.relinked(text, "https://example.org/course")
+    assert "[a\n small class](https://example.org/course/blob/main/src/a/b.py)" in web
+    assert copy.relinked(text, "") == "see a\n small class, the log, [05](05_the_rpn.ipynb)"
+
+
+def test_no_link_of_a_copy_leads_out_of_its_folder(tmp_path):
+    copy_lessons(tmp_path)
+    texts = [path.read_text(encoding="utf-8") for path in tmp_path.iterdir() if path.suffix in (".ipynb", ".md")]
+    assert not any("](../" in text for text in texts)
+
+
+def test_the_address_is_that_of_the_installed_package(monkeypatch):
+    message = Message()
+    message["Project-URL"] = "Homepage, https://example.org"
+    message["Project-URL"] = "Repository, https://example.org/course/"
+    monkeypatch.setattr(copy, "metadata", lambda _: message)
+    assert copy.repository() == "https://example.org/course"

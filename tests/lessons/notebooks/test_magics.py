@@ -2,8 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from coursekit.core.errors import ConfigError
 from coursekit.lessons.notebooks import magics
-from coursekit.lessons.notebooks.magics import Session
+from coursekit.lessons.notebooks.magics import CellError, Session
 from coursekit.lessons.workbook.workbook import Workbook
 from tests.lessons.answers import answer
 
@@ -24,10 +25,35 @@ def session(tmp_path, notebook):
 
 
 @pytest.mark.usefixtures("notebook")
+def test_another_workbook_nearby_is_named(tmp_path, capsys):
+    Workbook(tmp_path / "course" / "my_detector").begin()
+    Session(Workbook(tmp_path / "work" / "my_detector")).register()
+    assert f"There is another workbook, {tmp_path / 'course' / 'my_detector'}." in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("notebook")
+def test_an_unknown_name_is_a_line_and_an_error_in_a_strict_run(session, capsys):
+    for call in (session.check, session.hint, session.mistake, session.explain, session.reference):
+        call("box-iou")
+        assert capsys.readouterr().out == "There is no exercise 'box-iou' (did you mean 'box_iou'?).\n"
+    with pytest.raises(ConfigError):
+        Session(session.my_workbook, is_strict=True).check("box-iou")
+
+
+@pytest.mark.usefixtures("notebook")
+def test_a_saved_cell_says_so_and_an_empty_one_does_not(session, capsys):
+    session.exercise("nms", f"{answer('nms', 'wrong_one_shot')}\n")
+    assert capsys.readouterr().out.endswith("Saved to my_detector/nms.py. Now run the check.\n")
+    session.exercise("box_iou", "def box_iou(first, second):\n    raise NotImplementedError(\"box_iou: your code here\")\n")
+    assert "Saved" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("notebook")
 def test_a_new_workbook_is_announced_with_its_folder(tmp_path, capsys):
-    Session(Workbook(tmp_path / "my_detector")).register()
-    assert f"a new workbook: {tmp_path / 'my_detector'}." in capsys.readouterr().out
-    Session(Workbook(tmp_path / "my_detector")).register()
+    folder = tmp_path / "work" / "my_detector"
+    Session(Workbook(folder)).register()
+    assert capsys.readouterr().out == f"Your answers are stored in {folder}.\n"
+    Session(Workbook(folder)).register()
     assert capsys.readouterr().out == ""
 
 
@@ -47,8 +73,9 @@ def test_the_failing_arguments_are_a_variable(session, notebook, capsys):
 
 
 def test_a_cell_that_does_not_parse_is_stored_and_its_check_says_so(session, capsys):
-    with pytest.raises(SyntaxError):
+    with pytest.raises(CellError) as raised:
         session.exercise("nms", "def nms(:\n")
+    assert raised.value._render_traceback_() == ["SyntaxError: invalid syntax\n    line 2 of your cell: def nms(:"]
     assert session.my_workbook.code_of("nms") == "def nms(:\n"
     session.check("nms")
     assert "SyntaxError" in capsys.readouterr().out
@@ -59,3 +86,11 @@ def test_a_cell_becomes_a_module_and_its_names_are_in_the_notebook(session, note
     assert "bias: it is not defined anywhere" in capsys.readouterr().out
     assert notebook["LIMIT"] == 3
     assert notebook["box_iou"].__module__ == "my_detector.box_iou"
+
+
+def test_the_map_says_in_its_alt_text_where_you_are_and_what_is_yours(session, monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr("coursekit.show.figure", lambda fig, alt: shown.append(alt))
+    session.lesson_map(6)
+    assert shown == ["The lessons as boxes with arrows. You are at 06 · RoI features. Yours: nothing yet."]
+    assert "Lesson 06, about" in capsys.readouterr().out

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coursekit.lessons.checking.verdict import state_of
+from coursekit.lessons.checking.verdict import RIGHT, state_of
 from coursekit.lessons.notebooks.copy import copy_lessons
 from coursekit.lessons.workbook import journal as journals
 from coursekit.lessons.workbook.status import status
@@ -50,7 +50,7 @@ def test_the_whole_walk(tmp_path, monkeypatch):
     assert all(result == ([], 0) for result in results.values()), results
 
     states = {name: state for lesson in status(workbook) for name, state in lesson.states.items()}
-    assert {name for name, state in states.items() if state != "correct"} == {LEFT, BROKEN}
+    assert {name for name, state in states.items() if state not in RIGHT} == {LEFT, BROKEN}
     assert (state_of(workbook, LEFT), state_of(workbook, BROKEN)) == ("not started", "not yet")
     assert [entry.mine for entry in journals.entries(workbook) if entry.mine] == [
         f"all of {name[:2]}" for name in results

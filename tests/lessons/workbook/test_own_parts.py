@@ -6,13 +6,15 @@ from functools import partial
 import pytest
 import torch
 
+from coursekit.core.config import DetectorConfig
 from coursekit.core.errors import ConfigError
 from coursekit.lessons.checking.verdict import check
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import own_parts
 from coursekit.lessons.workbook.named import digests
-from coursekit.lessons.workbook.own_parts import PartError, guarded, parts_of
+from coursekit.lessons.workbook.own_parts import PartError, functions, guarded, parts_of
 from coursekit.lessons.workbook.workbook import Workbook
+from coursekit.runs.load import build
 from tests.lessons.answers import IOU, answer
 
 
@@ -61,6 +63,7 @@ def test_the_parts_of_a_detector_and_whose_they_are(workbook):
     assert "not right yet" in parts["encode_boxes"].owner
     table = own_parts.table(list(parts.values()))
     assert "compiled twin" in table
+    assert "  box_iou            yours (for a batch, its twin runs, which gives the same results)" in table
     assert "The course's: " in table
     parts = {part.name: part for part in parts_of(workbook, ["box_iou"])}
     assert parts["box_iou"].function is None
@@ -74,6 +77,17 @@ def test_a_part_that_calls_another_trains_with_its_twin(workbook):
     part = next(part for part in parts_of(workbook) if part.name == "box_iou")
     assert part.function.__wrapped__.__globals__["used"] is EXERCISES["nms"].twin
     assert workbook.answer("box_iou").used.__module__ == "my_detector.nms"  # in the notebook it stays theirs
+
+
+def test_correct_parts_switch_no_twin_off(workbook):
+    workbook.store("box_iou", IOU)
+    check(workbook, "box_iou")
+    config = DetectorConfig(2, size=64, channels=16, hidden=16)
+    own = functions(parts_of(workbook))
+    assert list(own) == ["box_iou"]
+    built = build(config, pretrained=False, parts=own)
+    assert vars(built.stages) == vars(build(config, pretrained=False).stages)
+    assert built.parts.box_iou is own["box_iou"]
 
 
 def test_no_workbook_and_no_such_part(tmp_path, workbook):

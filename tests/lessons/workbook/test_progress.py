@@ -3,6 +3,7 @@ import json
 import pytest
 
 from coursekit.lessons.checking.verdict import check, state_of
+from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import hints, progress
 from coursekit.lessons.workbook import journal as journals
 from coursekit.lessons.workbook.status import status
@@ -47,7 +48,7 @@ def test_status_counts_what_is_left(workbook):
     before = {lesson.number: lesson for lesson in status(workbook)}
     workbook.store("box_iou", IOU)
     after = {lesson.number: lesson for lesson in status(workbook)}
-    assert before[0].left - after[0].left == 15
+    assert before[0].left - after[0].left == EXERCISES["box_iou"].minutes
     assert after[0].states["box_iou"] == "correct"
     assert not after[0].is_passed
     assert sorted(after) == list(range(11))

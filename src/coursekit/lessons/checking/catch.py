@@ -4,12 +4,19 @@ import html
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from coursekit.core.errors import ConfigError
 from coursekit.lessons.checking.compare import mismatch
 from coursekit.lessons.checking.outcome import Outcome, Plain, attempt, expected_outcomes, plain
 from coursekit.lessons.checking.verdict import find
 from coursekit.lessons.checking.wording import shown_args
+from coursekit.lessons.checking.shapes import wrong_shape
+from coursekit.lessons.course import badge_of
 from coursekit.lessons.exercise import Case, Exercise, Wrong
+from coursekit.lessons.gradients import is_trained, trained
+from coursekit.lessons.workbook import progress
+from coursekit.lessons.workbook.workbook import Workbook
 
 
 @dataclass(frozen=True)
@@ -17,39 +24,56 @@ class Caught:
     """Which wrong answers some inputs caught.
 
     Attributes:
+        exercise: its name.
         caught: the mistakes of the answers that failed on an input.
         through: the mistakes of those that got through.
         look: a case on which the first of those fails; empty if none got through.
+        is_shown: whether to give away the first of those, and that case.
     """
 
+    exercise: str
     caught: list[str]
     through: list[str]
     look: str
+    is_shown: bool = False
+
+    @property
+    def summary(self) -> str:
+        """How many were caught, and how many got through."""
+        count = len(self.caught) + len(self.through)
+        summary = f"{len(self.caught)} of {count} wrong answers caught; {len(self.through) or 'none'} got through."
+        counts = not self.through and badge_of(self.exercise) == "delegate"
+        return f"{summary} Your test is complete: a correct {self.exercise} counts." if counts else summary
+
+    def give_away(self) -> str:
+        """Return the first mistake that got through, and a case that would catch it."""
+        return f"This got through: {self.through[0]}.\nThis would catch it: {self.look}"
 
     def __str__(self) -> str:
-        count = len(self.caught) + len(self.through)
-        text = f"{len(self.caught)} of {count} caught"
-        if not self.through:
-            return f"{text}: none got through."
-        return f"{text}; got through: {'; '.join(self.through)}.\nLook at this case: {self.look}"
+        lines = [self.summary, *(f"  ✓ {words}" for words in self.caught)]
+        if self.through and self.is_shown:
+            lines.append(self.give_away())
+        elif self.through:
+            lines.append(f'To see one of those that got through: catch("{self.exercise}", …, show=True)')
+        return "\n".join(lines)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = [("✓ caught", words) for words in self.caught] + [("✗ got through", words) for words in self.through]
-        left = '<td style="text-align: left">'
-        body = "".join(f"<tr>{left}{sign}</td>{left}{html.escape(words)}</td></tr>" for sign, words in rows)
-        look = f"<div>Look at this case: <code>{html.escape(self.look)}</code></div>" if self.look else ""
-        head = '<tr><th></th><th scope="col" style="text-align: left">an answer in which …</th></tr>'
-        return f"<b>{len(self.caught)} of {len(rows)} caught</b><table>{head}{body}</table>{look}"
+        items = "".join(f"<li>{html.escape(words)}</li>" for words in self.caught)
+        caught = f"<details><summary>caught: answers in which …</summary><ul>{items}</ul></details>" if items else ""
+        away = html.escape(self.give_away()) if self.through and self.is_shown else ""
+        return f'<b>{self.summary}</b>{caught}<div style="white-space: pre-wrap">{away}</div>'
 
 
-def catch(name: str, *inputs: tuple[Any, ...]) -> Caught:
-    """Run inputs against the wrong answers that come with an exercise.
+def catch(workbook: Workbook, name: str, *inputs: tuple[Any, ...], show: bool = False) -> Caught:
+    """Run inputs against the wrong answers that come with an exercise. If none gets through, it is remembered.
 
     Args:
+        workbook: the progress is beside it.
         name: name of the exercise.
         inputs: each a tuple of arguments, as in `catch("nms", (boxes, scores, 0.5), (others, scores, 0.5))`.
+        show: give away one that got through.
 
     Raises:
         ConfigError: there is no such exercise, it has no wrong answers, or the reference can't take the inputs.
@@ -57,16 +81,18 @@ def catch(name: str, *inputs: tuple[Any, ...]) -> Caught:
     exercise = find(name)
     if not exercise.mistakes:
         raise ConfigError(f"catch: {name} has no wrong answers to catch.")
-    tries = [_case(exercise, args) for args in inputs]
+    tries = [one_try for args in inputs for one_try in _tries(exercise, args)]
     caught: list[Wrong] = []
     through: list[Wrong] = []
     for wrong in exercise.mistakes:
         (caught if any(_fails(exercise, wrong, *one_try) for one_try in tries) else through).append(wrong)
+    if not through:
+        record = progress.record(workbook, name)
+        progress.save(workbook, name, msgspec.structs.replace(record, caught=True))
     look = _smallest_case(exercise, through[0]) if through else ""
     missed = dict.fromkeys(wrong.words for wrong in through)  # several answers can make the same mistake
-    return Caught(
-        [words for words in dict.fromkeys(wrong.words for wrong in caught) if words not in missed], [*missed], look
-    )
+    found = [words for words in dict.fromkeys(wrong.words for wrong in caught) if words not in missed]
+    return Caught(name, found, [*missed], look, show)
 
 
 def _fails(exercise: Exercise, wrong: Wrong, case: Case, expected: Outcome) -> bool:
@@ -74,17 +100,23 @@ def _fails(exercise: Exercise, wrong: Wrong, case: Case, expected: Outcome) -> b
     return mismatch(attempt(exercise, wrong.answer, case), expected, exercise.tolerance) is not None
 
 
-def _case(exercise: Exercise, args: Any) -> tuple[Case, Outcome]:
-    """Return a reader's input as a case, and what the reference does on it."""
+def _tries(exercise: Exercise, args: Any) -> list[tuple[Case, Outcome]]:
+    """Return a reader's input as cases, and what the reference does on each.
+
+    Where the check asks for gradients, there is a second case that asks for them.
+    """
     names = exercise.argument_names()
     if not isinstance(args, tuple):
         raise ConfigError(f"catch: each input is a tuple of arguments, such as ({', '.join(names)}).")
-    case = Case("yours", args)
-    outcome = attempt(exercise, exercise.reference, case)
-    if outcome.raised:
-        call = f"the course's {exercise.name} can't take ({shown_args(names, args)}): {outcome.raised}."
-        raise ConfigError(f"catch: {call} It is called with ({', '.join(names)}).")
-    return case, outcome
+    cases = [Case("yours", args)]
+    if any(is_trained(case.args) for case in exercise.all_cases()):
+        cases.append(trained("yours, in training", *args))
+    outcomes = [attempt(exercise, exercise.reference, case) for case in cases]
+    for outcome in outcomes:
+        if problem := outcome.raised or wrong_shape(exercise, args):
+            call = f"the course's {exercise.name} can't take ({shown_args(names, args)}): {problem}."
+            raise ConfigError(f"catch: {call} It is called with ({', '.join(names)}).")
+    return list(zip(cases, outcomes, strict=True))
 
 
 def _smallest_case(exercise: Exercise, wrong: Wrong) -> str:

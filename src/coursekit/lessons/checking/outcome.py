@@ -85,6 +85,8 @@ def plain(value: Any, depth: int = 0) -> Plain:
         return ("bool" if kind is bool else "number" if kind in (int, float) else kind.__name__), value
     if kind in (list, tuple) and depth < 6:
         return "list", [plain(item, depth + 1) for item in value]
+    if kind is dict and depth < 6 and any(type(key) is int for key in value):  # such as ids: 7 is not "7"
+        return "mapping", [("list", [plain(key), plain(item, depth + 1)]) for key, item in value.items()]
     if kind is dict and depth < 6:
         return "dict", {str(key): plain(item, depth + 1) for key, item in value.items()}
     return "other", kind.__name__

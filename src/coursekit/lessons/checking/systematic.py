@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from coursekit.lessons.checking.compare import difference, mismatch
+from coursekit.lessons.checking.compare import difference, mismatch, nth
 from coursekit.lessons.checking.outcome import Outcome, Plain
 from coursekit.lessons.exercise import Case
 from coursekit.lessons.gradients import NONE
@@ -41,7 +41,7 @@ def _leaves(name: str, mine: Plain, theirs: Plain) -> Iterator[Leaf]:
             yield from _leaves(key, mine[1][key], theirs[1][key])
     elif mine[0] == theirs[0] == "list" and len(mine[1]) == len(theirs[1]) and name == "":
         for number, pair in enumerate(zip(mine[1], theirs[1], strict=True)):
-            yield from _leaves(f"value {number}", *pair)
+            yield from _leaves(nth(number), *pair)
     else:
         yield name, mine, theirs
 

@@ -15,18 +15,21 @@ from coursekit.lessons.checking.outcome import Outcome, expected_outcomes, outco
 from coursekit.lessons.checking.runner import try_answer
 from coursekit.lessons.checking.trial import CPU_SECONDS, Trial
 from coursekit.lessons.checking.wording import shown_args
+from coursekit.lessons.course import badge_of
 from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import progress
 from coursekit.lessons.workbook.stubs import open_stubs
 from coursekit.lessons.workbook.workbook import Workbook, digest
 
-State = Literal["not started", "not yet", "borrowed", "correct"]
-SIGNS: dict[State, str] = {"not started": "○", "not yet": "✗", "borrowed": "◐", "correct": "✓"}
+State = Literal["not started", "not yet", "borrowed", "untested", "correct"]
+RIGHT: tuple[State, ...] = ("borrowed", "untested", "correct")  # the values are right: later lessons use the answer
+SIGNS: dict[State, str] = {"not started": "○", "not yet": "✗", "borrowed": "◐", "untested": "◔", "correct": "✓"}
 COLORS: dict[State, str] = {
     "not started": "#777777",
     "not yet": "#D55E00",
     "borrowed": "#E69F00",
+    "untested": "#56B4E9",
     "correct": "#009E73",
 }
 
@@ -62,14 +65,20 @@ class Verdict:
             rows += [("tried on", self.problem.tried), ("got", self.problem.got)]
             rows += [("expected", self.problem.expected)] if self.problem.expected else []
         if self.failing is not None:
-            names = ", ".join(find(self.exercise).argument_names())
-            rows += [("to try it", f"{names} = failing")]
+            names = find(self.exercise).argument_names()[: len(self.failing)]
+            rows += [("to try it", f"{', '.join(names)}{',' if len(names) == 1 else ''} = failing")]
         rows += [("looks like", self.likely)] if self.likely else []
         rows += [("printed", self.printed)] if self.printed else []
         return rows
 
+    @property
+    def head(self) -> str:
+        """The result in a few words, with its sign."""
+        words = "right; now test it" if self.state == "untested" else self.state
+        return f"{SIGNS[self.state]} {self.exercise}: {words}."
+
     def __str__(self) -> str:
-        lines = [f"{SIGNS[self.state]} {self.exercise}: {self.state}. {self.message}".rstrip()]
+        lines = [f"{self.head} {self.message}".rstrip()]
         lines += [f"  {title:10} {text}" for title, text in self.rows()]
         return "\n".join([*lines, f"  {self.owner}"] if self.owner else lines)
 
@@ -83,7 +92,7 @@ class Verdict:
         )
         return (
             f'<div style="border-left: 4px solid {COLORS[self.state]}; padding: 0.3em 0.8em">'
-            f"<b>{SIGNS[self.state]} {self.exercise}: {self.state}.</b> {html.escape(self.message)}"
+            f"<b>{html.escape(self.head)}</b> {html.escape(self.message)}"
             f"{f'<table>{rows}</table>' if rows else ''}<div>{html.escape(self.owner)}</div></div>"
         )
 
@@ -113,10 +122,10 @@ def check(workbook: Workbook, name: str, *, is_strict: bool = False) -> Verdict:
 
     Raises:
         ConfigError: there is no such exercise.
-        NotCorrectError: the check is strict, and the answer is not correct.
+        NotCorrectError: the check is strict, and the answer is neither correct nor only untested.
     """
     verdict = _verdict(workbook, find(name))
-    if is_strict and verdict.state != "correct":
+    if is_strict and verdict.state not in ("untested", "correct"):
         raise NotCorrectError(str(verdict))
     return verdict
 
@@ -140,11 +149,16 @@ def _verdict(workbook: Workbook, exercise: Exercise) -> Verdict:
 
 
 def _right(workbook: Workbook, exercise: Exercise, code: str, printed: str) -> Verdict:
-    """Return the verdict on an answer that gives the right values: correct, or borrowed."""
+    """Return the verdict on an answer that gives the right values: correct, borrowed, or untested."""
     name, source = exercise.name, borrowed_from(exercise, code)
     _remember(workbook, name, code, "borrowed" if source else "correct", "")
+    owner = f"From now on, {name} is yours."
+    if source is None and state_of(workbook, name) == "untested":
+        message = f'It counts once your inputs to catch("{name}", …) let no wrong answer through.'
+        owner = f"Until then, later cells already use your {name}."
+        return Verdict(name, "untested", message, printed=printed, owner=owner)
     if source is None:
-        return Verdict(name, "correct", "", printed=printed, owner=f"From now on, {name} is yours.")
+        return Verdict(name, "correct", "", printed=printed, owner=owner)
     message = f"The values are right, but they come from {source}. Later lessons use it; it doesn't count as yours."
     return Verdict(name, "borrowed", message, printed=printed, owner=f"{name} is the borrowed version.")
 
@@ -215,5 +229,6 @@ def state_of(workbook: Workbook, name: str) -> State:
     if code is None:
         return "not started"
     if record.code == digest(code) and record.state in ("not yet", "borrowed", "correct"):
-        return record.state  # type: ignore[return-value]
+        lacks_inputs = record.state == "correct" and badge_of(name) == "delegate" and not record.caught
+        return "untested" if lacks_inputs else record.state  # type: ignore[return-value]
     return "not yet" if workbook.in_trial else check(workbook, name).state

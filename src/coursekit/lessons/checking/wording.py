@@ -20,6 +20,8 @@ def shown(value: Plain, few: int = FEW) -> str:
         return f"[{', '.join(parts)}]" if is_short(content, few) else f"{len(parts)} values"
     if kind == "dict":
         return "{" + ", ".join(f"{key}: {shown(item, few // 2)}" for key, item in content.items()) + "}"
+    if kind == "mapping":
+        return "{" + ", ".join(f"{shown(key)}: {shown(item, few // 2)}" for _, (key, item) in content) + "}"
     return repr(content) if kind == "str" else str(content)
 
 
@@ -38,6 +40,8 @@ def kind_of(value: Plain) -> str:
     kind, content = value
     if kind == "str":
         return str(content)
+    if kind == "mapping":
+        return "a dict"
     if kind in ("tensor", "array"):
         what = "a tensor" if kind == "tensor" else "a NumPy array"
         return f"{what} {tuple(content.shape)} of {str(content.dtype).removeprefix('torch.')}"

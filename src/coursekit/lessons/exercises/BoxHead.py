@@ -1,4 +1,4 @@
-"""Exercise 6.5, `BoxHead`: two hidden layers, then a class and a box for each class."""
+"""Exercise 6.4, `BoxHead`: two hidden layers, then a class and a box for each class."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from coursekit.detector import BoxHead
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.gradients import NONE, gradients
+from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.pretended_gpu import module_anywhere, on_a_gpu
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
@@ -31,6 +33,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
         patches(2, 3, 2).contiguous(memory_format=torch.channels_last),
     )
     yield case("`hidden` and `output_size` left at 256 and 7", 1, 2, None, None, patches(2, 1, 7))
+    yield on_a_gpu(3, 3, 10, 2, patches(3, 3, 2), what="the head and its patches")
 
 
 def call(
@@ -40,6 +43,8 @@ def call(
     head = answer(channels, num_classes, *(size for size in (hidden, output_size) if size is not None))
     if not isinstance(head, nn.Module):
         raise TypeError(f"BoxHead(…) should make an nn.Module, and made a {type(head).__name__}")
+    if is_elsewhere((patches,)):
+        return module_anywhere(head, patches)
     shapes = sorted(tuple(parameter.shape) for parameter in head.parameters())
     with torch.no_grad():
         for parameter in head.parameters():
@@ -87,6 +92,12 @@ class wrong_flat_deltas(BoxHead):
     def forward(self, patches):
         logits, deltas = super().forward(patches)
         return logits, deltas.flatten(1)
+
+
+class wrong_zeros_on_the_cpu(BoxHead):
+    def forward(self, patches):
+        logits, deltas = super().forward(patches)
+        return logits, deltas + torch.zeros(deltas.shape, dtype=deltas.dtype)
 
 
 class wrong_without_relu(BoxHead):
@@ -272,10 +283,11 @@ EXERCISE = Exercise(
             wrong_deltas_turned_round,
             "the deltas are reshaped as (4, K + 1): the four numbers of a class belong together",
         ),
+        Wrong(wrong_zeros_on_the_cpu),
         Wrong(wrong_flat_deltas, "the deltas are flat: (R, 4 (K + 1)) instead of (R, K + 1, 4)"),
         Wrong(wrong_without_relu, "there is no ReLU: two linear layers in a row are one"),
         Wrong(wrong_without_second_relu, "the ReLU after the second layer is missing"),
-        Wrong(wrong_relu_at_the_end, "there is a ReLU at the end: nothing can be negative any more"),
+        Wrong(wrong_relu_at_the_end, "there is a ReLU at the end: nothing can be negative anymore"),
         Wrong(wrong_with_softmax, "there is a softmax at the end: the loss applies its own, so it would be done twice"),
         Wrong(wrong_one_hidden_layer, "there is only one hidden layer"),
         Wrong(wrong_mean_of_the_patch, "each patch is averaged before it is read, which loses where things are in it"),

@@ -403,7 +403,7 @@ class right_with_targets_made_at_the_start(_Right):
 EXERCISE = Exercise(
     "CocoDataset",
     lesson=1,
-    minutes=20,
+    minutes=25,
     regions=4,
     reference=loader.CocoDataset,
     cases=cases,

@@ -10,6 +10,8 @@ from coursekit.detector import fpn
 from coursekit.detector.fpn import merge_top_down
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 from coursekit.lessons.gradients import gradients
+from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.pretended_gpu import module_anywhere, on_a_gpu
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
@@ -24,6 +26,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("two levels", (3, 5), 4, maps((3, 5), 4, 4))
     yield case("three levels", (3, 5, 7), 4, maps((3, 5, 7), 8, 12))
     yield case("four levels of odd sizes, two images", (3, 5, 7, 9), 6, maps((3, 5, 7, 9), 27, 37, images=2))
+    yield on_a_gpu((3, 5), 4, maps((3, 5), 5, 4), what="the pyramid and its maps")
 
 
 def call(answer, in_channels, out_channels, maps):
@@ -34,6 +37,8 @@ def call(answer, in_channels, out_channels, maps):
     pyramid = answer(list(in_channels), out_channels)
     if not isinstance(pyramid, nn.Module):
         raise TypeError(f"FPN(…) should return an nn.Module, not a {type(pyramid).__name__}")
+    if is_elsewhere((maps,)):
+        return module_anywhere(pyramid, maps)
     shapes = sorted(tuple(parameter.shape) for parameter in pyramid.parameters())
     lateral, biases = [(out_channels, count, 1, 1) for count in in_channels], [(out_channels,)] * 2 * len(in_channels)
     result = {"weights and biases in parameters()": [str(list(shape)) for shape in shapes]}
@@ -143,6 +148,61 @@ class wrong_not_smoothed(_Right):
 class wrong_smooths_before_it_merges(_Right):
     def forward(self, maps):
         return self.merged(self.smoothed(self.flat(maps)))
+
+
+class wrong_smooths_all_but_the_coarsest_before_it_merges(_Right):
+    def forward(self, maps):
+        levels = self.flat(maps)
+        return self.merged([*self.smoothed(levels)[:-1], levels[-1]])
+
+
+class wrong_smooths_the_finer_ones_before_and_the_coarsest_after(_Right):
+    def forward(self, maps):
+        levels = self.flat(maps)
+        merged = self.merged([*self.smoothed(levels)[:-1], levels[-1]])
+        return [*merged[:-1], self.smooth[-1](merged[-1])]
+
+
+class wrong_smooths_what_it_passes_down(_Right):
+    def merged(self, levels):
+        for fine in reversed(range(len(levels) - 1)):
+            levels[fine] = self.merge(levels[fine], self.smooth[fine + 1](levels[fine + 1]))
+        return levels
+
+    def smoothed(self, levels):
+        return levels
+
+
+class wrong_smooths_what_it_passes_down_and_the_finest(wrong_smooths_what_it_passes_down):
+    def smoothed(self, levels):
+        return [self.smooth[0](levels[0]), *levels[1:]]
+
+
+class wrong_smooths_what_it_passes_down_with_the_finer_layer(wrong_smooths_what_it_passes_down):
+    def merged(self, levels):
+        for fine in reversed(range(len(levels) - 1)):
+            levels[fine] = self.merge(levels[fine], self.smooth[fine](levels[fine + 1]))
+        return levels
+
+
+class wrong_smooths_what_it_enlarged(wrong_smooths_what_it_passes_down):
+    def merged(self, levels):
+        for fine in reversed(range(len(levels) - 1)):
+            levels[fine] = levels[fine] + self.smooth[fine](self.merge(0 * levels[fine], levels[fine + 1]))
+        return levels
+
+
+class wrong_smooths_before_and_after(_Right):
+    def forward(self, maps):
+        return self.smoothed(self.merged(self.smoothed(self.flat(maps))))
+
+
+class wrong_zeros_on_the_cpu(_Right):
+    def merged(self, levels):
+        above = torch.zeros(levels[-1].shape)
+        for fine in reversed(range(len(levels))):
+            above = levels[fine] = self.merge(levels[fine], above)
+        return levels
 
 
 class wrong_adds_the_neighbor_before_it_is_merged(_Right):
@@ -376,10 +436,13 @@ class right_by_name(nn.Module):
         return [getattr(self, f"smooth{n}")(level) for n, level in enumerate(levels)]
 
 
+SMOOTHED_FIRST = "levels are smoothed before merging, but the 3 × 3 convolutions come last"
+SMOOTHED_ON_THE_WAY = "what is passed down is smoothed, not the levels: first merge all, then smooth each"
+
 EXERCISE = Exercise(
     "FPN",
     lesson=3,
-    minutes=20,
+    minutes=30,
     regions=2,
     reference=fpn.FPN,
     cases=cases,
@@ -396,8 +459,18 @@ EXERCISE = Exercise(
     wrong=(
         Wrong(wrong_no_top_down, "there is no top-down path: each level sees only its own map"),
         Wrong(wrong_not_smoothed, "the levels are not smoothed: the 3 × 3 convolutions are missing"),
+        Wrong(wrong_smooths_before_it_merges, SMOOTHED_FIRST),
+        Wrong(wrong_smooths_the_finer_ones_before_and_the_coarsest_after, SMOOTHED_FIRST),
+        Wrong(wrong_smooths_what_it_passes_down_and_the_finest, SMOOTHED_ON_THE_WAY),
         Wrong(
-            wrong_smooths_before_it_merges, "levels are smoothed before merging, but the 3 × 3 convolutions come last"
+            wrong_smooths_all_but_the_coarsest_before_it_merges,
+            "levels are smoothed before merging, but the 3 × 3 convolutions come last",
+        ),
+        Wrong(wrong_smooths_what_it_passes_down, SMOOTHED_ON_THE_WAY),
+        Wrong(wrong_smooths_what_it_enlarged, SMOOTHED_ON_THE_WAY),
+        Wrong(wrong_smooths_what_it_passes_down_with_the_finer_layer, SMOOTHED_ON_THE_WAY),
+        Wrong(
+            wrong_smooths_before_and_after, "levels are smoothed twice, before and after merging: only after is right"
         ),
         Wrong(
             wrong_adds_the_neighbor_before_it_is_merged,
@@ -433,6 +506,7 @@ EXERCISE = Exercise(
             "no gradient reaches the 1 × 1 convolutions and the maps: no_grad or detach cuts training off",
         ),
         Wrong(wrong_detached_levels),
+        Wrong(wrong_zeros_on_the_cpu),
         Wrong(wrong_adds_the_coarsest_to_all, "each level adds the coarsest map directly, not what is merged above it"),
         Wrong(wrong_coarsest_not_smoothed, "the coarsest level is not smoothed"),
         Wrong(wrong_relu_after_the_laterals, "there is a ReLU after the 1 × 1 convolutions, but a pyramid is linear"),

@@ -315,7 +315,7 @@ def _ignoring(*names, words):
 EXERCISE = Exercise(
     "FasterRCNN",
     lesson=7,
-    minutes=30,
+    minutes=40,
     regions=3,
     reference=FasterRCNN,
     cases=cases,

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from coursekit.detector.rpn import RPNHead
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.gradients import NONE, gradients
+from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.pretended_gpu import module_anywhere, on_a_gpu
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
@@ -25,6 +27,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
         "enough weights to measure their spread", 32, 9, [torch.randn(1, 32, 2, 2, generator=generator)], "random"
     )
     yield case("two levels in float64", 4, 2, [torch.randn(2, 4, 3, 2, generator=generator).double()] * 2, "random")
+    yield on_a_gpu(2, 2, _positions((2, 3), (1, 2)), "random", what="the head and its levels")
 
 
 def _steps(count: int) -> Tensor:
@@ -53,6 +56,8 @@ def call(answer: Answer, channels: int, anchors: int, levels: list[Tensor], weig
     head = answer(channels, anchors)
     if not isinstance(head, nn.Module):
         raise TypeError(f"RPNHead(…) should make an nn.Module, and made a {type(head).__name__}")
+    if is_elsewhere((levels,)):
+        return module_anywhere(head, levels)
     shapes, start = sorted(tuple(parameter.shape) for parameter in head.parameters()), _start_of(head)
     with torch.no_grad():
         for parameter in head.parameters():
@@ -157,6 +162,14 @@ class wrong_anchor_by_anchor(Head):
 class wrong_deltas_viewed_as_fours_first(Head):
     def flat_deltas(self, deltas):
         return deltas.unflatten(1, (4, -1)).permute(0, 3, 4, 2, 1).reshape(len(deltas), -1, 4)
+
+
+class wrong_copied_to_the_cpu(Head):
+    def forward(self, levels):
+        logits, deltas = super().forward(levels)
+        gathered = torch.zeros(logits.shape, dtype=logits.dtype)
+        gathered[:] = logits
+        return gathered, deltas
 
 
 class wrong_columns_before_rows(Head):
@@ -373,7 +386,7 @@ class right_matrix_products_at_each_cell(nn.Module):
 EXERCISE = Exercise(
     "RPNHead",
     lesson=5,
-    minutes=15,
+    minutes=20,
     regions=2,
     reference=RPNHead,
     cases=cases,
@@ -428,6 +441,7 @@ EXERCISE = Exercise(
         Wrong(wrong_levels_on_axis_0, "the levels are joined along axis 0, which is that of the images"),
         Wrong(wrong_two_hidden_layers, "there are two hidden layers, where there should be one"),
         Wrong(wrong_layers_for_the_first_level_only),
+        Wrong(wrong_copied_to_the_cpu),
         Wrong(wrong_hidden_layer_as_torch_draws_it),
         Wrong(wrong_outputs_as_torch_draws_them),
         Wrong(with_start(lambda layer: nn.init.normal_(layer.weight, std=0.1))),

@@ -1,4 +1,4 @@
-"""Exercise 6.2, `axis_weights`: the interpolation weights of RoIAlign along one axis."""
+"""Exercise 6.1, `axis_weights`: the interpolation weights of RoIAlign along one axis."""
 
 from collections.abc import Iterator
 
@@ -207,7 +207,7 @@ def right_with_relu(lo, hi, size, output_size=7, sampling_ratio=2):
 EXERCISE = Exercise(
     "axis_weights",
     lesson=6,
-    minutes=15,
+    minutes=20,
     reference=axis_weights,
     cases=cases,
     call=anywhere,

@@ -221,7 +221,7 @@ def right_small_clamp(first, second):
 EXERCISE = Exercise(
     "box_iou",
     lesson=0,
-    minutes=15,
+    minutes=20,
     reference=box_iou,
     cases=cases,
     call=anywhere,

@@ -244,7 +244,7 @@ def right_box_by_box(boxes, size):
 EXERCISE = Exercise(
     "clean_boxes",
     lesson=1,
-    minutes=10,
+    minutes=12,
     reference=clean_boxes,
     cases=cases,
     call=anywhere_or_here,

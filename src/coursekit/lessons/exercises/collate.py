@@ -210,7 +210,7 @@ def right_by_concatenation(samples, stride=32):
 EXERCISE = Exercise(
     "collate",
     lesson=1,
-    minutes=10,
+    minutes=12,
     reference=collate,
     cases=cases,
     hints=(

@@ -276,7 +276,7 @@ def right_by_formula(layers, images, frozen=0):
 EXERCISE = Exercise(
     "count_memory",
     lesson=2,
-    minutes=20,
+    minutes=25,
     reference=count_memory,
     cases=cases,
     hints=(

@@ -243,7 +243,7 @@ def right_into_a_new_tensor(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
 EXERCISE = Exercise(
     "encode_boxes",
     lesson=4,
-    minutes=10,
+    minutes=12,
     reference=encode_boxes,
     cases=cases,
     call=anywhere,

@@ -142,7 +142,7 @@ def right_by_a_sign(image, boxes):
 EXERCISE = Exercise(
     "flip_with_boxes",
     lesson=1,
-    minutes=10,
+    minutes=8,
     reference=flip_with_boxes,
     cases=cases,
     call=anywhere_or_here,

@@ -310,7 +310,7 @@ def right_module_by_module(body, count):
 EXERCISE = Exercise(
     "freeze_stages",
     lesson=2,
-    minutes=20,
+    minutes=23,
     reference=freeze_stages,
     cases=cases,
     call=call,

@@ -1,4 +1,4 @@
-"""Exercise 8.7, `halve_on_oom`: survive running out of memory with the same effective batch size."""
+"""Exercise 8.6, `halve_on_oom`: survive running out of memory with the same effective batch size."""
 
 import math
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from coursekit.from_scratch.training import accumulate, halve_on_oom
+from coursekit.from_scratch.real_step import accumulate, halve_on_oom
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
-from coursekit.lessons.small_model import SmallModel, TooManyCallsError, draw_batch, without_graphs
+from coursekit.lessons.small_model import SmallModel, TooManyCallsError, backward_of, draw_batch, without_graphs
 
 
 def cases(_: torch.Generator) -> Iterator[Case]:
@@ -37,16 +37,21 @@ def call(
     gradients_before: float = 0.0,
     memory_in_backward: int = 99,
 ) -> Any:
-    """Return gradients, losses or the error, and whether tensors of a failed try were alive in a later one."""
-    model = SmallModel()
+    """Return gradients, losses or the error, and whether tensors of a failed attempt were alive in a later one."""
+    model, attempts = SmallModel(), list[int]()
     model.memory, model.memory_in_backward = memory, memory_in_backward
     model.set_gradients(gradients_before)
     images, targets = draw_batch(len(cost_of_images))
     for target, cost in zip(targets, cost_of_images, strict=True):
         target["cost"] = cost
+
+    def attempt(size: int) -> dict[str, float]:
+        attempts.append(size)
+        return accumulate(backward_of(model), images, targets, size)
+
     returned, raised = None, "nothing"
     try:
-        returned = answer(model, images, targets, micro_batch)
+        returned = answer(attempt, model.zero_grad, micro_batch)
     except TooManyCallsError:
         raised = "nothing, and it never ends"
     except torch.OutOfMemoryError:
@@ -55,28 +60,26 @@ def call(
         raised = str(error)
     return {
         "raised": raised,
-        "tries, if the error has nothing to do with memory": model.calls if min(cost_of_images) < 0 else 0,
+        "attempts": attempts if raised != "nothing, and it never ends" else [],
         "losses and micro-batch": without_graphs(returned),
         "gradients": model.gradients() if raised == "nothing" else None,
-        "tensors of a failed try are alive": model.holds_failed_try,
+        "tensors of a failed attempt are alive": model.holds_failed_try,
     }
 
 
 def retried(
-    model, images, targets, micro_batch, *, error=torch.OutOfMemoryError, clear="before each try",
-    half=lambda size: math.ceil(size / 2), give_up=True, cut="never", report_first=False,
+    attempt, clear, micro_batch, *, error=torch.OutOfMemoryError, clears="before each attempt",
+    half=lambda size: math.ceil(size / 2), give_up=True, report_first=False,
 ):  # fmt: skip
     """Return the right answer; keyword arguments turn it into a wrong one."""
     first = micro_batch
-    if clear == "once":
-        model.zero_grad()
+    if clears == "once":
+        clear()
     while True:
-        if clear == "before each try":
-            model.zero_grad()
-        if cut == "always" or (cut == "after a failure" and micro_batch < first):
-            images, targets = images[:micro_batch], targets[:micro_batch]
+        if clears == "before each attempt":
+            clear()
         try:
-            return accumulate(model, images, targets, micro_batch), first if report_first else micro_batch
+            return attempt(micro_batch), first if report_first else micro_batch
         except error:
             if micro_batch == 1 and give_up:
                 raise
@@ -88,64 +91,57 @@ def changed(**how):
     return lambda *args: retried(*args, **how)
 
 
-def wrong_halves_once(model, images, targets, micro_batch):
-    model.zero_grad()
+def wrong_halves_once(attempt, clear, micro_batch):
+    clear()
     try:
-        return accumulate(model, images, targets, micro_batch), micro_batch
+        return attempt(micro_batch), micro_batch
     except torch.OutOfMemoryError:
         pass
     micro_batch = math.ceil(micro_batch / 2)
-    model.zero_grad()
-    return accumulate(model, images, targets, micro_batch), micro_batch
+    clear()
+    return attempt(micro_batch), micro_batch
 
 
-def wrong_skips_the_batch(model, images, targets, micro_batch):
+def wrong_skips_the_batch(attempt, clear, micro_batch):
     try:
-        return halve_on_oom(model, images, targets, micro_batch)
+        return halve_on_oom(attempt, clear, micro_batch)
     except torch.OutOfMemoryError:
         return {}, 1
 
 
-def wrong_clears_after_a_failure_only(model, images, targets, micro_batch):
+def wrong_clears_after_a_failure_only(attempt, clear, micro_batch):
     while True:
         try:
-            return accumulate(model, images, targets, micro_batch), micro_batch
+            return attempt(micro_batch), micro_batch
         except torch.OutOfMemoryError:
             if micro_batch == 1:
                 raise
-        model.zero_grad()
+        clear()
         micro_batch = math.ceil(micro_batch / 2)
 
 
-def wrong_forward_only(model, images, targets, micro_batch):
-    while True:
-        model.zero_grad()
-        totals = {}
-        try:
-            for start in range(0, len(images), micro_batch):
-                part = slice(start, start + micro_batch)
-                with torch.no_grad():
-                    model(images[part], targets[part])
-            break
-        except torch.OutOfMemoryError:
-            if micro_batch == 1:
-                raise
-        micro_batch = math.ceil(micro_batch / 2)
-    totals = accumulate(model, images, targets, micro_batch)
-    return totals, micro_batch
+def wrong_clears_at_the_end(attempt, clear, micro_batch):
+    result = halve_on_oom(attempt, clear, micro_batch)
+    clear()
+    return result
 
 
-def wrong_starts_from_1(model, images, targets, micro_batch):
-    model.zero_grad()
-    return accumulate(model, images, targets, 1), 1
+def wrong_attempts_twice(attempt, clear, micro_batch):
+    _, micro_batch = halve_on_oom(attempt, clear, micro_batch)
+    return attempt(micro_batch), micro_batch
 
 
-def wrong_keeps_the_error(model, images, targets, micro_batch):
+def wrong_starts_from_1(attempt, clear, micro_batch):
+    clear()
+    return attempt(1), 1
+
+
+def wrong_keeps_the_error(attempt, clear, micro_batch):
     failed = None
     while True:
-        model.zero_grad()
+        clear()
         try:
-            return accumulate(model, images, targets, micro_batch), micro_batch
+            return attempt(micro_batch), micro_batch
         except torch.OutOfMemoryError as error:
             failed = error
         if micro_batch == 1:
@@ -153,53 +149,48 @@ def wrong_keeps_the_error(model, images, targets, micro_batch):
         micro_batch = math.ceil(micro_batch / 2)
 
 
-def wrong_another_error(model, images, targets, micro_batch):
+def wrong_another_error(attempt, clear, micro_batch):
     try:
-        return halve_on_oom(model, images, targets, micro_batch)
+        return halve_on_oom(attempt, clear, micro_batch)
     except torch.OutOfMemoryError:
         raise RuntimeError("out of memory") from None
 
 
-def wrong_quarters(model, images, targets, micro_batch):
-    return retried(model, images, targets, micro_batch, half=lambda size: math.ceil(size / 4))
-
-
-def wrong_micro_batch_first(model, images, targets, micro_batch):
-    losses, micro_batch = halve_on_oom(model, images, targets, micro_batch)
+def wrong_micro_batch_first(attempt, clear, micro_batch):
+    losses, micro_batch = halve_on_oom(attempt, clear, micro_batch)
     return micro_batch, losses
 
 
-def wrong_only_losses(model, images, targets, micro_batch):
-    return halve_on_oom(model, images, targets, micro_batch)[0]
+def wrong_only_losses(attempt, clear, micro_batch):
+    return halve_on_oom(attempt, clear, micro_batch)[0]
 
 
-def wrong_retries_inside_except(model, images, targets, micro_batch):
-    model.zero_grad()
+def wrong_retries_inside_except(attempt, clear, micro_batch):
+    clear()
     try:
-        return accumulate(model, images, targets, micro_batch), micro_batch
+        return attempt(micro_batch), micro_batch
     except torch.OutOfMemoryError:
         if micro_batch == 1:
             raise
-        return wrong_retries_inside_except(model, images, targets, math.ceil(micro_batch / 2))
+        return wrong_retries_inside_except(attempt, clear, math.ceil(micro_batch / 2))
 
 
-def wrong_down_to_0(model, images, targets, micro_batch):
+def wrong_down_to_0(attempt, clear, micro_batch):
     while micro_batch:
-        model.zero_grad()
+        clear()
         try:
-            return accumulate(model, images, targets, micro_batch), micro_batch
+            return attempt(micro_batch), micro_batch
         except torch.OutOfMemoryError:
             pass
         micro_batch //= 2
 
 
-def right_with_a_flag(model, images, targets, micro_batch):
+def right_with_a_flag(attempt, clear, micro_batch):
     losses = None
     while losses is None:
-        for parameter in model.parameters():
-            parameter.grad = None
+        clear()
         try:
-            losses = accumulate(model, images, targets, micro_batch)
+            losses = attempt(micro_batch)
         except torch.OutOfMemoryError:
             if micro_batch <= 1:
                 raise
@@ -208,40 +199,35 @@ def right_with_a_flag(model, images, targets, micro_batch):
     return losses, micro_batch
 
 
-def right_by_recursion_outside(model, images, targets, micro_batch):
-    model.zero_grad()
+def right_by_recursion_outside(attempt, clear, micro_batch):
+    clear()
     try:
-        return accumulate(model, images, targets, micro_batch), micro_batch
+        return attempt(micro_batch), micro_batch
     except torch.OutOfMemoryError as error:
         if micro_batch == 1:
             raise error
-    return right_by_recursion_outside(model, images, targets, micro_batch - micro_batch // 2)
+    return right_by_recursion_outside(attempt, clear, micro_batch - micro_batch // 2)
 
 
 EXERCISE = Exercise(
     "halve_on_oom",
     lesson=8,
-    minutes=15,
+    minutes=18,
     reference=halve_on_oom,
     cases=cases,
     call=call,
     hints=(
         "“The gradients are too large after a failure.” If the first micro-batch fit and the second did not, part of the "
-        "batch is in the gradients already. Begin each try with model.zero_grad().",
-        "“Tensors of the failed try are still in memory.” While an `except` block runs, the error is alive, and it keeps all "
-        "tensors of the failed step alive. Do as little as you can in that block, and retry outside it: put a `while True` "
-        "around the `try`.",
-        "“Nearly there.” while True: model.zero_grad(); try: return accumulate(…, micro_batch), micro_batch; except "
-        "torch.OutOfMemoryError: if micro_batch == 1: raise. After the block: micro_batch = -(-micro_batch // 2), which is "
-        "half, rounded up.",
+        "batch is in the gradients already. Begin each attempt with clear().",
+        "“Tensors of the failed attempt are still in memory.” While an `except` block runs, the error is alive, and it keeps "
+        "all tensors of the failed attempt alive. Do as little as you can in that block, and retry outside it: put a `while "
+        "True` around the `try`.",
+        "“Nearly there.” while True: clear(); try: return attempt(micro_batch), micro_batch; except torch.OutOfMemoryError: if "
+        "micro_batch == 1: raise. After the block: micro_batch = -(-micro_batch // 2), which is half, rounded up.",
     ),
     wrong=(
-        Wrong(changed(clear="once"), "gradients of the failed try are not cleared"),
-        Wrong(changed(clear="never"), "gradients are never cleared"),
-        Wrong(
-            changed(cut="always"),
-            "the batch is cut, not only its micro-batches: images are lost, and the effective batch shrinks",
-        ),
+        Wrong(changed(clears="once"), "gradients of the failed attempt are not cleared"),
+        Wrong(changed(clears="never"), "gradients are never cleared"),
         Wrong(changed(half=lambda size: size // 2), "half is rounded down"),
         Wrong(wrong_halves_once, "it halves once, and not again"),
         Wrong(changed(half=lambda size: 1), "it goes straight down to one image at a time"),
@@ -251,7 +237,7 @@ EXERCISE = Exercise(
         ),
         Wrong(
             wrong_retries_inside_except,
-            "the error is alive during the retry (inside `except`, or in a variable): it keeps the failed step's tensors",
+            "the error is alive during the retry (inside `except`, or in a variable): it keeps the failed attempt's tensors",
         ),
         Wrong(changed(error=RuntimeError), "every RuntimeError is treated as running out of memory"),
         Wrong(changed(give_up=False), "if not even one image fits, it never ends"),
@@ -259,17 +245,19 @@ EXERCISE = Exercise(
         Wrong(wrong_only_losses, "the micro-batch that fit is not returned"),
         Wrong(
             wrong_clears_after_a_failure_only,
-            "gradients are cleared after a failure only: those left from before stay in the first try",
+            "gradients are cleared after a failure only: those left from before stay in the first attempt",
         ),
-        Wrong(wrong_forward_only, "only forward is tried: memory may run out in backward, too"),
+        Wrong(
+            wrong_clears_at_the_end, "gradients are cleared after the attempt that fit: nothing is left for the step"
+        ),
+        Wrong(wrong_attempts_twice, "the batch is attempted once more after it fit: the gradients are twice as large"),
         Wrong(wrong_starts_from_1, "it takes one image at a time from the start, whatever `micro_batch` is"),
         Wrong(wrong_keeps_the_error),
         Wrong(wrong_down_to_0, "it halves down to 0 and returns nothing"),
         Wrong(wrong_another_error, "if not even one image fits, it raises another error than torch.OutOfMemoryError"),
         Wrong(wrong_micro_batch_first, "the micro-batch comes first: the losses should"),
-        Wrong(changed(cut="after a failure"), "after a failure the batch is cut: images are lost"),
-        Wrong(wrong_quarters),
-        Wrong(changed(half=lambda size: size - 1)),
+        Wrong(changed(half=lambda size: math.ceil(size / 4)), "the micro-batch is quartered, not halved"),
+        Wrong(changed(half=lambda size: size - 1), "the micro-batch shrinks by one image instead of by half"),
     ),
     right=(right_with_a_flag, right_by_recursion_outside),
 )

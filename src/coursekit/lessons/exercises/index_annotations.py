@@ -42,7 +42,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
 
 def call(answer, content):
     by_image, label_of = answer(content)
-    return [[image_id, list(annotations)] for image_id, annotations in by_image.items()], sorted(label_of.items())
+    return {image_id: list(annotations) for image_id, annotations in by_image.items()}, dict(sorted(label_of.items()))
 
 
 # Wrong answers
@@ -263,7 +263,7 @@ def right_with_other_kinds_of_dict(content):
 EXERCISE = Exercise(
     "index_annotations",
     lesson=1,
-    minutes=15,
+    minutes=18,
     reference=index_annotations,
     cases=cases,
     call=call,

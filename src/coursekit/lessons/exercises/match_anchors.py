@@ -364,7 +364,7 @@ def right_with_masks(anchors, boxes, fg_iou_thresh=0.7, bg_iou_thresh=0.3, allow
 EXERCISE = Exercise(
     "match_anchors",
     lesson=4,
-    minutes=30,
+    minutes=35,
     reference=match_anchors,
     cases=cases,
     call=anywhere,

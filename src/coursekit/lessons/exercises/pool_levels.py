@@ -1,4 +1,4 @@
-"""Exercise 6.4, `pool_levels`: a patch for each box, from the level that suits its size."""
+"""Exercise 6.3, `pool_levels`: a patch for each box, from the level that suits its size."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -222,7 +222,7 @@ def right_box_by_box(levels, strides, boxes, canonical_scale=64):
 EXERCISE = Exercise(
     "pool_levels",
     lesson=6,
-    minutes=15,
+    minutes=20,
     reference=pool_levels,
     cases=cases,
     call=call,
@@ -233,7 +233,7 @@ EXERCISE = Exercise(
         "“The second image gets patches of the first.” Two things change from image to image: features[image], and how many "
         "boxes came before. From level to level, the map changes and so does its scale, 1 / stride. Level numbers begin at "
         "that of strides[0]: 3 for a stride of 8 = 2 ** 3.",
-        "“Nearly there.” patches = features.new_zeros(total, C, 7, 7); for each image the level numbers of its boxes; for each "
+        "“Nearly there.” patches = levels[0].new_zeros(total, C, 7, 7); for each image the level numbers of its boxes; for each "
         "level here = torch.where(level_of == number)[0] and patches[start + here] = roi_align(features[image], "
         "in_image[here], 1 / stride); after an image start += len(in_image). (8).bit_length() - 1 is 3.",
     ),

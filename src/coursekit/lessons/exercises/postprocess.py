@@ -35,6 +35,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("an IoU of exactly nms_thresh", sure, two, halves, size)
     yield case("boxes that are nearly the same only after clipping", sure, two, long, (60, 22))
     yield case("sides of 0.02 and of 0.005", sure, two, xyxy((5, 5, 5.02, 30), (30, 30, 60, 30.005)), size)
+    yield case("a side of exactly 0.01", sure, two, xyxy((0, 5, 0.01, 30), (30, 30, 60, 40)), size)
     yield case(
         "equal scores: the first proposal comes first",
         sure[[0, 0]],

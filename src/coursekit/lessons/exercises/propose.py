@@ -66,6 +66,8 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("an IoU of exactly the threshold", order, still, halves, [4], (60, 60), 500, 300, 0.5)
     thin = xyxy((0, 0, 0.002, 8), (8, 8, 16, 8.0005), (8, 20, 8.0005, 30), (30, 0, 40, 10))
     yield case("sides of 0.002 and of 0.0005", order, still, thin, [4], (60, 60))
+    exact = xyxy((0, 0, 1e-3, 8), (8, 8, 16, 16), (8, 20, 16, 30), (30, 0, 40, 10))
+    yield case("a side of exactly 0.001", order, still, exact, [4], (60, 60))
     yield case("not a single box left", order, still, anchors, [4], (60, 60), 500, 300, 0.7, 0.99)
     yield case("a level without anchors", order, still, anchors, [3, 0, 1], (60, 60))
     yield case("float64", order.double(), still.double() + 0.1, anchors.double(), [2, 2], (60, 60))

@@ -83,19 +83,22 @@ def _encoded(picture, kind="JPEG", **options):
     return buffer.getvalue()
 
 
-def call(answer, kind):
-    """Return the image that an answer reads, or a sentence if it refuses the file."""
+def call(answer, file):
+    """Return the image that an answer reads, or a sentence if it refuses the file.
+
+    `file` is a kind of file, such as "png", or the path of one of the reader's own.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "photo.jpg"
-        if kind != "missing":
-            path.write_bytes(_files()[kind])
+        path = file if isinstance(file, Path) else Path(folder) / "photo.jpg"
+        if path is not file and file != "missing":
+            path.write_bytes(_files()[file])
         try:
             return answer(path)
         except DataError as error:
             names = "names the file" if path.name in str(error) else "does not name the file"
             return f"refused, with a DataError that {names}"
         except Exception as error:
-            if kind in READABLE:
+            if file in READABLE:
                 raise
             return f"a {type(error).__name__}, not a DataError"
 

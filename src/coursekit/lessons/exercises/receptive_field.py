@@ -197,7 +197,7 @@ def right_by_two_pixels(layers):
 EXERCISE = Exercise(
     "receptive_field",
     lesson=2,
-    minutes=15,
+    minutes=22,
     reference=receptive_field,
     cases=cases,
     hints=(

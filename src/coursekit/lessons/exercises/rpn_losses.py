@@ -16,6 +16,7 @@ from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.other_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
+DRAWS = 5
 GRID = xyxy((0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (0, 20, 10, 30))
 NEAR = xyxy((0, 0, 10, 9), (41, 0, 51, 10))
 
@@ -46,6 +47,10 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(
         "two images, 8 anchors to sample in each, the second without objects", *both, torch.cat([here, far]), two, 8
     )
+    off, most = torch.cat([here[:1], far, GRID[2:3].repeat(380, 1)]), torch.full((1, 401), -0.5)
+    yield case("401 anchors: if nothing else is said, 256 are sampled", most, torch.zeros(1, 401, 4), off, [here[:1]])
+    some = torch.randn(1, 26, generator=generator), torch.full((1, 26, 4), 0.2)
+    yield case("the same batch several times: each time another sample", *some, torch.cat([here, far]), [here[:1]], 8)
     huge = torch.tensor([[-200.0, 200.0, 200.0, -200.0]])
     yield case("logits of 200 and -200, two of them wrong", huge, torch.zeros(1, 4, 4), GRID, [GRID[:2]])
     yield case("float64", *(part.double() for part in predicted(GRID, 1)), GRID.double(), [NEAR.double()])
@@ -60,6 +65,9 @@ def call(answer: Answer, logits: Tensor, deltas: Tensor, *rest: Any) -> Any:
     """Return the losses and their gradients: a correct loss without gradients is useless."""
     if is_elsewhere((logits,)):
         return anywhere(answer, logits, deltas, *rest)
+    if _depends_on_the_sample(logits, rest):
+        drawn = [answer(logits, deltas, *rest)["loss_objectness"] for _ in range(DRAWS)]
+        return {"another sample each time": not all(torch.equal(drawn[0], loss) for loss in drawn)}
     logits, deltas = logits.clone().requires_grad_(), deltas.clone().requires_grad_()
     losses = answer(logits, deltas, *rest)
     if not isinstance(losses, dict) or any(not isinstance(loss, Tensor) for loss in losses.values()):
@@ -74,6 +82,11 @@ def call(answer: Answer, logits: Tensor, deltas: Tensor, *rest: Any) -> Any:
         is_needed = name == "logits" or any(map(len, rest[1]))  # without objects, deltas have no loss
         result[key] = grad.sum(1) if grad is not None else NONE if is_needed else torch.zeros_like(tensor).sum(1)
     return result
+
+
+def _depends_on_the_sample(logits: Tensor, rest: Sequence[Any]) -> bool:
+    """Return whether not all anchors are sampled, and not all of a kind have the same logit."""
+    return len(rest) > 2 and rest[2] < logits.shape[1] and len(logits.unique()) > 2
 
 
 # Wrong answers: the right one with one part changed.
@@ -272,6 +285,11 @@ def wrong_clamped_sigmoid(logits, deltas, anchors, boxes, batch_size_per_image=2
     return losses_of(samples) | {"loss_objectness": objectness}
 
 
+def wrong_fresh_generator(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
+    generators = [torch.Generator(logits.device).manual_seed(0) for _ in boxes]
+    return rpn_losses(logits, deltas, anchors, boxes, batch_size_per_image, positive_fraction, generators)
+
+
 def other_names(losses):
     return dict(zip(("objectness", "box"), losses.values()))
 
@@ -318,7 +336,7 @@ def right_with_a_label_for_each_anchor(logits, deltas, anchors, boxes, batch_siz
 EXERCISE = Exercise(
     "rpn_losses",
     lesson=5,
-    minutes=20,
+    minutes=25,
     reference=rpn_losses,
     cases=cases,
     call=call,
@@ -404,6 +422,10 @@ EXERCISE = Exercise(
         Wrong(wrong_skips_images_without_objects, "images without objects are skipped: their anchors are background"),
         Wrong(
             wrong_clamped_sigmoid, "the sigmoid is clamped before its logarithm: at large logits the loss is too small"
+        ),
+        Wrong(
+            wrong_fresh_generator,
+            "the same sample each time: sample_balanced draws anew if it is given no generator, or one that goes on",
         ),
         Wrong(lambda *args: other_names(rpn_losses(*args))),
         Wrong(per_batch(lambda number, images: number * images)),

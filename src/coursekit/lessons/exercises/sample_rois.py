@@ -14,6 +14,8 @@ from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.other_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
+DRAWS = 6
+
 
 def cases(generator: torch.Generator) -> Iterator[Case]:
     """Yield the simplest case first: an intern sees the first one that fails."""
@@ -66,11 +68,13 @@ def call(
         rois, roi_labels, roi_boxes = (part.contiguous() for part in sample.split((4, 1, 4), 1))
         return {"rois": rois, "labels": roi_labels.flatten().long(), "boxes": roi_boxes}
     is_known = (sample[:, None] == everything).all(2).any(1)
+    others = [_rows(*answer(*args)) for _ in range(DRAWS)]
     return {
         "sampled with an object": int((roi_labels > 0).sum()),
         "sampled from the background": int((roi_labels == 0).sum()),
         "sampled twice": max(0, len(sample) - len(sample.unique(dim=0))),
         "sampled with a wrong label or box": int((~is_known).sum()),
+        "another sample each time": not all(torch.equal(sample, other) for other in others),
     }
 
 
@@ -217,16 +221,22 @@ def with_replacement(proposals, boxes, labels, batch_size_per_image=64, positive
     return tuple(part[chosen] for part in sample)
 
 
-# Other right answers.
-
-
-def background_first(*args):
-    rois, roi_labels, roi_boxes = _sample(*args)
-    return rois.flip(0), roi_labels.flip(0), roi_boxes.flip(0)
+def a_fresh_generator(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
+    candidates = torch.cat([proposals, boxes])
+    matches = match_anchors(candidates, boxes, 0.5, 0.5, False)
+    generator = torch.Generator(matches.device).manual_seed(0)
+    positives, negatives = sample_balanced(matches, batch_size_per_image, positive_fraction, generator)
+    roi_labels = torch.cat([labels[matches[positives]], torch.zeros_like(negatives)])
+    chosen = torch.cat([positives, negatives])
+    return candidates[chosen], roi_labels, torch.cat([boxes[matches[positives]], candidates[negatives]])
 
 
 def without_chance(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
-    candidates = torch.cat([proposals, boxes])
+    return _last_ones(torch.cat([proposals, boxes]), boxes, labels, batch_size_per_image, positive_fraction)
+
+
+def _last_ones(candidates, boxes, labels, batch_size_per_image, positive_fraction):
+    """Return a sample of the last candidates of each kind."""
     best, objects = candidates.new_zeros(len(candidates)), torch.zeros_like(candidates[:, 0], dtype=torch.int64)
     if len(boxes):
         best, objects = box_iou(candidates, boxes).max(1)
@@ -236,6 +246,22 @@ def without_chance(proposals, boxes, labels, batch_size_per_image=64, positive_f
     roi_boxes = torch.cat([boxes[objects[positives]], candidates[negatives]])
     return candidates[torch.cat([positives, negatives])], roi_labels, roi_boxes
 
+
+# Other right answers.
+
+
+def background_first(*args):
+    rois, roi_labels, roi_boxes = _sample(*args)
+    return rois.flip(0), roi_labels.flip(0), roi_boxes.flip(0)
+
+
+def in_any_order(proposals, boxes, labels, batch_size_per_image=64, positive_fraction=0.25):
+    everything = torch.cat([boxes, proposals])
+    candidates = everything[torch.randperm(len(everything), device=everything.device)]
+    return _last_ones(candidates, boxes, labels, batch_size_per_image, positive_fraction)
+
+
+THE_SAME_EACH_TIME = "the same sample each time: a sample is drawn anew, so no fixed seed, and not just the first ones"
 
 EXERCISE = Exercise(
     "sample_rois",
@@ -284,8 +310,10 @@ EXERCISE = Exercise(
         Wrong(positives_fill_up, "positive_fraction is not used: the whole sample may be positive"),
         Wrong(full_count_of_background, "as many as batch_size_per_image from the background alone"),
         Wrong(with_replacement, "the same RoI may be sampled twice"),
+        Wrong(without_chance, THE_SAME_EACH_TIME),
+        Wrong(a_fresh_generator, THE_SAME_EACH_TIME),
         Wrong(gt_boxes_first),
         Wrong(zeros_on_the_cpu),
     ),
-    right=(background_first, without_chance),
+    right=(background_first, in_any_order),
 )

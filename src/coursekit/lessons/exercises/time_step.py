@@ -1,4 +1,4 @@
-"""Exercise 8.3, `time_step`: measure where the time of a training step goes."""
+"""Exercise 8.3, `time_step`: measure how long a training step waits for data, and how long it computes."""
 
 import contextlib
 import time
@@ -6,36 +6,25 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from typing import Any
-from unittest.mock import patch
 
 import torch
 
 from coursekit.from_scratch.training import time_step
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
-from coursekit.lessons.small_model import Batch, SmallModel, draw_batch, without_graphs
+from coursekit.lessons.small_model import Batch, draw_batch, without_graphs
 
 
 def cases(_: torch.Generator) -> Iterator[Case]:
-    yield case("a step that only waits for data", 3.0, 0.0, 0.0, 0.0)
-    yield case("a step that is all forward", 0.0, 2.0, 0.0, 0.0)
-    yield case("a step that is all backward", 0.0, 0.0, 4.0, 0.0)
-    yield case("a step that is all optimizer", 0.0, 0.0, 0.0, 1.0)
-    yield case("all four", 1.0, 2.0, 4.0, 0.5)
-    yield case("three steps, one after the other", 0.5, 1.0, 2.0, 0.25, 3)
-    yield case("gradients left from before", 1.0, 2.0, 4.0, 0.5, 1, 1.0)
+    yield case("a step that only waits for data", 3.0, 0.0)
+    yield case("a step that only computes", 0.0, 2.0)
+    yield case("a step that waits longer than it computes", 4.0, 1.0)
+    yield case("a step that computes longer than it waits", 0.25, 1.5)
+    yield case("three steps, one after the other", 0.5, 2.0, 3)
 
 
-def call(
-    answer: Answer,
-    data: float,
-    forward: float,
-    backward: float,
-    optimizer: float,
-    steps: int = 1,
-    gradients_before: float = 0.0,
-) -> Any:
-    """Take steps with a clock that moves only at these four points, by the given seconds."""
-    now = [1000.0]
+def call(answer: Answer, data: float, compute: float, steps: int = 1) -> Any:
+    """Take steps with a clock that moves by `data` while a batch is awaited, and by `compute` in a step."""
+    now, taken = [1000.0], []
 
     def wait(seconds: float) -> None:
         now[0] += seconds
@@ -45,15 +34,16 @@ def call(
             wait(data)
             yield draw_batch(2 + number, number)
 
-    model, source = SmallModel(), batches()
-    model.set_gradients(gradients_before)
-    model.on_forward, model.on_backward = partial(wait, forward), partial(wait, backward)
-    sgd = torch.optim.SGD(model.layer.parameters(), lr=0.1)
-    sgd.register_step_pre_hook(lambda *_: wait(optimizer))
-    times = {f"step {number}": answer(model, source, sgd, lambda: now[0]) for number in range(1, steps + 1)}
+    def step(images: Any, targets: Any) -> dict[str, float]:
+        wait(compute)
+        taken.append((len(images), len(targets)))
+        return {"loss": 1.0}
+
+    source = batches()
+    times = {f"step {number}": answer(step, source, lambda: now[0]) for number in range(1, steps + 1)}
     return {
         **without_graphs(times),
-        "weights afterward": model.weights(),
+        "images and targets of each step": taken,
         "batches left": sum(1 for _ in source),
     }
 
@@ -66,190 +56,133 @@ def reported(report):
     return lambda *args: report(time_step(*args))
 
 
-def merged(into, empty):
-    """Return the reference with the seconds of one phase added to another's."""
-    return reported(lambda times: times | {into: times[into] + times[empty], empty: 0.0})
-
-
-def sums(times):
-    names = list(times)
-    return {name: sum(times[other] for other in names[: names.index(name) + 1]) for name in names}
-
-
 def shares(times):
     return {name: seconds / sum(times.values()) for name, seconds in times.items()}
 
 
-def wrong_data_not_counted(model, batches, optimizer, clock):
-    return time_step(model, iter([next(batches)]), optimizer, clock)
+def wrong_data_not_counted(step, batches, clock):
+    return time_step(step, iter([next(batches)]), clock)
 
 
-def wrong_gradients_not_cleared(model, batches, optimizer, clock):
-    with patch.object(optimizer, "zero_grad", lambda: None):
-        return time_step(model, batches, optimizer, clock)
+def wrong_compute_from_the_start(step, batches, clock):
+    start = clock()
+    images, targets = next(batches)
+    data = clock() - start
+    step(images, targets)
+    return {"data": data, "compute": clock() - start}
 
 
-def wrong_no_optimizer_step(model, batches, optimizer, clock):
-    with patch.object(optimizer, "step", lambda: None):
-        return time_step(model, batches, optimizer, clock)
+def wrong_compute_is_never_run(step, batches, clock):
+    return time_step(lambda images, targets: None, batches, clock)
 
 
-def wrong_all_batches(model, batches, optimizer, clock):
+def wrong_steps_twice(step, batches, clock):
+    def twice(images, targets):
+        step(images, targets)
+        step(images, targets)
+
+    return time_step(twice, batches, clock)
+
+
+def wrong_all_batches(step, batches, clock):
     times = {}
     for batch in list(batches):
-        times = time_step(model, iter([batch]), optimizer, clock)
+        times = time_step(step, iter([batch]), clock)
     return times
 
 
-def wrong_sum_over_all_batches(model, batches, optimizer, clock):
-    total = dict.fromkeys(("data", "forward", "backward", "optimizer"), 0.0)
+def wrong_sum_over_all_batches(step, batches, clock):
+    total = dict.fromkeys(("data", "compute"), 0.0)
     with contextlib.suppress(StopIteration):
         while True:
-            for name, seconds in time_step(model, batches, optimizer, clock).items():
+            for name, seconds in time_step(step, batches, clock).items():
                 total[name] += seconds
     return total
 
 
-def wrong_its_own_clock(model, batches, optimizer, clock):
-    return time_step(model, batches, optimizer, time.perf_counter)
+def wrong_two_batches(step, batches, clock):
+    next(batches)
+    return time_step(step, batches, clock)
 
 
-def wrong_a_tuple(model, batches, optimizer, clock):
-    return tuple(time_step(model, batches, optimizer, clock).values())
+def wrong_times_of_the_clock(step, batches, clock):
+    images, targets = next(batches)
+    data = clock()
+    step(images, targets)
+    return {"data": data, "compute": clock()}
 
 
-def right_with_a_list(model, batches, optimizer, clock):
-    optimizer.zero_grad()
+def wrong_its_own_clock(step, batches, clock):
+    return time_step(step, batches, time.perf_counter)
+
+
+def right_with_a_list(step, batches, clock):
     times = [clock()]
-    images, targets = next(batches)
+    batch = next(batches)
     times.append(clock())
-    loss = sum(model(images, targets).values())
+    step(*batch)
     times.append(clock())
-    loss.backward()
-    times.append(clock())
-    optimizer.step()
-    times.append(clock())
-    phases = [after - before for before, after in pairwise(times)]
-    return dict(zip(("data", "forward", "backward", "optimizer"), phases))
+    return dict(zip(("data", "compute"), [after - before for before, after in pairwise(times)]))
 
 
-def wrong_clears_after_the_step(model, batches, optimizer, clock):
-    with patch.object(optimizer, "zero_grad", lambda: None):
-        times = time_step(model, batches, optimizer, clock)
-    optimizer.zero_grad()
-    return times
-
-
-def wrong_clears_after_backward(model, batches, optimizer, clock):
-    start = clock()
-    images, targets = next(batches)
-    after_data = clock()
-    losses = model(images, targets)
-    after_forward = clock()
-    sum(losses.values()).backward()
-    optimizer.zero_grad()
-    after_backward = clock()
-    optimizer.step()
-    phases = clock() - after_backward
-    return {
-        "data": after_data - start,
-        "forward": after_forward - after_data,
-        "backward": after_backward - after_forward,
-        "optimizer": phases,
-    }
-
-
-def wrong_only_the_first_loss(model, batches, optimizer, clock):
-    def first(images, targets):
-        return dict([next(iter(model(images, targets).items()))])
-
-    return time_step(first, batches, optimizer, clock)
-
-
-def wrong_steps_twice(model, batches, optimizer, clock):
-    times = time_step(model, batches, optimizer, clock)
-    optimizer.step()
-    return times
-
-
-def wrong_backward_and_optimizer_swapped(model, batches, optimizer, clock):
-    times = time_step(model, batches, optimizer, clock)
-    return times | {"backward": times["optimizer"], "optimizer": times["backward"]}
-
-
-def wrong_a_total_too(model, batches, optimizer, clock):
-    times = time_step(model, batches, optimizer, clock)
-    return times | {"total": sum(times.values())}
-
-
-def wrong_times_of_the_clock(model, batches, optimizer, clock):
-    start = clock()
-    times = time_step(model, batches, optimizer, clock)
-    ends = {}
-    for name, seconds in times.items():
-        start += seconds
-        ends[name] = start
-    return ends
-
-
-def right_with_a_loop_that_returns(model, batches, optimizer, clock):
-    model.zero_grad()
+def right_with_a_loop_that_returns(step, batches, clock):
     phases, start = {}, clock()
     for images, targets in batches:
         phases["data"], start = clock() - start, clock()
-        loss = torch.stack(list(model(images, targets).values())).sum()
-        phases["forward"], start = clock() - start, clock()
-        loss.backward()
-        phases["backward"], start = clock() - start, clock()
-        optimizer.step()
-        optimizer.zero_grad()
-        phases["optimizer"] = clock() - start
+        step(images, targets)
+        phases["compute"] = clock() - start
         return phases
+
+
+def right_with_a_helper(step, batches, clock):
+    def timed(work):
+        start = clock()
+        return work(), clock() - start
+
+    batch, data = timed(partial(next, batches))
+    return {"data": data, "compute": timed(lambda: step(*batch))[1]}
 
 
 EXERCISE = Exercise(
     "time_step",
     lesson=8,
-    minutes=15,
+    minutes=12,
     reference=time_step,
     cases=cases,
     call=call,
     hints=(
-        "“My data takes no time.” The step waits for data inside next(batches), so read the clock before that call.",
-        "“Backward's time shows up elsewhere.” Read the clock five times: at the start, then at the end of each phase. A "
-        "phase is the difference of two neighboring times, so the four add up to the time of the step.",
-        "“Nearly there.” start = clock(); images, targets = next(batches); after_data = clock(); losses = model(images, "
-        "targets); after_forward = clock(); zero_grad, sum, backward; after_backward = clock(); optimizer.step(); end = "
-        "clock(). Then four differences.",
+        "“My data takes no time.” The wait happens inside next(batches), so read the clock before that call.",
+        "“Waiting and computing are mixed up.” Read the clock three times: at the start, when the batch has arrived, and "
+        "after the step. Each result is the difference of two neighboring times.",
+        "“Nearly there.” start = clock(); images, targets = next(batches); after_data = clock(); step(images, targets); end = "
+        "clock(). Then two differences, in a dict.",
     ),
     wrong=(
         Wrong(wrong_data_not_counted, "the batch is taken before the clock is read: waiting for data isn't measured"),
-        Wrong(merged("forward", "data"), "waiting for data is counted as forward"),
-        Wrong(merged("optimizer", "backward"), "backward is counted as optimizer"),
-        Wrong(merged("backward", "forward"), "forward is counted as backward"),
-        Wrong(reported(sums), "each phase is measured from the start of the step"),
+        Wrong(
+            reported(lambda times: {"data": times["compute"], "compute": times["data"]}), "data and compute are swapped"
+        ),
+        Wrong(
+            reported(lambda times: {"data": 0.0, "compute": sum(times.values())}), "waiting for data counts as compute"
+        ),
+        Wrong(wrong_compute_from_the_start, "compute is measured from the start: it includes the wait for the batch"),
+        Wrong(wrong_compute_is_never_run, "the step isn't called"),
+        Wrong(wrong_steps_twice, "the step is taken twice"),
         Wrong(reported(shares), "it returns shares instead of seconds"),
         Wrong(
             reported(lambda times: {name: 1e3 * seconds for name, seconds in times.items()}),
             "it returns milliseconds instead of seconds",
         ),
-        Wrong(wrong_gradients_not_cleared, "gradients are not cleared, which changes the second step"),
-        Wrong(wrong_no_optimizer_step, "the weights don't change: the optimizer takes no step"),
         Wrong(wrong_all_batches, "it uses up all batches instead of one"),
-        Wrong(
-            wrong_clears_after_the_step,
-            "gradients are cleared after the step only: those left from before go into the first one",
-        ),
-        Wrong(wrong_clears_after_backward, "gradients are cleared between backward and the step: no weight changes"),
-        Wrong(wrong_only_the_first_loss, "only the first of the losses is used"),
-        Wrong(wrong_steps_twice, "the optimizer steps twice"),
-        Wrong(wrong_backward_and_optimizer_swapped, "backward and optimizer are swapped"),
-        Wrong(merged("forward", "backward"), "backward is counted as forward"),
+        Wrong(wrong_two_batches, "it takes two batches, and drops the first"),
         Wrong(wrong_times_of_the_clock, "it returns the times of the clock, not the differences between them"),
-        Wrong(wrong_a_tuple, "it returns a tuple, not a dict"),
-        Wrong(wrong_a_total_too, "there is a fifth number: return the four phases"),
+        Wrong(reported(lambda times: tuple(times.values())), "it returns a tuple, not a dict"),
+        Wrong(
+            reported(lambda times: times | {"total": sum(times.values())}),
+            "there is a third number: return the two phases",
+        ),
         Wrong(wrong_sum_over_all_batches),
         Wrong(wrong_its_own_clock),
     ),
-    right=(right_with_a_list, right_with_a_loop_that_returns),
+    right=(right_with_a_list, right_with_a_loop_that_returns, right_with_a_helper),
 )

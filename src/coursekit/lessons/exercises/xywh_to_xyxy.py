@@ -149,7 +149,7 @@ def right_into_a_copy(boxes):
 EXERCISE = Exercise(
     "xywh_to_xyxy",
     lesson=0,
-    minutes=5,
+    minutes=8,
     reference=xywh_to_xyxy,
     cases=cases,
     call=anywhere,

@@ -13,10 +13,12 @@ import jupytext
 
 from coursekit.core.errors import ConfigError, CourseError
 from coursekit.core.files import write_text
+from coursekit.lessons.notebooks import rules
 from coursekit.lessons.workbook.stubs import empty_line
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 INSTRUCTOR = "instructor"
+RUN_FIRST = "# Run this cell first, and again after each restart of the kernel: %%exercise and check come from here."
 LEAKS_FROM = 25  # characters
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 Notebook = dict[str, Any]
@@ -72,6 +74,7 @@ def _notebooks(source: Path, root: Path) -> list[tuple[Path, str]]:
     student = without_solutions(solved, source)
     _refuse_leaks(solved, student, source)
     _refuse_unchecked(student, source)
+    _refuse_broken_rules(student, source)
     name = f"{source.stem}.ipynb"
     return [(root / "solutions" / name, as_text(solved)), (root / "course" / name, as_text(student))]
 
@@ -106,18 +109,29 @@ def _refuse_unchecked(student: Notebook, source: Path) -> None:
             raise CourseError(f'{source}: no cell after {name} calls check("{name}").')
 
 
+def _refuse_broken_rules(student: Notebook, source: Path) -> None:
+    lesson = int(source.stem[:2])
+    broken = list(rules.problems(lesson, student["cells"], known_exercises())) if lesson in rules.ENFORCED else []
+    if broken:
+        raise CourseError("\n".join(f"{source}: {problem}" for problem in broken))
+
+
 @cache
-def known_exercises() -> set[str]:
-    """Return the names of the exercises that have cases and three hints.
+def known_exercises() -> dict[str, int]:
+    """Return the minutes of the exercises that have cases and three hints, by name.
 
     Their files are read without importing torch, so that building takes a second instead of five.
     """
     files = sorted((Path(__file__).parents[1] / "exercises").glob("*.py"))
-    return {path.stem for path in files if _is_complete(path)}
+    found = {path.stem: _minutes(path) for path in files}
+    return {name: minutes for name, minutes in found.items() if minutes is not None}
 
 
-def _is_complete(path: Path) -> bool:
-    """Return whether a file has `EXERCISE = Exercise("NAME", …)`, NAME being its own, with cases and three hints."""
+def _minutes(path: Path) -> int | None:
+    """Return the minutes of a file's `EXERCISE = Exercise("NAME", …)`; None if it isn't complete.
+
+    It is, if NAME is the file's own, and it has cases and three hints.
+    """
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args:
             keywords = {keyword.arg: keyword.value for keyword in node.value.keywords}
@@ -125,8 +139,8 @@ def _is_complete(path: Path) -> bool:
             is_exercise = ast.unparse(node.targets[0]) == "EXERCISE" and "cases" in keywords
             has_hints = isinstance(hints, ast.Tuple) and len(hints.elts) == 3
             if is_exercise and has_hints and isinstance(name, ast.Constant) and name.value == path.stem:
-                return True
-    return False
+                return int(ast.literal_eval(keywords["minutes"]))
+    return None
 
 
 def read_source(source: Path) -> Notebook:
@@ -134,6 +148,8 @@ def read_source(source: Path) -> Notebook:
     notebook: Notebook = json.loads(json.dumps(jupytext.read(source, fmt="py:percent")))
     seen: Counter[str] = Counter()
     cells = [_plain_cell(cell, seen) for cell in notebook["cells"]]
+    if first := next((cell for cell in cells if cell["cell_type"] == "code"), None):
+        first["source"] = f"{RUN_FIRST}\n{first['source']}"
     twice = [cell_id for cell_id, count in Counter(cell["id"] for cell in cells).items() if count > 1]
     if twice:
         raise CourseError(f"{source}: the exercise {twice[0]!r} is there twice.")

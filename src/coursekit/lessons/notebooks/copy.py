@@ -1,14 +1,19 @@
 """Copy the lessons to the folder you work in. A newer version goes beside a lesson that you have changed."""
 
-import shutil
+import re
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 import msgspec
 
 from coursekit.core.files import make_folder, new_file, shipped
 from coursekit.data.subsets.manifest import hash_of
+from coursekit.lessons.notebooks.agents import FILE, agents_text
 
+COPIED = (".ipynb", ".md", ".py")  # notebooks, the glossary, and scripts that run without the course
+LINK = re.compile(r"\[([^\[\]]*)\]\(\.\./([^()\s]*)\)")  # words and path of a link out of the folder
+DISTRIBUTION = "build-a-detector"
 NOTE = ".course.json"  # lesson → digest of the version that was copied
 
 
@@ -30,35 +35,66 @@ class Copied:
 
 
 def copy_lessons(folder: Path) -> Copied:
-    """Copy the student notebooks into `folder`. A lesson that was changed there is never overwritten.
+    """Copy the student notebooks into `folder`, and write an AGENTS.md.
 
-    If the course has a newer version of such a lesson, it is copied beside it, as `NN_name.new.ipynb`.
+    A lesson that was changed there is never overwritten. If the course has a newer version of it, that is copied
+    beside it, as `NN_name.new.ipynb`.
 
     Raises:
         ConfigError: the folder can't be written.
     """
     make_folder(folder)
     done, before = Copied(), _read(folder)
-    for source in sorted([*shipped("course").glob("*.ipynb"), *shipped("course").glob("*.md")]):
-        target, version = folder / source.name, hash_of(source.read_bytes())
-        known = before.get(source.name)
+    for name, content in sorted(_files().items()):
+        target, version = folder / name, hash_of(content)
+        known = before.get(name)
         if not target.exists():
-            done.new.append(_copy(source, target))
+            done.new.append(_write(content, target))
         elif known == version or hash_of(target.read_bytes()) == version:
             done.kept.append(target)
         elif hash_of(target.read_bytes()) == known:
-            done.replaced.append(_copy(source, target))
+            done.replaced.append(_write(content, target))
         else:
-            done.beside.append(_copy(source, target.with_suffix(f".new{target.suffix}")))
-        before[source.name] = version
+            done.beside.append(_write(content, target.with_suffix(f".new{target.suffix}")))
+        before[name] = version
     with new_file(folder / NOTE) as partial:
         partial.write_bytes(msgspec.json.encode(before))
     return done
 
 
-def _copy(source: Path, target: Path) -> Path:
+def _files() -> dict[str, bytes]:
+    """Return what a folder of lessons holds, by file name."""
+    sources = [path for path in shipped("course").iterdir() if path.suffix in COPIED]
+    return {path.name: _content(path) for path in sources} | {FILE: agents_text().encode()}
+
+
+def _content(path: Path) -> bytes:
+    """Return what a copy of a file holds: links that lead out of the folder lead to the web, or become plain words."""
+    content = path.read_bytes()
+    if path.suffix == ".py":
+        return content
+    return relinked(content.decode("utf-8"), repository()).encode()
+
+
+def relinked(text: str, address: str) -> str:
+    """Replace links to files of the repository by links to its web address; without one, keep only their words."""
+    return LINK.sub(rf"[\1]({address}/blob/main/\2)" if address else r"\1", text)
+
+
+def repository() -> str:
+    """Return the web address of the repository, as the installed package names it; empty if it names none."""
+    try:
+        urls = metadata(DISTRIBUTION).get_all("Project-URL") or []
+    except PackageNotFoundError:
+        return ""
+    pairs = [tuple(part.strip() for part in url.split(",", 1)) for url in urls]
+    known = {pair[0].lower(): pair[1].rstrip("/") for pair in pairs if len(pair) == 2}
+    return known.get("repository") or known.get("source") or ""
+
+
+def _write(content: bytes, target: Path) -> Path:
     with new_file(target) as partial:
-        shutil.copyfile(source, partial)
+        partial.write_bytes(content)
     return target
 
 

@@ -30,6 +30,8 @@ def problems(lesson: int, cells: list[Cell]) -> Iterator[str]:
         cells: the notebook's cells.
     """
     code = [cell for cell in cells if cell["cell_type"] == "code"]
+    yield from (f"the cell that begins {_first_line(cell)!r} is not Python alone." for cell in code if _has_magic(cell))
+    code = [cell for cell in code if not _has_magic(cell)]
     given = [cell for cell in code if kind_of(cell) in STATEMENTS and kind_of(cell) != "write"]
     for cell in code:
         yield from (f"the cell that begins {_first_line(cell)!r} {what}" for what in _problems_of(cell))
@@ -43,12 +45,20 @@ def problems(lesson: int, cells: list[Cell]) -> Iterator[str]:
 def kind_of(cell: Cell) -> str:
     """Return "exercise", "engine", a key of STATEMENTS, or "" for a cell that lacks a tag."""
     source = cell["source"]
-    if source.startswith("%%"):
+    if source.startswith("%%exercise "):
         return "exercise"
     if _called(source) <= ENGINE and _called(source):
         return "engine"
     tags = cell["metadata"].get("tags", [])
     return next((kind for kind in ("variants", *STATEMENTS) if kind in tags), "")
+
+
+def _has_magic(cell: Cell) -> bool:
+    """Return whether a cell can't be counted, as with `%%time` or `!ls`."""
+    try:
+        return kind_of(cell) != "exercise" and not ast.parse(cell["source"])
+    except SyntaxError:
+        return True
 
 
 def statements(code: str) -> int:
@@ -117,4 +127,4 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _first_line(cell: Cell) -> str:
-    return next((line for line in cell["source"].splitlines() if line.strip()), "")
+    return next((line for line in cell["source"].splitlines() if line.strip() and not line.startswith("#")), "")

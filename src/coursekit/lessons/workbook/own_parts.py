@@ -17,8 +17,9 @@ from coursekit.core.device import is_out_of_memory
 from coursekit.core.errors import ConfigError, CourseError, did_you_mean
 from coursekit.data import CocoDataset
 from coursekit.detector.choose_parts import PARTS
+from coursekit.detector.stages import called_by_twins
 from coursekit.evaluation import Result
-from coursekit.lessons.checking.verdict import State, state_of
+from coursekit.lessons.checking.verdict import RIGHT, State, state_of
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook.named import NotNamedError, changed_files
 from coursekit.lessons.workbook.workbook import FORMER, Workbook, importable, workbook_of
@@ -26,6 +27,7 @@ from coursekit.runs.config import RunConfig, load_config
 from coursekit.runs.load import load_run, results_of
 
 COURSE = "the course's"
+BATCHED = "for a batch, its twin runs, which gives the same results"
 
 
 class PartError(CourseError):
@@ -76,7 +78,7 @@ def part(workbook: Workbook, name: str) -> Any:
 
     An answer that imports its own name gets the reference, because its own function doesn't exist yet.
     """
-    if name in workbook.running or state_of(workbook, name) not in ("correct", "borrowed"):
+    if name in workbook.running or state_of(workbook, name) not in RIGHT:
         return EXERCISES[name].reference
     twin = EXERCISES[name].twin if workbook.uses_twins else None
     return twin or getattr(workbook.answer(name), name)
@@ -209,13 +211,14 @@ def _part(workbook: Workbook, name: str, is_refused: bool) -> Part:
     state = _state(workbook, name)
     if is_refused:
         return Part(name, f"{COURSE}, as you asked", "", None)
-    if state not in ("correct", "borrowed"):
+    if state not in RIGHT:
         return Part(name, COURSE if state == "not started" else f"{COURSE}: yours is not right yet", "", None)
-    owner = "yours" if state == "correct" else "borrowed"
+    owner = "borrowed" if state == "borrowed" else "yours"
     twin = EXERCISES[name].twin
     if twin is not None:
         return Part(name, owner, "running its compiled twin, which gives the same results", twin)
-    return Part(name, owner, "", guarded(workbook, name, part(workbook, name)))
+    note = BATCHED if name in called_by_twins() else ""
+    return Part(name, owner, note, guarded(workbook, name, part(workbook, name)))
 
 
 def guarded(workbook: Workbook, name: str, function: Any) -> Any:

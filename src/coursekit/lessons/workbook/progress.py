@@ -22,6 +22,9 @@ class Record(msgspec.Struct):
         hints: number of hints opened.
         seen: whether the reference solution was shown.
         mistake: the likely mistake of the last attempt, in words; empty if none was recognized.
+        caught: whether the reader's inputs to `catch` let no known wrong answer through.
+        origin: how the right answer came about, as its author says: "wrote it", "after an explanation", "generated";
+            empty if they haven't said.
     """
 
     state: str = ""
@@ -30,6 +33,8 @@ class Record(msgspec.Struct):
     hints: int = 0
     seen: bool = False
     mistake: str = ""
+    caught: bool = False
+    origin: str = ""
 
 
 class Progress(msgspec.Struct):

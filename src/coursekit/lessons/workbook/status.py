@@ -20,6 +20,7 @@ class LessonStatus:
         left: minutes of the exercises that are not correct yet.
         hints: number of hints opened so far.
         seen: exercises whose reference solution was shown.
+        origins: how right answers came about, as their author says, by exercise.
     """
 
     number: int
@@ -29,6 +30,7 @@ class LessonStatus:
     left: int
     hints: int
     seen: list[str]
+    origins: dict[str, str]
 
     @property
     def is_passed(self) -> bool:
@@ -53,4 +55,5 @@ def _lesson(workbook: Workbook, number: int) -> LessonStatus:
         left=sum(EXERCISES[name].minutes for name, state in states.items() if state != "correct"),
         hints=sum(record.hints for record in records.values()),
         seen=[name for name, record in records.items() if record.seen],
+        origins={name: record.origin for name, record in records.items() if record.origin},
     )

@@ -67,6 +67,12 @@ class Workbook:
         """Return the path of a file beside the workbook, such as `progress.json`."""
         return self.folder.parent / name
 
+    def others(self) -> list[Path]:
+        """Return the workbooks in the neighboring folders, and in the one above."""
+        above = self.folder.parent.parent
+        found = [path.parent for pattern in ("", "*/") for path in above.glob(f"{pattern}{PACKAGE}/__init__.py")]
+        return sorted(folder for folder in found if folder != self.folder)
+
     def file_of(self, name: str) -> Path:
         """Return the path of an exercise's module, whether it exists or not."""
         return self.folder / f"{name}.py"
