@@ -1,137 +1,106 @@
 # %% [markdown]
 # # 01 · The data loader
 #
-# **120 minutes · you need lesson 00 · no GPU needed**
+# **150 minutes · you need lesson 00 · no GPU needed**
 #
-# A detector is trained on batches: a block of pixels, and for each image its boxes. What lies on your disk is a JSON file and a
-# folder of images, some of them broken. In this lesson you build the way from the one to the other, all by hand.
+# A detector is trained on batches: a block of pixels, and for each image its boxes. What you have on disk is a JSON file and a folder of
+# images, some of them broken. In this lesson you build everything in between.
 #
-# Words that are new to you stand in [the glossary](GLOSSARY.md).
+# When you're done, you can
+#
+# - group COCO's annotations by image, and turn its category ids into labels,
+# - read any image file that a folder may contain, and refuse a damaged one with a message that helps,
+# - resize and mirror an image so that its boxes still fit,
+# - say how many samples a second your loader delivers, and whether it's worth making it faster.
+#
+# If you meet a term you don't know, look it up in [the glossary](GLOSSARY.md).
 
-# %%
-from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
+# %% tags=["setup"]
+import coursekit.show as show
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, recall, reference
 
 lesson_map(1)
 
 # %% [markdown]
-# When you are done, you can
-#
-# - sort COCO's annotations by image, and turn its category ids into labels,
-# - read any image file a folder may hold, and refuse a damaged one with a message that helps,
-# - resize and mirror an image so that its boxes still fit,
-# - say how many samples a second your loader gives, and whether that is worth improving.
-#
-# Why so much care? Here are ten files from one folder, all called `.jpg`, read in the way most tutorials do it.
+# Why so much care? Here are ten files from one folder, all called `.jpg`, read the way most tutorials do it. **How many of the ten will
+# come out right?** Look at the colors, too.
 
-# %%
-import os
-import warnings
-
+# %% tags=["read"]
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
-import coursekit.show as show
-from coursekit.data.synthetic.damaged import DAMAGED_FILES
 from coursekit.data.folders import find_folder
+from coursekit.data.synthetic.damaged import DAMAGED_FILES
 
-DATA = os.environ.get("COURSEKIT_DATA", "mini")  # another data set: put its name or folder here
 damaged = find_folder("damaged")
 
 
-def by_the_tutorial(path):
+def read_as_in_tutorials(path):
     return np.asarray(Image.open(path))
 
 
-fig = Figure(figsize=(11, 4.6), layout="constrained")
-captions = []
-for axes, name in zip(fig.subplots(2, 5).flat, DAMAGED_FILES):
-    axes.set_axis_off()
-    try:
-        values = by_the_tutorial(damaged / "train2017" / name)
-        axes.imshow(values[..., :3] if values.ndim == 3 else values, cmap="gray")
-        words = f"an array {values.shape}"
-    except Exception as error:
-        words = type(error).__name__
-        axes.text(0.5, 0.5, words, ha="center", color="#D55E00", transform=axes.transAxes)
-    axes.set_title(f"{name}\n{words}", fontsize=8)
-    captions.append(f"{name}: {words}")
-show.figure(fig, alt="Ten files, each with what a naive reader makes of it. " + "; ".join(captions))
+# %% tags=["write"]
+my_guess = 8  # of ten files; yours
+show.file_grid(damaged / "train2017", list(DAMAGED_FILES), read_as_in_tutorials)
 
 # %% [markdown]
-# Some crash it. Others come out with one channel, with four in wrong colours, or on their side, and nothing is said. At the end of
-# this lesson your loader gets through all of them.
+# Half of them crash. Of the others, one has a single channel instead of three, one has four and looks wrong, one is on its side, and one is
+# nonsense below the middle. Only the PNG with the wrong name is right. And the four bad ones came without an error. Your loader will get
+# through this folder.
 #
-# **The rule for assistants here: by hand, without one.** Each piece has at most 12 lines. If you are stuck, `hint("NAME")` opens
-# the next of three hints, as the button under a check does.
+# ## 1.1 · One file, three lists · 28 min
 #
-# ## 1.1 · One file, three lists · 18 min
-#
-# First the annotations. The file has three lists: `images`, `annotations`, `categories`. An annotation names its image and its
+# First, the annotations. The file has three lists: `images`, `annotations` and `categories`. An annotation names its image and its
 # category by their **ids**.
 
-# %%
+# %% tags=["setup"]
 import json
-from collections import Counter
+import os
 
+DATA = os.environ.get("COURSEKIT_DATA", "mini")  # to use other data, put its name or folder here
 folder = find_folder(DATA)
 annotation_file = folder / "annotations" / "instances_train2017.json"
-content = json.loads(annotation_file.read_text())
-counts = Counter(annotation["image_id"] for annotation in content["annotations"])
-per_image = [counts[image["id"]] for image in content["images"]]
-ids = sorted(category["id"] for category in content["categories"])
-
-fig = Figure(figsize=(10, 3), layout="constrained")
-left, right = fig.subplots(1, 2)
-bars = left.hist(per_image, bins=np.arange(max(per_image) + 2) - 0.5, color="#0072B2")[2]
-bars[0].set(facecolor="#E69F00", hatch="//")
-left.set(xlabel="annotations of an image (hatched: none)", ylabel="images")
-right.plot(ids, range(1, len(ids) + 1), "o", color="#0072B2", markersize=4)
-right.set(xlabel="COCO's category id", ylabel="its place among the ids", title="ids have gaps")
-right.yaxis.get_major_locator().set_params(integer=True)
-none = per_image.count(0)
-show.figure(
-    fig,
-    alt=f"Left a histogram of annotations per image: {none} images have none. Right the category "
-    f"ids: {len(ids)} of them lie between {ids[0]} and {ids[-1]}, with gaps.",
-)
-crowds = sum(annotation.get("iscrowd", 0) for annotation in content["annotations"])
-print(f"{len(per_image)} images, {none} of them without annotations; {crowds} crowds")
-print(f"{len(ids)} categories, with ids from {ids[0]} to {ids[-1]}: {ids[:12]} …")
-for part in ("images", "annotations", "categories"):
-    print(
-        f"one of {part}:",
-        {key: content[part][0][key] for key in sorted(content[part][0]) if key != "segmentation"},
-    )
+content = json.loads(annotation_file.read_text(encoding="utf-8"))
+print({part: len(content[part]) for part in ("images", "annotations", "categories")})
 
 # %% [markdown]
-# Three things to see:
-#
-# - **Images without annotations.** They are no mistake: the detector must learn to say nothing, too.
-# - **Category ids with gaps.** A classifier counts its outputs 0, 1, 2, 3, and 0 is the **background** (no object). So each id
-#   needs a **label**: 1 for the lowest, 2 for the next, without gaps.
-# - **Crowds.** With `iscrowd` 1, the box is no single object but a region with many: a bowl of apples, people in a stand.
-#
-# And the annotations are not sorted by image. To search the list for each image is simple. What does it cost?
+# Look at some entries. **Which class does this object have, and in which file is it?**
 
-# %%
-import time
+# %% tags=["write"]
+entry = content["annotations"][0]  # yours: other annotations, or entries of the other lists
+{key: value for key, value in entry.items() if key != "segmentation"}
 
-start = time.perf_counter()
-for image in content["images"][:50]:
-    [annotation for annotation in content["annotations"] if annotation["image_id"] == image["id"]]
-each = (time.perf_counter() - start) / (50 * len(content["annotations"]))
-print(f"{each * 1e9:.0f} ns for one look at one annotation")
-print(f"all of COCO, 118,287 images × 860,001 annotations: {each * 118_287 * 860_001 / 3600:.1f} h")
+# %% tags=["call"]
+show.annotation_counts(content)
 
 # %% [markdown]
-# So go through the list **once**, and lay each annotation on the pile of its image. On paper first: which piles, and which labels?
+# Three things to notice:
+#
+# - **Images without annotations** (hatched). That's no mistake: a detector must learn to find nothing, too.
+# - **Category ids with gaps.** A classifier numbers its outputs 0, 1, 2, 3, and 0 is the **background** (no object). So each id needs a
+#   **label**: 1 for the lowest id, 2 for the next, without gaps.
+# - **Crowds.** If `iscrowd` is 1, the box isn't one object but a region with many, such as a bowl of apples or people in a stand.
+#
+# The annotations aren't sorted by image. Searching the whole list for each image is simple. **How long would that take for all of COCO,
+# 118,287 images and 860,001 annotations?**
+
+# %% tags=["write"]
+from timeit import timeit
+
+my_hours = 0.1  # yours
+search = '[record for record in content["annotations"] if record["image_id"] == 1001]'
+seconds = timeit(search, globals=globals(), number=50) / 50 / len(content["annotations"])
+hours = seconds * 118_287 * 860_001 / 3600
+print(f"{seconds * 1e9:.0f} ns per annotation, so {hours:.1f} hours; you said {my_hours}")
+
+# %% [markdown]
+# So go through the list **once**, and put each annotation on the pile of its image. On paper first: which piles, and which labels?
 #
 #     images       7, 8, 9
 #     annotations  A of image 9,  B of image 7,  C of image 9,  D of image 4 (which isn't there)
 #     categories   44 bottle, 1 person, 18 dog
 #
-# ### Exercise 1.1 · `index_annotations` · ●●○ · 15 min
+# ### Exercise 1.1 · `index_annotations` · ●●○ · 18 min · explain only
 
 
 # %%
@@ -170,67 +139,40 @@ def index_annotations(content: dict) -> tuple[dict, dict]:
 check("index_annotations")
 
 # %% [markdown]
-# From here on `index_annotations` is yours if it is right, and the course's if not. Here it is on the whole file, and with it an
-# image of each special kind: one with a crowd, and one with nothing of our classes. (The pixels are read by torchvision this once; next, you do
-# it.)
+# From here on, `index_annotations` is yours if it is correct, and the reference if not. Here it is on the whole file. With it, we find an
+# image with a crowd and one without any annotation.
 
-# %%
-import torch
-from torchvision.io import ImageReadMode, decode_image
-
-from my_detector import xywh_to_xyxy
-
-start = time.perf_counter()
+# %% tags=["read"]
 by_image, label_of = index_annotations(content)
-milliseconds = 1e3 * (time.perf_counter() - start)
-print(f"indexed in {milliseconds:.1f} ms; labels {dict(list(label_of.items())[:6])} …")
+print("labels:", dict(list(label_of.items())[:6]), "…")
+crowded = [id_ for id_, records in by_image.items() if any(r.get("iscrowd") for r in records)]
+empty = [id_ for id_, records in by_image.items() if not records]
 
-name_of = {category["id"]: category["name"] for category in content["categories"]}
-has_crowd = {
-    id_
-    for id_, annotations in by_image.items()
-    if any(record.get("iscrowd") for record in annotations)
-}
-special = [image for image in content["images"] if image["id"] in has_crowd][:1]
-special += [image for image in content["images"] if not by_image[image["id"]]][:1]
-special = special or content["images"][:1]
-
-fig = Figure(figsize=(5 * len(special), 4), layout="constrained")
-for axes, image in zip(np.atleast_1d(fig.subplots(1, len(special))), special):
-    pixels = decode_image(str(folder / "train2017" / image["file_name"]), ImageReadMode.RGB)
-    annotations = by_image[image["id"]]
-    boxes = xywh_to_xyxy(torch.tensor([record["bbox"] for record in annotations]).reshape(-1, 4))
-    crowd = torch.tensor([bool(record.get("iscrowd")) for record in annotations], dtype=torch.bool)
-    names = [name_of[record["category_id"]] for record in annotations if not record.get("iscrowd")]
-    title = f"objects: {len(names)}, crowds (hatched): {int(crowd.sum())}"
-    show.draw_boxes(axes, pixels, boxes[~crowd], names, title=title, hatched=boxes[crowd])
-show.figure(
-    fig, alt="An image with a crowd as a hatched region beside single boxes, and one without a box."
-)
+# %% tags=["call"]
+special = crowded[:1] + empty[:1] or list(by_image)[:1]
+show.coco_images(folder / "train2017", content, by_image, special)
 
 # %% [markdown]
-# Look at the crowd: nobody counted what is in it. To train on it as *one* object would be wrong, and to punish a detector for what
-# it finds inside would be wrong, too. So we keep crowds apart, and nothing is learned from them.
+# Look at the crowd: nobody counted what's in it. Training on it as *one* object would be wrong, and so would be punishing a detector for
+# the objects that it finds inside. So we keep crowds apart and learn nothing from them.
 #
-# ## 1.2 · Any file a folder may hold · 18 min
+# ## 1.2 · Any file a folder may contain · 26 min
 #
-# An image file says itself what it is, whatever its name ends in. Pillow reads dozens of formats, and each picture has a **mode**:
-# which numbers make a pixel.
+# An image file says what it is in its first bytes; its name doesn't matter. Pillow reads dozens of formats, and each picture has a
+# **mode**: which numbers make a pixel. **Guess first:** what is the shape of this picture, 2 pixels wide and 1 high, in other modes?
 
-# %%
-tiny = Image.new("RGB", (2, 1), (200, 40, 40))
-for mode in ("RGB", "L", "CMYK", "P", "RGBA", "1"):
-    values = np.array(tiny.convert(mode))
-    print(f"{mode:5} an array {values.shape!s:10} first pixel {values[0, 0]}")
+# %% tags=["write"]
+mode = "CMYK"  # yours: "RGB", "L", "P", "RGBA", "1"
+values = np.array(Image.new("RGB", (2, 1), (200, 40, 40)).convert(mode))
+print(f"{mode}: shape {values.shape}, first pixel {values[0, 0]}")
 
 # %% [markdown]
-# A detector wants one kind only: three bytes for red, green, blue. `.convert("RGB")` makes it of any mode.
+# A detector wants one kind only: three bytes, for red, green and blue. `.convert("RGB")` makes that of any mode.
 #
-# Two traps more. A phone that is held upright often stores the picture lying, with a note in its **EXIF** data (facts about the
-# photograph, inside the file) that says how to turn it. Pillow doesn't turn it by itself; `ImageOps.exif_transpose(picture)` does.
-# And opening a file is not reading it:
+# There are two more traps. A phone that is held upright often stores the picture on its side, with a note in the file's **EXIF** data that
+# says how to turn it. Pillow doesn't turn it on its own; `ImageOps.exif_transpose(picture)` does. And opening a file isn't reading it:
 
-# %%
+# %% tags=["read"]
 broken = damaged / "train2017" / "cut_at_half.jpg"
 picture = Image.open(broken)
 print("opened:", picture.size, picture.mode)
@@ -242,14 +184,16 @@ except OSError as error:
     print("load():", error)
 
 # %% [markdown]
-# `open` looks at the header, `verify` at a little more. Only `load`, or the first call that needs pixels, decodes the file. So the
-# `try` must reach as far as that.
+# `open` looks at the header, and `verify` at a bit more. Only `load`, or the first call that needs pixels, decodes the file. So the `try`
+# has to include that.
 #
-# Which errors will come? Nobody has listed them: decoders meet broken files in corners that their authors never saw. That is why
-# here, and nearly nowhere else, `except Exception` is right. What you raise instead is **one** kind, `DataError`, so that whoever
-# calls you knows what to expect, and the message says which file.
+# Which errors can occur? Nobody has a list: decoders fail on broken files in places that their authors never thought of. That's why
+# `except Exception` is right here, and almost nowhere else. What you raise instead is always the **same** kind, `DataError`, so that your
+# callers know what to expect, and its message says which file.
 #
-# ### Exercise 1.2 · `read_image` · ●●○ · 15 min
+# ### Exercise 1.2 · `read_image` · ●●○ · 15 min · delegate
+#
+# The badge says that an assistant may write this one. Your part is the test, below the check.
 
 # %%
 # %%exercise read_image
@@ -290,58 +234,51 @@ def read_image(path: Path) -> Tensor:
 check("read_image")
 
 # %% [markdown]
-# The same ten files once more, **read by `read_image`**. First a prediction: how many of the ten will it refuse? Write the number
-# down, then run the cell.
+# Whoever wrote it, **choose the files that it must be tried on**, until no known wrong answer gets through. In this `catch`, a file is named
+# by its kind. Images: `"png"`, `"gray"`, `"cmyk"`, `"palette"`, `"alpha"`, `"1 bit"`, `"on its side"`, `"png on its side"`, and
+# `"orientation 2"` to `"orientation 8"`, the ways in which EXIF can turn or mirror a picture. Not images, or damaged: `"text"`, `"empty"`,
+# `"missing"`, `"cut in half"`, `"cut by 2"`, `"png cut in half"`, `"broken png"`, and `"bomb"`, which claims to be enormous.
 
 # %%
-from coursekit.core.errors import DataError
-
-fig = Figure(figsize=(11, 4.4), layout="constrained")
-captions = []
-for axes, name in zip(fig.subplots(2, 5).flat, DAMAGED_FILES):
-    axes.set_axis_off()
-    try:
-        pixels = read_image(damaged / "train2017" / name)
-        axes.imshow(pixels.permute(1, 2, 0))
-        words = f"read, {tuple(pixels.shape)}"
-    except DataError:
-        words = "refused"
-        axes.text(0.5, 0.5, "refused", ha="center", fontsize=12, transform=axes.transAxes)
-    axes.set_title(f"{name}\n{words}", fontsize=8)
-    captions.append(f"{name}: {words}")
-show.figure(
-    fig, alt="The same ten files, each read in full colour or refused. " + "; ".join(captions)
-)
-print(f"refused: {sum('refused' in caption for caption in captions)} of {len(captions)}")
+catch("read_image", ("png",), ("gray",))
 
 # %% [markdown]
-# Did you count one more? `zeroed_in_the_middle.jpg` was read, and half of it is nonsense. Its beginning and its end are sound, and
-# a decoder reads on through the hole. No reader can find that one: only a **hash**, a fingerprint of the bytes that is stored with
-# the data, tells. Remember it when a loss jumps for no reason.
-#
-# ## 1.3 · Boxes that can be used · 12 min
-#
-# Files are not the only thing that breaks. Boxes in real files reach over the edge of their image, have no width, or have corners
-# in the wrong order. One such box can turn a loss into NaN ("not a number"), and from then on the whole detector is NaN.
-#
-# NaN is sly, so look at it before you write anything:
+# Now the same ten files once more, **read by `read_image`**. How many will it refuse?
 
-# %%
-nan = float("nan")
-print("nan > 3:", nan > 3, "  nan <= 3:", nan <= 3)
-print("clamped to 0 … 10:", torch.tensor(nan).clamp(0, 10).item())
+# %% tags=["write"]
+my_refused = 9  # of ten files; yours
+
+# %% tags=["call"]
+show.file_grid(damaged / "train2017", list(DAMAGED_FILES), read_image)
 
 # %% [markdown]
-# Both are False. So a test for what is *bad* lets it pass; a test for what is *good* doesn't. And which comes first: cutting at the
-# edges, or testing? Take a box that lies beside a 320 × 240 image, from x = 330 to x = 350:
+# Did you count one more? `zeroed_in_the_middle.jpg` was read, and half of it is nonsense. It begins and ends as it should, and a decoder
+# reads on through the hole. No reader can detect that. Only a **hash** can, a fingerprint of the bytes that is stored with the data.
+# Remember this file when a loss jumps for no reason.
+#
+# ## 1.3 · Boxes that can be used · 18 min
+#
+# Files aren't the only thing that breaks. Boxes in real data reach over the edge of their image, have no width, or have their corners in
+# the wrong order. One such box can turn a loss into NaN ("not a number"), and from then on the whole detector is NaN.
+#
+# NaN is sneaky, so look at it before you write anything. And what should come first, clipping a box to the image or testing it? The box here
+# reaches from x = 330 to 350, in an image 320 pixels wide. **Guess all five outputs.**
 
-# %%
-beside = torch.tensor([330.0, 20.0, 350.0, 40.0])
-print("width before cutting", (beside[2] - beside[0]).item())
-print("width after cutting ", (beside[2].clamp(0, 320) - beside[0].clamp(0, 320)).item())
+# %% tags=["read"]
+import torch
+
+nan = torch.tensor(float("nan"))
+print("nan > 3: ", (nan > 3).item())
+print("nan <= 3:", (nan <= 3).item())
+print("nan clipped to 0 … 320:", nan.clamp(0, 320).item())
+x1, x2 = torch.tensor([330.0, 350.0])
+print("width before clipping:", (x2 - x1).item())
+print("width after clipping: ", (x2.clamp(0, 320) - x1.clamp(0, 320)).item())
 
 # %% [markdown]
-# ### Exercise 1.3 · `clean_boxes` · ●●○ · 10 min
+# Both comparisons are False. So a test for what is *bad* lets a NaN through, and a test for what is *good* doesn't.
+#
+# ### Exercise 1.3 · `clean_boxes` · ●●○ · 12 min · explain only
 
 # %%
 # %%exercise clean_boxes
@@ -380,55 +317,47 @@ def clean_boxes(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
 check("clean_boxes")
 
 # %% [markdown]
-# **Now be the tester.** `catch` runs your inputs against wrong answers that people really give. Below are two boxes that seem
-# enough. Which mistakes get through? Add boxes to the list until none does.
+# **Now you're the tester.** The two boxes below seem to be enough. How many wrong answers get through? Add boxes until none does.
 
 # %%
-tried = torch.tensor([[10.0, 20.0, 30.0, 40.0], [300.0, 200.0, 400.0, 300.0]])
-catch("clean_boxes", (tried, (240, 320)))
+catch(
+    "clean_boxes",
+    (torch.tensor([[10.0, 20.0, 30.0, 40.0], [300.0, 200.0, 400.0, 300.0]]), (240, 320)),
+)
 
 # %% [markdown]
-# ## 1.4 · Boxes go where the pixels go · 22 min
+# ## 1.4 · Boxes go where the pixels go · 25 min
 #
-# Photographs differ in size, and a detector learns more from a picture if it sees it mirrored, too. Whatever you do to the pixels,
-# the boxes must follow. Here is what happens when they don't:
+# Photographs differ in size, and a detector learns more from a picture if it sees it mirrored, too. Whatever you do to the pixels, the
+# boxes must follow. This is what happens if they don't:
 
-# %%
-where = max(range(len(per_image)), key=lambda row: 1 < per_image[row] < 6)
-record = content["images"][where]
-scene = read_image(folder / "train2017" / record["file_name"])
-annotations = [annotation for annotation in by_image[record["id"]] if not annotation.get("iscrowd")]
+# %% tags=["read"]
+from my_detector import xywh_to_xyxy
+
+record = next(image for image in content["images"] if 1 < len(by_image[image["id"]]) < 6)
+scene, annotations = read_image(folder / "train2017" / record["file_name"]), by_image[record["id"]]
+boxes = xywh_to_xyxy(torch.tensor([annotation["bbox"] for annotation in annotations]).float())
+name_of = {category["id"]: category["name"] for category in content["categories"]}
 names = [name_of[annotation["category_id"]] for annotation in annotations]
-boxes = xywh_to_xyxy(
-    torch.tensor([annotation["bbox"] for annotation in annotations], dtype=torch.float32)
-)
-height, width = scene.shape[1:]
-half_as_wide = scene[:, :, ::2]  # crude: every other column
 
-fig = Figure(figsize=(11, 3), layout="constrained")
-panels = fig.subplots(1, 3, width_ratios=[2, 1, 2])
-show.draw_boxes(panels[0], scene, boxes, names, title="as stored")
-show.draw_boxes(panels[1], half_as_wide, boxes, names, title="half as wide, old boxes")
-show.draw_boxes(panels[2], scene.flip(-1), boxes, names, title="mirrored, old boxes")
-for axes, pixels in zip(panels, (scene, half_as_wide, scene)):
-    axes.set(xlim=(0, pixels.shape[2]), ylim=(pixels.shape[1], 0))
-    for text in axes.texts:
-        text.set_clip_on(True)  # no names outside the picture
-show.figure(
-    fig,
-    alt="A scene with its boxes; made narrower, and mirrored, with the old boxes beside the objects.",
+# %% tags=["call"]
+panels = {"as stored": (scene, boxes, names)}
+panels["half as wide, old boxes"] = scene[:, :, ::2], boxes, names  # every other column
+panels["mirrored, old boxes"] = scene.flip(-1), boxes, names
+show.image_row(
+    panels, "A scene; made narrower, and mirrored, with the old boxes next to the objects."
 )
 
 # %% [markdown]
-# Nothing crashes, and a detector trained on that learns nonsense. Resizing first: 6 pixels become 3, so a box from 2 to 4 becomes
-# one from 1 to 2. The two directions may need **different** factors, since sizes are whole numbers: a 317 × 211 image at half its
-# size is 158 or 159 wide and 105 or 106 tall, so take the factors from the sizes themselves.
+# Nothing crashes, and a detector trained on that learns nonsense. Resizing first: 6 pixels become 3, so a box from 2 to 4 becomes one from
+# 1 to 2. The two directions may need **different** factors, because sizes are whole numbers: half of a 317 × 211 image is 158 or 159 wide
+# and 105 or 106 high. So compute the factors from the sizes.
 #
-# ### Exercise 1.4 · `resize_with_boxes` · ●○○ · 10 min
+# ### Exercise 1.4 · `resize_with_boxes` · ●○○ · 10 min · explain only
 #
-# To leave out every other column, as above, is crude: what lies in the others is lost. `torch.nn.functional.interpolate` does
-# better. It resizes a *batch*, `(B, C, H, W)`. You need `mode="bilinear"` (means of neighbours) and `antialias=True`: a picture
-# made smaller takes the mean of all the pixels that fall together.
+# Leaving out every other column, as above, is crude: what was in them is lost. `torch.nn.functional.interpolate` does better. It resizes a
+# *batch*, `(B, C, H, W)`. You need `mode="bilinear"` (a mean of neighbors) and `antialias=True`: if a picture is made smaller, each new pixel
+# is the mean of all the pixels that it covers.
 
 # %%
 # %%exercise resize_with_boxes
@@ -463,19 +392,21 @@ def resize_with_boxes(image: Tensor, boxes: Tensor, size: tuple[int, int]) -> tu
 check("resize_with_boxes")
 
 # %% [markdown]
-# Now the mirror. A tiny image, one row of six pixels, with a box around the first two:
+# Now the mirror. Here is a tiny image, one row of six pixels. **Where is the box from 0 to 2 in the mirror?** Change the two numbers until
+# the second line shows the same two pixels as the first.
 
-# %%
+# %% tags=["write"]
 row = torch.arange(6)
+left, right = 3, 5  # yours
+print("pixels  ", row.tolist(), "  box from 0 to 2:", row[0:2].tolist())
 back = row.flip(0)
-print("pixels  ", row.tolist(), "  the box from 0 to 2 holds", row[0:2].tolist())
-print("mirrored", back.tolist(), "  the same two are from 4 to 6:", back[4:6].tolist())
+print("mirrored", back.tolist(), f"  box from {left} to {right}:", back[left:right].tolist())
 
 # %% [markdown]
-# Coordinates are **edges** between pixels, not numbers of pixels: six pixels have edges 0 to 6. So 0 becomes 6, and 2 becomes 4.
-# What was the *left* edge is now which one?
+# Coordinates are the **edges** between pixels, not the numbers of pixels: six pixels have the edges 0 to 6. What was the *left* edge of the
+# box is now which one?
 #
-# ### Exercise 1.5 · `flip_with_boxes` · ●○○ · 10 min
+# ### Exercise 1.5 · `flip_with_boxes` · ●○○ · 8 min · explain only
 
 # %%
 # %%exercise flip_with_boxes
@@ -509,44 +440,45 @@ check("flip_with_boxes")
 # %% [markdown]
 # The picture from above, now with boxes that follow:
 
-# %%
-narrow, narrow_boxes = resize_with_boxes(scene, boxes, (height, width // 2))
-mirrored, mirrored_boxes = flip_with_boxes(scene, boxes)
-
-fig = Figure(figsize=(11, 3), layout="constrained")
-panels = fig.subplots(1, 3, width_ratios=[2, 1, 2])
-show.draw_boxes(panels[0], scene, boxes, names, title="as stored")
-show.draw_boxes(panels[1], narrow, narrow_boxes, names, title="half as wide")
-show.draw_boxes(panels[2], mirrored, mirrored_boxes, names, title="mirrored")
-show.figure(
-    fig, alt="The same scene, made narrower, and mirrored; now each box encloses its object."
+# %% tags=["call"]
+panels = {"as stored": (scene, boxes, names)}
+narrow = scene.shape[1], scene.shape[2] // 2
+panels["half as wide"] = *resize_with_boxes(scene, boxes, narrow), names
+panels["mirrored"] = *flip_with_boxes(scene, boxes), names
+show.image_row(
+    panels, "The same scene, made narrower, and mirrored; now each box encloses its object."
 )
 
 # %% [markdown]
-# ## 1.5 · A data set and a batch · 32 min
+# ## 1.5 · A data set and a batch · 42 min
 #
-# You have the parts; now the whole. For PyTorch a **data set** is a thing with a length that gives a *sample* for a number: here an
-# image, and a **target**, a dict of what is in it. Plan it on one image with three annotations, of which the second is a crowd and
-# the third has no width:
+# You have the parts; now for the whole. For PyTorch, a **data set** is an object with a length that returns a *sample* for a number: here, an
+# image and its **target**, a dict of what's in it. Plan it with one image and three annotations, of which the second is a crowd and the
+# third has no width. **What will be left?**
 
-# %%
+# %% tags=["read"]
+from my_detector import clean_boxes
+
 raw = torch.tensor([[1.0, 1.0, 4.0, 3.0], [0.0, 0.0, 8.0, 6.0], [2.0, 2.0, 0.0, 3.0]])
 is_crowd = torch.tensor([False, True, False])
-left_over, keep = clean_boxes(xywh_to_xyxy(raw), (6, 8))
-print("kept", keep.tolist(), "→ which of these are crowds?", is_crowd[keep].tolist())
-print("single", left_over[~is_crowd[keep]].tolist(), "  crowd", left_over[is_crowd[keep]].tolist())
+kept, keep = clean_boxes(xywh_to_xyxy(raw), (6, 8))
+print("keep", keep.tolist(), "→ of the boxes kept, which are crowds?", is_crowd[keep].tolist())
+print("objects", kept[~is_crowd[keep]].tolist(), "  crowds", kept[is_crowd[keep]].tolist())
 nothing = torch.tensor([])
-print("no boxes:", tuple(nothing.shape), "→ we want", tuple(nothing.reshape(-1, 4).shape))
+print("no annotations:", tuple(nothing.shape), "→ we need", tuple(nothing.reshape(-1, 4).shape))
 
 # %% [markdown]
-# Labels and crowd marks go through the same `keep` as the boxes. Forget it for one of them, and every label behind a dropped box
-# belongs to its neighbour: a mistake that no shape betrays, if you are unlucky.
+# Labels and crowds go through the same `keep` as the boxes. If you forget that for one of them, each label after a dropped box belongs to
+# its neighbor, and the shapes may not even tell.
 #
-# ### Exercise 1.6 · `CocoDataset` · ●●● · 20 min
+# ### Exercise 1.6 · `CocoDataset` · ●●● · 25 min · explain only
 #
-# Four methods, each of at most 12 lines: read and index once, when it is made; then the length, a sample, and its target. Use what
-# you have: `from my_detector import …` gives your functions, or the course's where yours are not right yet. An image's record says its
-# `file_name`, `height` and `width`; boxes are cleaned to that size.
+# Write four methods of at most 12 lines each: read and index once, when the object is made; then the length, a sample, and its target. Use
+# what you have: `from my_detector import …` gives you your functions, or the reference where yours aren't correct yet. An image's record has
+# its `file_name`, `height` and `width`; clean the boxes to that size.
+
+# %%
+recall("index_annotations", "read_image", "xywh_to_xyxy", "clean_boxes")
 
 # %%
 # %%exercise CocoDataset
@@ -618,36 +550,37 @@ class CocoDataset(Dataset):
 # %%
 check("CocoDataset")
 
-# %%
-train_set = CocoDataset(annotation_file, folder / "train2017")
+
+# %% tags=["read"]
+def open_coco(folder):
+    return CocoDataset(folder / "annotations" / "instances_train2017.json", folder / "train2017")
+
+
+train_set = open_coco(folder)
 image, target = train_set[0]
-classes = train_set.classes
-print(f"{len(train_set)} images, {len(classes)} classes: {', '.join(classes[:6])} …")
-print("image ", tuple(image.shape), image.dtype)
+print(f"{len(train_set)} images; the first: {tuple(image.shape)} {image.dtype}")
 for key, value in target.items():
     print(f"{key:11}", (tuple(value.shape), value.dtype) if torch.is_tensor(value) else value)
 
 # %% [markdown]
-# Last, the **batch**. A `DataLoader` takes a few samples and stacks them. Does it work with ours?
+# Last, the **batch**. A `DataLoader` takes a few samples and stacks them. **Will that work with ours?**
 
-# %%
+# %% tags=["read"]
 from torch.utils.data import DataLoader
 
-shapes = {tuple(train_set[row][0].shape) for row in range(8)}
-print("shapes among the first 8:", shapes)
 try:
     next(iter(DataLoader(train_set, batch_size=8)))
 except Exception as error:
     print(type(error).__name__, str(error)[:150])
 
 # %% [markdown]
-# It can't know how: our images differ in size, and each target has another number of boxes. So we tell it, with a function that it
-# calls `collate_fn`. The images are laid into one block of zeros, each in the **upper left corner**: there (0, 0) stays (0, 0), and
-# no box moves. The backbone of lesson 02 halves its maps five times, so both sides should be multiples of 2⁵ = 32.
+# It can't know how: our images differ in size, and our targets in their number of boxes. So we give it a function, its `collate_fn`. That
+# copies the images into one block of zeros, each into the **top left corner**: there, (0, 0) stays (0, 0), and no box has to move. The
+# backbone of lesson 02 halves its maps five times, so both sides should be multiples of 2⁵ = 32.
 #
-# ### Exercise 1.7 · `collate` · ●●○ · 10 min
+# ### Exercise 1.7 · `collate` · ●●○ · 12 min · delegate
 #
-# On paper first: images of 240 × 320 and 320 × 211 (height × width). What is the smallest batch for stride 32?
+# On paper first: images of 240 × 320 and 320 × 211 (height × width). What is the smallest batch for a stride of 32?
 
 # %%
 # %%exercise collate
@@ -682,340 +615,188 @@ def collate(samples: list[tuple[Tensor, dict]], stride: int = 32) -> tuple[Tenso
 # %%
 check("collate")
 
-# %%
-shapes = [(image["height"], image["width"]) for image in content["images"]]
-wide = [row for row, (height, width) in enumerate(shapes) if width > height][:2]
-tall = [row for row, (height, width) in enumerate(shapes) if width < height][:2]
-samples = [train_set[row] for row in wide + tall]
+# %% [markdown]
+# Again, the test is yours. Add batches until no known wrong answer gets through. Each input is a list of samples, and perhaps a stride.
+
+
+# %% tags=["write"]
+def sample(height, width, dtype=torch.uint8):
+    image = torch.full((3, height, width), 7).to(dtype)
+    return image, {"boxes": torch.ones(1, 4), "image_id": height}
+
+
+catch("collate", ([sample(32, 64)],), ([sample(20, 30), sample(20, 30)], 16))
+
+# %% [markdown]
+# And this is a batch of your data. **Which four images give the most padding?**
+
+# %% tags=["write"]
+rows = [0, 1, 2, 3]  # yours
+samples = [train_set[row] for row in rows]
 batch, targets = collate(samples)
 used = sum(image.numel() for image, _ in samples) / batch.numel()
+print(f"a batch of shape {tuple(batch.shape)}, {1 - used:.0%} of it padding")
 
-fig = Figure(figsize=(11, 3), layout="constrained")
-for axes, row, target in zip(fig.subplots(1, len(batch)), batch, targets):
-    names = [classes[label - 1] for label in target["labels"]]
-    title = f"image {target['image_id']}"
-    show.draw_boxes(axes, row, target["boxes"], names, title=title, hatched=target["crowd_boxes"])
-show.figure(fig, alt="Images of a batch: wide ones with a black margin below, tall ones right.")
-print(f"a batch {tuple(batch.shape)} of {batch.dtype}, {batch.numel() / 2**20:.1f} MB")
-print(f"{1 - used:.0%} of it is filling")
-
-loader = DataLoader(train_set, batch_size=4, shuffle=True, collate_fn=collate)
-print("and now it loads:", tuple(next(iter(loader))[0].shape))
+# %% tags=["call"]
+panels = {
+    f"image {target['image_id']}": (image, target, train_set.classes)
+    for image, target in zip(batch, targets)
+}
+show.image_row(panels, "The images of a batch, each in the top left corner; the rest is black.")
 
 # %% [markdown]
-# That is a loader: from a JSON file to batches. The black margin is computed on like all the rest, which is why the course's
-# loader for training puts wide images with wide ones and tall with tall.
+# That's a loader, from a JSON file to batches. The model computes on the black padding like on all the rest. That's why the course's
+# training loader groups wide images with wide ones, and tall ones with tall ones.
 #
-# ## 1.6 · The damaged set · 9 min
+# ## 1.6 · The damaged set · 6 min
 #
-# Now the folder of the first picture: sound scenes, then the ten files, and some broken boxes. First the loader that many begin
-# with, torchvision's `CocoDetection`.
+# Now for the folder from the first picture: intact scenes, the ten files, and some broken boxes. First comes the data set that many people
+# start with, torchvision's `CocoDetection`. It stops at the first file that it can't read. In a training run, that's a traceback in the
+# morning.
+#
+# And yours? `read_image` refuses a damaged file with a `DataError`. That's right for reading a file, but an epoch should go on. So we wrap the
+# data set in a [small class](../src/coursekit/lessons/experiments/damaged_files.py), `Skipping`, that takes the next image instead and
+# **says what it skipped**. **How many of the ten will it skip?**
 
-# %%
-import contextlib
-import io
+# %% tags=["write"]
+my_skipped = 10  # files; yours
 
+# %% tags=["read"]
 from torchvision.datasets import CocoDetection
 
+from coursekit.lessons.experiments import damaged_files
+
 damaged_file = damaged / "annotations" / "instances_train2017.json"
-with contextlib.redirect_stdout(io.StringIO()):
-    naive = CocoDetection(damaged / "train2017", damaged_file)
-done = 0
-try:
-    for _image, _annotations in naive:
-        done += 1
-except Exception as error:
-    print(f"{done} of {len(naive)} images, then: {type(error).__name__}: {error}")
+damaged_files.count_until_error(CocoDetection(damaged / "train2017", damaged_file))
+damaged_files.load_all(damaged_files.Skipping(open_coco(damaged)), collate)
 
 # %% [markdown]
-# In a training over night that is a screen with a traceback in the morning. And yours? `read_image` refuses a damaged file with a
-# `DataError`, which is right for reading, but an epoch should go on. So a small coat around the data set takes the next image
-# instead, and the sample **says what was skipped**. (Not a count in the data set: with workers, each process has its own copy.)
+# Your loader got through, and its report says which files and why. Broken boxes were dropped on the way. Which ones?
 
-# %%
-from torch.utils.data import Dataset
-
-
-class Careful(Dataset):
-    """A data set in which a sample that can't be read is replaced by the next that can."""
-
-    def __init__(self, dataset):
-        self.dataset, self.classes = dataset, dataset.classes
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getitem__(self, index):
-        skipped = []
-        for step in range(len(self)):
-            try:
-                image, target = self.dataset[(index + step) % len(self)]
-                return image, {**target, "skipped": skipped}
-            except DataError as error:
-                skipped.append(str(error))
-        raise DataError("not one of the images can be read")
-
-
-rough = CocoDataset(damaged_file, damaged / "train2017")
-skipped, seen = set(), 0
-for _batch, targets in DataLoader(Careful(rough), batch_size=4, collate_fn=collate):
-    seen += len(targets)
-    skipped |= {reason for target in targets for reason in target["skipped"]}
-print(f"{seen} samples; {len(skipped)} files skipped:")
-for reason in sorted(skipped):
-    print("  ", reason.replace(str(damaged / "train2017") + os.sep, "")[:110])
+# %% tags=["call"]
+damaged_files.unusable_boxes(json.loads(damaged_file.read_text(encoding="utf-8")), clean_boxes)
 
 # %% [markdown]
-# Your loader got through, and the report names each file and why. The boxes were dropped one by one on the way; which, and why?
-
-# %%
-rough_content = json.loads(damaged_file.read_text())
-sizes = {image["id"]: (image["height"], image["width"]) for image in rough_content["images"]}
-
-
-def what_is_wrong(annotation):
-    if annotation["image_id"] not in sizes:
-        return "its image is not in the file"
-    box = xywh_to_xyxy(torch.tensor([annotation["bbox"]]))
-    if clean_boxes(box, sizes[annotation["image_id"]])[1].all():
-        return ""
-    if not box.isfinite().all():
-        return "not a number"
-    return "no width or height" if (box[:, 2:] <= box[:, :2]).any() else "beside its image"
-
-
-for annotation in rough_content["annotations"]:
-    if reason := what_is_wrong(annotation):
-        print(f"annotation {annotation['id']}  {annotation['bbox']!s:28} {reason}")
-stored, used = len(rough_content["annotations"]), 0
-for annotations in index_annotations(rough_content)[0].values():
-    used += sum(not what_is_wrong(annotation) for annotation in annotations)
-print(f"{stored} annotations, {used} of them usable")
-
-# %% [markdown]
-# One rule more, which the course's loader keeps: if **over a tenth** of the files can't be read, it stops and says so. That is no
-# accident of a few files any more, but a wrong folder or a broken disk, and going on would hide it. Here it would have stopped:
-
-# %%
-print(f"{len(skipped)} of {len(rough)} files: {len(skipped) / len(rough):.0%}")
-
-# %% [markdown]
-# ## 1.7 · Samples a second · 9 min
+# The course's loader has one more rule. If **more than a tenth** of the files can't be read, it stops. That's no longer an accident with a few
+# files, but a wrong folder or a failing disk, and skipping would hide it. Ask `coursekit data verify damaged` in a terminal.
 #
-# Training waits for data whenever the loader is slower than the detector. Photographs are larger than what we train on, so each is
-# read in full, then made smaller, in every epoch again. Two cures are usual: **store resized images** once, or let **worker
-# processes** read ahead. Which is worth it here?
+# ## 1.7 · Samples per second · 8 min
 #
-# We need originals of COCO's size, 640 pixels on the long side, and the same stored at 320. One function stores both, as a COCO
-# folder that any loader can read. (Without crowds: we only measure. And `mini`'s scenes are enlarged for it; they are smaller files
-# than photographs are.)
+# If the loader is slower than the detector, training waits for data. Photographs are larger than what we train on, so each one is decoded
+# in full and then made smaller, again in every epoch. There are two common cures: **store the images resized**, or let **worker processes**
+# read ahead.
+#
+# **Predict:** if the images are stored at 320 pixels instead of 640, how many times as fast is reading them? And with two workers?
 
-# %%
+# %% tags=["write"]
+my_smaller, my_workers = 2.0, 2.0  # times as fast; yours
+
+# %% [markdown]
+# To measure that, we need images as large as COCO's, 640 pixels on the long side, and the same ones stored at 320. (`mini`'s scenes are
+# enlarged for it. Their files are smaller than those of photographs.)
+
+# %% tags=["setup"]
 import tempfile
 from pathlib import Path
 
-
-def fitted(image, long_side):
-    """Height and width with the longer one at `long_side`."""
-    factor = long_side / max(image.shape[1:])
-    return round(image.shape[1] * factor), round(image.shape[2] * factor)
-
-
-def store(dataset, rows, long_side, folder):
-    """Write samples, resized, as a COCO folder, and give it as a data set."""
-    images, annotations, pictures = [], [], folder / "train2017"
-    pictures.mkdir(parents=True)
-    for number, row in enumerate(rows, start=1):
-        image, target = dataset[row]
-        image, boxes = resize_with_boxes(image, target["boxes"], fitted(image, long_side))
-        name, (height, width) = f"{number:06}.jpg", image.shape[1:]
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(pictures / name, quality=90)
-        images.append({"id": number, "file_name": name, "width": width, "height": height})
-        for (x1, y1, x2, y2), label in zip(boxes.tolist(), target["labels"].tolist()):
-            box = {"id": len(annotations) + 1, "image_id": number, "category_id": label}
-            box |= {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
-            annotations.append(box)
-    categories = [{"id": n, "name": name} for n, name in enumerate(dataset.classes, 1)]
-    lists = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / "annotations").mkdir()
-    file = folder / "annotations" / "instances_train2017.json"
-    file.write_text(json.dumps(lists))
-    return CocoDataset(file, pictures)
-
-
-# %%
-work = Path(tempfile.mkdtemp())
-some = range(min(quick(80, 24), len(train_set)))
-originals = store(Careful(train_set), some, 640, work / "original")
-small = store(originals, range(len(originals)), 320, work / "small")
-for name in ("original", "small"):
-    files = [path.stat().st_size for path in (work / name / "train2017").iterdir()]
-    print(f"{name:9} {len(files)} files, {sum(files) / len(files) / 1024:.0f} KB each")
-
-# %% [markdown]
-# The originals need a coat, too, that resizes each sample when it is asked for. **Predict:** how many times faster is reading the
-# small files? And how much do two workers add? Write both down.
-
-# %%
 from coursekit.data import load
-from coursekit.data.loader import make_loader
-from coursekit.lessons.checking.runner import can_fork
+from coursekit.lessons.experiments import loading
 
+work = tempfile.TemporaryDirectory()  # it is removed when the notebook is closed
+large, small = (Path(work.name) / name for name in ("640 px", "320 px"))
+for long_side, place in ((640, large), (320, small)):
+    loading.store(loading.Resized(train_set, long_side, resize_with_boxes), quick(80, 24), place)
 
-class Resized(Dataset):
-    """A data set with its samples made smaller on the way."""
+# %% [markdown]
+# A worker is a process of its own. On Linux it starts as a copy of yours (`fork`). On Windows and macOS it starts empty (`spawn`): it imports
+# everything again, and then needs the data set and your functions. It can find those in `my_detector`, because that is a module; it couldn't
+# find a class from a notebook cell. That's why a `Dataset` belongs in a file.
 
-    def __init__(self, dataset, long_side):
-        self.dataset, self.long_side = dataset, long_side
+# %% tags=["write"]
+from coursekit.lessons import my_workbook
 
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getitem__(self, index):
-        image, target = self.dataset[index]
-        size = fitted(image, self.long_side)
-        image, boxes = resize_with_boxes(image, target["boxes"], size)
-        return image, {**target, "boxes": boxes}
-
-
-def speed(batches):
-    """Samples a second: the best of three rounds, after one in which workers start."""
-    sum(len(targets) for _, targets in batches())
-    rates = []
-    for _ in range(3):
-        start = time.perf_counter()
-        count = sum(len(targets) for _, targets in batches())
-        rates.append(count / (time.perf_counter() - start))
-    return max(rates)
-
-
-def speed_of(dataset, workers=0):
-    how = {"multiprocessing_context": "fork", "persistent_workers": True} if workers else {}
-    loader = DataLoader(dataset, batch_size=8, collate_fn=collate, num_workers=workers, **how)
-    return speed(lambda: iter(loader))
-
-
-ways = {
-    "originals, resized on the way": speed_of(Resized(originals, 320)),
-    "stored small": speed_of(small),
+resized = loading.Resized(open_coco(large), 320, resize_with_boxes)
+ways = {  # name: data set, number of workers
+    "640 px, resized when read": (resized, 0),
+    "640 px, resized, 2 workers": (resized, 2),
+    "stored at 320 px": (open_coco(small), 0),
+    "stored at 320 px, 2 workers": (open_coco(small), 2),
+    "stored at 320 px, course's loader": (load(small, "train"), 0),
 }
-if can_fork():  # where processes can't be forked, workers can't take a class from a notebook
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        ways["originals, 2 workers"] = speed_of(Resized(originals, 320), workers=2)
-        ways["stored small, 2 workers"] = speed_of(small, workers=2)
-fast = make_loader(load(work / "small", "train"), 8, train=False)
-ways["stored small, the course's loader"] = speed(lambda: fast.epoch(0))
-for name, rate in ways.items():
-    print(f"{name:34} {rate:6.0f} samples a second")
+rates = loading.samples_per_second(ways, collate, my_workbook)  # yours: start_method="spawn"
 
 # %% [markdown]
-# These numbers mean little alone. How many samples does *training* eat in a second? We let the course's detector train on the small
-# images, and ask.
+# (The first round includes starting the workers.) On their own, these numbers say little. How many samples does *training* need? Let's train the course's detector on the small images.
 
-# %%
-from coursekit.detector import build_detector
-from coursekit.training import TrainConfig, train
-
-torch.manual_seed(0)
-shown = load(work / "small", "train").first(quick(32, 8))
-detector = build_detector(num_classes=len(train_set.classes))
-history = train(detector, shown, TrainConfig(epochs=1, batch_size=8, warmup_steps=2))
-eats = history[-1].images / history[-1].seconds
-print(f"training eats {eats:.1f} samples a second")
-
-# %%
-fig = Figure(figsize=(9, 3), layout="constrained")
-axes = fig.subplots()
-axes.barh(list(ways), list(ways.values()), color="#0072B2")
-axes.axvline(eats, color="#D55E00", linestyle="dashed")
-axes.text(eats * 1.05, len(ways) - 0.45, "training eats this much", color="#D55E00", fontsize=8)
-for row, rate in enumerate(ways.values()):
-    axes.text(rate * 1.03, row, f"{rate:.0f}", va="center", fontsize=8)
-axes.set(xscale="log", xlabel="samples a second (each step of the scale is ten times more)")
-axes.set(xlim=(1, 2 * max(ways.values())), ylim=(-0.6, len(ways) - 0.1))
-words = "; ".join(f"{name}: {rate:.0f}" for name, rate in ways.items())
-show.figure(fig, alt=f"Bars of samples a second: {words}. A dashed line: training eats {eats:.1f}.")
-
-slowest, best = ways["originals, resized on the way"], max(ways, key=ways.get)
-for name, rate in ways.items():
-    print(f"{name:34} {eats / rate:6.1%} more time for a step, if nothing reads ahead")
-print(f"fastest: {best}, {ways[best] / slowest:.1f} times the originals")
-if eats / slowest < 0.05:
-    print("on this machine none is worth it: loading is under a twentieth of the work as it is")
-else:
-    print("on this machine it is worth it: loading costs a twentieth of the work or more")
+# %% tags=["call"]
+needed = loading.training_needs(load(small, "train").first(quick(32, 8)))
+show.loading_rates(rates, needed)
+loading.longer_steps(rates, needed)
 
 # %% [markdown]
-# Were workers slower than none? That happens: a worker is a process of its own, each batch must travel from it to yours, and here
-# reading is so quick that the journey costs more. And they want cores that training wants, too.
+# Were two workers slower than none? That happens: each batch has to travel from the worker's process to yours, and if reading is quick, the
+# trip costs more than it saves. Workers also take cores away from training, if that runs on the CPU.
 #
-# Read the last line of your machine, not of a blog post. On a CPU the detector is so slow that most loaders keep up. With a GPU the
-# dashed line moves right by a factor of ten or more, and then it decides. **Measure before you make anything faster**: lesson 08
-# shows how to see, in a running training, whether it waits for data.
-
-# %%
-import shutil
-
-shutil.rmtree(work)
-
-# %% [markdown]
-# ## 1.8 · What could go wrong
+# Believe your own machine, not a blog post. If the last column says less than a few percent, a faster loader wouldn't help you. With a GPU, the
+# dashed line moves right by a factor of ten or more, and then it matters. **Measure before you optimize**: lesson 08 shows how to see whether
+# a training run waits for data.
 #
-# - **"IndexError: Dimension out of range", now and then.** An image without annotations gave boxes of the shape `(0,)`
-#   ([torchvision 2192](https://github.com/pytorch/vision/issues/2192)). `.reshape(-1, 4)`.
-# - **"The loss is NaN after a few steps."** Most often a box without width or with its corners exchanged
-#   ([torchvision 2240](https://github.com/pytorch/vision/issues/2240) gathers the reports). `clean_boxes`.
-# - **"The boxes look completely wrong."** COCO writes width and height, the model wants a corner
-#   ([torchvision 1093](https://github.com/pytorch/vision/issues/1093)). `xywh_to_xyxy`, and draw before you train.
-# - **"Some images come out turned, and their boxes don't."** EXIF ([DALI 3120](https://github.com/NVIDIA/DALI/issues/3120), and
-#   nearly every other project). Annotation tools show the upright picture.
+# ## What could go wrong
 #
-# Did something else go wrong for you, or did you find a case that the check had not tried? Note it.
+# - **"IndexError: Dimension out of range", now and then.** An image without annotations gave boxes of shape `(0,)`
+#   ([vision#2192](https://github.com/pytorch/vision/issues/2192)). Use `.reshape(-1, 4)`.
+# - **"The loss is NaN after a few steps."** Most of the time it's a box without width, or with swapped corners
+#   ([vision#2240](https://github.com/pytorch/vision/issues/2240)). Use `clean_boxes`.
+# - **"The boxes look completely wrong."** COCO stores width and height, the model wants a corner
+#   ([vision#1093](https://github.com/pytorch/vision/issues/1093)). Use `xywh_to_xyxy`, and draw before you train.
+# - **"Some images come out on their side, and their boxes don't."** EXIF ([DALI#2660](https://github.com/NVIDIA/DALI/issues/2660)). Annotation
+#   tools show the upright picture.
+#
+# Did something else go wrong for you? Or did you find an input that the check hadn't tried? Make a note.
 
 # %%
 journal("01")
 
 # %% [markdown]
-# ## 1.9 · What you learned
+# ## What you learned
 #
-# An index is one walk through the list. Labels are counted, ids are not. Reading ends with the last byte, not with `open`. Boxes
-# and labels go through the same filter, and boxes go where pixels go. A loader that skips must say what. And a speed means nothing
-# until you know how much is eaten.
+# An index is one pass over the list. Labels are counted, ids aren't. A file is read when its last byte is decoded, not when it's opened.
+# Boxes and labels go through the same filter, and boxes go where the pixels go. A loader that skips must say what. And a speed means nothing
+# until you know how much is needed.
 #
 # **Three questions to think about**
 #
-# <details><summary>1. Your own val.json lacks one class that train.json has. What happens to the labels?</summary>
+# <details><summary>1. Your val.json lacks a class that train.json has. What happens to the labels?</summary>
 #
-# Every class behind it moves up by one in val, so a good detector scores badly, and nothing crashes. Keep the categories of both
-# files the same, also where a class has no box. (This is why labels follow the list of categories, not the classes that occur.)
-#
-# </details>
-# <details><summary>2. In training a damaged image may be replaced by the next. Why not in evaluation?</summary>
-#
-# The next image would count twice, and its boxes too. There it is left out, and the report says so.
+# In val, each later class moves up by one. So a good detector scores badly, and nothing crashes. Keep the categories of both files the same,
+# even if a class has no boxes. (That's why labels follow the list of categories, not the classes that occur.)
 #
 # </details>
-# <details><summary>3. Why are the images bytes until the last moment, and not floats from 0 to 1?</summary>
+# <details><summary>2. In training, the next image may replace a damaged one. Why not in evaluation?</summary>
 #
-# A float takes four bytes. The batch would be four times as large, in memory, between processes and on its way to a GPU. There it
-# is turned into floats in no time.
+# The next image would count twice, and so would its boxes. In evaluation, a damaged image is left out, and the report says so.
+#
+# </details>
+# <details><summary>3. Why are images bytes until the last moment, and not floats from 0 to 1?</summary>
+#
+# A float32 takes four bytes. The batch would be four times as large: in memory, between processes, and on its way to a GPU. The GPU converts
+# it in no time.
 #
 # </details>
 #
 # **Next: 02 · The backbone.** Your batches go into a network, and you see what it makes of them.
 #
-# **To read on:** T.-Y. Lin et al., *Microsoft COCO: Common Objects in Context*, 2014, section 4 (how the annotations were made, and
-# what a crowd is) · the [format of COCO's files](https://cocodataset.org/#format-data) · PyTorch's manual on
+# **Read on:** T.-Y. Lin et al., *Microsoft COCO: Common Objects in Context*, 2014, section 4 (how the annotations were made, and what a crowd
+# is) · the [format of COCO's files](https://cocodataset.org/#format-data) · PyTorch's page on
 # [torch.utils.data](https://pytorch.org/docs/stable/data.html) · T. Gebru et al., *Datasheets for Datasets*, 2021, section 3.
 
 # %% [markdown] tags=["instructor"]
 # ## For instructors
 #
-# **Minutes.** 120, of which 90 writing; seven small functions. Groups that run late can leave `collate` for home.
+# **Minutes.** 150, of which 100 for the exercises, seven small functions. Groups that run late can leave `collate` for home.
 #
-# **What people get wrong.** One list shared by all images (`dict.fromkeys(ids, [])`); images without annotations lost; an EXIF orientation ignored;
-# height and width exchanged, which square test images hide; boxes tested before they are cut; x1 and x2 that don't change places in a mirror.
+# **What people get wrong.** One list shared by all images (`dict.fromkeys(ids, [])`); losing images without annotations; ignoring EXIF; swapping
+# height and width, which square test images hide; testing boxes before they are clipped; x1 and x2 that don't change places in the mirror.
 #
-# **Questions to ask.** Which of the damaged files would you rather crash on, and why? What does a detector learn from a crowd taken for one box? When
-# is a second worker worth its memory? Have them show one file of the `damaged` set that their own reader let through.
+# **Questions to ask.** Which of the damaged files would you rather crash on, and why? What does a detector learn from a crowd that is taken for one
+# box? When is a second worker worth its memory? Have them show a file of the `damaged` set that their own reader lets through.

@@ -1,148 +1,108 @@
 # %% [markdown]
 # # 03 · The FPN
 #
-# **80 minutes · you need lesson 02 · no GPU needed**
+# **100 minutes · you need lesson 02 · no GPU needed**
 #
-# The backbone's last map knows most about *what* is in a picture and least about *where*. Its first maps know where, and hardly
-# what. The **feature pyramid network**, FPN for short, passes what the deep map knows down to the fine ones. It is 20 lines,
-# nearly every detector has one, and in this lesson you write it, train it against its rivals, and find out which of its parts
+# The backbone's last map knows most about *what* is in an image and least about *where*. Its first maps know where, but hardly
+# what. The **feature pyramid network** (FPN) passes what the deepest map knows down to the finer ones. It's 20 lines of code,
+# and nearly every detector has one. In this lesson you write it, train it against its rivals, and find out which of its parts
 # earn their keep.
 #
-# When you are done, you can
+# When you're done, you can
 #
-# - say why one feature map is not enough for objects of all sizes,
+# - say why one feature map isn't enough for objects of all sizes,
 # - write an FPN that takes images of any size,
-# - tell which level of the pyramid a box reads, and choose the one number that decides it,
+# - tell which level of the pyramid a box reads from, and choose the one number that decides it,
 # - compare two designs fairly: same data, same training, several seeds.
 #
-# Words that are new to you stand in [the glossary](GLOSSARY.md).
+# Terms that are new to you are in [the glossary](GLOSSARY.md).
 
-# %%
+# %% tags=["setup"]
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, recall, reference
 
 lesson_map(3)
 
 # %% [markdown]
-# **Using an AI assistant here:** it may explain, you write. Hints open with the button under a check, or with `hint("FPN")` in a cell.
+# ## 3.1 · Why one map isn't enough · 6 min
 #
-# ## 3.1 · Why one map is not enough · 5 min
-#
-# Look at a small object as the three maps of the backbone see it. Each square is one cell: one list of numbers for all that is
-# in it.
+# Look at the smallest object of a scene as the backbone's three maps see it. Each square is one cell: one list of numbers for
+# everything in it. **How many cells will a small dog fill on the coarsest map**, with its stride of 32 pixels?
 
-# %%
+# %% tags=["write"]
+my_guess_cells = 1.0  # yours
+
+# %% tags=["setup"]
 import torch
-from matplotlib.figure import Figure
 
 from coursekit.data import load
 
 train_set, val_set = load("mini", "train"), load("mini", "val")
-
-
-def sizes_of(boxes):
-    """Side of the square that has the same area, in pixels."""
-    return (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()
-
-
 image, target = train_set[114]
-smallest = sizes_of(target["boxes"]).argmin()
-name = train_set.classes[target["labels"][smallest] - 1]
-x1, y1, x2, y2 = target["boxes"][smallest].tolist()
-left, top = int(x1) // 32 * 32 - 32, int(y1) // 32 * 32 - 32  # where a cell of every map begins
-crop = image[:, top : top + 96, left : left + 96].permute(1, 2, 0)
-
-fig = Figure(figsize=(9.6, 2.6), layout="constrained")
-whole, *close = fig.subplots(1, 4, width_ratios=[1.35, 1, 1, 1])
-show.draw_boxes(whole, image, target["boxes"][smallest][None], [name], title="the scene")
-for axes, stride in zip(close, (8, 16, 32)):
-    axes.imshow(crop, extent=(left, left + 96, top + 96, top))
-    axes.set_xticks(range(left, left + 97, stride), labels=[])
-    axes.set_yticks(range(top, top + 97, stride), labels=[])
-    axes.grid(color="white", linewidth=1)
-    axes.tick_params(length=0)
-    cells = (x2 - x1) * (y2 - y1) / stride**2
-    axes.set_title(f"stride {stride}: {cells:.1f} cells for the {name}", fontsize=8)
-show.figure(
-    fig,
-    alt=f"A scene, and three times the part around a small {name}, under grids of 8, 16 "
-    "and 32 pixels. It fills several cells of the finest grid and a part of one of the coarsest.",
-)
+show.smallest_object(image, target, train_set.classes)
 
 # %% [markdown]
-# The three maps are called **C3, C4 and C5**: level k has a **stride** of $2^k$ pixels, so 8, 16 and 32. An object that fills a
+# The three maps are called **C3, C4 and C5**. Level k has a **stride** of $2^k$ pixels: 8, 16 and 32. An object that fills a
 # fraction of a cell shares its list of numbers with everything around it.
 #
-# Is that a rare case? **Guess before you run the cell:** which share of all objects has fewer than two by two cells of C5?
+# Is that rare? **Guess before you run the cell:** which share of all objects is smaller than two by two cells of C5?
 
-# %%
-sizes = torch.cat([sizes_of(train_set.target(i)["boxes"]) for i in range(len(train_set))])
+# %% tags=["write"]
+my_guess_share = 0.1  # yours
 
-fig = Figure(figsize=(7.6, 3.4), layout="constrained")
-axes = fig.subplots()
-edges = torch.logspace(2.5, 8.5, 31, base=2).tolist()
-axes.hist(sizes.tolist(), bins=edges, color="#56B4E9", edgecolor="white")
-for level, style in ((3, "dotted"), (4, "dashed"), (5, "solid")):
-    side = 2 * 2**level
-    share = (sizes < side).float().mean().item()
-    label = f"2 × 2 cells of C{level}: {share:.0%} are smaller"
-    axes.axvline(side, color="#D55E00", linestyle=style, linewidth=2, label=label)
-axes.set_xscale("log", base=2)
-axes.set_xticks([8, 16, 32, 64, 128, 256], labels=[8, 16, 32, 64, 128, 256])
-axes.set(xlabel="size of the object: √area in pixels", ylabel="objects", title="sizes in mini")
-axes.legend(fontsize=8)
-show.figure(
-    fig,
-    alt=f"A histogram of {len(sizes)} object sizes, about even over the logarithm of "
-    f"the size; {(sizes < 64).float().mean():.0%} are smaller than two cells of C5.",
-)
+# %% tags=["call"]
+boxes = torch.cat([train_set.target(i)["boxes"] for i in range(len(train_set))])
+sizes = (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()  # side of a square of the same area
+show.object_sizes(sizes)
 
 # %% [markdown]
-# So take the finest map for all? Its cells are small, but each has gone through only a few layers and sees little of the
-# picture: you measured its receptive field in lesson 02. And it has the fewest channels. The deep map is wise and coarse, the
-# shallow one fine and ignorant. We want both.
+# So should all objects be found on the finest map? Its cells are small, but each has gone through only a few layers and sees
+# little of the image, as you measured in lesson 02. And it has the fewest channels. The deep map knows a lot and is coarse; the
+# shallow one is fine and knows little. We want both:
 #
 #     C5 ──1×1──► M5 ─────────3×3──► P5     stride 32
-#                 │ enlarge
+#                 │ upsample
 #     C4 ──1×1──► + ► M4 ─────3×3──► P4     stride 16
-#                     │ enlarge
+#                     │ upsample
 #     C3 ──1×1──► ─── + ► M3 ─3×3──► P3     stride 8
 #
-# From the left comes what each map knows (**lateral**), from above what the wiser ones know (**top-down**).
+# From the left comes what each map knows itself (**lateral**). From above comes what the deeper ones know (**top-down**). In the
+# end, each level keeps its resolution and gains the semantics of the deepest level: what things are, not only where edges are.
 #
-# ## 3.2 · One step down · 15 min
+# ## 3.2 · One step down · 20 min
 #
-# Begin with the plus sign. A coarse map with two by two cells is to be added to a fine one with four by four. So each coarse cell
-# has to be said four times. By hand:
+# Begin with the plus sign: a coarse map of two by two cells, added to a fine one of four by four. Each coarse cell has to be
+# repeated four times. By hand:
 
-# %%
+# %% tags=["read"]
 coarse = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 print(coarse.repeat_interleave(2, 0).repeat_interleave(2, 1))
 
 # %% [markdown]
-# That is **nearest-neighbour** enlargement: nothing is blended, each cell is repeated. (Blending works, too. The paper takes the
-# simplest, and so do we.)
+# That's **nearest-neighbor** upsampling: no blending, each cell is repeated. (Blending works, too. The paper uses nearest neighbor
+# for simplicity, and so do we.)
 #
-# Twice as many rows, twice as many columns: is that all? Here are the real sizes for some images. What would go wrong?
+# Twice as many rows, twice as many columns: is that all? Here are the real sizes of the maps for three images. **For which of them
+# does doubling fail?**
 
-# %%
+# %% tags=["write"]
+fails_for = []  # yours: their heights
+
+# %% tags=["read"]
 from coursekit.detector.backbone import load_backbone
 
 backbone = load_backbone().eval()
-with torch.no_grad():
-    for height, width in [(240, 320), (256, 320), (211, 317)]:
+for height, width in [(240, 320), (256, 320), (211, 317)]:
+    with torch.no_grad():
         maps = backbone(torch.zeros(1, 3, height, width))
-        rows = "   ".join(
-            f"C{k}: {tuple(features.shape[2:])}" for k, features in zip((3, 4, 5), maps)
-        )
-        print(f"image {height} × {width}   {rows}")
+    words = [f"C{k}: {tuple(one.shape[2:])}" for k, one in zip((3, 4, 5), maps)]
+    print(f"image {height} × {width}   ", "   ".join(words))
 
 # %% [markdown]
-# ### Exercise 3.1 · `merge_top_down` · ●○○ · 15 min
+# ### Exercise 3.1 · `merge_top_down` · ●○○ · 15 min · by hand
 #
-# Write the step that takes a fine and a coarse map, both with C channels, and gives a map as large as the fine one. It has to
-# work for every line that you have just seen, and it must leave both inputs as they are: the backbone's maps may be needed
-# again.
+# Write the step that takes a fine and a coarse map, both with C channels, and returns a map as large as the fine one. It has to
+# work for all three images above. And it must leave both inputs unchanged: the backbone's maps may be needed again.
 
 # %%
 # %%exercise merge_top_down
@@ -173,53 +133,39 @@ def merge_top_down(fine: Tensor, coarse: Tensor) -> Tensor:
 
 
 # %%
-
 check("merge_top_down")
 
 # %% [markdown]
-# **Now be the examiner.** `catch` runs inputs of yours against wrong answers that people have handed in. The input below lets
-# some through. Which maps would catch them all? Change it, or add more.
+# **Now you're the examiner.** `catch` runs inputs of yours against wrong answers that people have handed in. The input below lets
+# some of them through. Which maps would catch them all? Change it, or add more.
 
-# %%
+# %% tags=["write"]
 catch("merge_top_down", (torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 2, 2)))
 
 # %% [markdown]
-# ## 3.3 · The whole pyramid · 25 min
+# ## 3.3 · The whole pyramid · 37 min
 #
 # Two things are missing.
 #
-# **Before** the plus: C3, C4 and C5 have different numbers of channels, and one can't add 40 numbers to 112. A **1 × 1
-# convolution** turns each cell's list into one of a common length. It looks at no neighbour: it is a matrix product at each cell.
+# **Before** the plus: C3, C4 and C5 have different numbers of channels, and you can't add 40 numbers to 112. A **1 × 1
+# convolution** turns each cell's list into one of a common length. It looks at no neighbors: it's a matrix product at each cell.
 #
-# **After** it: enlarging by repetition leaves blocks. A **3 × 3 convolution** smooths them. Look at a slope that was made
-# coarse, enlarged, and smoothed by the plainest 3 × 3 there is, a mean:
+# **After** it: upsampling by repetition leaves blocks. A **3 × 3 convolution** smooths them. Here is a slope that was made coarse,
+# upsampled, and smoothed by the simplest 3 × 3 there is, a mean:
 
-# %%
-import torch.nn.functional as F
-
-slope = torch.arange(12.0)[None, None] + torch.arange(12.0)[None, :, None]
-half = F.avg_pool2d(slope[None], 2)
-blocks = merge_top_down(torch.zeros(1, 1, 12, 12), half)
-smoothed = F.avg_pool2d(F.pad(blocks, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-
-fig = Figure(figsize=(8.4, 2.7), layout="constrained")
-titles = ("coarse: 6 × 6", "enlarged to 12 × 12: blocks", "after a 3 × 3 mean")
-for axes, picture, title in zip(fig.subplots(1, 3), (half, blocks, smoothed), titles):
-    axes.pcolormesh(picture[0, 0].flip(0), cmap="cividis", edgecolors="white", linewidth=0.8)
-    axes.set_title(title, fontsize=9)
-    axes.set_axis_off()
-    axes.set_aspect("equal")
-show.figure(
-    fig, alt="A slope of six by six cells, the same enlarged with visible blocks, and smoothed."
-)
+# %% tags=["call"]
+show.smoothing(merge_top_down)
 
 # %% [markdown]
 # The network learns its own 3 × 3, one for each level. There is no activation function anywhere: a pyramid is **linear**.
 #
-# ### Exercise 3.2 · `FPN` · ●●○ · 20 min
+# ### Exercise 3.2 · `FPN` · ●●○ · 30 min · explain only
 #
-# Write the class. `__init__` makes the layers, `forward` uses them: lateral first, then merge from the top down, then smooth,
-# and only then. Think about the order of the loop: what M3 receives from above must contain C5, too.
+# Write the class. `__init__` makes the layers; `forward` uses them: laterals first, then merging from the top down, and only then
+# smoothing. Think about the order of the loop: what M3 receives from above has to contain C5, too.
+
+# %%
+recall("merge_top_down")
 
 # %%
 # %%exercise FPN
@@ -261,58 +207,52 @@ class FPN(nn.Module):
 
 
 # %%
-
 check("FPN")
 
 # %% [markdown]
-# Who hears whom? Change **one cell of C5**, and see which cells of the pyramid move. **Guess first:** how many rows of P3 change?
+# What reaches what? Change **one cell of C5**, and see which cells of the pyramid change. **Guess first:** how many rows of P3?
 
-# %%
+# %% tags=["write"]
+my_guess_rows = 1  # yours
+
+# %% tags=["read"]
 torch.manual_seed(0)
 fpn = FPN([40, 112, 320], 64)
 maps = [torch.randn(1, count, side, side) for count, side in ((40, 32), (112, 16), (320, 8))]
 touched = [features.clone() for features in maps]
 touched[2][0, :, 4, 4] += 1
 with torch.no_grad():
-    moved = [(b - a).abs().sum(1)[0] for a, b in zip(fpn(maps), fpn(touched))]
+    before, after = fpn(maps), fpn(touched)
 
-fig = Figure(figsize=(8.4, 3.0), layout="constrained")
-for axes, level, change in zip(fig.subplots(1, 3), (3, 4, 5), moved):
-    axes.imshow(change, cmap="cividis")
-    side = int((change > 1e-5).any(1).sum())
-    axes.set_title(
-        f"P{level}: {side} × {side} of {len(change)} × {len(change)} cells move", fontsize=9
-    )
-    axes.set_axis_off()
-show.figure(
-    fig,
-    alt="Where P3, P4 and P5 change when one cell of C5 does: a square in each, "
-    "of the same place in the picture.",
-)
-print(f"{sum(parameter.numel() for parameter in fpn.parameters()):,} parameters")
+# %% tags=["call"]
+show.changed_cells(before, after)
 
 # %% [markdown]
-# One cell of C5 reaches all three levels, at the same place of the picture. A cell of C3 would move P3 alone.
+# One cell of C5 reaches all three levels, at the same place in the image. A cell of C3 would change P3 alone.
 #
-# ## 3.4 · Who reads which level? · 15 min
+# ## 3.4 · Which level does a box read from? · 20 min
 #
-# Later a box will be cut out of the pyramid (lesson 06), to ask what is in it. Out of which level? Large boxes should read a
-# coarse level, small ones a fine one, and a box twice as large should go one level up. Doubling means a logarithm to the base 2
-# (Lin et al., equation 1):
+# Later, a patch is cut out of the pyramid for each box (lesson 06), to find out what's in it. Out of which level? Large boxes should
+# read from a coarse level, small ones from a fine one, and a box twice as large should go one level up. Doubling calls for a
+# logarithm to the base 2 (Lin et al., 2017, equation 1):
 #
 # $$k = \left\lfloor k_0 + \log_2 \frac{\sqrt{w\,h}}{s} \right\rfloor$$
 #
-# In words: a box of size $s$, the **canonical size**, is the smallest that reads level $k_0$, which is 4. How many doublings lie between?
+# In words: a box of size $s$, the **canonical scale**, is the smallest that reads from level $k_0$, which is 4. How many doublings
+# of 64 pixels lead to these sizes? **Which level does each of them read from?**
 
-# %%
-for size in (16, 31, 32, 63, 64, 127, 128):
+# %% tags=["write"]
+my_levels = {16: 4, 31: 4, 32: 4, 63: 4, 64: 4, 127: 4, 128: 4}  # yours: size in pixels → level
+
+# %% tags=["read"]
+for size, level in my_levels.items():
     doublings = torch.log2(torch.tensor(size / 64)).item()
-    print(f"size {size:4}   {doublings:+.2f} doublings of 64")
+    print(f"size {size:3}: {doublings:+.2f} doublings of 64; you say level {level}")
 
 # %% [markdown]
-# ### Exercise 3.3 · `level_for_box` · ●●○ · 15 min
+# ### Exercise 3.3 · `level_for_box` · ●●○ · 15 min · explain only
 #
-# Fill in the level of each line on paper, then write the function. What becomes of boxes too small for the finest level, or too
+# Check your levels against the doublings, then write the function. What about boxes that are too small for the finest level, or too
 # large for the coarsest?
 
 # %%
@@ -348,167 +288,92 @@ def level_for_box(
 
 
 # %%
-
 check("level_for_box")
 
 # %% [markdown]
-# Here are the boxes of a scene, each over the grid of the level it reads. **Move the slider** (arrow keys work, too). At which
-# size do all boxes crowd on one level?
+# Here are the boxes of the scene, each over the cells of the level that it reads from. **Move the slider** (the arrow keys work,
+# too). At which canonical scale do all boxes crowd on one level?
 
-# %%
-from coursekit.show.levels import explore_levels
-
-explore_levels(image, target["boxes"], level_for_box=level_for_box)
+# %% tags=["call"]
+show.explore_levels(image, target["boxes"], level_for_box=level_for_box)
 
 # %% [markdown]
-# The paper's canonical size is 224, for images of some 1,000 pixels. Ours have 320. What would 224 do to all the objects of
-# `mini`?
+# The paper's canonical scale is 224, for images of about 1,000 pixels. Ours have 320. **Which share of the objects of `mini` would
+# read from level 3 with 224?**
 
-# %%
-fig = Figure(figsize=(7.2, 2.8), layout="constrained")
-squares = torch.stack([0 * sizes, 0 * sizes, sizes, sizes], 1)
-for axes, canonical in zip(fig.subplots(1, 2, sharey=True), (64, 224)):
-    counts = torch.bincount(level_for_box(squares, 3, 5, canonical), minlength=6)[3:]
-    shares = (counts / counts.sum()).tolist()
-    bars = axes.bar(["level 3", "level 4", "level 5"], shares, color="#0072B2")
-    axes.bar_label(bars, [f"{share:.0%}" for share in shares])
-    axes.set(title=f"canonical size {canonical}", ylim=(0, 1.1))
-    axes.set_ylabel("share of the objects")
-    print(f"canonical size {canonical}:", ", ".join(f"{share:.0%}" for share in shares))
-show.figure(fig, alt="Shares of objects on levels 3, 4, 5: spread with 64, crowded on 3 with 224.")
+# %% tags=["write"]
+my_guess_on_level_3 = 0.5  # yours
+
+# %% tags=["call"]
+show.level_shares(sizes, level_for_box, canonical_scales=(64, 224))
 
 # %% [markdown]
-# With 224, a pyramid of three levels is used as if it had one. Nothing crashes, nothing warns. Whenever you change the size of
-# your images, look at this picture again.
+# With 224, a pyramid of three levels is used as if it had one. Nothing crashes, and nothing warns you. Whenever you change the size
+# of your images, look at this picture again.
 #
-# ## 3.5 · Does it help? An experiment · 15 min
+# ## 3.5 · Does it help? An experiment · 6 min
 #
-# Three detectors, alike but for what they see: **C5 alone**, **C4 alone**, and **your pyramid**. The backbone is frozen, so its
-# maps can be computed once and kept; then a training takes seconds, and we can afford each one several times, with different
-# random starts (**seeds**). One run proves nothing: two seeds of one design may differ more than two designs.
-
-# %%
-from coursekit.lessons.experiments.cached_features import cache_features
-
-train_cached = cache_features(train_set.head(quick(128, 8)), backbone)
-val_cached = cache_features(val_set.head(quick(64, 8)), backbone)
-for level, features in zip((3, 4, 5), train_cached.maps):
-    print(f"C{level}: {tuple(features.shape)}")
-
-# %% [markdown]
-# Fair means: same images, same training, same number of channels, and boxes of the same six sizes to start from (**anchors**,
-# lesson 04). On one map all six sizes start there; in the pyramid each level has two. An FPN over a single map is just its 1 ×
-# 1 and 3 × 3.
+# Three detectors, identical except for what they see: **C5 alone**, **C4 alone**, and **your pyramid**. The backbone is frozen, so
+# its maps can be computed once. Then a training takes seconds, and we can afford each design several times, from different random
+# starts (**seeds**). A single run proves nothing: two seeds of one design may differ more than two designs.
+#
+# Fair means: same images, same training, same number of channels, and boxes of the same six sizes to start from (**anchors**, lesson
+# 04). On one map, all six sizes start there; in the pyramid, each level has two. An FPN over a single map is just its 1 × 1 and
+# 3 × 3.
 #
 # Two numbers for each size of object. **Recall**: which share of the objects has a box around it among the 100 that the detector
-# looks at closely, whatever it takes them for? **AP50**: as in lesson 00, so the class must be right, too. Small is below 32
-# pixels, large from 96, as COCO has it.
+# looks at closely (its **proposals**, lesson 05), whatever class it takes them for? **AP50**: as in lesson 00, so the class has to be right, too. Small is below
+# 32 pixels, large is from 96, as in COCO.
 #
-# **Your prediction** for small objects: which of the three has the best AP50? And for large ones?
+# **Predict:** which design has the best AP50 for small objects? And for large ones?
 
-# %%
-from coursekit.evaluation.coco import run_engine
-from coursekit.lessons.experiments.side_by_side import side_by_side
-from coursekit.lessons.experiments.cached_features import (
-    detector_on,
-    predict_on,
-    recall_by_size,
-    train_on,
-)
+# %% tags=["write"]
+best_for_small, best_for_large = "…", "…"  # yours
 
-SIZES = ("small", "medium", "large")
+# %% tags=["call"]
+from coursekit.lessons.experiments.cached_features import cache_features
+from coursekit.lessons.experiments.detector_runs import compare_designs, print_designs
 
+images = train_set.head(quick(128, 8)), val_set.head(quick(64, 8))
+cached = [cache_features(dataset, backbone) for dataset in images]
+lengths = {"seeds": quick(3, 2), "epochs": quick(4, 1), "level_for_box": level_for_box}
 
-def new_detector(make_neck, levels, anchors, seed):
-    torch.manual_seed(seed)
-    seen, parts = train_cached.levels(*levels), {"level_for_box": level_for_box}
-    return detector_on(seen, make_neck(seen.channels, 32), 32, anchors, parts=parts)
-
-
-def one_run(job):
-    """Train one detector on kept features. Returns recall and AP50, three numbers each."""
-    detector, levels, seed = job
-    train_on(detector, train_cached.levels(*levels), quick(4, 1), seed=seed)
-    unseen = val_cached.levels(*levels)
-    proposals, results = predict_on(detector, unseen)
-    recall = recall_by_size(proposals, unseen.targets, (0, 32, 96, 1000))
-    precision = run_engine(results, unseen.dataset).precision[0, :, :, 1:, -1]  # (101, classes, 3)
-    ap50 = [precision[..., k][precision[..., k] > -1].mean() for k in range(3)]
-    return recall, ap50
-
-
-def several_runs(designs):
-    """Each design with several seeds. Shape of each: (seeds, 2, 3)."""
-    seeds = range(quick(3, 2))
-    jobs = [
-        (new_detector(*design, seed), design[1], seed)
-        for design in designs.values()
-        for seed in seeds
-    ]
-    runs = torch.tensor(side_by_side(one_run, jobs))
-    return dict(zip(designs, runs.split(len(seeds))))
-
-
-on_one, on_three = [[14, 24, 36, 60, 90, 140]], [[14, 24], [36, 60], [90, 140]]
-measured = several_runs(
-    {
-        "C5 alone": (FPN, (5,), on_one),
-        "C4 alone": (FPN, (4,), on_one),
-        "your pyramid": (FPN, (3, 4, 5), on_three),
-    }
-)
-
-# %%
-MARKS = (("#E69F00", "s"), ("#56B4E9", "^"), ("#0072B2", "o"), ("#D55E00", "D"))
-
-
-def draw(measured):
-    fig = Figure(figsize=(9.2, 3.4), layout="constrained")
-    for measure, axes in enumerate(fig.subplots(1, 2)):
-        for number, ((name, runs), (colour, mark)) in enumerate(zip(measured.items(), MARKS)):
-            at = torch.arange(3) + 0.16 * (number - 1.5)
-            axes.bar(at, runs[:, measure].mean(0), 0.14, color=colour, alpha=0.45)
-            for run in runs[:, measure]:
-                axes.plot(at, run, mark, color=colour, markeredgecolor="black", markersize=5)
-            axes.plot([], [], mark, color=colour, markeredgecolor="black", label=name)
-        axes.set_xticks(range(3), labels=SIZES)
-        axes.set(xlabel="size of the object", ylim=(0, 1.02))
-        axes.set_title(("recall of 100 proposals", "AP50")[measure])
-    axes.legend(fontsize=8, loc="upper left")
-    return fig
-
-
-def table(measured):
-    print(f"{'':22} {'recall':^24}   {'AP50':^24}")
-    print(f"{'':22} " + "   ".join(f"{size:>6}" for size in SIZES * 2))
-    for name, runs in measured.items():
-        print(f"{name:22} " + "   ".join(f"{value:6.2f}" for value in runs.mean(0).flatten()))
-
-
-show.figure(
-    draw(measured),
-    alt="Recall and AP50 by size of object for three designs, a point a seed, "
-    "a bar for their mean; the numbers are printed below.",
-)
-table(measured)
+# %% tags=["variants"]
+one_map, three_maps = [[14, 24, 36, 60, 90, 140]], [[14, 24], [36, 60], [90, 140]]  # anchors
+designs = {
+    "C5 alone": (FPN, (5,), one_map),
+    "C4 alone": (FPN, (4,), one_map),
+    "your pyramid": (FPN, (3, 4, 5), three_maps),
+}
+measured = compare_designs(designs, *cached, **lengths)
+print_designs(measured)
 
 # %% [markdown]
-# Read it by columns. **Small objects**: C5 finds next to none, C4 some, and the pyramid has the most. **Large ones**: here the
-# pyramid is behind! C4 alone puts every object on one map, so one set of weights sees them all; the pyramid's head has to learn
-# three levels, each from its share of the objects, and this training is short. A pyramid is bought for the small ones. And mind
-# how far apart the points of one design lie: a lead smaller than that is no lead.
-#
-# ## 3.6 · And the way down? · 5 min
-#
-# How much of this is owed to the **top-down path**, and how much just to having three maps? Leave the path out, and see. That
-# needs no new code: an FPN over one map has nobody above it. So take three of them, side by side.
-#
-# **Write down your prediction first**: AP50 of small objects, with the path left out. It will stand in the picture.
+# The loop over designs and seeds is in [detector_runs.py](../src/coursekit/lessons/experiments/detector_runs.py). **Look at the last
+# three columns:** how far apart are the seeds of one design? A lead that's smaller than that is no lead.
 
-# %%
+# %% tags=["write"]
+largest_difference_between_seeds = 0.0  # yours, from the table
+
+# %% tags=["call"]
+show.scores_by_size(measured)
+
+# %% [markdown]
+# After a full run, read it by columns. **Small objects**: C5 finds next to none, C4 some, and the pyramid most. **Large ones**: the
+# pyramid is behind! Our guess: with C4 alone, all objects train the same map, while the pyramid has to learn three levels, each
+# from its share of the objects, and this training is short. You buy a pyramid for the small objects.
+#
+# ## 3.6 · And the way down? · 4 min
+#
+# How much of this comes from the **top-down path**, and how much from just having three maps? Leave the path out, and see. That
+# needs no new code: an FPN over one map has nothing above it. So take three of them, side by side.
+#
+# **Write down your prediction first:** AP50 of small objects, without the path. It will be in the picture.
+
+# %% tags=["write"]
 my_guess = 0.2  # yours
 
-# %%
+# %% tags=["read"]
 from torch import nn
 
 
@@ -523,34 +388,22 @@ class WithoutTopDown(nn.Module):
         return [fpn([features])[0] for fpn, features in zip(self.each, maps)]
 
 
-measured |= several_runs({"no top-down path": (WithoutTopDown, (3, 4, 5), on_three)})
-
-# %%
-fig = draw(measured)
-fig.axes[1].plot([-0.4, 0.4], [my_guess] * 2, color="black", linestyle="dashed")
-fig.axes[1].text(-0.4, my_guess + 0.02, "your guess", fontsize=8)
-show.figure(
-    fig,
-    alt="The same picture with a fourth design, the pyramid without its top-down path, "
-    "and your guess as a dashed line.",
-)
-table(measured)
-
-pyramid, without = (measured[name][:, 1, 0] for name in ("your pyramid", "no top-down path"))
-spread = max((runs.max() - runs.min()).item() for runs in (pyramid, without))
-print(
-    f"\nAP50 of small objects: the path adds {(pyramid - without).mean().item():+.2f} on average;"
-)
-print(f"seeds of one design lie up to {spread:.2f} apart")
+# %% tags=["call"]
+without = {"no top-down path": (WithoutTopDown, (3, 4, 5), three_maps)}
+measured |= compare_designs(without, *cached, **lengths)
+print_designs(measured)
+show.scores_by_size(measured, guess=my_guess)
 
 # %% [markdown]
-# Was it what you had expected? On these drawings, after this training, the top-down path adds **nothing**: leave it out, and
-# small objects are found just as well, or better. The finer map, or having *more levels*, did it. Why? Here is a guess: an emoji is known by its
-# colours and edges, C3 sees those for itself, and what comes down from C4 and C5 is first of all one more thing to learn to
-# ignore. How would you test that guess? (More epochs; photographs; a backbone that is trained along.)
+# Compare the last two lines of the table: what does the path add to the AP50 of small objects? And how far apart are the seeds?
+# After a full run, the path adds **nothing that we can measure** on these drawings: without it, small objects are found just as
+# well, or better. The finer map did it, or having *more levels*.
 #
-# On photographs it is said to matter. These are the paper's figures for the proposals of a ResNet-50 on COCO (Lin et al., 2017,
-# table 1; average recall of 1,000 proposals, in percent):
+# Why? A guess: an emoji is known by its colors and edges. C3 sees those itself, and what comes down from C4 and C5 is one more
+# thing to learn to ignore. How would you test that guess? (More epochs; photographs; a backbone that is trained, too.)
+#
+# On photographs, the path matters. These are the paper's results for the proposals of a ResNet-50 on COCO (Lin et al., 2017, table 1;
+# average recall of 1,000 proposals, in percent):
 #
 # | design | all | small | medium | large |
 # |---|---|---|---|---|
@@ -559,61 +412,82 @@ print(f"seeds of one design lie up to {spread:.2f} apart")
 # | a pyramid without the top-down path | 49.5 | 30.5 | 59.9 | 68.0 |
 # | FPN | 56.3 | 44.9 | 63.4 | 66.2 |
 #
-# There the path makes the difference, most of all for small objects. Both results are true: of *these* data, with *this*
-# training. An ablation says what a part is worth where it was measured. In lesson 10 you can measure it on your own images.
+# There, the path makes the difference, most of all for small objects. Both results are true, of *their* data with *their* training.
+# An **ablation**, an experiment that leaves out one part, says what the part is worth where it was measured. In lesson 10, you can
+# measure it on your own images.
+#
+# ## 3.7 · And smaller images? · 4 min
+#
+# Small images are the cheapest way to save time and memory; you'll use it in lesson 08. What do they cost? Same pyramid, same
+# training, but the images are shrunk from 320 to 192 pixels, and anchors and canonical scale with them. "Small" still means below
+# 32 pixels in the original image. **Predict** the AP50 of small objects:
+
+# %% tags=["write"]
+my_guess_shrunk = 0.2  # yours
+
+# %% tags=["call"]
+shrunk = [cache_features(dataset, backbone, side=192) for dataset in images]
+at_192 = {"your pyramid, 192 px": designs["your pyramid"]}
+measured |= compare_designs(at_192, *shrunk, **lengths)
+print_designs({name: measured[name] for name in ("your pyramid", *at_192)})
+
+# %% [markdown]
+# After a full run, AP50 falls for all sizes, and the recall of small objects falls most: at 192 pixels, an object of 20 pixels has
+# become one of 12. Remember that when a larger batch tempts you to smaller images.
 
 # %%
 journal("03")
 
 # %% [markdown]
-# ## What could go wrong
+# ## What could go wrong · 3 min
 #
-# - **"The size of tensor a (85) must match the size of tensor b (86)."** A map was doubled where the finer one has an odd side
-#   ([mmdetection #2157](https://github.com/open-mmlab/mmdetection/pull/2157)). Detectron instead pads every image until all sides
-#   divide ([#121](https://github.com/facebookresearch/Detectron/issues/121)). Either is fine; neither is not.
-# - **"Small objects are never found, and I have an FPN."** Images of another size, and the canonical size still 224: one level
-#   does all the work ([vision #3129](https://github.com/pytorch/vision/issues/3129)). Draw the bars of 3.4 for your data.
-# - **"The pyramid doesn't learn."** Its layers stand in a plain Python list. They run, but `parameters()` doesn't know them.
+# - **"The size of tensor a (85) must match the size of tensor b (86)."** A map was doubled, but the finer one has an odd side
+#   ([mmdetection #2157](https://github.com/open-mmlab/mmdetection/pull/2157)). Detectron pads every image until its stride divides
+#   all sides ([#121](https://github.com/facebookresearch/Detectron/issues/121)). Either is fine; you need one of them.
+# - **"Small objects are never found, and I have an FPN."** Images of another size, and a canonical scale that is still 224: one
+#   level does all the work. torchvision lets you set it since [vision #3129](https://github.com/pytorch/vision/issues/3129).
+#   Draw the bars of 3.4 for your data.
+# - **"The pyramid doesn't learn."** Its layers are in a plain Python list. They run, but `parameters()` doesn't know them.
 #
 # ## What you learned
 #
-# Maps are either fine or wise. An FPN makes all of them equally wide (1 × 1), passes wisdom down (enlarge and add), and
-# smooths. A box reads the level that suits its size, and one number, the canonical size, decides which. More levels help small
-# objects; what the way down adds depends on the data.
+# Maps are either fine or rich in semantics. An FPN gives all of them the same number of channels (1 × 1), passes semantics down
+# (upsample and add), and smooths. A box reads from the level that suits its size, and one number, the canonical scale, decides
+# which. More levels help small objects; what the top-down path adds depends on the data.
 #
 # **Three questions to think about**
 #
 # <details><summary>1. Why do all levels have the same number of channels?</summary>
 #
-# They are added to each other. And the same head slides over all of them (lesson 05), so it must fit each.
+# They are added to each other. And the same head slides over all of them (lesson 05), so it has to fit each.
 #
 # </details>
-# <details><summary>2. Could the path run upwards as well, from fine to coarse?</summary>
+# <details><summary>2. Could there be a path upward as well, from fine to coarse?</summary>
 #
-# Yes: PANet adds just that, so that P5 gets exact positions by a short way. It costs time and helps a little on COCO.
+# Yes: PANet adds one, so that exact positions reach P5 by a short path.
 #
 # </details>
 # <details><summary>3. Recall of small objects is much higher than their AP50. What does that tell you?</summary>
 #
-# They are found, but taken for the wrong class, or their boxes are not sure enough. Better proposals would not help much;
-# better features or a longer training might.
+# They are found, but taken for the wrong class, or their scores are too low. Better proposals wouldn't help much; better
+# features or a longer training might.
 #
 # </details>
 #
-# **Next: 04 · Anchors.** At every cell of every level some boxes stand ready. You make them, and decide which of them are right.
+# **Next: 04 · Anchors.** Every cell of every level gets some boxes to start from. You make them, and decide which of them match an
+# object.
 #
-# **To read on:** T.-Y. Lin et al., *Feature Pyramid Networks for Object Detection*, 2017, sections 3 and 5.1 with table 1 · S.
-# Liu et al., *Path Aggregation Network for Instance Segmentation*, 2018, section 3.1 · M. Tan et al., *EfficientDet*, 2020,
-# section 3.
+# **To read on:** T.-Y. Lin et al., *Feature Pyramid Networks for Object Detection*, 2017, sections 3 and 5.1 with table 1 · S. Liu
+# et al., *Path Aggregation Network for Instance Segmentation*, 2018, section 3.1 · M. Tan et al., *EfficientDet*, 2020, section 3.
 
 # %% [markdown] tags=["instructor"]
 # ## For instructors
 #
-# **Minutes.** 80, of which 50 writing.
+# **Minutes.** 100, of which 60 writing.
 #
-# **What people get wrong.** `merge_top_down`: `scale_factor=2`, which works until a height is odd. `FPN`: adding the lateral
-# map of the level above where the merged one is meant; smoothing before merging; layers in a plain list. `level_for_box`: area
-# for its root; the canonical size of the paper on small images.
+# **What people get wrong.** `merge_top_down`: `scale_factor=2`, which works until a height is odd. `FPN`: adding the lateral map of
+# the level above instead of the merged one; smoothing before merging; layers in a plain list. `level_for_box`: the area instead
+# of its root; the paper's canonical scale on small images.
 #
-# **Questions to ask.** What did you predict for the top-down path, and what came out? What would you have to show to believe
-# the paper on *these* data? Why three seeds, and are three enough?
+# **Questions to ask.** What did you predict for the top-down path, and what came out? What would you have to show to believe the
+# paper on *these* data? Why three seeds, and are three enough?

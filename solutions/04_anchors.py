@@ -1,144 +1,107 @@
 # %% [markdown]
 # # 04 · Anchors
 #
-# **115 minutes, 3 of them for this opening · you need lessons 00 and 03 · no GPU needed**
+# **150 minutes · you need lessons 00 and 03 · no GPU needed**
 #
-# A network can't say "three boxes" for one picture and "eleven" for the next. It says a fixed number of numbers at each cell of
-# its maps. So we turn the question round. Before it has seen anything, we lay thousands of boxes over the picture, the
-# **anchors**, and ask at each: is there an object about here, and how does its box differ from this one? A box is two corners.
-# An anchor is a guess.
+# A network can't return three boxes for one image and eleven for the next: each cell of its feature maps produces a fixed number
+# of values. So we turn the problem around. Before the network has seen the image, we cover it with thousands of boxes called
+# **anchors**. For each, the network answers two questions: is there an object near here, and how should this box change to fit
+# it? An anchor is a guess made with closed eyes.
 #
-# When you are done, you can
+# When you're done, you can
 #
-# - lay anchors over a picture, in the order in which the network speaks of them, and say what a wrong order does,
+# - cover an image with anchors, in the order in which the network predicts, and say what a wrong order does,
 # - decide which anchor is responsible for which object, in all the awkward cases,
-# - say a box relative to an anchor, and read it back,
+# - express a box relative to an anchor, and read it back,
 # - draw a sample that isn't drowned by background.
 #
-# Words that are new to you stand in [the glossary](GLOSSARY.md).
+# Terms that are new to you are in [the glossary](GLOSSARY.md).
 
-# %%
+# %% tags=["setup"]
 import coursekit.show as show
-from coursekit.lessons import catch, check, examine, hint, journal, lesson_map, quick, reference
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, recall, reference
 
 lesson_map(4)
 
 # %% [markdown]
-# **Using an AI assistant here:** it may explain, you write. Hints open with the button under a check, or with
-# `hint("make_anchors")`.
-#
-# First the data, and a few small tools for this lesson: the sizes of anchors for a level, its cells, and a pen.
+# Here's where you're going. Our pyramid has three levels, with strides of 8, 16 and 32 pixels. Each cell of each level gets
+# nine anchors: three sizes in three shapes. **How many of an image's thousands of anchors will match an object**, by the rules
+# of this lesson?
 
-# %%
+# %% tags=["setup"]
 import os
 
 import torch
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 
-from coursekit import detector as course
 from coursekit.data import load
+from coursekit.lessons.experiments.anchor_matches import scenes_with_objects, varied_scene
 
 data = os.environ.get("COURSEKIT_DATA", "mini")
 train_set, val_set = load(data, "train"), load(data, "val")
+image, boxes = varied_scene(train_set)  # (3, H, W) and (G, 4) xyxy
+
+# %% tags=["write"]
+my_guess_matches = 1000  # yours
+
+# %% tags=["read"]
 STRIDES, RATIOS = (8, 16, 32), (0.5, 1.0, 2.0)
 
 
 def sizes_for(stride):
-    """Three sizes for a level, in pixels."""
+    """Return the three anchor sizes of a level, in pixels."""
     return [1.5 * stride, 2.5 * stride, 4.0 * stride]
 
 
-def cells(image, stride):
-    """Rows and columns of a level, rounded up."""
-    return -(-image.shape[1] // stride), -(-image.shape[2] // stride)
+def cells(size, stride):
+    """Return the rows and columns of a level, rounded up, for an image of (height, width)."""
+    return -(-size[0] // stride), -(-size[1] // stride)
 
 
-def outline(axes, boxes, colour, style="solid", width=1.5):
-    for x1, y1, x2, y2 in boxes.tolist():
-        kind = {"edgecolor": colour, "linestyle": style, "linewidth": width, "fill": False}
-        halo = [withStroke(linewidth=width + 1.2, foreground="white")]
-        axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, path_effects=halo, **kind))
-
-
-def sides_of(boxes):
-    return (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()
-
+# %% tags=["call"]
+show.guesses_and_matches(image, boxes, STRIDES, sizes_for, RATIOS)
 
 # %% [markdown]
-# Here is where you are going, made with the course's parts. Left, the nine guesses of a single cell. All cells of the three
-# levels have such guesses. Right, those few that the rules of this lesson call "an object". (What has no box is none of the
-# classes.)
-
-
-# %%
-def variety(one):
-    """How many sizes there are in a scene without a huge object."""
-    ones = sides_of(one[1]["boxes"]).int().tolist()
-    return len(set(ones)) if ones and max(ones) < 110 else 0
-
-
-some = [train_set[i] for i in range(60)]
-wide = [one for one in some if one[0].shape[1:] == (240, 320)] or some
-image, target = max(wide, key=variety)
-boxes = target["boxes"]
-
-parts = [course.make_anchors(cells(image, s), (s, s), sizes_for(s), RATIOS) for s in STRIDES]
-guesses = torch.cat(parts)
-good = guesses[course.match_anchors(guesses, boxes) >= 0]
-rows, columns = cells(image, 16)
-first = 9 * (rows // 2 * columns + columns // 2)
-
-fig = Figure(figsize=(9.4, 3.7), layout="constrained")
-left, right = fig.subplots(1, 2)
-for axes in (left, right):
-    axes.imshow(image.permute(1, 2, 0).numpy())
-    axes.set_axis_off()
-outline(left, parts[1][first : first + 9], "#D55E00")
-left.set_title("one cell of the middle level: 9 guesses", fontsize=9)
-outline(right, boxes, "#009E73", width=2.8)
-outline(right, good, "#0072B2", "dashed", 1.0)
-words = f"{len(good)} of {len(guesses):,} are good for {len(boxes)} objects (thick)"
-right.set_title(words, fontsize=9)
-show.figure(
-    fig, alt=f"A scene twice: with nine boxes about one point; and with its objects, {words}."
-)
-
-# %% [markdown]
-# ## 4.1 · A box at every cell · 30 min
+# Left, the nine guesses of a single cell. Right, those few of all guesses that the rules of this lesson call "an object". (Things
+# without a thick box belong to none of the classes.)
 #
-# A shape is given by two numbers: its **size**, √area in pixels, and its **ratio**, height over width. A tall shape shall have
-# the same area as a flat one, or size and ratio would mix.
+# ## 4.1 · A box at every cell · 33 min
 #
-# On paper, before you run the cell: size 32, ratio 4. How high is it, how wide? (Two equations: height / width = 4, height ·
-# width = 32².)
-
-# %%
-for height, width in [(32, 32), (64, 16), (16, 64)]:
-    print(
-        f"{height} high, {width} wide:   ratio {height / width:4}, √area {(height * width) ** 0.5:g}"
-    )
-
-# %% [markdown]
-# Then each shape goes to each cell. The centre of a cell's anchors moves by one **stride** from cell to cell. Where does the
-# first lie? Here: on the pixel (0, 0), the picture's corner. That is torchvision's rule. Others begin half a stride further, in
-# the middle of the cell. Both work, as long as everybody means the same.
+# Two numbers describe a shape: its **size**, √area in pixels, and its **ratio**, height over width. A tall shape has the same
+# area as a flat one of the same size; otherwise, size and ratio would mix.
 #
-# Two tools. `meshgrid` gives each cell its row and its column; a new axis, as in `box_iou`, adds all shapes to all cells.
+# Try it on paper: size 32, ratio 4. How high is the box, and how wide? You have two equations: height / width = 4, and
+# height · width = 32².
+#
+# <details><summary>The answer</summary>
+#
+# 64 high and 16 wide. In general: height = size · √ratio, width = size / √ratio.
+#
+# </details>
+#
+# Each shape goes to each cell. From one cell to the next, the center of its anchors moves by one **stride**. Where is the first
+# center? Here it's at pixel (0, 0), the image's corner, as in torchvision. Others start half a stride further, in the middle of
+# the cell. Both work, as long as everyone agrees.
+#
+# You need two tools. `meshgrid` gives each cell its row and its column. And a new axis adds all shapes to all cells, as in
+# `box_iou`. **What shape will the sum below have?**
 
-# %%
+# %% tags=["write"]
+my_guess_shape = (2, 3)  # yours
+
+# %% tags=["read"]
 down, across = torch.meshgrid(torch.tensor([0, 8]), torch.tensor([0, 8, 16]), indexing="ij")
 print("down\n", down, "\nacross\n", across)
-print((torch.zeros(2, 3, 1, 4) + torch.zeros(9, 4)).shape, "= rows, columns, shapes, corners")
+print("sum:", tuple((torch.zeros(2, 3, 1, 4) + torch.zeros(9, 4)).shape), "you:", my_guess_shape)
 
 # %% [markdown]
-# ### Exercise 4.1 · `make_anchors` · ●●○ · 25 min
+# Rows, columns, shapes, corners: that's what you want, except that it should be one long list.
 #
-# The result is one long list, and its **order** is half of the task: row by row; in a row, cell by cell; in a cell, ratio by
-# ratio; in a ratio, size by size. Four loops, the last one counts fastest. (You need no loop at all.)
+# ### Exercise 4.1 · `make_anchors` · ●●○ · 25 min · by hand
 #
-# Corners are rounded to whole pixels before they go to the cells: `torch.round` of minus and plus half a side.
+# Half of the task is the **order** of the list: row by row; within a row, cell by cell; within a cell, ratio by ratio; within a
+# ratio, size by size. As four loops, the last one would run fastest. (You don't need a loop.)
+#
+# Round the corners to whole pixels before you move the shapes to the cells: `torch.round` of minus and plus half a side.
 
 # %%
 # %%exercise make_anchors
@@ -189,239 +152,198 @@ def make_anchors(
 check("make_anchors")
 
 # %% [markdown]
-# **Guess:** how many anchors have the three levels of a 320 × 240 picture? (Cells times nine.)
+# **Guess:** how many anchors does this image get, from all three levels? (Cells times nine.)
 
-# %%
-my_guess = 1000  # yours
+# %% tags=["write"]
+my_guess_anchors = 1000  # yours
 
-
-def anchors_for(image):
-    each = [make_anchors(cells(image, s), (s, s), sizes_for(s), RATIOS) for s in STRIDES]
-    return torch.cat(each)
+# %% tags=["read"]
+size = tuple(image.shape[1:])
 
 
-counts = [9 * cells(image, s)[0] * cells(image, s)[1] for s in STRIDES]
-anchors = anchors_for(image)
-print(
-    "strides 8, 16, 32:", " + ".join(map(str, counts)), f"= {len(anchors):,}; you said {my_guess:,}"
-)
+def anchors_for(size):
+    """Return the anchors of all levels, finest first, for an image of (height, width) pixels."""
+    levels = [make_anchors(cells(size, s), (s, s), sizes_for(s), RATIOS) for s in STRIDES]
+    return torch.cat(levels)
+
+
+anchors = anchors_for(size)
+counts = [9 * rows * columns for rows, columns in (cells(size, s) for s in STRIDES)]
+print(f"strides 8, 16, 32: {counts}, together {len(anchors):,}; you guessed {my_guess_anchors:,}")
 
 # %% [markdown]
-# Three of four are on the finest level. torchvision makes anchors, too. Are they the same, in the same order?
+# Three of four anchors are on the finest level. torchvision makes anchors, too. Are they the same, in the same order?
 
-# %%
+# %% tags=["read"]
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 
 generator = AnchorGenerator([tuple(sizes_for(s)) for s in STRIDES], [RATIOS] * 3)
-paper = torch.zeros(3, 256, 320)  # it wants sides that every stride divides
-maps = [torch.zeros(1, 1, *cells(paper, s)) for s in STRIDES]
-theirs = generator(ImageList(paper[None], [(256, 320)]), maps)[0]
-print(f"{len(theirs):,} anchors of theirs, {len(anchors_for(paper)):,} of yours")
-print("largest difference:", (theirs - anchors_for(paper)).abs().max().item())
+blank = torch.zeros(1, 3, 256, 320)  # torchvision wants sides that every stride divides
+maps = [torch.zeros(1, 1, *cells((256, 320), s)) for s in STRIDES]
+theirs, yours = generator(ImageList(blank, [(256, 320)]), maps)[0], anchors_for((256, 320))
+print(f"{len(theirs):,} anchors; largest difference {(theirs - yours).abs().max().item()}")
 
 # %% [markdown]
-# ## 4.2 · The order, and what it does · 5 min
+# ## 4.2 · The order, and what it does · 12 min
 #
-# The network does not give a list. A convolution gives a map (A, H, W): for each *shape* a plane of cells. Somebody has to turn
-# that into a list, in just the order of your anchors. Nothing in PyTorch checks it.
-#
-# So let us ask a head that is never wrong. At each anchor of the middle level it says that anchor's true IoU with the nearest
-# object. We flatten its map in one of six orders, take the twelve surest, and draw the anchors that stand at those places.
-# **Move the slider.** Which order is right? Find it with the picture, then say why.
+# The network doesn't return a list. A convolution returns a map, (A, H, W): for each *shape*, a plane of cells. Somebody has to
+# turn that into a list in exactly the order of your anchors. Nothing in PyTorch checks it. **In which order do the axes have to
+# be before you flatten?**
 
-# %%
-from itertools import permutations
+# %% tags=["write"]
+my_order = "A, H, W"  # yours
 
+# %% [markdown]
+# Let's ask a **head**, a small network that makes predictions, and one that is never wrong. At each anchor of the middle level, it
+# predicts the anchor's true IoU with the nearest object. As (A, H, W), its map is what a convolution would return:
+
+# %% tags=["read"]
 from my_detector import box_iou
 
-grid = cells(image, 16)
+grid = cells(size, 16)
 level = make_anchors(grid, (16, 16), sizes_for(16), RATIOS)
 true_iou = box_iou(level, boxes).amax(1)  # (H * W * A,)
-pred_iou = true_iou.reshape(*grid, 9).permute(2, 0, 1)  # (A, H, W), as a convolution gives it
-orders = list(permutations(range(3)))
-
-
-def draw(order):
-    top = pred_iou.permute(orders[order]).flatten().topk(12)
-    fig = Figure(figsize=(5.6, 4.5), layout="constrained")
-    axes = fig.subplots()
-    axes.imshow(image.permute(1, 2, 0).numpy())
-    axes.set_axis_off()
-    outline(axes, boxes, "#009E73", width=2.8)
-    outline(axes, level[top.indices], "#D55E00", "dashed")
-    pred, true = top.values.mean().item(), true_iou[top.indices].mean().item()
-    names = ", ".join("AHW"[axis] for axis in orders[order])
-    words = f"order ({names}): IoU predicted {pred:.2f}, true {true:.2f}"
-    axes.set_title(f"{words}\nobjects thick, the 12 surest anchors dashed", fontsize=9)
-    return fig, f"A scene with its objects and twelve anchors; {words}."
-
-
-show.explore(draw, order=(0, 5, 1, 0))
+predicted = true_iou.reshape(*grid, 9).permute(2, 0, 1)  # (A, H, W)
 
 # %% [markdown]
-# In five of six orders the head is sure of boxes that lie somewhere else. It was never wrong; we were. Would a check notice?
-#
-# Not every check. A university course (EECS 498 at Michigan, assignment 4) hands out a two-stage detector to be completed, with
-# checks. In one public solution locations and labels disagreed in their order; the check let it pass, and it scored **0.60 % mAP**. With the order mended it
-# had **37.75 %**. Here are two lenient checks, and a strict one: a head that **says its own address**, "shape 3, row 5, column
-# 11". Then each anchor must be the one at that address.
+# Now we flatten the map in one of six orders, take the 12 highest values, and draw the anchors at those places of the list.
+# **Move the slider.** Which order is right? Find it with the picture. Then say why.
 
-# %%
-shapes, height, width = pred_iou.shape
-axis_places = map(torch.arange, pred_iou.shape)
-address = torch.stack(torch.meshgrid(*axis_places, indexing="ij"))  # (3, A, H, W)
+# %% tags=["call"]
+show.explore_orders(image, boxes, level, predicted)
+
+# %% [markdown]
+# In five of six orders, the head is sure of boxes that are somewhere else. It was never wrong; we were. Would a check notice?
+#
+# Not every check does. YOLOv5 could silently reverse the order of its anchors. As its author wrote, that may have cost recall and
+# mAP ([yolov5 #7058](https://github.com/ultralytics/yolov5/issues/7058)). And in a public implementation of the FPN, scores and
+# anchors were in different orders, while its users wondered why it was worse than Faster R-CNN
+# ([fpn.pytorch #6](https://github.com/jwyang/fpn.pytorch/issues/6)). Both trained without an error.
+#
+# Here are two lenient checks and a strict one. The strict one uses a head that predicts **its own address**, such as "shape 3,
+# row 5, column 11", so each anchor must be the one at that address. **How many of the six orders does each check let pass?**
+
+# %% tags=["write"]
+my_guess_passes = {"same shape": 6, "same numbers": 1, "addresses": 1}  # yours
+
+# %% tags=["variants"]
+from itertools import permutations
+
+places = [torch.arange(length) for length in predicted.shape]
+address = torch.stack(torch.meshgrid(*places, indexing="ij"))  # (3, A, H, W): shape, row, column
 centers, sides = (level[:, :2] + level[:, 2:]) / 2, level[:, 2:] - level[:, :2]
-print("order     same shape   same numbers   anchors at the address that the head said")
-for order in orders:
-    flat = pred_iou.permute(order).flatten()
-    shape, row, column = (one.permute(order).flatten() for one in address)
-    home = (centers == 16 * torch.stack([column, row], 1)).all(1) & (sides == sides[shape]).all(1)
-    same_shape, same = flat.shape == true_iou.shape, torch.equal(flat.sort()[0], true_iou.sort()[0])
-    names = ", ".join("AHW"[axis] for axis in order)
-    print(f"{names:9} {same_shape!s:12} {same!s:14} {home.float().mean():.1%}")
+print("order     same shape   same numbers   anchors at their address")
+for order in permutations(range(3)):
+    flat = predicted.permute(order).flatten()
+    shape, row, column = (part.permute(order).flatten() for part in address)
+    is_home = (centers == 16 * torch.stack([column, row], 1)).all(1)
+    is_home &= (sides == sides[shape]).all(1)  # the first nine anchors have one shape each
+    same = flat.shape == true_iou.shape, torch.equal(flat.sort()[0], true_iou.sort()[0])
+    name = ", ".join("AHW"[axis] for axis in order)
+    print(f"{name:9} {same[0]!s:12} {same[1]!s:14} {is_home.float().mean():.1%}")
 
 # %% [markdown]
-# Shape and numbers are alike in all six. Only the address tells them apart. Keep the trick: *data that say where they come
-# from*. You will need it again in lesson 06.
+# Shape and numbers are right in all six. Only the addresses tell them apart. Keep this trick, *data that say where they come
+# from*: you'll need it again in lessons 05 and 06.
 #
-# But a network learns. Could it not learn to live with a wrong order? Try it: three small detectors on kept features (as in
-# lesson 03), alike but for one thing. The second is trained *and* tested with anchors that run column by column, the third with
-# all cells of one shape before those of the next. The maps are square here, so not even a size gives it away. **What will their
-# AP50 be?** Some 25 seconds.
+# But a network learns. Couldn't it learn to live with a wrong order? Try it: three small detectors on cached features (as in
+# lesson 03), identical except for one thing. The second is trained *and* tested with anchors that run column by column, the
+# third with all cells of one shape before those of the next. The maps are square here, so not even a size gives it away.
+# **What AP50 will the second one have, if the first has 0.25?** It takes about half a minute.
 
-# %%
-from coursekit.evaluation.coco import run_engine
-from coursekit.lessons.experiments.side_by_side import side_by_side
-from coursekit.lessons.experiments.cached_features import (
-    detector_on,
-    cache_features,
-    predict_on,
-    recall_by_size,
-    train_on,
-)
-
-my_guess = 0.1  # yours
-seen = cache_features(train_set.head(quick(96, 8)))
-unseen = cache_features(val_set.head(quick(48, 8)))
+# %% tags=["write"]
+my_guess_ap50 = 0.1  # yours
 
 
+# %% tags=["read"]
 def by_columns(grid, stride, sizes, ratios):
-    """The same anchors, but the cells come column by column."""
+    """Return the same anchors, but with the cells column by column."""
     rows = make_anchors(grid, stride, sizes, ratios).reshape(*grid, -1, 4)
     return rows.transpose(0, 1).reshape(-1, 4)
 
 
 def by_shapes(grid, stride, sizes, ratios):
-    """The same anchors, but all cells of a shape stand together: a forgotten `permute`."""
+    """Return the same anchors, but with all cells of a shape together: a forgotten `permute`."""
     rows = make_anchors(grid, stride, sizes, ratios).reshape(grid[0] * grid[1], -1, 4)
     return rows.transpose(0, 1).reshape(-1, 4)
 
 
-def new_detector(maker):
-    torch.manual_seed(0)
-    neck, sizes = course.FPN(seen.channels, 32), [[14, 24], [36, 60], [90, 140]]
-    return detector_on(seen, neck, 32, sizes, parts={"make_anchors": maker})
+# %% tags=["call"]
+from coursekit.lessons.experiments.cached_features import cache_features
+from coursekit.lessons.experiments.detector_runs import compare_anchor_orders
 
-
-def one_run(detector):
-    train_on(detector, seen, quick(6, 1))
-    proposals, results = predict_on(detector, unseen)
-    recall = recall_by_size(proposals, unseen.targets, (0, 32, 96, 10000))
-    precision = run_engine(results, unseen.dataset).precision[0, :, :, 0, -1]  # (101, classes)
-    return precision[precision > -1].mean().item(), *recall
-
-
+cached = cache_features(train_set.head(quick(96, 8))), cache_features(val_set.head(quick(48, 8)))
 makers = {"row by row": make_anchors, "column by column": by_columns, "shape by shape": by_shapes}
-detectors = [new_detector(maker) for maker in makers.values()]
-trained = dict(zip(makers, side_by_side(one_run, detectors)))
-coarse = make_anchors((10, 10), (32, 32), [90, 140], (1.0,))
-coarse = coarse[torch.randperm(len(coarse))[:100]]
-chance = recall_by_size([coarse] * len(unseen), unseen.targets, (0, 32, 96, 10000))
-trained["100 raw anchors"] = None, *chance
-print(f"{'':17} AP50    recall of small, medium, large objects")
-for name, (ap50, *recall) in trained.items():
-    print(
-        f"{name:17} {f'{ap50:.3f}' if ap50 is not None else '  -  '}"
-        + "".join(f"{value:10.2f}" for value in recall)
-    )
-print(f"you said {my_guess}")
+compare_anchor_orders(makers, *cached, epochs=quick(6, 1))
 
 # %% [markdown]
-# No error and no warning. After the full length, small objects are gone, and AP50 falls to less than half. (In the short form that
-# tests take, nobody has learned anything, and all are near 0.) A convolution gives the same answer to the
-# same picture wherever it stands; a wrong order asks it for the place of *another* cell, which it can't see. And the large
-# objects? Look at the last line: a hundred large anchors, drawn blindly, without any network. Whoever looks at large objects
-# only, or at the falling loss, sees no fault.
+# No error and no warning. After a full training, small objects are gone, and AP50 falls to less than half. A convolution gives
+# the same answer to the same pixels wherever they are; a wrong order asks it about *another* cell, which it can't see.
 #
-# ## 4.3 · Who takes which object? · 34 min
+# And the large objects? Look at the last line: a hundred large anchors, chosen blindly, without any network. If you look at
+# large objects only, or at a loss that falls, you see no fault. (The training is in
+# [detector_runs.py](../src/coursekit/lessons/experiments/detector_runs.py).)
 #
-# To train, each anchor needs an answer: *which object are you responsible for, if any?* That is **matching**. It goes by IoU:
+# ## 4.3 · Which anchor takes which object? · 47 min
+#
+# For training, each anchor needs an answer: *which object are you responsible for, if any?* That's **matching**. It goes by IoU:
 #
 #     IoU   0 ─────────── 0.3 ─────────── 0.7 ─────────── 1
-#             background       ignored        the object
+#             background       ignored       an object
 #                -1               -2         its position
 #
-# Why the band in the middle? An anchor with an IoU of 0.5 is neither a good guess nor background. Whichever you called it, a
-# neighbour much like it would be called the opposite. So it is left out.
+# Why the band in the middle? An anchor with an IoU of 0.5 is neither a good guess nor background. Whatever you called it, a
+# neighbor much like it would be called the opposite. So it's left out.
 #
-# But is 0.7 not a lot? **Guess:** which share of the objects has an anchor that good? Over all scenes, by size of object:
+# But isn't 0.7 a lot? **Guess:** which share of all objects has an anchor that good?
 
-# %%
-my_guess = 0.95  # yours
+# %% tags=["write"]
+my_guess_share = 0.95  # yours
 
-scenes = [train_set[i] for i in range(min(quick(240, 40), len(train_set)))]
-with_objects = [(picture, one["boxes"]) for picture, one in scenes if len(one["boxes"])]
-sizes = torch.cat([sides_of(gt_boxes) for _, gt_boxes in with_objects])
-best = [box_iou(gt_boxes, anchors_for(picture)).amax(1) for picture, gt_boxes in with_objects]
-best = torch.cat(best)
+# %% tags=["call"]
+from coursekit.lessons.experiments.anchor_matches import best_overlaps, matched_pairs, matched_share
 
-fig = Figure(figsize=(7.4, 3.3), layout="constrained")
-axes = fig.subplots()
-axes.plot(sizes.tolist(), best.tolist(), "o", color="#0072B2", markersize=3, alpha=0.5)
-axes.axhline(0.7, color="#D55E00", linestyle="dashed")
-axes.text(sizes.max().item(), 0.705, "0.7", color="#D55E00", ha="right", va="bottom")
-axes.set_xscale("log", base=2)
-axes.set(xlabel="size of the object: √area in pixels", ylabel="IoU of its best anchor", ylim=(0, 1))
-ticks = [8, 16, 32, 64, 128, 256]
-axes.set_xticks(ticks, labels=ticks)
-share = (best >= 0.7).float().mean().item()
-show.figure(
-    fig, alt=f"The best IoU of each of {len(best)} objects over its size; {share:.0%} reach 0.7."
-)
-print(f"{share:.0%} have an anchor with an IoU of 0.7 or more; you said {my_guess:.0%}")
-print(f"of those below 16 pixels: {(best[sizes < 16] >= 0.7).float().mean():.0%}")
+scenes = scenes_with_objects(train_set, anchors_for, most=quick(240, 40))
+show.overlap_by_size(*best_overlaps(scenes))
 
 # %% [markdown]
-# The largest anchor is a square of 128 pixels: beyond that size it only gets worse. And the small ones fall between the cells.
+# Each dot is an object. Small ones fall between the cells: even the nearest anchor is a few pixels off, and that's a lot for
+# them. The largest anchor has a size of 128 pixels, so beyond that it only gets worse.
 #
-# The objects below the line would never be learned: no anchor is told of them. Hence one more rule. **No object goes without**:
-# the anchor that overlaps it most is kept for it even below 0.7. That makes three awkward cases:
+# The objects below the line would never be learned: no anchor is told about them. So there is one more rule. **No object goes
+# without**: the anchor that overlaps it most matches it, even below 0.7. That makes three awkward cases:
 #
-# - **A tie.** Two anchors overlap an object alike, and most of all: both are kept.
-# - **Two masters.** An anchor is the best that object A can get, but overlaps object B still more. It belongs to B: an anchor
+# - **A tie.** Two anchors overlap an object equally, and more than all others do. Both match.
+# - **Two masters.** An anchor is the best that object A can get, but it overlaps object B still more. It goes to B: an anchor
 #   always takes the object that *it* overlaps most.
 # - **Nobody.** No anchor overlaps the object at all. Then its best IoU is 0, and *every* anchor has that. It gets none.
 #
-# By hand. Two objects, four anchors, and their IoU: what is the answer of each anchor?
+# Try it by hand. Here are the IoUs of two objects with four anchors. What is the answer for each anchor?
+#
+# | | anchor 0 | anchor 1 | anchor 2 | anchor 3 |
+# |---|---|---|---|---|
+# | object 0 | 0.8 | 0.5 | 0.2 | 0.0 |
+# | object 1 | 0.0 | 0.1 | 0.4 | 0.1 |
 
-# %%
-print("              anchor 0  anchor 1  anchor 2  anchor 3")
-for name, row in (("object 0", (0.8, 0.5, 0.2, 0.0)), ("object 1", (0.0, 0.1, 0.4, 0.1))):
-    print(f"{name:12} ", "".join(f"{value:8.1f}  " for value in row))
+# %% tags=["write"]
+my_answers = [0, 0, 0, 0]  # yours: a position, -1 or -2 for each anchor
 
 # %% [markdown]
 # <details><summary>The answers</summary>
 #
-# Anchor 0 takes object 0 (0.8 is enough). Anchor 1 is ignored: -2. Anchor 2 takes object 1: 0.4 is the most that object 1 can
-# get. Anchor 3 is background: -1.
+# [0, -2, 1, -1]. Anchor 0 takes object 0 (0.8 is enough). Anchor 1 is ignored (0.5). Anchor 2 takes object 1: 0.4 is the best
+# that object 1 can get. Anchor 3 is background.
 #
 # </details>
 #
-# ### Exercise 4.2 · `match_anchors` · ●●● · 30 min
+# ### Exercise 4.2 · `match_anchors` · ●●● · 35 min · by hand
 #
-# Write it for all anchors at once. From the table above: what is a maximum over rows, what one over columns? Remember that a
-# picture may have no object at all.
+# Write it for all anchors at once. In the table above, what is a maximum over rows, and what is one over columns? Remember
+# that an image may have no objects.
+
+# %%
+recall("box_iou")
 
 # %%
 # %%exercise match_anchors
@@ -476,113 +398,78 @@ def match_anchors(
 check("match_anchors")
 
 # %% [markdown]
-# **Now be the examiner.** The input below is the docstring's example. It lets some wrong answers through. Which boxes would
-# catch them? The three awkward cases are a good start; an IoU of *just* 0.5 with `fg_iou_thresh=0.5` is another.
+# **Now you're the examiner.** The input below is the docstring's example. It lets many wrong answers through. Which boxes would
+# catch them? The three awkward cases are a good start; an IoU of *exactly* 0.5 with `fg_iou_thresh=0.5` is another.
 
-# %%
+# %% tags=["write"]
 three = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 5.0], [40.0, 0.0, 50.0, 10.0]])
 catch("match_anchors", (three, three[:1]))
 
 # %% [markdown]
-# Your matching in the explorer. **Move the sliders** (arrow keys work, too). Lower `fg iou thresh`: how many anchors match? Then
-# bring both together: where did the ignored ones go? And with `fg iou thresh` at 0.95, why does every object still have an
-# anchor?
+# Here is your matching, for the scene. **Move the sliders** (the arrow keys work, too). Lower `fg iou thresh`: how many anchors
+# match? Then bring both together: where did the ignored ones go? And with `fg iou thresh` at 0.95, why does every object still
+# have an anchor?
 
-# %%
+# %% tags=["call"]
 show.explore_anchors(image, boxes, anchors, match_anchors=match_anchors)
 
 # %% [markdown]
-# And the awkward cases, drawn. Dashed are the anchors with the answer of your function, thick is the object.
+# And here are the awkward cases, with what your function returns for each anchor (dashed). **Move a box, or add one,** and predict
+# the answers. What does it take to give both of the two masters an anchor?
 
-# %%
-awkward = {
-    "a tie": ([(10, 20, 40, 50), (30, 20, 60, 50)], [(20, 20, 50, 50)]),
-    "two masters": ([(10, 15, 50, 55)], [(10, 15, 50, 52), (30, 30, 68, 68)]),
-    "nobody": ([(4, 4, 30, 30), (34, 4, 60, 30)], [(50, 45, 75, 68)]),
-}
-fig = Figure(figsize=(9, 2.9), layout="constrained")
-for axes, (name, (guess, gt_boxes)) in zip(fig.subplots(1, 3), awkward.items()):
-    guess, gt_boxes = torch.tensor(guess).float(), torch.tensor(gt_boxes).float()
-    outline(axes, gt_boxes, "#009E73", width=3)
-    outline(axes, guess, "#0072B2", "dashed", 2)
-    answers = match_anchors(guess, gt_boxes).tolist()
-    for number, (x1, y1, _, _) in enumerate(gt_boxes.tolist()):
-        axes.text(x1 + 2, y1 + 9, f"object {number}", fontsize=8, color="#00614A")
-    for (x1, y1, _, _), answer in zip(guess.tolist(), answers):
-        axes.text(x1, y1 - 1, f"says {answer}", fontsize=9)
-    axes.set(xlim=(0, 80), ylim=(75, 0), aspect="equal", xticks=[], yticks=[])
-    axes.set_title(f"{name}: {answers}", fontsize=9)
-    print(
-        f"{name}: {answers}, IoU {[[round(v, 2) for v in r] for r in box_iou(gt_boxes, guess).tolist()]}"
-    )
-show.figure(
-    fig,
-    alt="Three drawings of objects and anchors. A tie: both anchors take the object. Two masters: the "
-    "anchor takes the object that it overlaps more. Nobody: both anchors are background.",
-)
+# %% tags=["write"]
+tie = [(10, 20, 40, 50), (30, 20, 60, 50)], [(20, 20, 50, 50)]  # anchors, then objects
+masters = [(10, 15, 50, 55)], [(10, 15, 50, 52), (30, 30, 68, 68)]
+nobody = [(4, 4, 30, 30), (34, 4, 60, 30)], [(50, 45, 75, 68)]
+
+# %% tags=["call"]
+cases = {"a tie": tie, "two masters": masters, "nobody": nobody}
+cases = {name: [torch.tensor(part).float() for part in parts] for name, parts in cases.items()}
+show.awkward_cases(cases, match_anchors)
 
 # %% [markdown]
-# The second case breaks a promise: object 1 has *no* anchor now, for its only one has gone to object 0. "No object goes
-# without" holds unless another object wants the same anchor more. How often is that, and what does the rule do for small
-# objects?
+# The second case breaks a promise: as it stands, object 1 has *no* anchor, because its only one went to object 0. "No object goes
+# without" holds unless another object has a better claim to the same anchor. How often does that happen? And what does the rule
+# do for small objects? **Predict the second line**, the share of the objects below 16 pixels with an anchor:
 
-# %%
-has_anchor, pairs = {True: [], False: []}, []
-for picture, gt_boxes in with_objects:
-    around = anchors_for(picture)
-    for keep in (True, False):
-        matches = match_anchors(around, gt_boxes, allow_low_quality_matches=keep)
-        has_anchor[keep].append(torch.isin(torch.arange(len(gt_boxes)), matches))
-        if keep:
-            pairs.append((around, gt_boxes, matches))
+# %% tags=["write"]
+my_guess_small = 0.5  # yours
 
-groups = {
-    "below 16": sizes < 16,
-    "16 to 32": (sizes >= 16) & (sizes < 32),
-    "from 32 on": sizes >= 32,
-}
-print("share of the objects with an anchor")
-for name, group in groups.items():
-    shares = [torch.cat(has_anchor[keep])[group].float().mean().item() for keep in (False, True)]
-    print(
-        f"{name:10} px   by 0.7 alone {shares[0]:4.0%}   with the best ones kept {shares[1]:6.1%}"
-    )
+# %% tags=["call"]
+from functools import partial
+
+strict = partial(match_anchors, allow_low_quality_matches=False)
+matched_share(scenes, {"0.7 alone": strict, "and the best anchor": match_anchors})
 
 # %% [markdown]
-# ## 4.4 · A box, said from an anchor · 28 min
+# ## 4.4 · A box, relative to an anchor · 36 min
 #
-# A match is a rough guess, and the network is to improve it. What should it say? Not the corners: it does not know where in the
-# picture it is looking. It says how the box **differs from the anchor**, in four numbers (Ren et al., equation 2):
+# A match is a rough guess, and the network should improve it. What should it predict? Not the corners: it doesn't know where in
+# the image it is looking. It predicts how the box **differs from the anchor**, in four numbers (Ren et al., 2015, equation 2):
 #
 # $$dx = \frac{x - x_a}{w_a} \qquad dy = \frac{y - y_a}{h_a} \qquad dw = \log\frac{w}{w_a} \qquad dh = \log\frac{h}{h_a}$$
 #
-# Here $x, y$ are centres, $w, h$ sides, and $a$ marks the anchor's. Why divide, why a logarithm? With the matches of the real
-# scenes:
+# Here $x, y$ are centers, $w, h$ are sides, and $a$ marks those of the anchor. Why divide by the anchor's side? These are the
+# matches of all scenes. **By how many pixels is a large anchor off, if a small one is off by 2.5?**
 
-# %%
-matched = [(around[m >= 0], gt_boxes[m[m >= 0]]) for around, gt_boxes, m in pairs]
-mine, theirs = (torch.cat(one) for one in zip(*matched))
-shift = ((theirs[:, :2] + theirs[:, 2:]) - (mine[:, :2] + mine[:, 2:]))[:, 0] / 2
-wide = mine[:, 2] - mine[:, 0]
-print("width of the anchor   how far off in x, typically")
-for low, high in ((0, 24), (24, 48), (48, 96), (96, 999)):
-    group = (wide >= low) & (wide < high)
-    pixels, sides = shift[group].std().item(), (shift / wide)[group].std().item()
-    print(f"{low:4} to {high:3} px         {pixels:5.1f} px, or {sides:.2f} widths")
-for times in (0.5, 1, 2):
-    print(f"a box {times} times as wide: dw = {torch.tensor(float(times)).log():+.2f}")
+# %% tags=["write"]
+my_guess_pixels = 2.5  # yours
+
+# %% tags=["call"]
+matched_anchors, matched_boxes = matched_pairs(scenes, match_anchors)
 
 # %% [markdown]
-# In pixels, large boxes would drown small ones; in sides of the anchor all are about alike. And with the logarithm, half as
-# wide is as far from "the same" as twice as wide, and no number whatever means a negative width.
+# In pixels, large boxes would drown out the small ones. In widths of the anchor, all are about alike. And why the logarithm?
+# Half as wide gives log ½ = −0.69, twice as wide gives log 2 = +0.69: equally far from "the same", which is 0. And no number
+# stands for a negative width.
 #
-# ### Exercise 4.3 · `encode_boxes` · ●○○ · 10 min
+# ### Exercise 4.3 · `encode_boxes` · ●○○ · 12 min · by hand
 #
-# `weights` multiply the four numbers at the end. The second stage of the detector takes (10, 10, 5, 5): its boxes are close
-# already, and without weights its targets would be tiny. Use `...` for the axes in front, as in `xywh_to_xyxy`.
+# In the end, each of the four numbers is multiplied by its weight. The second stage of the detector uses (10, 10, 5, 5): its boxes
+# are close already, so without weights its targets would be tiny. Use `...` for the axes in front, as in `xywh_to_xyxy`.
 #
-# A tensor that you make yourself lies on the CPU, and a GPU refuses to multiply it with its own: `boxes.new_tensor(…)` makes one
-# where `boxes` are, and of their dtype. (The check asks for that, too.)
+# A tensor that you create is on the CPU, and a GPU refuses to multiply it with its own. `boxes.new_tensor(…)` creates one where
+# `boxes` is, with the same dtype. (The check tests that, too.)
 
 # %%
 # %%exercise encode_boxes
@@ -624,23 +511,29 @@ def encode_boxes(
 check("encode_boxes")
 
 # %% [markdown]
-# And back: from four numbers and an anchor to a box. One thing can go badly wrong. dw is whatever a network says, and a fresh
-# network, or a bad step, says wild things. **Guess:** how wide does dw = 100 make an anchor of 16 pixels?
+# And back: from four numbers and an anchor to a box. One thing can go badly wrong. dw is whatever a network predicts, and a fresh
+# network, or a bad step, predicts wild things. **Guess:** how wide does dw = 10 make an anchor of 16 pixels? And dw = 100?
 
-# %%
-for dw in (0.0, 1.0, 4.135, 10.0, 80.0, 100.0):
-    print(f"dw {dw:6.3f}   {(16 * torch.tensor(dw).exp()).item():.4g} pixels wide")
+# %% tags=["write"]
+my_guess_10, my_guess_100 = 100, 1000  # yours, in pixels
+
+# %% tags=["read"]
+for dw in (0.0, 1.0, 4.135, 10.0, 100.0):
+    print(f"dw {dw:7.3f}   {(16 * torch.tensor(dw).exp()).item():10.1f} pixels wide")
 infinite = torch.tensor(100.0).exp()
 print("infinite minus infinite:", (infinite - infinite).item())
 
 # %% [markdown]
 # An infinite width becomes `nan` at the next subtraction, and `nan` spreads to everything it meets: the loss, the weights, the
-# run. So growth is **capped** before `exp`, at log(1000/16), about 4.135. An anchor of 16 pixels may then grow to a box of
-# 1000, and that is plenty. Shrinking needs no cap: exp of a very negative number is just 0.
+# run. So growth is **capped** before `exp`, at log(1000/16), about 4.135. Then an anchor of 16 pixels can grow to a box of 1,000,
+# and that's plenty. Shrinking needs no cap: exp of a very negative number is just 0.
 #
-# ### Exercise 4.4 · `decode_boxes` · ●●○ · 15 min
+# ### Exercise 4.4 · `decode_boxes` · ●●○ · 15 min · by hand
 #
-# The inverse of `encode_boxes`. Undo the last thing first. Where does the cap go: before the weights or after?
+# Write the inverse of `encode_boxes`. Undo the last thing first. Where does the cap go, before dividing by the weights or after?
+
+# %%
+recall("encode_boxes")
 
 # %%
 # %%exercise decode_boxes
@@ -683,57 +576,43 @@ def decode_boxes(
 check("decode_boxes")
 
 # %% [markdown]
-# Together: each matched anchor says its four numbers, and they are read back. At `mistake` 0 the head is perfect, and all boxes
-# fall on the objects. **Move the slider** to let it be off by a random number of that spread. How much may it be off before the
-# boxes are worse than the anchors?
+# Both together: each matched anchor is encoded, and its deltas are decoded. With a `mistake` of 0, the head is perfect, and all
+# boxes fall on their objects. **Move the slider** to make its deltas wrong by random numbers of that spread. How wrong may they
+# be before the boxes are worse than the anchors?
 
-# %%
+# %% tags=["call"]
 matches = match_anchors(anchors, boxes)
-taken = anchors[matches >= 0]
-target_boxes = boxes[matches[matches >= 0]]
-noise = torch.randn(len(taken), 4, generator=torch.Generator().manual_seed(0))
-before = box_iou(taken, boxes).amax(1).mean().item()
-
-
-def off_by(mistake):
-    decoded = decode_boxes(encode_boxes(target_boxes, taken) + mistake * noise, taken)
-    after = box_iou(decoded, boxes).amax(1).mean().item()
-    fig = Figure(figsize=(9.2, 3.7), layout="constrained")
-    for axes, ones, words in zip(fig.subplots(1, 2), (taken, decoded), ("anchors", "decoded")):
-        axes.imshow(image.permute(1, 2, 0).numpy())
-        axes.set_axis_off()
-        axes.set(xlim=(0, image.shape[2]), ylim=(image.shape[1], 0))
-        outline(axes, boxes, "#009E73", width=2.8)
-        outline(axes, ones, "#0072B2", "dashed", 1.2)
-        value = before if words == "anchors" else after
-        axes.set_title(f"{words}: mean IoU {value:.2f}", fontsize=9)
-    return fig, f"Matched anchors with a mean IoU of {before:.2f}, decoded boxes with {after:.2f}."
-
-
-show.explore(off_by, mistake=(0.0, 1.0, 0.05, 0.0))
+taken, goals = anchors[matches >= 0], boxes[matches[matches >= 0]]
+show.explore_decoding(image, taken, goals, encode_boxes, decode_boxes)
 
 # %% [markdown]
 # ### A round trip proves nothing
 #
-# "Encode, decode, and I am back where I started, so both are right." Are they? Here are two pairs that an assistant may well
-# write. In each, decoding undoes encoding. Are they right?
+# "I encode, decode, and get back what I had, so both are right." Are they? Here are two more pairs, as an assistant might write
+# them. In both, decoding undoes encoding. **What's wrong with each?** Read them before you run the table.
 
 
-# %%
-def plain_encode(boxes, anchors):  # the ratio itself, without its logarithm
-    side, extent = boxes[..., 2:] - boxes[..., :2], anchors[..., 2:] - anchors[..., :2]
-    middle = (boxes[..., 2:] + boxes[..., :2] - anchors[..., 2:] - anchors[..., :2]) / 2
-    return torch.cat([middle / extent, side / extent - 1], -1)
+# %% tags=["variants"]
+def center_of(boxes):
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
 
 
-def plain_decode(deltas, anchors):
-    extent = anchors[..., 2:] - anchors[..., :2]
-    middle = (anchors[..., 2:] + anchors[..., :2]) / 2 + deltas[..., :2] * extent
-    half = (deltas[..., 2:] + 1) * extent / 2
-    return torch.cat([middle - half, middle + half], -1)
+def side_of(boxes):
+    return boxes[..., 2:] - boxes[..., :2]
 
 
-def corner_encode(boxes, anchors):  # differences of corners in pixels
+def ratio_encode(boxes, anchors):  # the ratio itself, without its logarithm
+    shift = (center_of(boxes) - center_of(anchors)) / side_of(anchors)
+    return torch.cat([shift, side_of(boxes) / side_of(anchors) - 1], -1)
+
+
+def ratio_decode(deltas, anchors):
+    center = center_of(anchors) + deltas[..., :2] * side_of(anchors)
+    half = (deltas[..., 2:] + 1) * side_of(anchors) / 2
+    return torch.cat([center - half, center + half], -1)
+
+
+def corner_encode(boxes, anchors):  # differences of corners, in pixels
     return boxes - anchors
 
 
@@ -741,55 +620,53 @@ def corner_decode(deltas, anchors):
     return anchors + deltas
 
 
-coders = {
-    "yours": (encode_boxes, decode_boxes),
-    "plain ratio": (plain_encode, plain_decode),
-    "corners, pixels": (corner_encode, corner_decode),
-}
-anchor, wild = torch.tensor([[100.0, 100.0, 140.0, 140.0]]), torch.tensor([[0.0, 0.0, -1.5, 0.0]])
-small, large = wide < 24, wide >= 96
-print(f"{'':16} round trip is off by   target dx: small, large anchors   dw = -1.5 is as wide as")
-for name, (encode, decode) in coders.items():
-    error = (decode(encode(theirs, mine), mine) - theirs).abs().max().item()
-    spread = [encode(theirs, mine)[group, 0].std().item() for group in (small, large)]
-    x1, _, x2, _ = decode(wild, anchor)[0].tolist()
-    print(f"{name:16} {error:12.4f} px {spread[0]:17.2f}, {spread[1]:5.2f} {x2 - x1:26.1f} px")
+# %% tags=["write"]
+wrong_with_plain_ratio, wrong_with_corners = "…", "…"  # yours, in a few words
+
+# %% tags=["call"]
+from coursekit.lessons import examine
+from coursekit.lessons.experiments.anchor_matches import round_trips
+
+coders = {"yours": (encode_boxes, decode_boxes), "plain ratio": (ratio_encode, ratio_decode)}
+coders["corners in pixels"] = corner_encode, corner_decode
+round_trips(coders, matched_boxes, matched_anchors)
 
 # %% [markdown]
-# All three come back to where they were. But the plain ratio can turn a box inside out (a width below 0), and corners in pixels
-# give large objects targets many times those of small ones. A round trip shows that two functions undo each other, and nothing
-# more. So the checks try each **alone**, on boxes whose numbers you can work out on paper:
+# All three get back what they had. But the plain ratio can turn a box inside out, with a width below 0. And corners in pixels give
+# large objects targets that are many times those of small ones. A round trip shows that two functions undo each other, and
+# nothing more. So the checks try each function **alone**, on boxes whose numbers you can work out on paper:
 
 # %%
-examine("encode_boxes", plain_encode)
+examine("encode_boxes", ratio_encode)
 
 # %% [markdown]
-# ## 4.5 · Not drowned by background · 12 min
+# ## 4.5 · Not drowned by background · 15 min
 #
 # How many of all these anchors are positive? **Guess the share** before you look.
 
-# %%
-my_guess = 0.05  # yours
+# %% tags=["write"]
+my_guess_positive = 0.05  # yours
 
-kinds = torch.cat([m for _, _, m in pairs])
-positive, negative = int((kinds >= 0).sum()), int((kinds == -1).sum())
+# %% tags=["read"]
+all_matches = [match_anchors(scene.anchors, scene.boxes) for scene in scenes]
+kinds = torch.cat(all_matches)
+positive, negative = (kinds >= 0).sum().item(), (kinds == -1).sum().item()
 share = positive / (positive + negative)
-print(
-    f"{positive:,} positive, {negative:,} background, {len(kinds) - positive - negative:,} ignored"
-)
-print(f"share of positives {share:.2%}; you said {my_guess:.0%}")
-print(f"a head that always says 'background' is right in {1 - share:.2%} of them")
+print(f"{positive:,} positive, {negative:,} background, {(kinds == -2).sum():,} ignored anchors")
+print(f"{share:.2%} of those that aren't ignored are positive; you guessed {my_guess_positive:.0%}")
 
 # %% [markdown]
-# So a head that has learned nothing looks excellent, and the gradient is nearly all background. The way out in this detector:
-# in each image only 256 anchors count, and up to half of them may be positive. (Others weigh instead of sampling: the focal
-# loss of RetinaNet.)
+# A head that always says "background" would be right almost always. So a head that has learned nothing looks excellent, and the
+# gradient comes nearly all from background. This detector's way out: in each image, only 256 anchors count, and up to half of
+# them may be positive. (Others weight the anchors instead of sampling them: see the focal loss of RetinaNet.)
 #
-# ### Exercise 4.5 · `sample_balanced` · ●○○ · 10 min
+# ### Exercise 4.5 · `sample_balanced` · ●○○ · 10 min · explain only
 #
-# Draw at random, with the generator that you are given, and nothing twice: `torch.randperm` shuffles. There may be fewer
-# positives than their share; then background fills up. What is drawn is random, so the check asks what must hold whatever was
-# drawn.
+# Sample at random with the generator that you're given, and nothing twice: `torch.randperm` shuffles. If there are fewer
+# positives than their share, background fills up. The result is random, so the check tests what must hold for every sample.
+
+# %%
+recall("match_anchors")
 
 # %%
 # %%exercise sample_balanced
@@ -834,103 +711,94 @@ def sample_balanced(
 check("sample_balanced")
 
 # %% [markdown]
-# With and without. Is half of the sample positive now?
+# Now compare: 256 anchors drawn blindly, and 256 drawn with your function. Is half of your sample positive? Then **try a sample of
+# 32**: change the number and run both cells again.
 
-# %%
-batch_size_per_image = 256  # anchors that count, in each scene
+# %% tags=["write"]
+batch_size_per_image = 256  # anchors that count in each scene
+
+# %% tags=["read"]
 generator = torch.Generator().manual_seed(0)
 blind, balanced = [], []
-for _, _, m in pairs:
-    labelled = torch.where(m != -2)[0]
-    drawn = labelled[torch.randperm(len(labelled), generator=generator)[:batch_size_per_image]]
-    blind.append((m[drawn] >= 0).float().mean().item())
-    yes, no = sample_balanced(m, batch_size_per_image, 0.5, generator)
+for scene_matches in all_matches:
+    counting = torch.where(scene_matches != -2)[0]
+    drawn = counting[torch.randperm(len(counting), generator=generator)[:batch_size_per_image]]
+    blind.append((scene_matches[drawn] >= 0).float().mean().item())
+    yes, no = sample_balanced(scene_matches, batch_size_per_image, 0.5, generator)
     balanced.append(len(yes) / (len(yes) + len(no)))
-shares = [share, sum(blind) / len(blind), sum(balanced) / len(balanced)]
-
-fig = Figure(figsize=(7.4, 2.3), layout="constrained")
-axes = fig.subplots()
-names = ["all", *(f"{batch_size_per_image} {way}" for way in ("at random", "balanced"))]
-bars = axes.barh(names, shares, color=["#E69F00", "#56B4E9", "#0072B2"])
-axes.bar_label(bars, [f" {value:.2%}" for value in shares])
-axes.invert_yaxis()
-axes.set_xscale("log")
-axes.set(xlim=(1e-4, 1), xlabel="share of positives among the anchors that count (log)")
-axes.axvline(0.5, color="black", linestyle="dotted")
-axes.text(0.46, 0.5, "the most\nthere may be", ha="right", va="center", fontsize=8)
-show.figure(
-    fig, alt="Share of positives: " + ", ".join(f"{a} {b:.2%}" for a, b in zip(names, shares))
-)
 empty = sum(value == 0 for value in blind)
-print(f"scenes whose random sample has no positive at all: {empty} of {len(pairs)}")
-print(f"scenes whose balanced sample is half positive: {sum(v == 0.5 for v in balanced)}")
+print(f"drawn blindly, {empty} of {len(blind)} samples have no positive anchor at all")
+
+# %% tags=["call"]
+means = [sum(values) / len(values) for values in (blind, balanced)]
+show.positive_shares({"all": share, "drawn blindly": means[0], "balanced": means[1]})
 
 # %% [markdown]
-# Not half: a scene does not have that many positives, and all of them are in. But it is many times more than before, and every
-# scene that has one tells the head of it. Mind that the 256 are a number for this detector, not a law: with fewer, the share
-# grows.
-#
-# **Try it:** set `batch_size_per_image` to 32 above, and run the cell again.
+# Far from half: a scene doesn't have that many positive anchors, and all of them are in the sample. But it's many times more than
+# before, and every scene with a positive anchor now tells the head about it. With a smaller sample, the share grows; 256 is the
+# number of this detector, not a law.
 
 # %%
 journal("04")
 
 # %% [markdown]
-# ## What could go wrong · 3 min
+# ## What could go wrong · 4 min
 #
-# - **"The loss falls, and nothing is found."** The head's map is flattened in another order than the anchors. A shape can't
-#   tell you; an address can (4.2).
-# - **"All my boxes are half a cell off."** Weights trained with centres in the middle of the cells, used with centres on the
-#   corners, or the other way round. Both rules are in use.
-# - **"The loss is nan after a few steps."** No cap in decoding, or a true box without width: its logarithm is minus infinite.
-#   `clean_boxes` of lesson 01 drops those.
-# - **"Small objects are never learned."** Their best anchor lies below 0.7, and the best ones are not kept. Or the anchors are
-#   all too large: draw the first picture of 4.3 for your data.
+# - **"The loss falls, and nothing is found."** The head's map is flattened in another order than the anchors. Shapes can't tell
+#   you; addresses can (4.2).
+# - **"All my boxes are half a cell off."** The weights were trained with centers in the middle of the cells and are used with
+#   centers on the corners, or the other way around. Both conventions exist.
+# - **"The loss is nan after a few steps."** No cap in decoding, or a ground-truth box without width: its logarithm is minus
+#   infinity. `clean_boxes` of lesson 01 drops such boxes.
+# - **"Small objects are never learned."** Their best anchor is below 0.7, and low-quality matches are off. Or all anchors are too
+#   large: draw the first picture of 4.3 for your data.
 # - **"An image without objects crashes the training."** There is nothing to take a maximum of.
 #
 # ## What you learned
 #
-# Anchors are guesses, made before the network has seen anything. Their order must be the head's, and no shape will tell you if
-# it isn't. Matching gives each anchor an object, background, or nothing, and sees to it that hardly an object goes without. A
-# box is said relative to its anchor: shifts in sides, growth as a logarithm, capped. Nearly all is background, so a sample is
-# drawn.
+# Anchors are guesses, made before the network has seen anything. Their order must be the head's order, and no shape will tell you
+# if it isn't. Matching gives each anchor an object, background, or nothing, and almost never leaves an object without an
+# anchor. A box is encoded relative to its anchor: shifts in units of its sides, growth as a logarithm, capped. Nearly all
+# anchors are background, so training uses a balanced sample.
 #
 # **Three questions to think about**
 #
-# <details><summary>1. Why not take twice as many anchors, and have a better match for every object?</summary>
+# <details><summary>1. Why not use twice as many anchors, and have a better match for every object?</summary>
 #
-# It would help the match, but there would be twice as many boxes to judge, match and hold in memory, and nearly all new ones
-# are background. The four numbers mend a rough guess anyway.
-#
-# </details>
-# <details><summary>2. The wrong order was bad even after training with it. Why could dx and dy not make up for it?</summary>
-#
-# They would have to say how far it is from this cell to another one, which depends on where the cell stands. A convolution
-# does the same at every place, and the cell may not even see the object.
+# It would improve the matches, but there would be twice as many boxes to predict, match and hold in memory, and nearly all the
+# new ones are background. The deltas correct a rough guess anyway.
 #
 # </details>
-# <details><summary>3. A head gives dw = 0 for all, and the shifts are right. What do its boxes look like?</summary>
+# <details><summary>2. The wrong order was bad even after training with it. Why couldn't dx and dy make up for it?</summary>
 #
-# Right in place, and with the size and shape of their anchors. Often an IoU of 0.5 or more already.
+# They would have to predict how far it is from this cell to another one, and that depends on where the cell is. A convolution
+# does the same everywhere, and the cell may not even see the object.
+#
+# </details>
+# <details><summary>3. A head predicts dw = 0 and dh = 0 always, and the right shifts. What do its boxes look like?</summary>
+#
+# They are in the right place, with the size and shape of their anchors. Often that's an IoU of 0.5 or more already.
 #
 # </details>
 #
-# **Next: 05 · The RPN.** A small network slides over the pyramid and answers at each of your anchors. You write it, and train
-# it on the matches of today.
+# **Next: 05 · The RPN.** A small network slides over the pyramid and answers both questions at each of your anchors. You write
+# it, and train it on today's matches.
 #
 # **To read on:** S. Ren et al., *Faster R-CNN*, 2015, sections 3.1.1 to 3.1.3 with equation 2 · T.-Y. Lin et al., *Focal Loss
-# for Dense Object Detection*, 2017, section 3, for weighing instead of sampling · S. Zhang et al., *Bridging the Gap Between
+# for Dense Object Detection*, 2017, section 3, on weighting instead of sampling · S. Zhang et al., *Bridging the Gap Between
 # Anchor-based and Anchor-free Detection*, 2020, section 3, on how much the matching matters.
 
 # %% [markdown] tags=["instructor"]
 # ## For instructors
 #
-# **Minutes.** 115, of which 90 writing. `match_anchors` is the longest; who is stuck should fill in the table of 4.3 first.
+# **Minutes.** 150, of which 97 writing. `match_anchors` takes longest; if someone is stuck, let them fill in the table of 4.3
+# first.
 #
-# **What people get wrong.** `make_anchors`: shape by shape or column by column; width over height; the area not kept; centres in
-# the middle of the cells. `match_anchors`: a box that no anchor overlaps takes all of them; only one of two equals is kept; a
-# best anchor forced on a box though it overlaps another more; no box at all. `encode_boxes`, `decode_boxes`: right as a pair,
-# wrong each; the cap before the weights. `sample_balanced`: ignored ones among the background; object 0 left out (`> 0`).
+# **What people get wrong.** `make_anchors`: shape by shape or column by column; width over height; the area isn't kept; centers
+# in the middle of the cells. `match_anchors`: a box that no anchor overlaps takes all of them; only one of two equal anchors
+# matches; a best anchor is forced on a box although it overlaps another more; no box at all. `encode_boxes`, `decode_boxes`:
+# right as a pair, each wrong alone; the cap before the weights. `sample_balanced`: ignored ones among the background; object 0
+# left out (`> 0`).
 #
-# **Questions to ask.** Which of your tests would have noticed the wrong order? Why does the recall of large objects not notice?
-# What would change if the ignored band were gone? Is half of the sample positive, and if not, does it matter?
+# **Questions to ask.** Which of your tests would have noticed the wrong order? Why doesn't the recall of large objects notice?
+# What would change without the ignored band? Is half of the sample positive, and if not, does it matter?

@@ -1,111 +1,115 @@
 # %% [markdown]
 # # 05 · The RPN
 #
-# **110 minutes · you need lesson 04 · no GPU needed**
+# **155 minutes · you need lesson 04 · no GPU needed**
 #
-# Thousands of anchors stand ready in every image, and next to none of them fits anything. The **region proposal network**, RPN
-# for short, looks at all of them at once and says: *here, and here, is something; and your box should be a little wider*. What
-# it is, it doesn't say. Its best boxes, the **proposals**, are all that the rest of the detector will ever look at: what is
-# missed here is lost.
+# Thousands of anchors cover every image, and hardly any of them fits an object. The **region proposal network** (RPN) looks at
+# all of them at once and says: *there's something here, and here; and your box should be a little wider*. It doesn't say what
+# it is. Its best boxes, the **proposals**, are all that the rest of the detector ever looks at. What the RPN misses is lost.
 #
-# When you are done, you can
+# When you're done, you can
 #
 # - write the head that slides over a pyramid, with its outputs in the order of the anchors,
-# - write its two losses, and tell from a number what is wrong with one,
+# - write its two losses, and tell from their values what's wrong with a head,
 # - write non-maximum suppression, and say why nobody runs it in Python,
-# - turn thousands of opinions into some good boxes, train an RPN by itself, and measure how many objects it finds.
+# - turn thousands of predictions into a few good boxes, train an RPN alone, and measure how many objects it finds.
 #
-# Words that are new to you stand in [the glossary](GLOSSARY.md).
+# Terms that are new to you are in [the glossary](GLOSSARY.md).
 
-# %%
+# %% tags=["setup"]
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, recall, reference
 
 lesson_map(5)
 
 # %% [markdown]
-# **Using an AI assistant here:** it may explain, you write. Hints open with the button under a check, or with `hint("nms")`.
+# ## 5.1 · A question for every anchor · 27 min
 #
-# ## 5.1 · Asking everywhere at once · 25 min
-#
-# Three levels, two square anchors in each cell. What does that look like?
+# Here's one scene of `mini`. It gets three levels of anchors, two square ones in each cell: 3,160 in all. The scene has seven
+# objects. **How many anchors will match one of them**, by the rules of lesson 04?
 
-# %%
+# %% tags=["setup"]
 import math
 
 import torch
-from matplotlib.figure import Figure
 
 from coursekit.data import load
-from my_detector import make_anchors, match_anchors  # yours of lesson 04, or the course's
+from my_detector import make_anchors, match_anchors  # from lesson 04: yours, or the course's
 
 train_set, val_set = load("mini", "train"), load("mini", "val")
+image, target = train_set[114]
+gt_boxes = target["boxes"]
+
+# %% tags=["write"]
+my_guess_matches = 100  # yours
+
+# %% tags=["read"]
 STRIDES = (8, 16, 32)
 SIDES = ([12, 20], [32, 52], [84, 136])  # of the anchors on each level, in pixels
 
 
 def anchors_for(height, width):
-    """(N_level, 4) anchors of each level, for an image of this size."""
+    """Return the anchors of each level for an image of this size: (N_i, 4) xyxy."""
     grids = [(math.ceil(height / stride), math.ceil(width / stride)) for stride in STRIDES]
     each = zip(grids, STRIDES, SIDES)
-    return [make_anchors(grid, (stride,) * 2, sides, [1.0]) for grid, stride, sides in each]
+    return [make_anchors(grid, (stride, stride), sides, [1.0]) for grid, stride, sides in each]
 
 
-image, target = train_set[114]
-gt_boxes = target["boxes"]
-levels_of_anchors = anchors_for(*image.shape[1:])
-anchors = torch.cat(levels_of_anchors)
+anchors_of_levels = anchors_for(*image.shape[1:])
+anchors = torch.cat(anchors_of_levels)
 matches = match_anchors(anchors, gt_boxes)
+print(f"{(matches >= 0).sum()} of {len(anchors):,} anchors match; you guessed {my_guess_matches}")
 
-fig = Figure(figsize=(9.6, 3.1), layout="constrained")
-some = anchors[torch.randperm(len(anchors), generator=torch.Generator().manual_seed(1))[:80]]
-left, middle, right = fig.subplots(1, 3)
-show.draw_boxes(left, image, some, [""] * len(some), title=f"80 of {len(anchors):,} anchors")
-fit = anchors[matches >= 0]
-show.draw_boxes(middle, image, fit, [""] * len(fit), title=f"the {len(fit)} that match an object")
-names = [train_set.classes[label - 1] for label in target["labels"]]
-show.draw_boxes(right, image, gt_boxes, names, title=f"the {len(gt_boxes)} objects")
-for axes in (left, middle, right):
-    axes.set(xlim=(0, image.shape[2]), ylim=(image.shape[1], 0))
-show.figure(
-    fig,
-    alt=f"One scene three times: under a thicket of 80 anchors, with the {len(fit)} that match, "
-    f"and with its {len(gt_boxes)} objects.",
-)
+# %% tags=["call"]
+show.anchors_to_objects(image, anchors, matches, gt_boxes)
 
 # %% [markdown]
-# From left to middle is the question *is there anything?*, one yes or no for each anchor: its **objectness**. From middle to
-# right is *how does its box differ?*: the four **deltas** of lesson 04. So for every cell of every level the network owes us,
-# with A anchors in a cell, A numbers and 4 A numbers.
+# From the left picture to the middle one, the question is *is there an object?*: one yes or no for each anchor, its
+# **objectness**. From the middle to the right, it's *how does the object's box differ from the anchor?*: the four **deltas** of
+# lesson 04. So with A anchors per cell, the network has to produce A numbers and 4 A numbers for each cell of each level.
 #
-# A convolution gives just that. A 3 × 3 looks around, a 1 × 1 answers each question:
+# Convolutions can do that. A 3 × 3 convolution looks around the cell, and two 1 × 1 convolutions answer the two questions:
 #
 #                          ┌─ 1 × 1, A channels ───► objectness, as a logit
 #     level ─ 3 × 3, ReLU ─┤
 #                          └─ 1 × 1, 4 A channels ─► dx, dy, dw, dh of each anchor
 #
-# It is the *same* small network on all levels: a dog on P5 looks, to it, like a small dog on P3. That is why all levels have as
-# many channels.
+# A **logit** is any real number; the sigmoid turns it into a probability. A logit of 0 means 50 %.
 #
-# One thing is left, and it is where people lose days. The convolution gives a map of A × H × W. Anchors stand in a list. Take
-# one level of 2 × 3 cells with two anchors, and let every number say where it belongs: anchor, row, column.
+# All levels share this small network: to it, a dog on P5 looks like a small dog on P3. That's why all levels have the same
+# number of channels.
+#
+# One thing is left, and it costs people days. The convolution returns a map, A × H × W. The anchors are a list. Take a level of
+# 2 × 3 cells with two anchors, and let each number of the map say where it belongs: 213 is anchor 2, row 1, column 3. **Put
+# them into a list that fits the anchors. What are its first four numbers?**
 
-# %%
-logit_map = torch.tensor([[[111, 112, 113], [121, 122, 123]], [[211, 212, 213], [221, 222, 223]]])
-print("shape", tuple(logit_map.shape), "  A × H × W")
-print("as it lies in memory:    ", logit_map.flatten().tolist())
+# %% tags=["write"]
+my_order = [111, 0, 0, 0]  # yours
 
-# The anchors of that level, each as its centre and size: cell by cell, and in a cell size by size.
+# %% tags=["read"]
+address_map = torch.tensor([[[111, 112, 113], [121, 122, 123]], [[211, 212, 213], [221, 222, 223]]])
+print(f"the map, {tuple(address_map.shape)}, flattened: {address_map.flatten().tolist()}")
+print("the first four anchors of this level:")
 for x1, y1, x2, y2 in make_anchors((2, 3), (8, 8), [12, 20], [1.0])[:4].tolist():
     print(f"  row {(y1 + y2) / 16 + 1:.0f}, column {(x1 + x2) / 16 + 1:.0f}, side {x2 - x1:.0f}")
 
 # %% [markdown]
-# The map begins with all cells of the first anchor. The list has both anchors of the first cell, then both of the second. If you
-# only flatten, every number lands on a wrong anchor. Nothing crashes; the shapes are right.
+# The flattened map begins with all cells of the first anchor. The list of anchors begins with both anchors of the first cell.
+# If you only flatten, nearly every number ends up at the wrong anchor. Nothing crashes, and all the shapes are right.
 #
-# ### Exercise 5.1 · `RPNHead` · ●●○ · 15 min
+# <details><summary>The first four numbers</summary>
 #
-# Write in pencil what the flattened list should be: 111, then? Then write the class.
+# 111, 211, 112, 212
+#
+# </details>
+#
+# ### Exercise 5.1 · `RPNHead` · ●●○ · 20 min · explain only
+#
+# Write the class. `forward` gets all levels of a batch and returns one list of logits and one of deltas per image, both in the
+# order of your anchors.
+
+# %%
+recall("make_anchors")
 
 # %%
 # %%exercise RPNHead
@@ -163,100 +167,78 @@ class RPNHead(nn.Module):
 check("RPNHead")
 
 # %% [markdown]
-# The check fed it maps in which each cell says its own place, as above: that shows a mix-up at once, where random numbers show
-# only that something is wrong.
+# The check used maps in which each cell holds its own place, as above. A mix-up shows at once that way; with random numbers, you
+# would only learn that something is wrong.
 #
-# **Before you run the next cell:** what will a fresh head, with weights near 0, say? Which objectness, and which box?
+# **Predict:** what objectness does a fresh head give, with weights near 0? And how far are its boxes from their anchors?
 
-# %%
-from coursekit.detector import decode_boxes
+# %% tags=["write"]
+my_guess_objectness = 0.0  # yours: a probability from 0 to 1
+
+# %% tags=["read"]
+from my_detector import decode_boxes
 
 torch.manual_seed(0)
 head = RPNHead(channels=32, anchors=2)
-pretend = [
-    torch.randn(1, 32, math.ceil(240 / stride), math.ceil(320 / stride)) for stride in STRIDES
-]
+features = [torch.randn(1, 32, math.ceil(240 / s), math.ceil(320 / s)) for s in STRIDES]
 with torch.no_grad():
-    logits, deltas = head(pretend)
-print(f"{sum(one.numel() for one in head.parameters()):,} parameters, {logits.shape[1]:,} answers")
-objectness = logits.sigmoid()
-print(f"objectness from {objectness.min():.3f} to {objectness.max():.3f}")
-guesses = torch.cat(anchors_for(240, 320))
-moved = (decode_boxes(deltas[0], guesses) - guesses).abs().max()
-print(f"the corner of a box lies at most {moved:.1f} pixels from its anchor's")
+    fresh_logits, fresh_deltas = head(features)
+objectness, fresh_boxes = fresh_logits.sigmoid(), decode_boxes(fresh_deltas[0], anchors)
+print(f"objectness {objectness.min():.3f} to {objectness.max():.3f}; yours: {my_guess_objectness}")
+print(f"no edge moved by more than {(fresh_boxes - anchors).abs().max():.1f} pixels")
 
 # %% [markdown]
-# Half sure of everything, and every box its anchor. That is a good place to begin: no opinion. Ren et al. draw the weights so
-# small for just this reason.
+# Undecided everywhere, and every box nearly its anchor. That's a good place to start: the head has nothing to unlearn. Ren et
+# al. draw the weights of all new layers from the same distribution as you (2015, section 3.1.3); they don't say why.
 #
-# ## 5.2 · Two losses · 25 min
+# ## 5.2 · Two losses · 33 min
 #
-# Training needs a number for *how wrong*. There are two questions, so there are two numbers.
-#
-# **Objectness** is a yes or no: the price of an answer is $-\log$ of the probability that it gave to the truth (**binary
-# cross-entropy**). **Deltas** are lengths: the price is their error, but a small error should cost little, and a large one
-# shouldn't drown the rest. **Smooth L1** is a parabola near 0, a straight line beyond β = 1/9.
+# Two questions, so two losses. **Objectness** is yes or no, so its loss is **binary cross-entropy**: −log of the probability
+# given to the correct answer. **Deltas** are real numbers, so their loss grows with the error. **Smooth L1** is quadratic near
+# 0 and linear beyond β = 1/9, so one large error can't drown out the rest.
 
-# %%
+# %% tags=["call"]
+show.loss_shapes()
+
+# %% [markdown]
+# Remember the dot: an undecided head has a loss of log 2 = 0.693, whatever the answer is.
+#
+# Which anchors should count? If all of them do, "there's nothing anywhere" is right almost everywhere. **Guess the loss of that
+# lazy answer** for the scene above: averaged over all anchors, and over 256 of them, which your `sample_balanced` draws with
+# at most half of them positive.
+
+# %% tags=["write"]
+my_guess_all, my_guess_sampled = 0.5, 0.5  # yours
+
+# %% tags=["read"]
 import torch.nn.functional as F
 
-fig = Figure(figsize=(8.8, 2.9), layout="constrained")
-left, right = fig.subplots(1, 2)
-logit = torch.linspace(-6, 6, 121)
-yes, no = torch.ones_like(logit), torch.zeros_like(logit)
-for label, name, colour, style in (
-    (yes, "an object", "#0072B2", "-"),
-    (no, "background", "#D55E00", "--"),
-):
-    price = F.binary_cross_entropy_with_logits(logit, label, reduction="none")
-    left.plot(logit, price, style, color=colour, label=f"truth: {name}")
-left.plot([0], [math.log(2)], "ko", markersize=5)
-left.annotate(
-    f"no opinion: {math.log(2):.3f}",
-    (0, math.log(2)),
-    (-1.6, 3.2),
-    fontsize=8,
-    arrowprops={"arrowstyle": "->"},
-)
-left.set(xlabel="logit", ylabel="price", title="objectness: cross-entropy")
-left.legend(fontsize=8)
-error = torch.linspace(-0.5, 0.5, 201)
-for beta, style, colour in ((1 / 9, "-", "#0072B2"), (1.0, "--", "#E69F00")):
-    price = F.smooth_l1_loss(error, torch.zeros_like(error), beta=beta, reduction="none")
-    right.plot(error, price, style, color=colour, label=f"β = {beta:.2g}")
-right.set(xlabel="error of a delta", ylabel="price", title="deltas: smooth L1")
-right.legend(fontsize=8)
-show.figure(
-    fig,
-    alt="Left, cross-entropy over the logit: it falls for objects, rises for background, and is "
-    "0.693 where the logit is 0. Right, smooth L1 over the error: with a beta of 1/9 a V, "
-    "with 1 a flat bowl.",
-)
-
-# %% [markdown]
-# Who pays? If all anchors did, "there is nothing anywhere" would be right almost everywhere. **Guess** how cheap that lazy
-# answer is, for the scene above, when all anchors pay; and when 256 of them pay, drawn by `sample_balanced` with at most half
-# of them positive:
-
-# %%
 from my_detector import sample_balanced
 
-lazy = torch.tensor(-6.0)  # sure that there is nothing
-for words, number, fraction in (("all", 10**6, 1.0), ("256 drawn", 256, 0.5)):
+for name, number, fraction in (("all anchors", 10**6, 1.0), ("256 sampled", 256, 0.5)):
     positives, negatives = sample_balanced(matches, number, fraction)
-    yes, no = len(positives), len(negatives)
-    cost = (yes * F.softplus(-lazy) + no * F.softplus(lazy)) / (yes + no)
-    print(f"{words:10} {yes:3} objects, {no:5} background   the lazy answer costs {cost:.3f}")
+    labels = torch.cat([torch.ones(len(positives)), torch.zeros(len(negatives))])
+    lazy = torch.full_like(labels, -6.0)  # logits: very sure that there's nothing
+    loss = F.binary_cross_entropy_with_logits(lazy, labels)
+    print(f"{name}: {len(positives)} objects, {len(negatives):,} background, loss {loss:.3f}")
 
 # %% [markdown]
-# Sampling makes objects count. And the box loss: background has no box that it should give, so **only positives** pay it. What
-# is it divided by? Ren et al. divide both by the number of *sampled* anchors; then they stay in proportion, however many
-# positives there are.
+# Averaged over all anchors, laziness is almost free. In the sample, each object counts about twelve times as much.
 #
-# ### Exercise 5.2 · `rpn_losses` · ●●● · 20 min
+# And the box loss? Background has no box to predict, so **only positives** have one. What is their sum divided by? We divide
+# both losses by the number of *sampled* anchors, as torchvision does. Ren et al. (2015, equation 1) divide the objectness loss
+# by the size of the sample, 256, and the box loss by the number of anchor locations, about 2,400; then they multiply the box
+# loss by λ = 10. Since 10/2,400 is nearly 1/256, the two ways hardly differ. The paper itself says that this normalization
+# isn't required.
 #
-# You have all the parts since lesson 04: who matches whom, which ones are drawn, what a positive should have said. Put them
-# together, image by image; the anchors are the same for all images of a batch. Mind the image without any object.
+# ### Exercise 5.2 · `rpn_losses` · ●●● · 25 min · explain only
+#
+# You've had all the pieces since lesson 04: which anchor matches which object, which anchors are sampled, and what deltas a
+# positive should predict. Put them together, image by image. All images of a batch have the same anchors. Mind the image
+# without objects.
+
+# %%
+recall("match_anchors", "sample_balanced", "encode_boxes")
 
 # %%
 # %%exercise rpn_losses
@@ -315,75 +297,88 @@ def rpn_losses(
 check("rpn_losses")
 
 # %% [markdown]
-# Learn what they feel like. Below, heads that we make up speak about the scene above: one that is right, and some that are
-# wrong in a way that you will meet. **Cover the numbers and guess** which loss each fault raises.
+# Now learn what these losses look like when something is wrong. The heads below are made up; all of them predict for the scene
+# above. One is correct, the others have faults that you will meet. **Guess the objectness loss of the last one**, whose maps
+# were flattened in the wrong order: around 6 (sure and wrong), around 0.7 (undecided), or less?
 
-# %%
-from coursekit.detector import encode_boxes
+# %% tags=["write"]
+my_guess_loss = 0.7  # yours
 
-positive = matches >= 0
-right_logits = torch.where(positive, 6.0, -6.0)
-right_deltas = torch.zeros(len(anchors), 4)
-right_deltas[positive] = encode_boxes(gt_boxes[matches[positive]], anchors[positive])
+# %% tags=["variants"]
+from my_detector import encode_boxes
 
-
-def mixed_up(values):
-    """As a head gives them that flattens its maps as they lie."""
-    lengths = [len(one) for one in levels_of_anchors]
-    parts = [
-        one.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1) for one in values.split(lengths)
-    ]
-    return torch.cat(parts)
+is_positive = matches >= 0
+logits = torch.where(is_positive, 6.0, -6.0)
+deltas = torch.zeros(len(anchors), 4)
+deltas[is_positive] = encode_boxes(gt_boxes[matches[is_positive]], anchors[is_positive])
+zeros, shift = torch.zeros_like(logits), is_positive[:, None] * torch.tensor([0.1, 0, 0, 0])
 
 
-shifted = right_deltas + positive[:, None] * torch.tensor([0.1, 0.0, 0.0, 0.0])
-zeros = torch.zeros_like(right_logits)
+def flattened_wrongly(values):
+    """Return the values in the order of maps that were only flattened."""
+    parts = values.split([len(level) for level in anchors_of_levels])
+    maps = [part.unflatten(0, (-1, 2)).transpose(0, 1) for part in parts]  # the anchor first
+    return torch.cat([map_.flatten(0, 1) for map_ in maps])
+
+
 heads = {
-    "all is right": (right_logits, right_deltas),
-    "no opinion, no deltas": (zeros, torch.zeros_like(right_deltas)),
-    "“nothing anywhere”": (zeros - 6, right_deltas),
-    "“objects everywhere”": (zeros + 6, right_deltas),
-    "boxes a tenth of an anchor too far right": (right_logits, shifted),
-    "deltas four times too large": (right_logits, 4 * right_deltas),
-    "flattened in the wrong order": (mixed_up(right_logits), mixed_up(right_deltas)),
+    "correct": (logits, deltas),
+    "undecided, deltas of 0": (zeros, 0 * deltas),
+    "“nothing anywhere”": (zeros - 6, deltas),
+    "“objects everywhere”": (zeros + 6, deltas),
+    "boxes a tenth of an anchor too far right": (logits, deltas + shift),
+    "deltas four times too large": (logits, 4 * deltas),
+    "flattened in the wrong order": (flattened_wrongly(logits), flattened_wrongly(deltas)),
 }
-print(f"{'':42} objectness   boxes")
-for name, (pred_logits, pred_deltas) in heads.items():
-    torch.manual_seed(0)
-    losses = rpn_losses(pred_logits[None], pred_deltas[None], anchors, [gt_boxes])
-    print(f"{name:42} {losses['loss_objectness']:10.3f}   {losses['loss_rpn_box_reg']:.3f}")
+
+# %% tags=["call"]
+from coursekit.lessons.experiments.rpn_alone import compare_rpns, loss_table, recall_table, run_rpn
+
+loss_table(heads, rpn_losses, anchors, gt_boxes)
 
 # %% [markdown]
-# What to remember: **0.693** is $\log 2$, no opinion; a loss that stays there is a head that learns nothing. A loss **above**
-# it is a head that is sure and wrong about most anchors. The **box loss is small by nature**, divided as it is by anchors that
-# mostly don't pay it: a head that moves nothing pays what the second line says, and one that pays more is worse than silence.
+# What to remember:
 #
-# And look at the last line, the dangerous one. In the wrong order a head costs hardly more than the lazy "nothing anywhere":
-# few anchors are positive, so few are at the wrong place. The loss falls below 0.693 all the same, and who doesn't look at
-# boxes is content.
+# - **0.693** is log 2: undecided. A loss that stays there belongs to a head that doesn't learn.
+# - **More than 0.693** belongs to a head that is sure and wrong.
+# - The **box loss is small by nature**: it's divided by anchors most of which have none. Compare it with the second line. A head
+#   that has more than that would do better with deltas of 0.
 #
-# ## 5.3 · The surest stays: NMS · 30 min
+# The last line is the dangerous one. A head flattened in the wrong order has hardly more loss than the lazy "nothing anywhere"
+# head: few anchors are positive, so few end up in the wrong place. Its loss would drop below 0.693 and look healthy. The loss
+# can't show you this bug. Drawing the boxes can.
 #
-# Around an object lie many anchors that overlap it more or less. A trained head says yes at most of them, and moves all of them
-# to nearly the same box. Of each such heap we want one. **Non-maximum suppression** goes from the surest box down, and each box
-# that stays drops all later ones that overlap it too much.
+# ## 5.3 · Only the best box stays: NMS · 29 min
 #
-# Here are three boxes in a row. A overlaps B, B overlaps C, A and C hardly touch. **With a threshold of 0.4, which stay?**
+# Many anchors overlap an object. A trained head says yes at most of them and moves them all to nearly the same box. Of each such
+# pile we want one. **Non-maximum suppression** (NMS) goes through the boxes from the highest score down. Each box that it keeps
+# drops all later ones that overlap it too much.
+#
+# Here are three boxes in a row: A overlaps B, B overlaps C, and A and C hardly touch. With a threshold of 0.4, **which are kept
+# if A has the highest score, then B, then C? And which if B has the highest score?**
 
-# %%
-from coursekit.detector import box_iou
+# %% tags=["write"]
+kept_if_a_is_best, kept_if_b_is_best = "A", "B"  # yours
+
+# %% tags=["read"]
+from my_detector import box_iou
 
 chain = torch.tensor([[0.0, 0.0, 10.0, 10.0], [4.0, 0.0, 14.0, 10.0], [8.0, 0.0, 18.0, 10.0]])
+print("IoU of    A     B     C")
 for name, row in zip("ABC", box_iou(chain, chain).tolist()):
-    print(name, "  ".join(f"{value:.2f}" for value in row))
+    print(f"     {name}  ", "  ".join(f"{iou:.2f}" for iou in row))
 
 # %% [markdown]
-# It depends on who is surest. If A is, then A drops B; and B, **which is gone, drops nobody**: A and C stay. If B is surest, it
-# drops both, and stays alone. A shortcut that lets every surer box drop others, gone or not, gets the first of these wrong.
+# If A comes first, it drops B. Now B is gone, so **it drops nothing**: A and C are kept. If B comes first, it drops both and
+# is kept alone. There's a shortcut: drop every box that overlaps *any* box with a higher score, whether that one was kept or
+# not. It gets the first case wrong.
 #
-# ### Exercise 5.3 · `nms` · ●●○ · 20 min
+# ### Exercise 5.3 · `nms` · ●●○ · 20 min · by hand
 #
-# Write it, with your `box_iou` of lesson 00; don't reach for torchvision's function yet.
+# Write it with your `box_iou` from lesson 00. Leave torchvision's function alone for now.
+
+# %%
+recall("box_iou")
 
 # %%
 # %%exercise nms
@@ -427,101 +422,75 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 check("nms")
 
 # %% [markdown]
-# **Now be the examiner.** Would you have found the shortcut with a test of your own? `catch` runs your inputs against wrong
-# answers that people have handed in. The input below lets most of them through. Which boxes catch all?
+# **Now you're the examiner.** Would a test of yours have found the shortcut? `catch` runs your inputs against wrong answers that
+# people have handed in. The input below lets most of them through. Change it, or add more.
 
-# %%
+# %% tags=["write"]
 apart = torch.tensor([[0.0, 0.0, 10.0, 10.0], [50.0, 50.0, 60.0, 60.0]])
 catch("nms", (apart, torch.tensor([0.9, 0.8]), 0.5))
 
 # %% [markdown]
-# And on real boxes? Imagine an RPN whose objectness at each anchor is just the anchor's IoU with the nearest object. **Move the
-# sliders** (arrow keys work, too). At which threshold does a heap become one box? At which one do two neighbours become one?
+# And on real boxes? Imagine an RPN whose objectness at each anchor is the anchor's IoU with the nearest object. **Move the
+# sliders** (the arrow keys work, too). At which IoU threshold does each pile become one box? And at which does one of two
+# neighbors vanish?
 
-# %%
+# %% tags=["call"]
 ideal = box_iou(gt_boxes, anchors).amax(0)
-worth = ideal > 0.3
-show.explore_nms(image, anchors[worth], ideal[worth], nms=nms)
+show.explore_nms(image, anchors[ideal > 0.4], ideal[ideal > 0.4], nms=nms)
 
 # %% [markdown]
-# torchvision has the same function in C++. Same positions? And how long does each take? **Write down your guess**: for the
-# largest number of boxes below, how many times as fast is theirs?
+# torchvision has the same function, in C++. Does it keep the same boxes? And **how many times as fast is it**, with the largest
+# number of boxes below?
 
-# %%
-import time
+# %% tags=["write"]
+my_guess_times = 2  # yours
 
+# %% tags=["call"]
+from coursekit.lessons.experiments.nms_speed import time_nms
 from torchvision import ops
 
-most = quick(4000, 500)
-counts = [most // 16, most // 8, most // 4, most // 2, most]
-generator = torch.Generator().manual_seed(0)
-corner = torch.rand(most, 2, generator=generator) * 300
-crowd = torch.cat([corner, corner + 20 + 40 * torch.rand(most, 2, generator=generator)], 1)
-scores = torch.rand(most, generator=generator)
-
-
-def seconds(function, count):
-    best = math.inf
-    for _ in range(2):
-        start = time.perf_counter()
-        function(crowd[:count], scores[:count], 0.7)
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-same = all(
-    torch.equal(nms(crowd[:n], scores[:n], 0.7), ops.nms(crowd[:n], scores[:n], 0.7))
-    for n in counts
-)
-mine, theirs = ([seconds(function, n) for n in counts] for function in (nms, ops.nms))
-print("the same positions, in the same order, for", ", ".join(map(str, counts)), "boxes:", same)
-print(
-    f"{most} boxes: yours {mine[-1] * 1e3:.0f} ms, torchvision {theirs[-1] * 1e3:.1f} ms,", end=" "
-)
-print(f"{mine[-1] / theirs[-1]:.0f} times as fast")
-
-fig = Figure(figsize=(6.4, 3.2), layout="constrained")
-axes = fig.subplots()
-axes.plot(counts, [1e3 * one for one in mine], "o-", color="#0072B2", label="yours, in Python")
-axes.plot(
-    counts, [1e3 * one for one in theirs], "s--", color="#D55E00", label="torchvision, in C++"
-)
-axes.set(xscale="log", yscale="log", xlabel="boxes", ylabel="milliseconds", title="NMS")
-axes.set_xticks(counts, labels=counts)
-axes.minorticks_off()
-axes.legend(fontsize=8)
-show.figure(
-    fig,
-    alt="Time of NMS over the number of boxes, logarithmic; torchvision's lies far below.",
-)
+counts = [quick(2000, 512) // n for n in (16, 8, 4, 2, 1)]
+times = time_nms({"in Python": nms, "torchvision, in C++": ops.nms}, counts)
+show.times(counts, times)
 
 # %% [markdown]
-# A Python loop pays for each box it keeps, a few calls each time, however little there is to compute. So in training and
-# detection torchvision's function, the **compiled twin**, stands in for yours: that is allowed because yours was proved equal.
-# You know now what it does, and what it can't know: that two people who hold hands are two.
+# A loop in Python makes a few calls for each box, and each call costs some microseconds, however little there is to compute. So
+# in training and prediction, torchvision's function runs in place of yours, as its **compiled twin**. That's fair: you've just
+# seen that both keep the same boxes. You know now what it does, and what it can't know: that two people who hold hands are two.
 #
-# ## 5.4 · Proposals · 30 min
+# ## 5.4 · Proposals · 29 min
 #
-# From thousands of opinions to some boxes that deserve a second look, in one image:
+# From thousands of predictions to a few boxes that deserve a second look, in one image:
 #
-#     each level by itself:   the best `pre_nms_top_n` by logit ─► decode ─► cut at the image's edges
-#                             ─► drop slivers and what has too little objectness ─► NMS
+#     each level by itself:   the best `pre_nms_top_n` by logit ─► decode ─► clip to the image
+#                             ─► drop slivers and low objectness ─► NMS
 #     then all together:      best first ─► the best `post_nms_top_n`
 #
-# Why level by level? On a fine level there are far more anchors: it would push all others out. And a large object's box mustn't
-# drop a small one's on its lap. Why cut before NMS? See for yourself:
+# Why level by level? The finest level has most of the anchors and would push out all others. And the box of a person shouldn't
+# drop that of the cat on their lap.
+#
+# Why clip before NMS, and not after? Two boxes, 20 and 60 pixels wide, in an image that is 22 pixels wide. **What is their IoU
+# before clipping, and after?**
 
-# %%
-two = torch.tensor([[0.0, 0.0, 20.0, 10.0], [0.0, 0.0, 60.0, 10.0]])  # in an image 22 pixels wide
-cut = two.clamp(max=22)
-print(f"IoU of the two as they came: {box_iou(two[:1], two[1:]).item():.2f}")
-print(f"IoU of what is in the image: {box_iou(cut[:1], cut[1:]).item():.2f}")
+# %% tags=["write"]
+my_guess_unclipped, my_guess_clipped = 0.5, 0.5  # yours
+
+# %% tags=["read"]
+two = torch.tensor([[0.0, 0.0, 20.0, 10.0], [0.0, 0.0, 60.0, 10.0]])
+clipped = two.clamp(max=22)
+print(f"before clipping: {box_iou(two[:1], two[1:]).item():.2f}; you: {my_guess_unclipped}")
+print(f"after clipping:  {box_iou(clipped[:1], clipped[1:]).item():.2f}; you: {my_guess_clipped}")
 
 # %% [markdown]
-# ### Exercise 5.4 · `propose` · ●●● · 25 min
+# What is inside the image is nearly the same box twice. NMS sees that only if you clip first.
 #
-# The deltas of an untrained head are nonsense and those of a trained one sometimes, too: boxes may lie outside altogether. And
-# **no gradient** flows through proposals: for what comes after they are just boxes, as the truth is.
+# ### Exercise 5.4 · `propose` · ●●● · 25 min · explain only
+#
+# The deltas of an untrained head are nonsense, and those of a trained one sometimes are, too: a box may lie outside the image
+# altogether. And **no gradient** flows through proposals. To what comes after them, they're just boxes, like the ground truth.
+
+# %%
+recall("decode_boxes", "nms")
 
 # %%
 # %%exercise propose
@@ -583,300 +552,271 @@ def propose(
 check("propose")
 
 # %% [markdown]
-# ## 5.5 · An RPN learns · 15 min
+# ## 5.5 · How many objects do they find? · 13 min
 #
-# All is there: your pyramid, your anchors, your head, your losses, your proposals. The backbone is frozen, so its maps are
-# computed once, as in lesson 03, and the training takes seconds.
+# **Recall** is the share of the objects that were found. It's what counts for proposals: a wrong one costs a little time, because
+# the second stage rejects it, but an object without a proposal is lost. *Recall at k* looks at the best k proposals of each
+# image only.
+#
+# Two images, by hand. In the first, the best k proposals find its only object. In the second, they find one of three. **What is
+# the recall at k?**
+
+# %% tags=["write"]
+my_guess_recall = 0.0  # yours
+
+# %% [markdown]
+# <details><summary>The answer</summary>
+#
+# Two of four objects, so 0.5. It isn't the mean of 1 and 1/3: then the single object of the first image would count as much as
+# all three of the second.
+#
+# </details>
+#
+# ### Exercise 5.5 · `recall_at` · ●○○ · 10 min · by hand
+#
+# Here a proposal may find several objects, if it overlaps each of them well enough. In lesson 09 you will count detections in
+# the same way, except that each can find one object only.
 
 # %%
-from coursekit.lessons.experiments.cached_features import cache_features, recall_by_size
+# %%exercise recall_at
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from my_detector import box_iou
+
+
+def recall_at(proposals: Sequence[Tensor], boxes: Sequence[Tensor], k: int) -> float:
+    """Return the share of the objects that the best k proposals of their image find.
+
+    A proposal finds every object that it overlaps with an IoU of 0.5 or more.
+
+    Args:
+        proposals: (P, 4) xyxy in pixels for each image, best first. P may be 0.
+        boxes: (G, 4) xyxy in pixels for each image: the ground truth. G may be 0.
+        k: the number of proposals that count in each image; an image may have fewer.
+
+    Returns:
+        A number from 0 to 1, for the objects of all images together. NaN if there are none.
+
+    >>> object_, far = torch.tensor([[0., 0., 9., 9.]]), torch.tensor([[50., 50., 59., 59.]])
+    >>> recall_at([object_, far], [object_, object_], k=10)
+    0.5
+    """
+    ### BEGIN SOLUTION
+    is_found = []
+    for best, gt_boxes in zip(proposals, boxes):
+        overlaps = box_iou(gt_boxes, best[:k]) >= 0.5  # (G, k)
+        is_found.append(overlaps.any(dim=1))
+    return torch.cat(is_found).float().mean().item()
+    ### END SOLUTION
+
+
+# %%
+check("recall_at")
+
+# %% [markdown]
+# ## 5.6 · An RPN learns · 14 min
+#
+# Everything is there: your pyramid, anchors, head, losses and proposals. The backbone is frozen, so its maps can be computed
+# once, as in lesson 03. That takes some seconds; after that, training takes seconds, too.
+
+# %% tags=["call"]
+from coursekit.lessons.experiments.cached_features import cache_features
 
 train_cached = cache_features(train_set.head(quick(200, 16)))
 val_cached = cache_features(val_set.head(quick(100, 16)))
+square_anchors = anchors_for(val_cached.side, val_cached.side)  # images are padded to a square
 
 # %% [markdown]
-# Here is the RPN as a whole, and a function that asks it about all images.
+# This is the whole RPN:
 
-# %%
+# %% tags=["read"]
 from torch import nn
-from tqdm.auto import tqdm
 
 from my_detector import FPN
 
-side = train_cached.side  # images are padded to one square
-anchors_of_levels = anchors_for(side, side)
-level_sizes = [len(anchors) for anchors in anchors_of_levels]
-all_anchors = torch.cat(anchors_of_levels)
-
 
 class RPN(nn.Module):
-    def __init__(self, cached, channels=32):
+    def __init__(self, in_channels, channels=32):
         super().__init__()
-        self.fpn = FPN(cached.channels, channels)
+        self.fpn = FPN(in_channels, channels)
         self.head = RPNHead(channels, anchors=2)
 
     def forward(self, maps):
-        return self.head(self.fpn([one.float() for one in maps]))
+        return self.head(self.fpn([level.float() for level in maps]))
 
-
-@torch.no_grad()
-def proposals_of(rpn, cached, post_nms_top_n=300):
-    proposals = []
-    for rows in tqdm(torch.arange(len(cached)).split(8), "proposals", unit="batch"):
-        logits, deltas = rpn([level[rows] for level in cached.maps])
-        for image_logits, image_deltas, i in zip(logits, deltas, rows.tolist()):
-            size = cached.sizes[i]
-            args = all_anchors, level_sizes, size, 200, post_nms_top_n
-            proposals.append(propose(image_logits, image_deltas, *args))
-    return proposals
-
-
-torch.set_num_threads(1)  # with maps so small, threads wait for each other longer than they work
-torch.manual_seed(0)
-rpn = RPN(train_cached)
-before_training = proposals_of(rpn, val_cached)
 
 # %% [markdown]
-# **Your prediction:** which share of the small objects (below 32 pixels) do the best 10 proposals of each image find, before
-# the training and after it? There are a few objects in each image. "Found" means: a proposal overlaps it with an IoU of at
-# least a half.
+# **Your prediction:** most scenes have 4 to 9 objects. Which share of the small ones (below 32 pixels) do the best 10 proposals
+# find, before training and after it?
 
-# %%
+# %% tags=["write"]
 my_guess_before, my_guess_after = 0.1, 0.5  # yours
 
-
-# %%
-def train(rpn, cached, epochs, lr=2e-3, num_sampled=256, fraction=0.5):
-    """AdamW, a short warm-up, then down along a cosine. Returns both losses of each step."""
-    steps = epochs * math.ceil(len(cached) / 4)
-    optimizer = torch.optim.AdamW(rpn.parameters(), lr=lr, weight_decay=1e-4)
-    course = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min(1, (step + 1) / 10) * 0.5 * (1 + math.cos(math.pi * step / steps)),
-    )
-    history = []
-    with tqdm(total=steps, unit="step") as bar:
-        for _ in range(epochs):
-            for rows in torch.randperm(len(cached)).split(4):
-                logits, deltas = rpn([level[rows] for level in cached.maps])
-                gt_boxes = [cached.targets[i]["boxes"] for i in rows.tolist()]
-                losses = rpn_losses(logits, deltas, all_anchors, gt_boxes, num_sampled, fraction)
-                optimizer.zero_grad()
-                sum(losses.values()).backward()
-                nn.utils.clip_grad_norm_(rpn.parameters(), 10.0)
-                optimizer.step()
-                course.step()
-                history.append([loss.item() for loss in losses.values()])
-                bar.update()
-    return torch.tensor(history)
-
-
-history = train(rpn, train_cached, quick(5, 1))
-after_training = proposals_of(rpn, val_cached)
-
-# %%
-fig = Figure(figsize=(8.8, 2.7), layout="constrained")
-names = ("objectness", "boxes")
-for axes, values, name in zip(fig.subplots(1, 2), history.T, names):
-    smooth = values.unfold(0, min(8, len(values)), 1).mean(1)
-    axes.plot(values, color="#56B4E9", linewidth=0.6, label="each step")
-    axes.plot(
-        torch.arange(len(smooth)) + len(values) - len(smooth),
-        smooth,
-        color="#0072B2",
-        label="mean of 8",
-    )
-    axes.set(xlabel="step", ylabel="loss", title=name, ylim=(0, None))
-axes.legend(fontsize=8)
-show.figure(
-    fig,
-    alt="Both losses over the steps; objectness falls from 0.69 at once, the box loss slowly.",
-)
-print(f"objectness, first step: {history[0, 0]:.3f}; the last 20: {history[-20:, 0].mean():.3f}")
-print(f"boxes,      first step: {history[0, 1]:.3f}; the last 20: {history[-20:, 1].mean():.3f}")
+# %% tags=["call"]
+same = (train_cached, val_cached, square_anchors, rpn_losses, propose)  # for all runs
+sampled = run_rpn(RPN, *same, epochs=quick(5, 1), batch_size_per_image=256, positive_fraction=0.5)
 
 # %% [markdown]
-# It began at 0.69, as a head without an opinion must. The box loss starts small, since an anchor that matches is not far off,
-# and it goes on falling when objectness has long settled. What do the proposals look like? The best 10 of each image, before
-# and after:
+# The loop is the usual one: AdamW, a short warm-up, a cosine. You write one in lesson 08; this one is in
+# [rpn_alone.py](../src/coursekit/lessons/experiments/rpn_alone.py).
 
-# %%
-fig = Figure(figsize=(9.6, 5.2), layout="constrained")
-rows = fig.subplots(2, 3)
-for column, i in enumerate((1, 6, 14)):
-    picture, _ = val_set[i]
-    height, width = picture.shape[1:]
-    scale = width / val_cached.sizes[i][1]  # kept images have 320 pixels along the longer side
-    for row, proposals, when in ((0, before_training, "before"), (1, after_training, "after")):
-        axes = rows[row, column]
-        best = proposals[i][:10] * scale
-        show.draw_boxes(
-            axes, picture, best, [""] * len(best), title=f"the best 10, {when} training"
-        )
-        axes.set(xlim=(0, width), ylim=(height, 0))
-show.figure(
-    fig,
-    alt="Three scenes with ten proposals each. Before training they lie anywhere, "
-    "after it they lie around objects.",
-)
+# %% tags=["call"]
+show.two_losses(sampled.history)
 
 # %% [markdown]
-# Look for two things. Several boxes on one object: their IoU lies below 0.7, so NMS let them stay; that is for the second stage
-# to sort out. And things of none of the 16 classes, such as the balloon and the tree: does the RPN pass over them? To it,
-# "something" means what the truth had marked in training.
+# Objectness starts at about 0.69, as it must for a head that is undecided. In a full training, **the box loss rises to about
+# twice its first value before it falls**. It starts low because deltas of nearly 0 aren't bad for an anchor that matches: most
+# of those overlap their object well. The first large updates disturb that before they improve on it.
 #
-# A picture is no measurement. **Recall** is: which share of the objects do the best k proposals find, by size?
+# What do the proposals look like? Choose three scenes.
 
-# %%
-KS = (10, 50, 100, 300)
-SIZE_NAMES = ("small, below 32", "medium, 32 to 96", "large, from 96")
+# %% tags=["write"]
+scenes = (1, 6, 14)  # yours: from 0 to 99
 
-
-def recalls(proposals):
-    """(4, 3): for each number of proposals, recall of small, medium and large objects."""
-    edges = (0, 32, 96, 1000)
-    best = [[boxes[:k] for boxes in proposals] for k in KS]
-    return torch.tensor([recall_by_size(boxes, val_cached.targets, edges) for boxes in best])
-
-
-before, after = recalls(before_training), recalls(after_training)
-
-fig = Figure(figsize=(9.6, 3.0), layout="constrained")
-for place, (axes, name) in enumerate(zip(fig.subplots(1, 3, sharey=True), SIZE_NAMES)):
-    axes.plot(KS, after[:, place], "o-", color="#0072B2", label="after training")
-    axes.plot(KS, before[:, place], "s--", color="#D55E00", label="before")
-    if place == 0:
-        axes.plot(
-            [10, 10], [my_guess_before, my_guess_after], "k_", markersize=14, label="your guesses"
-        )
-        axes.set_ylabel("recall")
-        axes.legend(fontsize=7, loc="center right")
-    axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="proposals for each image", title=name)
-    axes.set_xticks(KS, labels=KS)
-    axes.minorticks_off()
-show.figure(
-    fig,
-    alt="Recall over the number of proposals for three sizes, before and after training.",
-)
-print(f"{'proposals':>9}   " + "   ".join(f"{name:^18}" for name in SIZE_NAMES))
-print(f"{'':9}   " + "   ".join(f"{'before':>8}  {'after':>8}" for _ in SIZE_NAMES))
-for k, one, other in zip(KS, before.tolist(), after.tolist()):
-    print(f"{k:9}   " + "   ".join(f"{a:8.2f}  {b:8.2f}" for a, b in zip(one, other)))
+# %% tags=["call"]
+proposals = {"before training": sampled.before, "after": sampled.after}
+show.best_proposals(val_cached, scenes, proposals)
 
 # %% [markdown]
-# Read it from the right: with 300 proposals nearly everything is found, whatever its size. With 10, sizes part: large objects
-# come first, smaller ones need patience. How many proposals a detector keeps is a bargain: each costs time in the second stage,
-# and what isn't among them can't be found any more.
+# After a full training, look for two things. Several boxes on one object: their IoU is at most 0.7, so NMS keeps them; the
+# second stage will sort that out. And boxes on things of none of the 16 classes, such as a balloon or a tree. No annotation
+# says where those are, but the program that draws the scenes knows. So you can count instead of trusting three pictures:
+# **which share of these distractors do the best 10 proposals find?**
+
+# %% tags=["write"]
+my_guess_distractors = 0.0  # yours
+
+# %% tags=["read"]
+from coursekit.lessons.experiments.distractors import distractor_boxes
+
+distractors = distractor_boxes(val_cached)
+objects = [target["boxes"] for target in val_cached.targets]
+for k in (10, 50, 300):
+    found = [f"{recall_at(sampled.after, boxes, k):.0%}" for boxes in (objects, distractors)]
+    print(f"the best {k:3} find {found[0]} of the objects, {found[1]} of the distractors")
+
+# %% [markdown]
+# After a full training, the RPN ranks distractors lower than objects, but it doesn't pass over them: the best 10 proposals find
+# far fewer of them, the best 300 nearly all. To the RPN, "an object" is what was annotated in training, and a tree seems to look
+# more like that than like an empty background. The second stage will have to reject the trees.
+#
+# Now by size, and for several k:
+
+# %% tags=["call"]
+ks = (10, 50, 100, 300)
+recalls = recall_table(proposals, val_cached.targets, ks, recall_at)
+show.recall_curves(recalls, ks, guesses=(my_guess_before, my_guess_after))
+
+# %% [markdown]
+# Read it from the right. After a full training, 300 proposals find nearly every object, whatever its size. With 10, the sizes
+# part: large objects come first. How many proposals should a detector keep? Each costs time in the second stage, and what isn't
+# among them can't be found any more.
 #
 # ### Was the sampling worth it?
 #
-# You saw that "nothing anywhere" is cheap when all anchors pay. So train a second RPN in just that way: no sampling, every
-# anchor counts that isn't ignored. **Predict**: is its loss lower or higher? And its recall at 10?
+# "Nothing anywhere" is cheap when all anchors count. So train a second RPN that way: no sampling, every anchor counts that isn't
+# ignored. **Predict:** will its loss be lower or higher? And its recall of small objects at 10?
 
-# %%
-torch.manual_seed(0)
-unsampled = RPN(train_cached)
-its_history = train(unsampled, train_cached, quick(5, 1), num_sampled=10**6, fraction=1.0)
-its_recall = recalls(proposals_of(unsampled, val_cached))
-print(f"{'':12} objectness loss   recall of 10 proposals: small, medium, large")
-for name, losses, recall in (("sampled", history, after), ("all anchors", its_history, its_recall)):
-    tens = "   ".join(f"{value:.2f}" for value in recall[0].tolist())
-    print(f"{name:12} {losses[-20:, 0].mean():15.3f}   {tens}")
+# %% tags=["write"]
+my_guess_without_sampling = 0.5  # yours
+
+# %% tags=["call"]
+blind = run_rpn(RPN, *same, epochs=quick(5, 1), batch_size_per_image=10**6, positive_fraction=1.0)
+compare_rpns({"256 sampled": sampled, "all anchors": blind}, val_cached.targets, 10, recall_at)
 
 # %% [markdown]
-# Its loss is far lower, and it finds less, at every size. **Losses of two different sums can't be compared**, and a low loss is
-# no aim in itself: where nearly all anchors are background, being right about background is nearly all there is to gain. And
-# the box loss, divided by thousands of anchors that don't pay it, has hardly a voice. One run each: a gap of two or three
-# hundredths would mean nothing here, as lesson 03 taught.
+# After a full training, its loss is far lower, and it finds fewer of the small and medium objects. **Losses that average over
+# different anchors can't be compared**, and a low loss isn't the goal: where nearly all anchors are background, being right
+# about background is nearly all there is to gain. And the box loss, divided by thousands of anchors, hardly counts. These are
+# single runs, so a gap of two or three hundredths means nothing, as you saw in lesson 03.
 #
-# ## 5.6 · With K classes it would be a detector · 5 min
+# ## 5.7 · With K classes it would be a detector · 4 min
 #
-# What keeps an RPN from being a detector? It says *something*, not *what*. Give each anchor K logits in place of one, and it
-# is: a **one-stage detector**, as SSD, RetinaNet and YOLO are in essence. With what you wrote that takes five lines, here with
-# the 16 classes of `mini` and as many deltas for each:
+# What keeps an RPN from being a detector? It says *something*, not *what*. Give each anchor K logits instead of one, and you
+# have a **one-stage detector**, as SSD and RetinaNet are in essence. With what you wrote, that takes a few lines. Here it is
+# with the 16 classes of `mini`, and with deltas for each class:
 
-# %%
-from coursekit.detector import decode_boxes
-
+# %% tags=["read"]
 K = len(train_set.classes)
 with torch.no_grad():
-    pyramid = rpn.fpn([level[:1].float() for level in val_cached.maps])  # of one image
-
-    one_stage = RPNHead(channels=32, anchors=2 * K)  # K questions for each anchor
-    logits, deltas = one_stage(pyramid)
-    scores = logits.unflatten(1, (-1, K)).sigmoid()  # Shape: (B, N, K)
-    boxes = decode_boxes(deltas.unflatten(1, (-1, K)), all_anchors[:, None])  # (B, N, K, 4)
-    keep = [ops.nms(boxes[0, :, k], scores[0, :, k], 0.5) for k in range(K)]
-
-print(f"scores {tuple(scores.shape)}, boxes {tuple(boxes.shape)}")
-print(f"{sum(map(len, keep)):,} boxes left: untrained, it is all noise")
+    pyramid = sampled.rpn.fpn([level[:1].float() for level in val_cached.maps])  # of one image
+    one_stage = RPNHead(channels=32, anchors=2 * K)  # K questions per anchor
+    class_logits, class_deltas = (values.unflatten(1, (-1, K)) for values in one_stage(pyramid))
+    scores = class_logits.sigmoid()  # (B, N, K)
+    boxes = decode_boxes(class_deltas, torch.cat(square_anchors)[:, None])  # (B, N, K, 4)
+    kept = [ops.nms(boxes[0, :, k], scores[0, :, k], 0.5) for k in range(K)]
+print(f"of {tuple(boxes.shape)} boxes, {sum(map(len, kept)):,} are left; untrained, they are noise")
 
 # %% [markdown]
-# Why two stages, then? The one-stage head decides from one cell's features, whatever the box; the second stage of ours *looks
-# at the box itself* (lesson 06). And background is far worse there: all anchors, all classes, no sampling. RetinaNet's **focal
-# loss** was invented for that. One stage is simpler and faster. Which is better for your images is a question for a
-# measurement.
+# Then why two stages? A one-stage head decides from the features of one cell, whatever the box. Our second stage *looks at the
+# box itself* (lesson 06). And background weighs even more in one stage: all anchors, all classes, no sampling. RetinaNet's
+# **focal loss** was made for that. One stage is simpler and usually faster. Which is better for your images? Measure it.
 
 # %%
 journal("05")
 
 # %% [markdown]
-# ## What could go wrong
+# ## What could go wrong · 4 min
 #
-# - **"loss_rpn_box_reg is nan, loss_objectness 0.6926."** Boxes whose second corner lies above the first: a negative height has
-#   no logarithm ([vision #1120](https://github.com/pytorch/vision/issues/1120)). Note the other number: by now you can read it.
-# - **"It trains, and is worse than the paper's."** Scores in one order, anchors in another
-#   ([fpn.pytorch #6](https://github.com/jwyang/fpn.pytorch/issues/6)). Feed maps that say their own position.
-# - **"NMS gives other boxes on the GPU."** Several had just the same score, and who comes first then was never promised
+# - **"loss_rpn_box_reg is nan, loss_objectness 0.6926."** In some boxes the second corner was above the first, and a negative
+#   height has no logarithm ([vision #1120](https://github.com/pytorch/vision/issues/1120)). Look at the other number: you can
+#   read it now.
+# - **"It trains, but it's worse than it should be."** Scores in one order, anchors in another
+#   ([fpn.pytorch #6](https://github.com/jwyang/fpn.pytorch/issues/6)). Feed maps that say their own place.
+# - **"NMS keeps other boxes on the GPU."** Several scores were exactly equal, and the order of ties is not guaranteed
 #   ([vision #2157](https://github.com/pytorch/vision/issues/2157)).
-# - **"In half precision NMS drops nothing."** Areas overflow a float16
-#   ([vision #3371](https://github.com/pytorch/vision/issues/3371)): compute boxes in 32 bits.
+# - **"In half precision, NMS drops nothing."** Areas overflowed float16
+#   ([vision #3371](https://github.com/pytorch/vision/issues/3371), fixed since). Compute with boxes in 32 bits.
 #
 # ## What you learned
 #
-# An RPN is a 3 × 3 and two 1 × 1 convolutions, the same on all levels, with their outputs in the order of the anchors. It pays
-# for objectness and, at positives, for deltas; a sample decides who pays. The best of each level are decoded, cut and thinned
-# out, and what is left, best first, is all that the second stage sees.
+# An RPN is one 3 × 3 and two 1 × 1 convolutions, shared by all levels, with outputs in the order of the anchors. Its losses are
+# binary cross-entropy for objectness and, for positives, smooth L1 for the deltas; both average over a sample. The best boxes
+# of each level are decoded, clipped and thinned out by NMS. What is left, best first, is all that the second stage sees.
 #
 # **Three questions to think about**
 #
-# <details><summary>1. Two people stand so close that their boxes overlap with an IoU of 0.75. What becomes of them?</summary>
+# <details><summary>1. Two people stand so close that their boxes have an IoU of 0.75. What happens to them?</summary>
 #
-# With a threshold of 0.7, the less sure one is dropped as soon as both boxes are exact, if both lie on one level. That is the
-# price of NMS, and the reason why crowds are hard. A higher threshold keeps both, and more doubles everywhere.
+# With a threshold of 0.7, if both boxes are exact and on one level, the one with the lower score is dropped. That's the price
+# of NMS, and the reason why crowds are hard. A higher threshold would keep both, and more duplicates everywhere.
 #
 # </details>
 # <details><summary>2. Your objectness loss is 0.693 after 500 steps. What do you look at first?</summary>
 #
-# Whether the head's parameters are in the optimizer and get a gradient (is anything detached?), then the learning rate. It
-# isn't the data: even with wrong labels it would learn that most anchors are background.
+# Whether the head's parameters are in the optimizer and get a gradient (is anything detached?). Then the learning rate. It isn't
+# the data: even with wrong boxes, the head would learn that most anchors are background.
 #
 # </details>
 # <details><summary>3. Why is recall the right measure for proposals, and not precision?</summary>
 #
-# A wrong proposal costs a little time: the second stage throws it out. A missing one can't be mended by anybody.
+# A wrong proposal costs a little time: the second stage rejects it. A missing one can't be repaired later.
 #
 # </details>
 #
-# **Next: 06 · RoI features.** A proposal is four numbers. The second stage wants to know what is inside: you cut a patch of
+# **Next: 06 · RoI features.** A proposal is four numbers. The second stage wants to know what's inside, so you cut a patch of
 # features out of the pyramid, between its cells.
 #
-# **To read on:** S. Ren et al., *Faster R-CNN*, 2015, section 3.1 with equation 1, and 3.3 · T.-Y. Lin et al., *Feature Pyramid
-# Networks*, 2017, section 4.1 · T.-Y. Lin et al., *Focal Loss for Dense Object Detection*, 2017, section 3 · N. Bodla et al.,
-# *Soft-NMS*, 2017.
+# **To read on:** S. Ren et al., *Faster R-CNN*, 2015, sections 3.1 (with equation 1) and 3.3 · T.-Y. Lin et al., *Feature
+# Pyramid Networks*, 2017, section 4.1 · T.-Y. Lin et al., *Focal Loss for Dense Object Detection*, 2017, section 3 · N. Bodla
+# et al., *Soft-NMS*, 2017.
 
 # %% [markdown] tags=["instructor"]
 # ## For instructors
 #
-# **Minutes.** 110, of which 80 writing. `propose` takes longest; `rpn_losses` looks worse than it is: lesson 04 has its parts.
+# **Minutes.** 155, of which 100 writing. `propose` and `rpn_losses` take longest; `rpn_losses` looks worse than it is, because
+# lesson 04 has its parts.
 #
-# **What people get wrong.** `RPNHead`: flattened as the maps lie; or logits in order and deltas not. `rpn_losses`: divided by the
-# positives; beta left at 1; the boxes taken in turn in place of those that the anchors match. `nms`: one-shot suppression;
-# positions among the sorted boxes. `propose`: positions on a level used as if they were positions among all; height and width
-# swapped; cut after the suppression.
+# **What people get wrong.** `RPNHead`: maps that are only flattened; or logits in order and deltas not. `rpn_losses`: divided by
+# the positives; beta left at 1; the boxes taken in turn instead of those that the anchors match. `nms`: one-shot suppression;
+# positions among the sorted boxes. `propose`: positions on a level used as positions among all; height and width swapped;
+# clipped after NMS. `recall_at`: images averaged; proposals counted instead of objects.
 #
-# **Questions to ask.** What would a head say whose loss is 0.693? Why is the mean of two images' losses not the loss of both?
-# (One has fewer sampled anchors.) Which boxes show a one-shot suppression? (A chain of three, the first surest.) What happens to
-# an object whose box isn't among the proposals?
+# **Questions to ask.** What does a head predict whose loss is 0.693? Why isn't the mean of two images' losses the loss of both?
+# (One may have fewer sampled anchors.) Which boxes expose a one-shot suppression? (A chain of three, the first with the highest
+# score.) What happens to an object without a proposal? Why does the RPN propose trees?
 #
-# **If there is time:** give `propose` an `nms_thresh` of 0.3 or 0.95, and predict recall at 10 and at 300 before drawing it.
+# **If there's time:** give `propose` an `nms_thresh` of 0.3 or 0.95, and predict recall at 10 and at 300 before drawing it.

@@ -1,128 +1,92 @@
 # %% [markdown]
 # # 06 · RoI features
 #
-# **85 minutes · you need lessons 03 and 05 · no GPU needed**
+# **105 minutes · you need lessons 03 and 05 · no GPU needed**
 #
-# The RPN hands you some hundred boxes: *something is here*. Now somebody has to look into each of them and say **what** it
-# is. That is the second stage of the detector, and this lesson writes its eyes: for each box a small patch of features, read
-# from the right level of the pyramid, and a head that looks at the patch.
+# The RPN gives you some hundred boxes and says of each: *there is something here*. Now you have to look into each box and say
+# **what** it is. That's the second stage of the detector. This lesson builds its eyes: for each box a small patch of features,
+# read from the right level of the pyramid, and a head that looks at the patch.
 #
-# When you are done, you can
+# At the end, you can
 #
 # - read a feature map between its cells, and write RoIAlign as two matrix products,
-# - say when that beats torchvision's C++, and when it loses badly,
-# - read every box from its level and still give the patches back in the order of the boxes,
-# - recognise the two bugs that leave the loss falling and the detector blind.
+# - say when that is faster than torchvision's C++, and when it is much slower,
+# - read each box from its own level and still return the patches in the order of the boxes,
+# - recognize two bugs that let the loss fall and leave the detector blind.
 #
-# Words that are new to you stand in [the glossary](GLOSSARY.md).
+# Words that are new to you are in [the glossary](GLOSSARY.md).
 
-# %%
+# %% tags=["setup"]
+import torch
+
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
+from coursekit.data import load
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, recall, reference
 
+train_set, val_set = load("mini", "train"), load("mini", "val")
 lesson_map(6)
 
 # %% [markdown]
-# **Using an AI assistant here:** it may write, and you write the test. A patch of the wrong place looks like any other list
-# of numbers, so the test is the harder part. Hints open with the button under a check, or with `hint("roi_align")`.
+# Stuck? The button below a check opens a hint. `hint("roi_align")` does the same.
 #
-# ## 6.1 · What the head is given · 5 min
+# ## 6.1 · What the head sees · 4 min
 #
-# Here is a scene with four of its boxes. To the right, what is inside: once in 28 × 28 values, so that you can recognise it,
-# and once in **7 × 7**, which is what a head gets. The boxes differ in size and shape; the patches don't.
+# Here is a scene with four of its boxes. To the right is what's inside each box: first as 28 × 28 values, so that you can
+# recognize it, then as **7 × 7**, which is what a head gets. The boxes differ in size and shape. The patches don't.
 
-# %%
-import torch
-from matplotlib.figure import Figure
+# %% tags=["call"]
+from coursekit.lessons.experiments.scenes import objects_of_many_sizes
 
-import coursekit.detector as course
-from coursekit.data import load
-
-train_set, val_set = load("mini", "train"), load("mini", "val")
-BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-
-
-def sizes_of(boxes):
-    """Side of the square that has the same area, in pixels."""
-    return (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()
-
-
-def variety(sample):
-    """How well a scene suits the picture: wide, several objects, of many sizes."""
-    image, target = sample
-    sizes = sizes_of(target["boxes"])
-    is_wide = image.shape[2] > image.shape[1]
-    return sizes.std().item() if is_wide and len(sizes) > 3 and sizes.min() > 16 else 0
-
-
-image, target = max((train_set[i] for i in range(60)), key=variety)
-order = sizes_of(target["boxes"]).argsort()
-chosen = order[torch.linspace(0, len(order) - 1, 4).long()]  # from the smallest to the largest
-boxes = target["boxes"][chosen]
-names = [train_set.classes[label - 1] for label in target["labels"][chosen]]
-
-fig = Figure(figsize=(9.6, 3.4), layout="constrained")
-grid = fig.add_gridspec(2, 6)
-show.draw_boxes(fig.add_subplot(grid[:, :2]), image, boxes, list("ABCD"), title="the boxes")
-for row, output_size in enumerate((28, 7)):
-    patches = course.roi_align(image.float(), boxes, 1.0, output_size)
-    for column, patch in enumerate(patches):
-        axes = fig.add_subplot(grid[row, 2 + column])
-        axes.imshow(patch.permute(1, 2, 0) / 255)
-        axes.set_title(f"{'ABCD'[column]}: {names[column]}" if row == 0 else "7 × 7", fontsize=9)
-        axes.set_axis_off()
-show.figure(
-    fig,
-    alt=f"A scene with four boxes ({', '.join(names)}), and each box's content as a square "
-    "of 28 by 28 and of 7 by 7 values.",
-)
+image, boxes, names = objects_of_many_sizes(train_set, count=4)
+show.patches(image, boxes, names, sizes=(28, 7))
 
 # %% [markdown]
-# Such a box is a **region of interest**, RoI for short, and its patch are its **RoI features**. In the picture we have read
-# pixels. The detector reads the pyramid instead, where each cell holds a list of 96 numbers that know far more than a colour.
-# The backbone has run already, once for all boxes: that is what made two-stage detectors fast (Girshick, *Fast R-CNN*, 2015).
+# Such a box is a **region of interest**, or RoI, and its patch holds its **RoI features**. In the picture we read pixels. The
+# detector reads the pyramid, where each cell holds 96 numbers that say far more than a color does. The backbone runs once for
+# the whole image, and all boxes share its maps. That's what made Fast R-CNN fast (Girshick, 2015).
 #
-# But a feature map is coarse. Where do these boxes lie on one with a stride of 8?
+# But feature maps are coarse. Where are these four boxes on a map with a stride of 8? Try 16 and 32, too.
 
-# %%
-for letter, box in zip("ABCD", boxes):
-    pixels = ", ".join(f"{value:5.1f}" for value in box.tolist())
-    cells = ", ".join(f"{value:5.2f}" for value in (box / 8).tolist())
-    print(f"{letter}   in pixels ({pixels})   in cells ({cells})")
+# %% tags=["write"]
+stride = 8  # pixels per cell; try 16 and 32
+for name, box in zip(names, boxes / stride):
+    print(f"{name:12}", [round(edge, 2) for edge in box.tolist()], "cells")
 
 # %% [markdown]
-# Nowhere in particular: between the cells. So we must read the map *between* its cells.
+# Most edges fall between cells. So we have to read the map *between* its cells.
 #
-# ## 6.2 · A row of tents · 25 min
+# ## 6.2 · A row of tents · 27 min
 #
-# Before any box, one row of four cells, with the values 0, 10, 30, 20. Cell 0 has its value at position 0, cell 1 at position
-# 1, and so on. **What is the value at position 1.25?** Say it before you run the cell.
+# Start with one row of four cells that hold 0, 10, 30 and 20. Cell 0 has its value at position 0, cell 1 at position 1, and so
+# on. What is the value at position 1.25? **Guess first.**
 
-# %%
-row = torch.tensor([0.0, 10.0, 30.0, 20.0])
+# %% tags=["write"]
+my_guess = 10.0  # yours: the value at position 1.25
+
+# %% tags=["read"]
+row = torch.tensor([0.0, 10.0, 30.0, 20.0])  # (W,)
 position = 1.25
-distance = (position - torch.arange(4)).abs()
-tent = (1 - distance).clamp(min=0)
-print("weights ", tent.tolist())
-print("value   ", (tent @ row).item())
+weights = (1 - (position - torch.arange(4)).abs()).clamp(min=0)  # a tent, centered on position
+print("weights", weights.tolist())
+print("value  ", (weights @ row).item(), "   your guess", my_guess)
 
 # %% [markdown]
-# Three quarters of cell 1, one quarter of cell 2: a quarter of the way from 10 to 30. The weights form a little **tent** over
-# the position, one cell wide on either side. A tent and a dot product: that is linear interpolation.
+# Three quarters of cell 1 and one quarter of cell 2: that's a quarter of the way from 10 to 30. Drawn over the row, the weights
+# look like a **tent** over the position that reaches one cell to either side. A tent and a dot product: that is **linear
+# interpolation**.
 #
-# Now a box instead of a position. Along one axis it is cut into **bins**, 7 for a patch of 7 × 7. Each bin is read at a few
-# **sampling points**, evenly spaced inside it, and takes their mean:
+# Now take a box. Along one axis, we divide it into **bins**: 7 for a patch of 7 × 7. Each bin is read at a few **sampling points**,
+# evenly spaced inside it, and returns their mean:
 #
 #     box edge   lo ├───────┬───────┬───────┤ hi        output_size = 3, sampling_ratio = 2
 #     sampled at      ×   ×   ×   ×   ×   ×
 #
-# Each bin is thus a mean of tents: one row of weights, as long as the map. Seven bins make a matrix of seven rows.
+# So each bin is a mean of tents: one row of weights, as long as the row of cells. Seven bins make a matrix with seven rows.
 #
-# ### Exercise 6.1 · `axis_weights` · ●●○ · 15 min
+# ### Exercise 6.1 · `axis_weights` · ●●○ · 20 min · by hand
 #
-# Write the function that makes those matrices, for many boxes at once. The docstring has two rules for odd cases. They are
-# torchvision's, and you need them to agree with it: a **clamp** for narrow boxes, and what a point reads **outside the
-# map**.
+# Write the function that builds these matrices, for many boxes at once. The docstring has two rules for odd cases. They are
+# torchvision's, and you'll want to agree with it: a **minimum width** for narrow boxes, and what a point **outside the map** reads.
 
 # %%
 # %%exercise axis_weights
@@ -145,9 +109,9 @@ def axis_weights(
 
     Returns:
         (R, output_size, size), of the dtype of `lo`. A bin's row is the mean of its points' tents.
-        The clamp: a box narrower than one cell counts as one cell wide, starting at `lo`.
-        The border: a point up to one cell outside the map (-1 … size, both inclusive) reads the
-        nearest cell of the border. A point further out reads 0: its weights are 0.
+        Minimum width: a box narrower than one cell counts as one cell wide, starting at `lo`.
+        Border: a point up to one cell outside the map (-1 … size, both inclusive) reads the
+        nearest cell of the border. A point farther out reads 0: its weights are 0.
 
     >>> axis_weights(
     ...     torch.tensor([0.0]), torch.tensor([2.0]), size=4, output_size=2, sampling_ratio=1
@@ -172,69 +136,45 @@ def axis_weights(
 check("axis_weights")
 
 # %% [markdown]
-# Look at what you made. Each row of the picture is a bin, each column a cell of the map; the darker, the more it counts.
-# **Move the sliders** (arrow keys work, too): what becomes of a very narrow box? Of one that leaves the map? Of a wide one
-# with only one sampling point per bin?
+# Look at your weights. Each row of the picture is a bin, each column a cell of the map. The darker a cell, the more it counts.
+# **Move the sliders** (the arrow keys work, too). What happens to a very narrow box? To one that leaves the map? To a wide one
+# with a single sampling point per bin?
 
-# %%
-
-
-def tents_of(left: float, width: float, sampling_ratio: int):
-    lo, hi = torch.tensor([left]), torch.tensor([left + width])
-    weights = axis_weights(lo, hi, 40, 7, sampling_ratio)[0]
-    fig = Figure(figsize=(8.6, 2.9), layout="constrained")
-    axes = fig.subplots()
-    axes.imshow(
-        weights, cmap="Blues", aspect="auto", vmin=0, vmax=1, extent=(-0.5, 39.5, 6.5, -0.5)
-    )
-    for edge in (left, left + width):
-        axes.axvline(edge, color=VERMILION, linestyle="dashed")
-    unread = int((weights[:, max(0, int(left) + 1) : max(0, int(left + width))].sum(0) == 0).sum())
-    axes.set(xlabel="cell of the feature map", ylabel="bin of the patch", xlim=(-4, 44))
-    axes.set_title(
-        f"box from {left:g} to {left + width:g} (dashed): {unread} cells in it are never read",
-        fontsize=9,
-    )
-    words = f"Weights of seven bins over 40 cells for a box from {left:g} to {left + width:g}"
-    return fig, f"{words}; {unread} cells unread."
-
-
-show.explore(
-    tents_of,
-    left=(-4.0, 40.0, 0.5, 2.0),
-    width=(0.0, 40.0, 0.5, 34.0),
-    sampling_ratio=(1, 4, 1, 2),
-)
+# %% tags=["call"]
+show.explore_axis_weights(axis_weights, size=40)
 
 # %% [markdown]
-# With a large box the tents stand apart, and cells between them are never read. So a large object on a fine level is seen
-# through a sieve. That is one more reason to send it to a coarse one.
+# In a wide box the tents stand apart, and the cells between them are never read. On a fine level, a large object is seen
+# through a sieve. That's one more reason to read it from a coarse level.
 #
-# ## 6.3 · Two products · 20 min
+# ## 6.3 · Two matrix products · 24 min
 #
-# The other axis is no different. A map $F$ of one channel has $H$ rows and $W$ columns; the tents along y fill a matrix $A_y$
-# with 7 rows and $H$ columns, those along x a matrix $A_x$ with 7 rows and $W$ columns. A tiny example, with one bin each
-# way:
+# The other axis works the same way. A map $F$ of one channel has $H$ rows and $W$ columns. The tents along y form a matrix $A_y$
+# with 7 rows and $H$ columns, those along x a matrix $A_x$ with 7 rows and $W$ columns. Here is a tiny example with one bin each
+# way. **What do the two products return?** Work it out before you run the cell.
 
-# %%
-small = torch.tensor([[0.0, 10.0, 30.0], [0.0, 20.0, 40.0]])  # 2 rows, 3 columns
-a_y = torch.tensor([[0.5, 0.5]])  # half way between the rows
+# %% tags=["read"]
+small_map = torch.tensor([[0.0, 10.0, 30.0], [0.0, 20.0, 40.0]])  # 2 rows, 3 columns
+a_y = torch.tensor([[0.5, 0.5]])  # halfway between the rows
 a_x = torch.tensor([[0.0, 0.75, 0.25]])  # a quarter of the way from column 1 to column 2
-print(a_y @ small)
-print(a_y @ small @ a_x.T)
+print(a_y @ small_map)
+print(a_y @ small_map @ a_x.T)
 
 # %% [markdown]
-# First both rows become one, then the columns. So a whole patch is
+# The first product turns two rows into one, the second three columns into one. So a whole patch is
 #
 # $$\text{patch} = A_y \; F \; A_x^\top$$
 #
-# with no loop over pixels. (He et al., *Mask R-CNN*, 2017, section 3, say it with four neighbours and a sum: the same sum,
-# sorted.)
+# Two matrix products, no loop over pixels. He et al. (*Mask R-CNN*, 2017, section 3) describe the same sum point by point:
+# each sampling point is interpolated from its four neighbors.
 #
-# ### Exercise 6.2 · `roi_align` · ●●○ · 15 min
+# ### Exercise 6.2 · `roi_align` · ●●○ · 15 min · by hand
 #
-# Do it for all boxes and all channels. Mind the order of the axes: the wrong one often has the right shape. The check feeds
-# maps whose cells hold their own row and column, so a swap shows at once.
+# Now for all boxes and all channels. Watch the order of the axes: the wrong one often has the right shape. The check uses maps
+# whose cells hold their own row and column, so a swap shows at once.
+
+# %%
+recall("axis_weights")
 
 # %%
 # %%exercise roi_align
@@ -262,7 +202,7 @@ def roi_align(
 
     Returns:
         (R, C, output_size, output_size), rows of the map before columns. It has the dtype of
-        `features`, even if the boxes have another (in mixed precision they do).
+        `features`, even if the boxes have another.
     """
     ### BEGIN SOLUTION
     _, height, width = features.shape
@@ -279,173 +219,125 @@ def roi_align(
 check("roi_align")
 
 # %% [markdown]
-# What was all that precision for? Before RoIAlign there was RoIPool, which **rounded** a box to whole cells. Let a box of 40
-# pixels slide to the right, a pixel at a time, over a map whose cells hold their own position in pixels, and ask each patch
-# where it is.
+# Was all that precision worth it? Before RoIAlign there was RoIPool, which **rounded** a box to whole cells. Let a box that is 40
+# pixels wide slide to the right, one pixel at a time, over a map whose cells hold their own position in pixels. The mean of a patch
+# then says where it was read. **Predict the shape of both curves** ([the experiment](../src/coursekit/lessons/experiments/sliding_box.py)).
 
-# %%
-stride, width = 16, 20
-places = (stride * torch.arange(width)).float().expand(1, 12, width)  # (1, H, W): x in pixels
-start = torch.arange(64, 112).float()
-sliding = torch.stack([start, 0 * start + 32, start + 40, 0 * start + 96], 1)
-asked = start + 20
-exact = roi_align(places, sliding, 1 / stride).mean((1, 2, 3))
-rounded = roi_align(places, (sliding / stride).round(), 1.0).mean((1, 2, 3))
+# %% tags=["read"]
+from coursekit.lessons.experiments.sliding_box import slide_box
 
-fig = Figure(figsize=(6.8, 3.2), layout="constrained")
-axes = fig.subplots()
-axes.plot(asked, rounded, color=ORANGE, linestyle="dashed", label="box rounded to whole cells")
-axes.plot(asked, exact, color=BLUE, label="your roi_align")
-axes.set(xlabel="centre of the box, in pixels", ylabel="centre that was read, in pixels")
-axes.set_title("A box slides over a map with a stride of 16", fontsize=10)
-axes.legend(fontsize=8)
-show.figure(
-    fig,
-    alt="Centre read against centre asked: a straight line for roi_align, "
-    "a staircase for the rounded box.",
+
+def round_to_cells(features, boxes, spatial_scale):
+    """Round the boxes to whole cells before reading, as RoIPool did."""
+    return roi_align(features, (boxes * spatial_scale).round(), 1.0)
+
+
+# %% tags=["write"]
+map_stride = 16  # yours: try 8 and 32
+show.sliding_box(
+    *slide_box({"roi_align": roi_align, "rounded to whole cells": round_to_cells}, map_stride)
 )
-print(f"largest error, rounded:    {(rounded - asked).abs().max().item():.1f} pixels")
-print(f"largest error, roi_align:  {(exact - asked).abs().max().item():.1g} pixels")
 
 # %% [markdown]
-# A head that reads the staircase can't tell where in its step a box is, so it can't mend the box by less than that.
+# A head that reads the staircase can't tell where on a step the box is. So it can't correct the box by less than a step. The coarser
+# the map, the longer the step.
 #
-# torchvision has the same operation, written in C++. Yours should agree to the last few digits of float64. (In float32 both
-# are right, and differ by their rounding.)
+# torchvision has the same operation, written in C++. Yours should agree with it to the last digits of float64. In float32 both
+# are right and differ by their rounding.
 
-# %%
+# %% tags=["read"]
 from torchvision import ops
 
-torch.manual_seed(0)
+from coursekit.lessons.experiments.align_times import random_boxes, time_alignments
 
 
-def random_boxes(count, height, width):
-    """(count, 4) xyxy in pixels of an image of height × width, 4 to 60 pixels a side."""
-    corner = torch.rand(count, 2) * torch.tensor([width - 60.0, height - 60.0])
-    return torch.cat([corner, corner + 56 * torch.rand(count, 2) + 4], 1)
+def torchvision_align(features, boxes, spatial_scale):
+    """Read patches with torchvision's C++ kernel."""
+    return ops.roi_align(features[None], [boxes], 7, spatial_scale, 2)
 
 
-some = random_boxes(128, 240, 320)
+features, some_boxes = torch.randn(96, 30, 40, dtype=torch.float64), random_boxes(128, 240, 320)
 for dtype in (torch.float64, torch.float32):
-    features, mine = torch.randn(96, 30, 40, dtype=dtype), some.to(dtype)
-    theirs = ops.roi_align(features[None], [mine], 7, 1 / 8, 2)
-    largest = (roi_align(features, mine, 1 / 8) - theirs).abs().max().item()
+    arguments = features.to(dtype), some_boxes.to(dtype), 1 / 8
+    largest = (roi_align(*arguments) - torchvision_align(*arguments)).abs().max().item()
     print(f"{dtype!s:14} largest difference {largest:.0e}")
 
 # %% [markdown]
-# And who is faster, your few lines of Python or their C++? Count first. For one box and one channel, C++ multiplies at 7 · 7
-# bins · 4 samples · 4 neighbours. You multiply every row of the map with every bin, mostly by zero.
+# And which is faster, your few lines of Python or their C++? Count first. For one box and one channel, theirs multiplies at
+# 7 · 7 bins × 4 points × 4 neighbors. Yours multiplies each bin with every row of the map, mostly by zero.
 
-# %%
-print(f"torchvision's, on any map: {7 * 7 * 4 * 4} multiplications for a box and a channel")
-for height, width in ((8, 10), (15, 20), (30, 40), (60, 80), (120, 160)):
-    count = 7 * height * width + 7 * 7 * width
-    print(f"yours, on {height:3} × {width:3}:    {count:8,}")
-
-# %% [markdown]
-# **Your bet:** on which of these maps is yours faster, in the forward pass, and with the backward pass as training needs it?
-# Write it down, then run the cell.
-
-# %%
-import time
-
-
-def seconds_of(align, height, width, backward):
-    """The best of five, so that other programs on this machine count less."""
-    features = torch.randn(96, height, width, requires_grad=backward)
-    asked = random_boxes(128, 8 * height, 8 * width)
-    taken = []
-    for _ in range(6):  # the first one warms up
-        begin = time.perf_counter()
-        with torch.set_grad_enabled(backward):
-            patches = align(features, asked)
-        if backward:
-            patches.square().sum().backward()
-        taken.append(time.perf_counter() - begin)
-    return min(taken[1:])
-
-
-MAPS = ((8, 10), (15, 20), (30, 40), (60, 80), (120, 160))
-ALIGNS = {
-    "yours": lambda features, asked: roi_align(features, asked, 1 / 8),
-    "torchvision": lambda features, asked: ops.roi_align(features[None], [asked], 7, 1 / 8, 2),
-}
-measured = {}
-for backward in (False, True):
-    print("forward and backward" if backward else "forward alone")
-    for height, width in MAPS:
-        taken = [1e3 * seconds_of(one, height, width, backward) for one in ALIGNS.values()]
-        measured[backward, height] = taken
-        words = f"yours {taken[0]:6.1f} ms   torchvision {taken[1]:6.1f} ms"
-        print(f"  {height:3} × {width:3}   {words}   ratio {taken[1] / taken[0]:5.2f}")
-
-# %%
-fig = Figure(figsize=(9.2, 3.4), layout="constrained")
-cells = [height * width for height, width in MAPS]
-for backward, axes in enumerate(fig.subplots(1, 2, sharey=True)):
-    mine, theirs = zip(*(measured[bool(backward), height] for height, _ in MAPS))
-    axes.loglog(cells, mine, "o-", color=BLUE, label="yours")
-    axes.loglog(cells, theirs, "s--", color=ORANGE, label="torchvision")
-    axes.set_xticks(cells, labels=[f"{height}×{width}" for height, width in MAPS], fontsize=8)
-    axes.minorticks_off()
-    axes.set(xlabel="cells of the map", ylabel="milliseconds for 128 boxes")
-    axes.set_title("forward and backward" if backward else "forward alone", fontsize=10)
-axes.legend(fontsize=8)
-show.figure(
-    fig,
-    alt="Milliseconds over size of the map, yours and torchvision's, "
-    "forward alone and with backward; printed above.",
-)
+# %% tags=["read"]
+MAPS = ((8, 10), (15, 20), (30, 40), (60, 80), (120, 160))  # (height, width) in cells
+print("theirs, on any map:", 7 * 7 * 4 * 4, "multiplications for a box and a channel")
+for height, width in MAPS:
+    print(f"yours, on {height:3} × {width:3}: {7 * height * width + 7 * 7 * width:8,}")
 
 # %% [markdown]
-# A ratio above 1 means that yours is faster. With the backward pass it is on small maps, such as the pyramid of a 240 × 320
-# picture has (30 × 40 and down), although it multiplies many times as much. Matrix products are what a processor does best, on
-# all its cores; torchvision's backward pass on a CPU is a loop on one core that adds gradients to the map one number at a time.
-# But your work grows with the map and theirs hardly does, so the lines cross (where, depends on your machine and on what else it
-# is doing), and beyond that you lose badly. Forward alone there is little to win for you anywhere: their loop is slow on the way
-# back only.
+# **Place your bet:** on how many of these five maps is yours faster? Once in the forward pass alone, and once with the backward pass
+# that training needs. ([How it is timed](../src/coursekit/lessons/experiments/align_times.py).)
+
+# %% tags=["write"]
+my_bet = {"forward": 0, "forward and backward": 0}  # yours: 0 to 5 maps
+
+# %% tags=["call"]
+times = time_alignments({"yours": roi_align, "torchvision": torchvision_align}, MAPS)
+print("your bet:", my_bet)
+for name, milliseconds in times.items():
+    show.times(
+        [height * width for height, width in MAPS], milliseconds, f"cells of the map ({name})"
+    )
+
+# %% [markdown]
+# In the table, a ratio above 1 means that yours is faster. It usually is on small maps, although it multiplies more. Matrix products
+# are what a processor does best. torchvision's CPU kernels are plain loops on one core, and the backward loop is the slower of the two:
+# it adds gradients to the map one number at a time. That's why yours stays ahead up to larger maps when the backward pass counts.
 #
-# So a good engineer keeps both. In training the course takes whichever is faster where it runs: once yours has passed its
-# check, its compiled twin may stand in for it, because you have just proved them equal. (On a GPU it is always the compiled
-# one.)
+# But your work grows with the map, and theirs hardly does. So the lines cross (where, depends on your machine), and on the largest map
+# yours is far behind. A 240 × 320 image has maps of 30 × 40 cells and smaller.
 #
-# ## 6.4 · The right level, the right order · 20 min
+# A good engineer keeps both. Once yours has passed its check, training uses whichever is faster on the machine, because you've just
+# shown that they're equal. On a GPU that's always torchvision's.
 #
-# A pyramid has three maps, and a batch several images. Your `level_for_box` of lesson 03 says which level a box reads. So you
-# go level by level, and all patches of a level come at once. But then they come out **sorted by level**, and the head's
-# answers will be compared with labels that are in the order of the *boxes*. An example with five boxes:
+# ## 6.4 · The right level, the right order · 25 min
+#
+# A pyramid has three maps, and a batch has several images. Your `level_for_box` from lesson 03 says which level a box reads. Going
+# level by level, you can read all patches of a level at once. But then they come out **sorted by level**, while the labels that the
+# head's answers are compared with are in the order of the *boxes*. Take five boxes:
 #
 #     boxes             A large   B small   C medium   D small   E large
 #     level by level    B  D  |  C  |  A  E
 #     wanted            A  B  C  D  E
 #
-# How would you notice if the order were wrong? The shapes are right, every patch is a true patch of some box. Features that
-# **know their place** tell you. Here each cell holds four numbers: its stride, its image, and its y and x in pixels.
+# How would you notice a wrong order? The shapes are right, and each patch is a proper patch of some box. You need features that
+# **know their place**. Below, each cell holds four numbers: its stride, its image, and its y and x in pixels. **Which four numbers
+# will the last line print?**
 
-# %%
+# %% tags=["read"]
+strides = [8, 16, 32]
 
 
-def maps_of_places(strides, images, height=240, width=320):
-    """(images, 4, height / stride, width / stride) for each stride: stride, image, y, x."""
+def maps_of_places(images, height=320, width=320):
+    """Make maps whose cells hold (stride, image, y, x): (images, 4, height / stride, width / stride) each."""
     maps = []
-    for stride in strides:
-        y, x = torch.arange(0, height, stride), torch.arange(0, width, stride)
-        y, x = torch.meshgrid(y.float(), x.float(), indexing="ij")
-        each = [torch.stack([0 * y + stride, 0 * y + i, y, x]) for i in range(images)]
-        maps.append(torch.stack(each))
+    for of_level in strides:
+        y, x = torch.arange(0.0, height, of_level), torch.arange(0.0, width, of_level)
+        y, x = torch.meshgrid(y, x, indexing="ij")
+        maps.append(
+            torch.stack([torch.stack([0 * y + of_level, 0 * y + i, y, x]) for i in range(images)])
+        )
     return maps
 
 
-strides = [8, 16, 32]
-known = maps_of_places(strides, images=2)
-print([tuple(one.shape) for one in known])
-print("one cell of the second level, second image:", known[1][1, :, 5, 7].tolist())
+print(maps_of_places(images=2)[1][1, :, 5, 7].tolist())  # the second level, the second image
 
 # %% [markdown]
-# ### Exercise 6.3 · `pool_levels` · ●●○ · 15 min
+# ### Exercise 6.3 · `pool_levels` · ●●○ · 20 min · explain only
 #
-# Write it: for each image and each level, the boxes that read there, their patches, and back into the order of the boxes. An
-# image may have no box, and a whole batch may have none.
+# For each image and each level: find the boxes that read this level, read their patches, and put them back into the order of the
+# boxes. An image may have no boxes, and neither may a whole batch.
+
+# %%
+recall("level_for_box", "roi_align")
 
 # %%
 # %%exercise pool_levels
@@ -491,69 +383,49 @@ def pool_levels(
 check("pool_levels")
 
 # %% [markdown]
-# Where has each patch been? One dot a box: to the right the centre we asked for, upwards the one that its patch has read.
-# Left with your function; right with the same patches left in the order in which the levels gave them.
+# Where was each patch read? Below is the bug on purpose: the same patches, left in the order in which the levels returned them.
 
-# %%
+# %% tags=["read"]
 from my_detector import level_for_box
 
-batch = [val_set.target(i)["boxes"] for i in range(12)]
-read = pool_levels(maps_of_places(strides, len(batch), 320, 320), strides, batch).mean((2, 3))
-by_level = torch.cat(
-    [
-        level_for_box(one, 3, 5).argsort(stable=True) + sum(map(len, batch[:i]))
-        for i, one in enumerate(batch)
-    ]
-)
-asked = torch.cat([(one[:, 0] + one[:, 2]) / 2 for one in batch])
 
-fig = Figure(figsize=(8.4, 3.7), layout="constrained")
-for axes, centers, title in zip(
-    fig.subplots(1, 2, sharey=True),
-    (read, read[by_level]),
-    ("in the order of the boxes", "left in the order of the levels"),
-):
-    for stride, mark, colour in ((8, "o", BLUE), (16, "s", ORANGE), (32, "^", GREEN)):
-        mine = centers[:, 0] == stride
-        axes.plot(
-            asked[mine],
-            centers[mine, 3],
-            mark,
-            color=colour,
-            label=f"stride {stride}",
-            markersize=5,
-        )
-    off = int(((centers[:, 3] - asked).abs() > 16).sum())
-    axes.set(xlabel="x of the box's centre, in pixels")
-    axes.set_title(f"{title}\n{off} of {len(asked)} patches are of another place", fontsize=9)
-fig.axes[0].set_ylabel("x that the patch has read")
-fig.axes[0].legend(fontsize=8)
-show.figure(
-    fig,
-    alt="x read against x asked for, for all boxes of 12 scenes: "
-    "on the diagonal with pool_levels; all over without its order.",
-)
+def leave_by_level(levels, strides, boxes):
+    """Read the right patches, and leave those of each image sorted by level."""
+    level_of = [level_for_box(in_image, 3, 5) + 10 * i for i, in_image in enumerate(boxes)]
+    return pool_levels(levels, strides, boxes)[torch.cat(level_of).argsort(stable=True)]
+
 
 # %% [markdown]
-# **Now write the test.** `catch` runs inputs of yours against wrong answers that people (and assistants) have given. The one
-# below, two boxes in one image, lets several through. Which boxes would catch them all? Think of the order, of images, of
+# In the picture each dot is a patch: to the right the center we asked for, upward the center that it read.
+
+# %% tags=["call"]
+in_images = [val_set.target(i)["boxes"] for i in range(12)]
+ways = {"in the order of the boxes": pool_levels, "left in the order of the levels": leave_by_level}
+known = maps_of_places(len(in_images)), strides, in_images
+show.places_read(in_images, {name: pool(*known).mean((2, 3)) for name, pool in ways.items()})
+
+# %% [markdown]
+# **Now write the test.** `catch` runs your inputs against wrong answers that people (and assistants) have given. The input below, two
+# boxes in one image, lets many of them through. Which boxes would catch them all? Think of the order, of several images, of other
 # strides.
 
-# %%
+# %% tags=["write"]
 two_boxes = torch.tensor([[40.0, 8.0, 200.0, 150.0], [8.0, 16.0, 28.0, 36.0]])  # large, small
-catch("pool_levels", (maps_of_places(strides, images=1), strides, [two_boxes]))
+catch("pool_levels", (maps_of_places(images=1), strides, [two_boxes]))  # yours: more inputs
 
 # %% [markdown]
-# ## 6.5 · The head · 10 min
+# ## 6.5 · The head · 12 min
 #
-# A patch of 96 × 7 × 7 numbers goes in, and two opinions come out: a score for every class and for "nothing here", the
-# **background**, which is class 0; and four numbers that say how the box should be mended, as in lesson 04, **for each
-# class**, since a giraffe's box is mended otherwise than a cat's.
+# A patch of 96 × 7 × 7 numbers goes in, and two predictions come out. The first is a score for each class and for "nothing here", the
+# **background**, which is class 0. Such a raw score is called a **logit**. The second is four deltas that move the box onto the object,
+# as in lesson 04. There are four **for each class**, because a giraffe's box needs other corrections than a cat's.
 #
 #     patch ─► flatten ─► linear ─► ReLU ─► linear ─► ReLU ─┬─► linear ─► logits (R, K + 1)
 #                                                           └─► linear ─► deltas (R, K + 1, 4)
 #
-# ### Exercise 6.4 · `BoxHead` · ●○○ · 10 min
+# ### Exercise 6.4 · `BoxHead` · ●○○ · 10 min · explain only
+#
+# Define the four layers, and run a patch through them. **Which layer has the most weights?** Guess before you write.
 
 # %%
 # %%exercise BoxHead
@@ -605,193 +477,126 @@ class BoxHead(nn.Module):
 
 check("BoxHead")
 
-# %% [markdown]
-# Which of its layers has the most weights? **Guess**, then count.
-
-# %%
+# %% tags=["read"]
 head = BoxHead(96, len(train_set.classes))
 for name, weights in head.named_parameters():
     if weights.ndim == 2:
-        print(f"{name:18} {tuple(weights.shape)!s:14} {weights.numel():10,}")
-print(f"{'all':33} {sum(one.numel() for one in head.parameters()):10,}")
+        print(f"{name:16} {tuple(weights.shape)!s:12} {weights.numel():10,}")
 
 # %% [markdown]
-# Nearly all of it is the first layer: it has a weight for every channel at every place of the patch. That is what lets it
-# know that wheels are *below*.
+# Nearly all of them are in the first layer. It has a weight for each channel at each place of the patch. That's how the head can know
+# that wheels are *below*.
 #
-# ## 6.6 · What could go wrong · 5 min
+# ## 6.6 · What could go wrong · 6 min
 #
-# Two bugs, and both are quiet. Let us plant them, and train a head on each. We take the true boxes, read their patches from a
-# pyramid that stays as random as it began (no matter: it is the same for all), and ask for the class. Three ways to read:
+# Two bugs, both quiet. Plant them, and train a head on each way of reading. We read the patches of the ground-truth boxes from a
+# pyramid with random weights (which is the same for all three), and train the head to name the class:
 #
 # - **right**: `pool_levels`,
-# - **wrong order**: the same patches, sorted by level,
-# - **scale left out**: pixels taken for cells.
+# - **wrong order**: `leave_by_level`, from above,
+# - **scale left out**: pixels are used as cells.
 #
-# **Your prediction:** in which of them does the loss fall? And how many unseen objects will each name correctly, of 16
-# classes?
+# **Your prediction:** on which of them does the loss fall? And what share of new objects will each head name correctly, of 16 classes?
+# (Here is [how the heads are trained](../src/coursekit/lessons/experiments/box_heads.py).)
 
-# %%
+# %% tags=["write"]
+my_guesses = {"right": 0.5, "wrong order": 0.5, "scale left out": 0.5}  # yours: named correctly
+
+# %% tags=["read"]
+from coursekit.lessons.experiments.box_heads import train_heads
 from coursekit.lessons.experiments.cached_features import cache_features
 from my_detector import FPN
 
-torch.manual_seed(0)
-train_cached = cache_features(train_set.head(quick(128, 8)))
-val_cached = cache_features(val_set.head(quick(64, 8)))
-pyramid = FPN(train_cached.channels, 64)
 
-
-@torch.no_grad()
-def patches_of(cached):
-    """Patches of all true boxes, read in three ways, and the labels in the order of the boxes."""
-    levels = pyramid([level.float() for level in cached.maps])
-    boxes = [target["boxes"] for target in cached.targets]
-    right = pool_levels(levels, cached.strides, boxes)
-    counts = torch.tensor([0, *map(len, boxes)]).cumsum(0)
-    order = [level_for_box(one, 3, 5).argsort(stable=True) + n for one, n in zip(boxes, counts)]
-    unscaled = torch.cat([roi_align(one, some, 1.0) for one, some in zip(levels[0], boxes)])
-    ways = {"right": right, "wrong order": right[torch.cat(order)], "scale left out": unscaled}
-    return ways, torch.cat([target["labels"] for target in cached.targets])
-
-
-seen, labels = patches_of(train_cached)
-unseen, answers = patches_of(val_cached)
-for way, patches in seen.items():
-    empty = (patches == 0).flatten(1).all(1).float().mean().item()
-    print(f"{way:15} {tuple(patches.shape)}   {empty:4.0%} of the patches are all zeros")
-
-# %%
-import torch.nn.functional as F
-from tqdm.auto import tqdm
-
-
-def train_head(patches, labels, epochs, seed=0):
-    """Train the classes of a head. Returns it, and the loss of each step."""
-    torch.manual_seed(seed)
-    head, losses = BoxHead(patches.shape[1], len(train_set.classes)), []
-    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(patches)).split(32):
-            loss = F.cross_entropy(head(patches[rows])[0], labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-    return head, losses
-
-
-curves, accuracy = {}, {}
-for way in tqdm(seen, "three ways to read", unit="head"):
-    head, curves[way] = train_head(seen[way], labels, quick(8, 2))
-    with torch.no_grad():
-        accuracy[way] = (head(unseen[way])[0].argmax(1) == answers).float().mean().item()
-
-# %%
-STYLES = {
-    "right": (BLUE, "solid"),
-    "wrong order": (ORANGE, "dashed"),
-    "scale left out": (VERMILION, "dotted"),
-}
-fig = Figure(figsize=(9.2, 3.4), layout="constrained")
-left, right = fig.subplots(1, 2)
-for way, losses in curves.items():
-    colour, line = STYLES[way]
-    smooth = torch.tensor(losses).unfold(0, min(8, len(losses)), 1).mean(1)
-    left.plot(smooth, color=colour, linestyle=line, linewidth=2, label=way)
-left.set(
-    xlabel="step",
-    ylabel="loss, the mean of 8 steps",
-    title="on the objects it was trained on",
-    ylim=(0, None),
-)
-left.legend(fontsize=8)
-bars = right.bar(
-    list(accuracy), list(accuracy.values()), color=[STYLES[way][0] for way in accuracy]
-)
-right.bar_label(bars, [f"{value:.0%}" for value in accuracy.values()])
-right.set(ylabel="named correctly", title="on objects it has not seen", ylim=(0, 1))
-show.figure(
-    fig,
-    alt="Left the loss of three heads, right the share of unseen objects "
-    "that each names correctly; printed below.",
-)
-common = torch.bincount(answers).max().item() / len(answers)
-for way, losses in curves.items():
-    end = sum(losses[-8:]) / len(losses[-8:])
-    print(
-        f"{way:15} loss {losses[0]:.2f} at first, {end:.2f} at the end;"
-        f" named correctly {accuracy[way]:.0%}"
+def leave_scale_out(levels, strides, boxes):
+    """Use pixels as cells: the scale is 1 where it should be 1 / stride."""
+    return torch.cat(
+        [roi_align(features, in_image, 1.0) for features, in_image in zip(levels[0], boxes)]
     )
-print(f"{'':15} always the most common class: {common:.0%}")
+
+
+readings = {"right": pool_levels, "wrong order": leave_by_level, "scale left out": leave_scale_out}
+cached = [
+    cache_features(train_set.head(quick(128, 40))),
+    cache_features(val_set.head(quick(64, 24))),
+]
+
+# %% tags=["call"]
+torch.manual_seed(0)
+pyramid = FPN(cached[0].channels, 64)
+trained = train_heads(
+    readings, lambda: BoxHead(64, len(train_set.classes)), pyramid, *cached, epochs=8
+)
+show.heads(trained)
+print("your guesses:", my_guesses)
 
 # %% [markdown]
-# Look at the **wrong order**. Its loss falls later, and then nearly as far as the right one's: the head has learned by heart
-# which patch goes with which (wrong) label. On new objects it does no better than always saying the same class. Nothing in
-# the loss told you. (With 118,000 images it could hardly learn them all by heart, and its loss would stay higher. But higher
-# than what? You would have no blue line to compare with.) And with the **scale left out** nearly all patches are empty: the
-# loss falls a little, because the head learns which classes are common.
+# Look at the **wrong order**. Its loss falls later, but it falls: the head has memorized which patch goes with which (wrong) label. On
+# new objects it does about as badly as always naming one class. Nothing in the loss told you. With 118,000 images it could hardly
+# memorize them all, and the loss would stay higher. But higher than what? You'd have no blue line to compare it with.
 #
-# So ask a patch two things before you train on it: *is anything in it*, and *is it of the right place*. It has happened to
+# With the **scale left out**, nearly all patches are empty. The loss still falls a little, because the head learns which classes are
+# common.
+#
+# So ask two things of a patch before you train on it: *is anything in it*, and *is it from the right place?* It has happened to
 # others:
 #
-# - **"torch.max(rois) == 0, why?"** All patches zero
-#   ([detectron2 #1840](https://github.com/facebookresearch/detectron2/issues/1840)), after the image had been resized.
-#   Image, boxes and maps have to be in one frame.
-# - **"When I change the order of the RoI features, mAP drops from 82.7 to 3.8."** Patches and boxes belong together by their
-#   place in the list, and by nothing else
-#   ([SELSA #8](https://github.com/happywu/Sequence-Level-Semantics-Aggregation/issues/8)).
-# - **"Only the first patch is right, the rest are zeros."** Where all boxes stand in one table, each needs the number of its
-#   image: once it had the wrong dtype ([RoIAlign.pytorch #25](https://github.com/longcw/RoIAlign.pytorch/issues/25)), once it
-#   stood in the wrong column ([faster-rcnn.pytorch #647](https://github.com/jwyang/faster-rcnn.pytorch/issues/647)). A list
-#   of boxes for each image can't go wrong in this way.
-# - **Half a cell off.** With `aligned=True`, cell i has its value at i + 0.5. Both conventions live on
-#   ([onnxruntime #6921](https://github.com/microsoft/onnxruntime/issues/6921)). A detector has to run with the one that it
-#   was trained with.
+# - **"torch.max(rois) == 0, why?"** All features are zero, after somebody had resized the image
+#   ([detectron2 #1840](https://github.com/facebookresearch/detectron2/issues/1840)). Image, boxes and maps must use the same pixels.
+# - **mAP drops from 82.7 to 3.8** when somebody changes the order of the RoI features at test time
+#   ([SELSA #8](https://github.com/happywu/Sequence-Level-Semantics-Aggregation/issues/8)). Patches and boxes belong together by their
+#   position in the list, and by nothing else.
+# - **Only the first patch is right, the others are zeros.** Where the boxes of all images are in one table, each needs the number of
+#   its image. Once that number had the wrong dtype ([RoIAlign.pytorch #25](https://github.com/longcw/RoIAlign.pytorch/issues/25)), once
+#   it was in the last column instead of the first ([faster-rcnn.pytorch #647](https://github.com/jwyang/faster-rcnn.pytorch/issues/647)).
+#   A list with the boxes of each image can't go wrong like this.
+# - **Half a cell off.** With torchvision's `aligned=True`, cell i has its value at i + 0.5. Both conventions are in use
+#   ([onnxruntime #6921](https://github.com/microsoft/onnxruntime/issues/6921)). Run a detector with the one that it was trained with.
 
 # %%
 journal("06")
 
 # %% [markdown]
-# ## What you learned
+# ## What you learned · 4 min
 #
-# A tent and a dot product read a row between its cells; two matrices of tents read a patch. Small maps favour products, large
-# ones the C++ loop. Each box reads its level, and its patch goes back to its place. Features that know their place show what
-# a loss never will.
+# A tent and a dot product read a row between its cells. Two matrices of tents read a patch. Small maps favor matrix products, large
+# ones favor the C++ loop. Each box reads its own level, and its patch goes back to its place. Features that know their place show you
+# what a loss never will.
 #
 # **Three questions to think about**
 #
 # <details><summary>1. Why 7 × 7, and not 28 × 28?</summary>
 #
-# The first layer would have 16 times as many weights, and they were most of the head already. For a class 7 × 7 is enough.
-# Mask R-CNN takes 14 × 14 for its masks, where places matter more.
+# The first layer would have 16 times as many weights, and it has most of the head's weights already. To name a class, 7 × 7 is enough.
+# For masks, where the exact place matters more, Mask R-CNN reads 14 × 14.
 #
 # </details>
 # <details><summary>2. Do gradients flow through <code>roi_align</code> to the boxes?</summary>
 #
-# Yours would let them: the tents depend on the boxes. torchvision's gives none. The detector of lesson 07 wants none either:
-# proposals are taken as given there, and mended by the deltas.
+# Yours lets them through: the tents depend on the boxes. torchvision's returns none for the boxes. The detector of lesson 07 doesn't
+# want any: there, proposals are fixed inputs of the second stage, and the deltas correct them.
 #
 # </details>
-# <details><summary>3. A test uses random features and two boxes. Which of the wrong answers in 6.4 pass it?</summary>
+# <details><summary>3. A test uses random features and two boxes. Which wrong answers in 6.4 pass it?</summary>
 #
-# Random features against the right values do catch a wrong order, but not one that is its own inverse: with two boxes,
-# putting patches back by `places` and by the inverse of `places` is the same. Three boxes in a ring tell them apart.
+# A wrong order usually shows with random features. But one wrong order is its own inverse: with two boxes, putting the patches back by
+# `places` and by the inverse of `places` is the same thing. With three boxes that change places in a circle, it isn't.
 #
 # </details>
 #
-# **Next: 07 · The detector.** Anchors, RPN, pyramid, patches, head: all parts lie on the table. You put them together.
+# **Next: 07 · The detector.** Anchors, RPN, pyramid, patches, head: you have all the parts. Put them together.
 #
-# **To read on:** K. He et al., *Mask R-CNN*, 2017, section 3 (RoIAlign) and table 2 (c) · R. Girshick, *Fast R-CNN*, 2015,
-# section 2 · T.-Y. Lin et al., *Feature Pyramid Networks for Object Detection*, 2017, section 4.2.
+# **Read on:** K. He et al., *Mask R-CNN*, 2017, section 3 (RoIAlign) and table 2c · R. Girshick, *Fast R-CNN*, 2015, section 2 ·
+# T.-Y. Lin et al., *Feature Pyramid Networks for Object Detection*, 2017, section 4.2.
 
 # %% [markdown] tags=["instructor"]
 # ## For instructors
 #
-# **Minutes.** 85, of which 55 writing.
+# **Minutes.** 105, of which 65 writing.
 #
-# **What people get wrong.** `axis_weights`: sampling points at the bins' edges rather than inside them; no clamp at the border. `roi_align`: rows and columns
-# exchanged (the shape is right all the same), the scale left out. `pool_levels`: patches joined level by level, which is another order than that of
-# the boxes. `BoxHead`: no class for the background.
+# **What people get wrong.** `axis_weights`: sampling points at the edges of the bins instead of inside them; no border rule. `roi_align`:
+# rows and columns swapped (the shape is right all the same), the scale left out. `pool_levels`: patches joined level by level, which isn't
+# the order of the boxes. `BoxHead`: no class for the background.
 #
-# **Questions to ask.** Which test would you write first for `pool_levels`, and which mistake does it let through? Why does a large box read a coarse
-# level? Where would you rather run torchvision's kernel, and how did you find out?
+# **Questions to ask.** Which test would you write first for `pool_levels`, and which mistake does it let through? Why does a large box read a
+# coarse level? Where would you rather run torchvision's kernel, and how did you find out?

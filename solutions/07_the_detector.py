@@ -1,132 +1,93 @@
 # %% [markdown]
 # # 07 · The detector
 #
-# **130 minutes, 3 of them for this opening · you need lessons 03 to 06 · no GPU needed**
+# **150 minutes, 3 of them for this opening · you need lessons 03 to 06 · no GPU needed**
 #
-# You have a pyramid, a network that proposes, and patches with a head that judges them. What is still missing is the glue: what
-# the head learns from, how wrong it is, and how its opinions become a short list of boxes. Write that, put everything together, and
-# it is a detector. Then let it prove itself three times: against torchvision, on 16 images, and on scenes it has never seen.
+# You have a pyramid, a network that proposes boxes, and patches with a head that looks at them. What's missing is the glue: what the
+# head learns from, how wrong it is, and how its predictions become a short list of boxes. Write that, put all parts together, and you
+# have a detector. Then it has to prove itself three times: against torchvision, on 16 images, and on scenes it has never seen.
 #
-# When you are done, you can
+# At the end, you can
 #
-# - say what the second stage of a detector is trained on, and why the truth is mixed in,
-# - read a loss: what it should be at the start, and what it is when something is wrong,
-# - turn thousands of opinions into a few detections,
-# - assemble a two-stage detector, and test it before you spend an hour on training it.
+# - say what the second stage is trained on, and why the ground truth is added to the proposals,
+# - read a loss: what it should be at the start, and what it looks like when something is wrong,
+# - turn thousands of predictions into a few detections,
+# - assemble a two-stage detector, and test it before you spend an hour training it.
 #
-# Words that are new to you stand in [the glossary](GLOSSARY.md).
+# Words that are new to you are in [the glossary](GLOSSARY.md).
 
-# %%
-import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
-
-lesson_map(7)
-
-# %% [markdown]
-# **Using an AI assistant here:** it may write, and *you* write the test. Let it have its say, then find an input that would show it
-# wrong. `catch`, in 7.1 and 7.3, is your training ground. Hints open with the button under a check, or with `hint("postprocess")`.
-#
-# Here is the way you will go today. Left, what the first stage hands over (here drawn by chance around the objects); right, what shall
-# come out.
-
-# %%
+# %% tags=["setup"]
 import os
 
-import torch
-from matplotlib.figure import Figure
-
+import coursekit.show as show
 from coursekit.data import load
+from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, recall, reference
 
 data = os.environ.get("COURSEKIT_DATA", "mini")
 train_set, val_set = load(data, "train"), load(data, "val")
-classes = len(train_set.classes)
-
-
-def around(boxes, each, spread, generator):
-    """Move and stretch copies of each box by up to about `spread` of its sides: (N * each, 4)."""
-    boxes = boxes.repeat_interleave(each, 0)
-    sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-    return boxes + spread * sides * torch.randn(boxes.shape, generator=generator).clamp(-2, 2)
-
-
-image, target = train_set.first(6)[5]
-gt_boxes, labels = target["boxes"], target["labels"]
-names = [train_set.classes[label - 1] for label in labels]
-generator = torch.Generator().manual_seed(7)
-proposals = around(gt_boxes, 8, 0.15, generator)
-
-fig = Figure(figsize=(9, 3.5), layout="constrained")
-left, right = fig.subplots(1, 2)
-show.draw_boxes(left, image, proposals, [""] * len(proposals), title=f"{len(proposals)} proposals")
-show.draw_boxes(right, image, gt_boxes, names, title="what shall come out")
-show.figure(fig, alt="A scene twice: left under a heap of nameless boxes, right with one box each.")
+classes = len(train_set.classes)  # K, without the background
+lesson_map(7)
 
 # %% [markdown]
-# ## 7.1 · What does the head learn from? · 18 min
-#
-# The head gets a patch and says a class. To learn that, it needs patches whose class is known. Patches of the true boxes? Those are
-# too good: later it will get proposals, which are a bit off, and most of which show nothing. So it learns **from proposals**, each
-# with the label of the object that it overlaps, or with label 0, **background**. A box that the second stage looks at is called an
-# **RoI**, a region of interest.
-#
-# But what does a first stage propose that has learned nothing yet? **Guess:** which share of the objects has at least one proposal
-# that overlaps it by half? And which share of the proposals fits any object?
+# Here is today's path. Left is what the first stage returns (in this picture: random boxes around the objects). Right is what should
+# come out.
 
-# %%
-from coursekit.detector import Options, load_backbone
-from coursekit.detector.resize import resize_boxes, resize_targets, to_batch
-from my_detector import FPN, BoxHead, RPNHead, box_iou, make_anchors, propose
+# %% tags=["call"]
+from coursekit.lessons.experiments.oracle import around, know, score_oracle
 
-long_side = 256  # pixels: images are brought to this size, which saves time
-torch.manual_seed(0)
-backbone = load_backbone().eval()
-fpn, rpn_head = FPN(backbone.channels, 96), RPNHead(96, 9)
-sides = tuple([1.5 * stride, 2.5 * stride, 4.0 * stride] for stride in backbone.strides)
-
-has_proposal, is_positive = [], []
-with torch.no_grad():
-    for i in range(min(quick(40, 8), len(train_set))):
-        scene, scene_target = train_set[i]
-        limits = long_side, long_side
-        batch, (size,) = to_batch([scene / 255], *limits, backbone.mean, backbone.std)
-        levels = fpn(backbone(batch))
-        anchors = [
-            make_anchors(tuple(level.shape[2:]), (2**k, 2**k), sizes, (0.5, 1.0, 2.0))
-            for k, level, sizes in zip((3, 4, 5), levels, sides)
-        ]
-        logits, deltas = (output[0] for output in rpn_head(levels))
-        counts = [len(boxes) for boxes in anchors]
-        proposed = propose(logits, deltas, torch.cat(anchors), counts, size, 150, 150)
-        resized = resize_boxes(scene_target["boxes"], scene.shape[1:], size)
-        fits = box_iou(resized, proposed) >= 0.5
-        has_proposal += fits.any(1).tolist()
-        is_positive += fits.any(0).tolist()
-count = len(has_proposal)
-print(f"{sum(has_proposal) / count:.0%} of {count} objects have a proposal that fits")
-count = len(is_positive)
-print(f"{sum(is_positive) / count:.1%} of {count} proposals fit an object")
+image, target = train_set.first(13)[12]
+near = around(target, each=8, spread=0.15, seed=7)  # boxes; the label and box of their object
+titles = "proposals", "what should come out"
+show.before_after(image, near[0], target, train_set.classes, titles)
 
 # %% [markdown]
-# Hardly anything to learn a class from. The way out is a small trick: **the true boxes are mixed in** with the proposals. Then every
-# object has an RoI that is right, from the first step on. Later, when the RPN has learned, they do no harm.
+# ## 7.1 · What does the head learn from? · 21 min
 #
-# And still nearly everything is background. So, as for the anchors, a sample is drawn: 64 RoIs for each image, at most a quarter of
-# them with an object. Both pieces you have written in lesson 04. Here they are on a tiny case. Two differences to the RPN: the
-# limit is **0.5 for both**, so that nothing is ignored, and an object's best box gets no privilege below it: the truth is there anyway.
+# The head gets a patch and names a class. To learn that, it needs patches whose class is known. Patches of the ground-truth boxes? Those
+# are too good: at test time it gets proposals, which are a bit off, and most of which show nothing. So it learns **from proposals**.
+# Each gets the label of the object that it overlaps, or the label 0, **background**. A box that the second stage looks at is an **RoI**,
+# a region of interest.
+#
+# But what does a first stage propose that has learned nothing yet? **Guess:** what share of the objects has at least one proposal with an
+# IoU of 0.5 or more? And what share of the proposals fits any object?
 
-# %%
-from my_detector import match_anchors, sample_balanced
+# %% tags=["write"]
+my_guess = {"objects with a proposal": 0.5, "proposals with an object": 0.5}  # yours
 
-square = torch.tensor([[0.0, 0.0, 20.0, 20.0]])
+# %% tags=["call"]
+from coursekit.lessons.experiments.untrained_rpn import untrained_rpn
+
+untrained_rpn(train_set.head(quick(40, 8)), size=256)
+print("your guess:", my_guess)
+
+# %% [markdown]
+# The experiment is [here](../src/coursekit/lessons/experiments/untrained_rpn.py). That's hardly anything to learn a class from. The way out
+# is a small trick: **add the ground-truth boxes to the proposals**. Then each object has an RoI that fits, from the first step on. Later,
+# when the RPN has learned, they do no harm.
+#
+# Even so, nearly everything is background. So you draw a sample, as you did for the anchors: 64 RoIs per image, at most a quarter of
+# them with an object. You wrote both functions in lesson 04. Two things are different here. The limit is **0.5 for both thresholds**, so
+# nothing is ignored. And an object's best box gets no privilege below that limit, because the ground truth is there anyway. **What will
+# `match_anchors` return for these three boxes?**
+
+# %% tags=["read"]
+import torch
+
+from my_detector import FPN, BoxHead, RPNHead, box_iou, encode_boxes, match_anchors, nms
+
+square = torch.tensor([[0.0, 0.0, 20.0, 20.0]])  # an object
 three = torch.tensor([[0.0, 0.0, 20.0, 18.0], [0.0, 0.0, 20.0, 8.0], [60.0, 60.0, 80.0, 80.0]])
-print("overlaps", box_iou(three, square).flatten().tolist())
+print("IoU    ", [round(iou, 2) for iou in box_iou(three, square).flatten().tolist()])
 print("matches", match_anchors(three, square, 0.5, 0.5, False).tolist())
 
 # %% [markdown]
-# ### Exercise 7.1 · `sample_rois` · ●●○ · 15 min
+# ### Exercise 7.1 · `sample_rois` · ●●○ · 15 min · by hand
 #
-# What label and what box does a background RoI get? The label is 0. No box is asked of it, but three tensors of one length are
-# easier to handle: give it itself.
+# What label and what box does a background RoI get? The label is 0. Nobody asks for its box, but three tensors of the same length are
+# easier to handle. So its box is the RoI itself.
+
+# %%
+recall("match_anchors", "sample_balanced")
 
 # %%
 # %%exercise sample_rois
@@ -180,89 +141,72 @@ def sample_rois(
 
 check("sample_rois")
 
-# %%
+# %% tags=["call"]
+far = around(target, each=10, spread=0.6, seed=8)
 torch.manual_seed(1)
-anywhere = around(gt_boxes[torch.randint(len(gt_boxes), (60,))], 1, 0.6, generator)
-rois, roi_labels, roi_boxes = sample_rois(torch.cat([proposals, anywhere]), gt_boxes, labels, 32)
-is_object = roi_labels > 0
-
-fig = Figure(figsize=(9, 3.5), layout="constrained")
-left, right = fig.subplots(1, 2)
-texts = [train_set.classes[label - 1] for label in roi_labels[is_object]]
-show.draw_boxes(left, image, rois[is_object], texts, title=f"{len(texts)} RoIs with an object")
-few = rois[~is_object][:14]
-title = f"{int((~is_object).sum())} of the background (14 shown)"
-show.draw_boxes(right, image, few, [""] * len(few), title=title, dashed=True)
-show.figure(fig, alt="One scene twice: RoIs with an object and its name; RoIs of the background.")
+sample = sample_rois(torch.cat([near[0], far[0]]), target["boxes"], target["labels"], 32)
+rois, roi_labels, roi_boxes = sample
+show.rois(image, rois, roi_labels, train_set.classes)
 
 # %% [markdown]
-# Look at the right picture: much "background" contains half an object. That is what makes the head careful.
+# Look at the right picture: much of this "background" contains half an object. That's what makes the head careful.
 #
-# **Your turn to test.** An assistant hands you a `sample_rois`. The one input below lets several wrong versions through. Add inputs
-# until none does: think of an image without objects, of a full house, of an overlap of just 0.5.
+# **Now write the test.** An assistant gives you a `sample_rois`. The single input below lets several wrong versions through. Add inputs
+# until none gets through. Think of an image without objects, of one with many, of an IoU of exactly 0.5.
 
-# %%
+# %% tags=["write"]
 one_object = square, torch.tensor([3])
-catch("sample_rois", (three[2:], *one_object))
+catch("sample_rois", (three[2:], *one_object))  # yours: more inputs
 
 # %% [markdown]
-# ## 7.2 · How wrong is it? · 28 min
+# ## 7.2 · How wrong is it? · 31 min
 #
-# The head says two things of each RoI. For each of the K + 1 classes, the background being number 0, a **logit**: any number, the larger the
-# surer; **softmax** (exp of each, divided by their sum) turns the logits into probabilities. And for each class four **deltas**. So there are
-# two losses.
+# The head makes two predictions for each RoI. For each of the K + 1 classes (the background is number 0) it gives a **logit**: any number,
+# and the larger, the more confident. **Softmax** turns the logits into probabilities: exp of each, divided by their sum. And for each class
+# it gives four **deltas**. So there are two losses.
 #
-# **Class.** Cross-entropy: minus the logarithm of the probability given to the right class. **Predict:** the head knows nothing, and gives
-# all classes the same. What is its loss?
+# **Class.** The loss is **cross-entropy**: −log of the probability given to the correct class. **Predict:** the head knows nothing and gives
+# all classes the same logit. What's its loss?
 
-# %%
+# %% tags=["write"]
+my_guess = 1.0  # yours: the loss of a head that knows nothing
+
+# %% tags=["read"]
 import math
 
 import torch.nn.functional as F
 
-no_idea = torch.zeros(1, classes + 1)
-right_class = torch.tensor([2])
-print("no idea          ", F.cross_entropy(no_idea, right_class).item())
-print("log of K + 1     ", math.log(classes + 1))
-confident = F.one_hot(right_class, classes + 1).float() * 8
-print("sure and right   ", F.cross_entropy(confident, right_class).item())
-print("sure and wrong   ", F.cross_entropy(confident.roll(1, 1), right_class).item())
+no_idea, correct = torch.zeros(1, classes + 1), torch.tensor([2])
+confident = 8 * F.one_hot(correct, classes + 1).float()
+print(f"no idea              {F.cross_entropy(no_idea, correct):.3f}   your guess {my_guess}")
+print(f"log(K + 1)           {math.log(classes + 1):.3f}")
+print(f"confident and right  {F.cross_entropy(confident, correct):.3f}")
+print(f"confident and wrong  {F.cross_entropy(confident.roll(1, 1), correct):.3f}")
 
 # %% [markdown]
-# That is a test you get for free in every training: **the first loss of a classifier should be near log(K + 1)**. If it is much
-# larger, it is sure of something wrong before it has seen anything.
+# That's a test you get for free in every training: **the first loss of a classifier should be near log(K + 1)**. If it's much larger, the
+# head is confident of something wrong before it has seen anything.
 #
-# **Box.** Deltas are compared with those that would lead from the RoI to its object, in the sense of `encode_boxes`. Two details:
+# **Box.** The predicted deltas are compared with those that lead from the RoI to its object, as `encode_boxes` computes them. The loss is
+# **smooth L1**, as in lesson 05. One detail is new: a good proposal is nearly right, so these deltas are tiny. The second stage multiplies
+# them by **weights of (10, 10, 5, 5)**, which spreads them to about 1 (Girshick, *Fast R-CNN*, 2015, section 2.3, does so by dividing by
+# their standard deviation). Look at ours:
+
+# %% tags=["read"]
+weights = (10.0, 10.0, 5.0, 5.0)
+is_object = roi_labels > 0
+for name, factors in (("without", (1.0,) * 4), ("with", weights)):
+    deltas = encode_boxes(roi_boxes[is_object], rois[is_object], factors)
+    print(f"{name:8} weights: spread of dx, dy, dw, dh", deltas.std(0).numpy().round(2))
+
+# %% [markdown]
+# ### Exercise 7.2 · `detection_losses` · ●●○ · 25 min · explain only
 #
-# - With weights of 1, these deltas are tiny: a proposal is already nearly right. So the second stage takes **weights of (10, 10, 5, 5)**, which
-#   spread them to about 1. Look at ours.
-# - The loss is **smooth L1**: a parabola near 0, a line beyond `beta`. One box that is far off doesn't drown all others.
+# Only RoIs with an object have a box loss, and only the deltas of the **correct** class count. Both losses are divided by the number of
+# **all** RoIs. (Divided by the number of positives, an image with one object would count as much as one with twenty.)
 
 # %%
-from my_detector import decode_boxes, encode_boxes
-
-plain = encode_boxes(roi_boxes[is_object], rois[is_object])
-weighted = encode_boxes(roi_boxes[is_object], rois[is_object], (10.0, 10.0, 5.0, 5.0))
-print("spread of dx, dy, dw, dh       ", [round(std, 2) for std in plain.std(0).tolist()])
-print("with weights of (10, 10, 5, 5) ", [round(std, 2) for std in weighted.std(0).tolist()])
-
-fig = Figure(figsize=(5.6, 3), layout="constrained")
-axes = fig.subplots()
-off = torch.linspace(-1.2, 1.2, 200)
-zero = torch.zeros_like(off)
-squared = off.square()
-smooth = F.smooth_l1_loss(off, zero, beta=1 / 9, reduction="none")
-axes.plot(off, squared, color="#E69F00", linestyle="dashed", label="squared")
-axes.plot(off, smooth, color="#0072B2", label="smooth L1, beta 1/9")
-axes.set(xlabel="prediction minus target", ylabel="loss", title="far off: a line, not a parabola")
-axes.legend()
-show.figure(fig, alt="Squared error grows ever faster; smooth L1 is round at 0, then a line.")
-
-# %% [markdown]
-# ### Exercise 7.2 · `detection_losses` · ●●○ · 25 min
-#
-# Only RoIs with an object have a box loss, and only the deltas of the **true** class are asked. Both losses are divided by the number of
-# **all** RoIs. (By the positives alone, an image with a single object would shout as loud as one with twenty.)
+recall("sample_rois", "encode_boxes")
 
 # %%
 # %%exercise detection_losses
@@ -311,68 +255,70 @@ def detection_losses(
 check("detection_losses")
 
 # %% [markdown]
-# What does each loss *feel* like when something is wrong? Here are six heads, made by hand, that look at the RoIs of the scene above. No
-# training is needed to know them again later.
+# What does each loss look like when something is wrong? Here are six heads, made by hand, for the RoIs of the scene above. Learn to
+# recognize them; you'll meet them again in training. **Before you run it: which head has the largest classifier loss, and which two have
+# about the same box loss?**
 
-# %%
-weights = (10.0, 10.0, 5.0, 5.0)
-best_logits = F.one_hot(roi_labels, classes + 1).float() * 8
-best_deltas = encode_boxes(roi_boxes, rois, weights)[:, None].repeat(1, classes + 1, 1)
-nothing = torch.zeros_like(roi_labels)
+# %% tags=["variants"]
+right_logits = 8 * F.one_hot(roi_labels, classes + 1).float()
+right_deltas = encode_boxes(roi_boxes, rois, weights)[:, None].repeat(1, classes + 1, 1)
+all_background = 8 * F.one_hot(torch.zeros_like(roi_labels), classes + 1).float()
 heads = {
-    "knows all": (best_logits, best_deltas),
-    "has no idea": (best_logits * 0, best_deltas * 0),
-    "says background, always": (F.one_hot(nothing, classes + 1).float() * 8, best_deltas * 0),
-    "class right, box as proposed": (best_logits, best_deltas * 0),
-    "classes off by one": (best_logits.roll(-1, 1), best_deltas),
-    "deltas without the weights": (best_logits, best_deltas / torch.tensor(weights)),
+    "knows everything": (right_logits, right_deltas),
+    "has no idea": (right_logits * 0, right_deltas * 0),
+    "always says background": (all_background, right_deltas * 0),
+    "class right, box as proposed": (right_logits, right_deltas * 0),
+    "classes off by one": (right_logits.roll(-1, 1), right_deltas),
+    "deltas without the weights": (right_logits, right_deltas / torch.tensor(weights)),
 }
 print(f"{'a head that …':30} classifier   box")
-for name, (pred_logits, pred_deltas) in heads.items():
-    loss = detection_losses(pred_logits, pred_deltas, rois, roi_labels, roi_boxes)
+for name, predicted in heads.items():
+    loss = detection_losses(*predicted, rois, roi_labels, roi_boxes)
     print(f"{name:30} {loss['loss_classifier']:9.2f} {loss['loss_box_reg']:7.2f}")
 
 # %% [markdown]
-# Three lines deserve a second look. **Background, always** costs far less than eight for each object, because three quarters of the sample
-# are background: in training it is the first thing that every detector learns, and a classifier loss that has stopped falling early often
-# means just this. **Classes off by one** costs most of all, and no box loss shows it. And **without the weights** costs
-# nearly as much as the boxes as proposed: such a mistake looks like slow learning.
+# Three lines deserve a second look. **Always says background** costs a quarter of what it costs to be wrong every time, because three
+# quarters of the sample *are* background. It's usually the first thing that a detector learns, and a classifier loss that stops falling
+# early often means just this. **Classes off by one** costs the most, and the box loss doesn't show it. And **deltas without the weights**
+# cost nearly as much as leaving the boxes as they were proposed. A mistake like this looks like slow learning.
 #
-# ## 7.3 · From opinions to detections · 33 min
+# ## 7.3 · From predictions to detections · 36 min
 #
-# At test time each proposal has K opinions, each with a box of its own. Of 100 proposals and 16 classes that makes 1,600 boxes. Most of
-# them are nonsense, and the rest say the same thing many times. Four steps:
+# At test time, each proposal has K classes, each with a score and a box of its own. With 100 proposals and 16 classes that's 1,600 boxes.
+# Most of them are nonsense, and many of the others say the same thing. Four steps:
 #
-# 1. probabilities by softmax **over all K + 1**, then drop the background's;
-# 2. a box from each class's deltas, cut at the edges of the image;
-# 3. drop what is unsure, or has no extent;
-# 4. suppress doubles (NMS) **within each class**, and keep the best hundred.
+# 1. turn the logits into probabilities by softmax **over all K + 1**, then drop the background's,
+# 2. decode a box from the deltas of each class, and clip it to the image,
+# 3. drop boxes with a low score, and boxes without area,
+# 4. suppress duplicates (NMS) **within each class**, and keep the best hundred.
 #
-# Why within each class? A person on a bicycle is two objects in one place. On a tiny case:
+# Why within each class? A person on a bicycle is two objects in one place. **How many boxes does each line keep?**
 
-# %%
-from my_detector import nms
-
+# %% tags=["read"]
 both = torch.tensor([[10.0, 10.0, 30.0, 30.0], [11.0, 10.0, 31.0, 30.0]])  # a person, a bicycle
-scores = torch.tensor([0.9, 0.8])
-print("NMS across classes keeps", nms(both, scores, 0.5).tolist())
-apart = both + 1000 * torch.tensor([[1], [2]])
-print("moved apart, it keeps   ", nms(apart, scores, 0.5).tolist())
+scores, offsets = torch.tensor([0.9, 0.8]), torch.tensor([[1000.0], [2000.0]])  # by class
+print("NMS over all classes keeps     ", nms(both, scores, 0.5).tolist())
+print("with each class moved, it keeps", nms(both + offsets, scores, 0.5).tolist())
 
 # %% [markdown]
-# That is a neat way to do it: move each class to a place of its own, where no other class is, and suppress once. But mind how far. Classes must
-# lie further apart than the image is large: 1000 will do here, and not in an image of 1200 pixels.
+# That's a neat way to do it: move each class to a place of its own, and suppress once. But mind the distance. It has to be larger than the
+# image: 1000 is enough here, but not in an image that is 1200 pixels wide.
 #
-# ### Exercise 7.3 · `postprocess` · ●●● · 30 min
+# ### Exercise 7.3 · `postprocess` · ●●● · 30 min · explain only
 #
-# Flatten scores, boxes and labels **in the same order**: all classes of the first proposal, then all of the second. Let
-# the assistant write it, if you like; but first write down two inputs on which a careless version would fail. The one below is harmless: a
-# single proposal (logits, deltas, its box, the size of the image). Add yours, and see what they catch.
+# **First write two inputs on which a careless version would fail.** The input below is harmless: one proposal (its logits, its deltas, its
+# box, and the size of the image). Add yours, and see what they catch.
+
+# %% tags=["write"]
+one_roi, no_change = torch.tensor([[10.0, 10.0, 30.0, 30.0]]), torch.zeros(1, 3, 4)
+harmless = torch.tensor([[0.0, 0.0, 6.0]]), no_change, one_roi, (60, 80)
+catch("postprocess", harmless)  # yours: more inputs
+
+# %% [markdown]
+# Then write it. Flatten scores, boxes and labels **in the same order**: all classes of the first proposal, then all of the second.
 
 # %%
-one_roi, still = torch.tensor([[10.0, 10.0, 30.0, 30.0]]), torch.zeros(1, 3, 4)
-harmless = torch.tensor([[0.0, 0.0, 6.0]]), still, one_roi, (60, 80)
-catch("postprocess", harmless)
+recall("decode_boxes", "nms")
 
 # %%
 # %%exercise postprocess
@@ -431,55 +377,47 @@ def postprocess(
 check("postprocess")
 
 # %% [markdown]
-# Let the head that knows all look at the proposals of the first picture, and do it again without any suppression (an `nms_thresh` of 1).
+# Now a head that knows *nearly* everything looks at the proposals of the first picture: once without NMS (an `nms_thresh` of 1), and once
+# with it. **How many boxes will be left?**
+
+# %% tags=["call"]
+predicted = know(*near, classes, noise=1.0)  # logits and deltas
+heap = postprocess(*predicted, near[0], image.shape[1:], nms_thresh=1.0)
+clean = postprocess(*predicted, near[0], image.shape[1:])
+titles = "without NMS", "with NMS"
+show.before_after(image, heap["boxes"], clean, train_set.classes, titles)
+
+# %% [markdown]
+# ## 7.4 · Put it all together · 45 min
+#
+# Nothing new has to be computed. The work is in **what goes where, and in which shape**. Some things are made once for the whole batch,
+# others image by image:
+#
+#     batch ─► levels ─► logits, deltas           whole batch
+#                │          └─► propose           image by image
+#                │               └─► sample_rois  image by image (in training only)
+#                └─────► box_branch ◄┘            all RoIs in one list
+#                          ├─► detection_losses   that list
+#                          └─► postprocess        split again, image by image
+#
+# **Predict before you write:** two images, 150 proposals for each, 16 classes. What's the shape of the logits that `box_branch` returns?
+#
+# <details><summary>Answer</summary>
+#
+# (300, 17): the RoIs of both images in one list, and the background is a class, too.
+#
+# </details>
+#
+# `options` holds the numbers, under torchvision's names. The pairs are (in training, at test time), and each module knows which it is:
+# `self.training`. The docstrings say which number goes where.
+#
+# ### Exercise 7.4 · `FasterRCNN` · ●●● · 40 min · explain only
+#
+# The first three methods are given. Write the three that are marked. Mind the anchors: `self.anchors` returns a list with a tensor for
+# each level. `propose` and `rpn_losses` want one tensor (`torch.cat`), and `propose` also wants to know how many anchors each level has.
 
 # %%
-size = tuple(image.shape[1:])
-target_boxes = gt_boxes.repeat_interleave(8, 0)  # what each proposal should become
-pred_logits = F.one_hot(labels.repeat_interleave(8), classes + 1).float() * 8
-pred_logits += torch.randn(pred_logits.shape, generator=generator)  # it knows nearly all
-pred_deltas = encode_boxes(target_boxes, proposals, weights)[:, None].repeat(1, classes + 1, 1)
-pred_deltas += 0.3 * torch.randn(pred_deltas.shape, generator=generator)
-heap = postprocess(pred_logits, pred_deltas, proposals, size, nms_thresh=1.0)
-clean = postprocess(pred_logits, pred_deltas, proposals, size)
-
-fig = Figure(figsize=(9, 3.5), layout="constrained")
-for axes, result, title in zip(fig.subplots(1, 2), (heap, clean), ("no suppression", "with NMS")):
-    pairs = zip(result["labels"].tolist(), result["scores"].tolist())
-    texts = [f"{train_set.classes[label - 1]} {value:.2f}" for label, value in pairs]
-    if result is heap:
-        texts = [""] * len(texts)
-    title = f"{title}: {len(result['boxes'])} boxes for {len(gt_boxes)} objects"
-    show.draw_boxes(axes, image, result["boxes"], texts, title=title, dashed=True)
-words = f"left {len(heap['boxes'])} boxes, right {len(clean['boxes'])} for {len(gt_boxes)} objects"
-show.figure(fig, alt=f"A scene twice: {words}.")
-
-# %% [markdown]
-# Is there a box more than there are objects? Look at its class and its score. The head knows only *nearly* all: here and there it gives a second
-# class a little more than `box_score_thresh`, and a box of another class drops nobody. AP hardly minds, for such a box stands far down the list.
-
-# %% [markdown]
-# ## 7.4 · Everything in one place · 34 min
-#
-# Now put it together. Nothing new has to be computed; the work is in **what goes where, and in which shape**. Some things
-# are made once for the whole batch, others image by image:
-#
-#     batch ─► levels ─► logits, deltas      whole batch
-#                │          └─► propose        image by image
-#                │               └─► sample_rois   (in training only)
-#                └─────► box_branch ◄┘            all RoIs in one list
-#                          ├─► detection_losses    that list
-#                          └─► postprocess     parted again, image by image
-#
-# **Predict before you write:** two images, 150 proposals for each, 16 classes. What is the shape of the logits that `box_branch` gives?
-#
-# ### Exercise 7.4 · `FasterRCNN` · ●●● · 30 min
-#
-# The first methods are given. Write the three that are marked. `options` holds the numbers: print one, `Options(16, ((12.0,),))`, to see
-# them all. Pairs in it are (in training, at test time), and every module knows which it is: `self.training`.
-#
-# `help(propose)` shows what it takes, and in which order; the same for `rpn_losses`, `sample_rois`, `pool_levels`. Mind the anchors: `self.anchors`
-# gives a list, a tensor for each level. `propose` and `rpn_losses` want one tensor (`torch.cat`), and `propose` also how many are of each level.
+recall("propose", "rpn_losses", "sample_rois", "pool_levels", "detection_losses", "postprocess")
 
 # %%
 # %%exercise FasterRCNN
@@ -605,293 +543,219 @@ class FasterRCNN(nn.Module):
 check("FasterRCNN")
 
 # %% [markdown]
-# Around it a thin coat, which is given: images of any size go in, are resized and padded to one batch, and the boxes found are led **back into the
-# pixels of each image**. Mind that last line; you will see in a moment what happens without it.
+# Your class works on a batch. A thin wrapper, [`takes_images`](../src/coursekit/lessons/experiments/whole_images.py), does the rest: it
+# resizes images of any size and pads them to one batch, and it moves the detections **back into the pixels of each image**. Remember that
+# last step. You'll soon see what happens without it.
+#
+# **First proof: torchvision.** It has a Faster R-CNN, too. Take one of theirs with random weights, copy the weights into your detector
+# (`from_torchvision` sorts them into the parts; your functions do the rest), and show both the same images. **How far apart may their boxes
+# be?**
 
-
-# %%
-class Detector(FasterRCNN):
-    """(3, H, W) images in 0 to 1 → losses in training, else detections in each image's pixels."""
-
-    def forward(self, images, targets=None):
-        limits, body = (self.options.min_size, self.options.max_size), self.backbone
-        batch, sizes = to_batch(images, *limits, body.mean, body.std)
-        with torch.autocast(batch.device.type, enabled=False):  # plain float32 throughout
-            if self.training:
-                return self.losses(batch, sizes, resize_targets(targets, images, sizes))
-            detections = self.predict(batch, sizes)
-        return [
-            detection | {"boxes": resize_boxes(detection["boxes"], size, tuple(image.shape[1:]))}
-            for detection, size, image in zip(detections, sizes, images)
-        ]
-
-
-# %% [markdown]
-# **First proof: torchvision.** It has a Faster R-CNN, too. Take one of theirs with random weights, put the same weights into your
-# assembly, and show both the same picture. (`from_torchvision` copies the weights into the parts; your functions do the rest.) **How far
-# apart may they be?**
-
-# %%
-from torchvision.models import detection
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
-
+# %% tags=["read"]
 from coursekit.detector import from_torchvision
+from coursekit.lessons.experiments.random_twin import (
+    compare_detections,
+    random_torchvision_detector,
+)
+from coursekit.lessons.experiments.whole_images import takes_images
 
-torch.manual_seed(3)
-body = resnet_fpn_backbone(backbone_name="resnet18", weights=None)
-few = {"rpn_pre_nms_top_n_test": 60, "rpn_post_nms_top_n_test": 50, "box_score_thresh": 0.2}
-theirs = detection.FasterRCNN(body, classes + 1, min_size=160, max_size=224, **few).double().eval()
-with torch.no_grad():  # random weights give scores that are all alike; spread them
-    theirs.roi_heads.box_predictor.cls_score.weight *= 30
-    theirs.roi_heads.box_predictor.bbox_pred.weight *= 5
+Detector = takes_images(FasterRCNN)
+theirs = random_torchvision_detector(classes)  # in float64
 copied = from_torchvision(theirs)
-parts = copied.backbone, copied.fpn, copied.rpn_head, copied.box_head
-yours = Detector(*parts, copied.options).double().eval()
-
-pictures = [train_set[0][0].double() / 255, image.double() / 255]
-with torch.no_grad():
-    for a, b in zip(yours(pictures), theirs(pictures)):
-        same = len(a["boxes"]) == len(b["boxes"]) and torch.equal(a["labels"], b["labels"])
-        apart = (a["boxes"] - b["boxes"]).abs().max().item() if same else float("nan")
-        print(f"{len(a['boxes'])} and {len(b['boxes'])} detections, labels alike: {same},", end=" ")
-        print(f"corners at most {apart:.1e} pixels apart")
+parts = copied.backbone, copied.fpn, copied.rpn_head, copied.box_head, copied.options
+yours = Detector(*parts).double().eval()
+compare_detections(yours, theirs, [train_set[0][0].double() / 255, image.double() / 255])
 
 # %% [markdown]
-# The same boxes, to the last digits of a float64. Whatever can be wrong with your detector now, it is not the arithmetic at test
-# time.
+# The same boxes, to the last digits of float64. Whatever may be wrong with your detector now, it isn't the arithmetic at test time.
 #
-# ## 7.5 · Second proof: can it learn 16 images by heart? · 4 min
+# ## 7.5 · Second proof: can it overfit 16 images? · 4 min
 #
-# Before you train for an hour, train for a minute on very little. A detector that can't learn **16 images by heart** has a fault, and no
-# amount of data mends it. One that can has sound gradients, matching labels and boxes in the right frame. The score here says
-# nothing about new images. **Your guess:** its AP50 on the images that it learned?
+# Before you train for an hour, train for a minute on very little. A detector that can't **overfit 16 images** has a bug, and no amount of
+# data will fix it. If it can, then gradients flow, labels match, and the boxes are in the right pixels. The score says nothing about
+# new images.
 #
-# The backbone stays as it was pre-trained, all of it. Lesson 02 found that to cost nothing that could be seen, and it saves time.
+# **Your guess:** what's its AP50 on the images that it was trained on? (All stages of the backbone stay as pretrained, which saves time.)
 
-# %%
-from coursekit.evaluation import predict_dataset, score
+# %% tags=["write"]
+my_guess = 0.5  # yours
+
+# %% tags=["read"]
+from coursekit.detector import load_backbone
+from coursekit.lessons.experiments import lesson07_run
 from coursekit.training import TrainConfig, train
 
 
 def fresh():
-    """Make a detector of your parts. All eight stages of its backbone stay as pretrained."""
+    """Assemble a detector of your parts, ready to be trained."""
     torch.manual_seed(0)
-    body = load_backbone(frozen_stages=8)
-    numbers = {"rpn_pre_nms_top_n": (150, 150), "rpn_post_nms_top_n": (150, 100)}
-    return Detector(
-        body,
-        FPN(body.channels, 96),
-        RPNHead(96, 9),
-        BoxHead(96, classes),
-        Options(classes, sides, min_size=long_side, max_size=long_side, **numbers),
-    )
+    backbone = load_backbone(frozen_stages=8)
+    heads = RPNHead(96, 9), BoxHead(96, classes)
+    return Detector(backbone, FPN(backbone.channels, 96), *heads, lesson07_run.options(classes))
 
 
-by_heart = train_set.first(quick(16, 4))
+# %% tags=["call"]
+few = train_set.first(quick(16, 4))
 pupil = fresh()
-epochs = quick(24, 1)
-plan = TrainConfig(
-    epochs=epochs, batch_size=4, flip=False, precision="fp32", lr=2e-3, warmup_steps=10
-)
-history = train(pupil, by_heart, plan)
-
-# %%
-numbers = score(predict_dataset(pupil, by_heart), by_heart)
-times = "once" if epochs == 1 else f"{epochs} times"
-print(f"{len(by_heart)} images, each seen {times}: AP50 {numbers['AP50']:.2f} on these")
-fig = show.loss_curves(
-    [step.step for step in history],
-    {name: [step.losses[name] for step in history] for name in history[0].losses},
-    [step.lr for step in history],
-)
-show.figure(
-    fig,
-    alt="Four losses over the training steps; the classifier's falls, the boxes' first rises.",
-)
-begin = history[0].losses["loss_classifier"]
-print(f"the classifier's loss began at {begin:.2f}; log(K + 1) is {math.log(classes + 1):.2f}")
+plan = TrainConfig(quick(24, 30), 4, lr=2e-3, warmup_steps=10, flip=False, precision="fp32")
+history = train(pupil, few, plan)
+show.run_losses(history)
 
 # %% [markdown]
-# Read the four curves one by one. The classifier's drops at once: it learns to say "background". Then it stalls, or even rises, because the
-# RPN proposes better boxes and the question grows harder; then it falls for good. The box loss *rises* at first: it counts
-# only RoIs with an object, and the better the RPN becomes, the more there are of
-# them. A loss that rises is no fault in itself; ask what it counts.
+# **Read the four curves one by one** before you look at the score. The classifier's loss begins near log(K + 1). It drops quickly while the
+# head learns to say "background". Then it falls more slowly, or even rises for a while, because the RPN proposes better boxes and the
+# question gets harder. The box loss *rises* at first: it counts only RoIs with an object, and a better RPN proposes more of them. A
+# loss that rises isn't a bug in itself. Ask what it counts.
 #
+# Now the score. Afterward, score the same detector on images that it has never seen.
+
+# %% tags=["write"]
+from coursekit.evaluation import predict, predict_dataset, score
+
+scored = few  # yours: then val_set.head(16)
+numbers = score(predict_dataset(pupil, scored), scored)
+print(f"AP50 {numbers['AP50']:.2f} on {len(scored)} images; your guess was {my_guess:.2f}")
+
+# %% [markdown]
 # ## 7.6 · Third proof: the first score · 4 min
 #
-# Now scenes that it has never seen. One short training from the start, then AP50 on the validation set. **Your prediction** for the mean over
-# the classes, before the bar is full? Write it into the cell.
+# Now scenes that it has never seen. Train once from the start, then compute AP50 on the validation set. **Your prediction** for the mean over
+# the classes, before the bar is full? (AP, below it, is the stricter mean over IoU thresholds from 0.50 to 0.95.)
 
-# %%
-from coursekit.lessons.experiments.lesson07_run import EPOCHS, IMAGES  # lesson 09 uses them, too
+# %% tags=["write"]
+my_guess = 0.5  # yours: AP50 on new scenes
 
-my_guess = 0.5  # yours
-
-learner = fresh()
-shown = train_set.head(quick(*IMAGES))
-epochs = quick(*EPOCHS)
-plan = TrainConfig(epochs=epochs, batch_size=4, precision="fp32", warmup_steps=20)
-history = train(learner, shown, plan)
-
-# %%
-from coursekit.evaluation import predict
-
-unseen = val_set.head(quick(120, 8))
-results = predict_dataset(learner, unseen)
-numbers = score(results, unseen)
-print(f"AP50 {numbers['AP50']:.2f} on {len(unseen)} unseen images; your guess was {my_guess:.2f}")
-print(f"AP   {numbers['AP']:.2f}, the stricter mean over overlaps from 0.5 to 0.95")
-print(f"{history[-1].images / history[-1].seconds:.1f} images a second in training")
-
-samples = [unseen[i] for i in (1, 2, 4, 6)]
-detections = predict(learner, [picture for picture, _ in samples])
-pairs = [(*sample, detection) for sample, detection in zip(samples, detections)]
-fig = show.draw_ground_truth_and_predictions(pairs, val_set.classes, threshold=0.3)
-show.figure(fig, alt="Four unseen scenes, each with its true boxes and with what was found.")
-
-# %%
+# %% tags=["call"]
 from coursekit.lessons import my_workbook
-from coursekit.lessons.experiments.lesson07_run import keep
 
-print(f"saved in {keep(my_workbook, learner, train_set, plan)}: lesson 09 examines it")
+learner, some = fresh(), train_set.head(quick(*lesson07_run.IMAGES))
+plan = TrainConfig(quick(*lesson07_run.EPOCHS), 4, warmup_steps=20, precision="fp32")
+history = train(learner, some, plan)
+print(f"saved in {lesson07_run.keep(my_workbook, learner, train_set, plan)}, for lesson 09")
+
+# %% tags=["call"]
+unseen = val_set.head(quick(120, 8))
+numbers = score(predict_dataset(learner, unseen), unseen)
+print(f"{len(history)} steps, then {len(unseen)} new images; your guess was {my_guess:.2f}")
+print(f"AP50 {numbers['AP50']:.2f}   AP {numbers['AP']:.2f}")
+
+# %% tags=["write"]
+samples = [unseen[i] for i in (1, 2, 4, 6)]  # yours: other images, another threshold
+found = predict(learner, [picture for picture, _ in samples])
+pairs = [(*sample, detection) for sample, detection in zip(samples, found)]
+fig = show.draw_ground_truth_and_predictions(pairs, val_set.classes, threshold=quick(0.3, 0.09))
+show.figure(fig, alt="Four new scenes: their ground truth, and what the detector found.")
 
 # %% [markdown]
-# Every box in these pictures went through code that you wrote, wherever your checks are green. It is a beginning: a short training, few images.
-# How to train longer, and faster, is lesson 08; what kinds of mistakes it makes, lesson 09. (On photographs expect far less from so
-# little: there, thousands of images are needed before anything is found in new ones.)
+# Every box in these pictures went through code that you wrote, wherever your checks are green. It's a beginning: a short training on few
+# images. How to train faster and longer is lesson 08; what kinds of mistakes it makes is lesson 09. (On photographs, expect far less from
+# so little: there, a detector needs thousands of images before it finds anything in new ones.)
 
 # %%
 journal("07")
 
 # %% [markdown]
-# ## What could go wrong · 4 min
+# ## 7.7 · What could go wrong · 4 min
 #
-# These four mistakes are in the bug trackers of every detection library. What they share: **nothing crashes**. Plant them, and see what they
-# cost. No training is needed: take an **oracle**, a head that knows all, let `postprocess` do its work, and spoil one thing at a time.
-
-# %%
-from coursekit.evaluation import to_coco_results
+# These four mistakes are in the issue tracker of every detection library. What they share: **nothing crashes**. Plant them, and see what
+# they cost. You don't need to train for that. Take an [oracle](../src/coursekit/lessons/experiments/oracle.py), a head that knows the ground
+# truth, and give its predictions to a `postprocess` with one fault.
 
 
-def oracle(dataset, fault=""):
-    """Return COCO's numbers for a head that knows all, with one fault planted."""
-    generator = torch.Generator().manual_seed(0)
-    detections = []
-    for i in range(len(dataset)):
-        target, (height, width) = dataset.target(i), dataset.size(i)
-        rois = around(target["boxes"], 4, 0.1, generator)
-        corner = torch.rand(6, 2, generator=generator) * torch.tensor([width, height]) * 0.7
-        rois = torch.cat([rois, torch.cat([corner, corner + 25], 1)])  # six of the background
-        kind = torch.cat([target["labels"].repeat_interleave(4), torch.zeros(6, dtype=torch.int64)])
-        target_boxes = torch.cat([target["boxes"].repeat_interleave(4, 0), rois[-6:]])
-        logits = F.one_hot(kind, classes + 1).float() * 9
-        scale = (1.0,) * 4 if fault == "weights forgotten" else weights
-        deltas = encode_boxes(target_boxes, rois, scale)[:, None].repeat(1, classes + 1, 1)
-        if fault == "background as a class":  # a silent class stands where the background was
-            logits = torch.cat([torch.full_like(logits[:, :1], -99), logits], 1)
-            deltas = torch.cat([deltas[:, :1], deltas], 1)
-        detection = postprocess(logits, deltas, rois, (height, width))
-        if fault in ("background as a class", "labels from 0"):
-            detection["labels"] = detection["labels"] - 1
-        if fault.startswith("wrong frame"):
-            # resized to this long side, and never led back
-            ratio = int(fault.split()[-1]) / max(height, width)
-            detection["boxes"] = detection["boxes"] * ratio
-        detections.append(detection)
-    ids = [dataset.target(i)["image_id"] for i in range(len(dataset))]
-    return score(to_coco_results(detections, ids, dataset.category_ids), dataset)
+# %% tags=["variants"]
+def labels_from_0(*head_and_size):
+    """Count the classes from 0."""
+    detections = postprocess(*head_and_size)
+    return detections | {"labels": detections["labels"] - 1}
 
 
-FAULTS = (
-    "none",
-    "labels from 0",
-    "background as a class",
-    "wrong frame, 320",
-    "wrong frame, 256",
-    "weights forgotten",
-)
-some = val_set.head(quick(120, 24))
-costs = {fault: oracle(some, fault) for fault in FAULTS}
+def background_as_a_class(logits, deltas, rois, size):
+    """Read the background's column as if it were the first class."""
+    silent = torch.full_like(logits[:, :1], -99)
+    logits, deltas = torch.cat([silent, logits], 1), torch.cat([deltas[:, :1], deltas], 1)
+    return labels_from_0(logits, deltas, rois, size)
 
-fig = Figure(figsize=(7.4, 3.8), layout="constrained")
-axes = fig.subplots()
-styles = (("AP50", 0.2, "#0072B2", ""), ("AP", -0.2, "#E69F00", "//"))
-for name, shift, color, hatch in styles:
-    values = [max(0, costs[fault][name]) for fault in FAULTS]
-    at = [-row + shift for row in range(len(FAULTS))]
-    bars = axes.barh(at, values, 0.38, color=color, hatch=hatch, edgecolor="white", label=name)
-    axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=3, fontsize=8)
-axes.set_yticks([-row for row in range(len(FAULTS))], labels=FAULTS)
-axes.set(xlim=(0, 1.25), xlabel="score", title="a head that knows all, and one fault")
-axes.legend(loc="lower right", fontsize=8)
-words = [f"{fault}: AP50 {cost['AP50']:.2f}, AP {cost['AP']:.2f}" for fault, cost in costs.items()]
-show.figure(fig, alt="Bars of AP50 and AP with one fault each. " + "; ".join(words))
+
+def wrong_pixels(long_side):
+    """Leave the boxes in the pixels of the resized image, whose long side is given."""
+
+    def scaled(logits, deltas, rois, size):
+        detections = postprocess(logits, deltas, rois, size)
+        return detections | {"boxes": detections["boxes"] * long_side / max(size)}
+
+    return scaled
+
+
+def weights_forgotten(logits, deltas, rois, size):
+    """Encode the deltas without (10, 10, 5, 5); they are divided by it when they are decoded."""
+    return postprocess(logits, deltas / torch.tensor(weights), rois, size)
+
 
 # %% [markdown]
-# - **Labels counted from 0.** Everything has the name of the class before, AP is as good as 0, and the boxes in the picture look perfect
-#   ([vision #2192](https://github.com/pytorch/vision/issues/2192) is of this family). In *training* it is worse hidden: class 1
-#   becomes background, and is never found.
-# - **The background as a class.** Empty places come out as sure detections, all of one class. The mean over the classes hardly
-#   notices: look at each class by itself.
-# - **Boxes in the wrong frame.** Found in the resized image, never led back. With a size that most images have anyway, the score hardly
-#   moves; with another, it breaks down. Test with an image of an odd size.
-# - **The weights forgotten.** Deltas that were encoded without (10, 10, 5, 5) are divided by them in the end: each box stays about where its
-#   proposal was. AP50 forgives that where the proposals are good. AP, which asks for exact boxes, does not.
-#
-# A last one, from lesson 06: **the scale of the feature map forgotten.** Boxes are in pixels, the map has a cell for 8 of them. A map of
-# ones should give patches of ones:
+# Rank them before you look: which fault costs the most AP50, and which the least?
 
-# %%
-from my_detector import roi_align
+# %% tags=["write"]
+my_ranking = "labels from 0, background as a class, wrong pixels, weights forgotten"  # yours
 
-ones = torch.ones(1, image.shape[1] // 8, image.shape[2] // 8)
-for words, scale in (("scale 1/8", 1 / 8), ("scale forgotten", 1.0)):
-    patches = roi_align(ones, gt_boxes, scale).flatten(1).mean(1)
-    print(f"{words:16} {int((patches < 0.01).sum())} of {len(gt_boxes)} patches are empty")
+# %% tags=["call"]
+ways = {"no fault": postprocess, "labels from 0": labels_from_0}
+ways |= {"background as a class": background_as_a_class, "weights forgotten": weights_forgotten}
+ways |= {f"wrong pixels, {side}": wrong_pixels(side) for side in (320, 256)}
+scores = score_oracle(val_set.head(quick(120, 24)), ways)
+show.score_bars(scores, title="a head that knows the ground truth, and one fault")
 
 # %% [markdown]
-# Ask of a patch first: is anything in it?
+# - **Labels counted from 0.** Each object gets the name of the class before, AP is close to 0, and the boxes in the picture look perfect. In
+#   *training*, the same mistake hides better: class 1 becomes background and is never found
+#   ([vision #1952](https://github.com/pytorch/vision/issues/1952)).
+# - **The background as a class.** Empty places come out as confident detections, all of one class. The mean over the classes hardly
+#   notices. So look at each class by itself.
+# - **Boxes in the wrong pixels.** They were found in the resized image and not scaled back. If most images have that size anyway, the
+#   score hardly moves. With another size, it collapses. Test with an image of an odd size.
+# - **The weights forgotten.** Deltas that were encoded without (10, 10, 5, 5) are divided by them in the end, so each box stays about where
+#   its proposal was. AP50 forgives that if the proposals are good. AP, which asks for exact boxes, doesn't.
 #
 # ## What you learned · 2 min
 #
-# The second stage learns from a sample of proposals into which the truth is mixed. Its losses can be read: log(K + 1) at the start, then
-# "background", then classes; a box loss that counts positives only. Post-processing is softmax, decode, cut, suppress within each
-# class. And a detector is proved in steps that cost a minute each: the same weights give the same boxes, a few images are learned by
-# heart, and only then comes the score.
+# The second stage learns from a sample of the proposals, to which the ground truth is added. You can read its losses: log(K + 1) at the start,
+# then "background", then the classes; and a box loss that counts positives only. Post-processing is softmax, decode, clip, and NMS within each
+# class. And you prove a detector in steps that take a minute each: the same weights give the same boxes, a few images can be overfitted, and
+# only then comes the score.
 #
 # **Three questions to think about**
 #
-# <details><summary>1. Why are the true boxes mixed in when training, and not at test time?</summary>
+# <details><summary>1. Why is the ground truth added to the proposals in training, and not at test time?</summary>
 #
-# At test time nobody knows them. In training they only make sure that each object is seen; the labels are known there anyway.
+# At test time nobody knows it. In training it only makes sure that each object is seen; the labels are known there anyway.
 #
 # </details>
 # <details><summary>2. Why softmax over the classes here, and a sigmoid for each anchor in the RPN?</summary>
 #
-# An RoI is one of K + 1 things, and they exclude each other. An anchor answers a single question, object or not, for which a sigmoid is
-# a softmax over two.
+# An RoI is one of K + 1 things that exclude each other. An anchor answers a single question, object or not, and for two answers a sigmoid
+# is the same as a softmax.
 #
 # </details>
-# <details><summary>3. It learns 16 images by heart, and AP50 on new ones is 0. What do you look at first?</summary>
+# <details><summary>3. It overfits 16 images, and AP50 on new images is 0. What do you look at first?</summary>
 #
-# Training and evaluation differ: eval mode, resizing back, label numbers of the validation set. If training images score well through the
-# *same* evaluation, it is honest overfitting: more data, more flips, fewer steps.
+# What differs between training and evaluation: eval mode, scaling the boxes back, the labels of the validation set. If the training images
+# score well through the *same* evaluation, it's honest overfitting. Then you need more data, more augmentation or fewer steps.
 #
 # </details>
 #
-# **Next: 08 · Training.** The detector is right. Now make it fast, and make it fit.
+# **Next: 08 · Training.** Your detector is correct. Now make it fast, and make it fit your GPU.
 #
-# **To read on:** R. Girshick, *Fast R-CNN*, 2015, sections 2.1 to 2.3 with equations 1 to 3 · S. Ren et al., *Faster R-CNN*, 2015, section
-# 3 · A. Karpathy, *A Recipe for Training Neural Networks*, 2019, on learning a single batch by heart.
+# **Read on:** R. Girshick, *Fast R-CNN*, 2015, section 2 with equations 1 to 3 · S. Ren et al., *Faster R-CNN*, 2015, section 3 ·
+# A. Karpathy, *A Recipe for Training Neural Networks*, 2019, on the loss at the start and on overfitting one batch.
 
 # %% [markdown] tags=["instructor"]
 # ## For instructors
 #
-# **Minutes.** 130, of which 100 writing. The longest lesson: a good place to break is after `postprocess`.
+# **Minutes.** 150, of which 110 writing. The longest lesson so far: a good place for a break is after `postprocess`.
 #
-# **What people get wrong.** `sample_rois`: the truth not mixed in, so that at first there is nothing to learn from. `detection_losses`: offsets of all
-# classes punished, not those of the true one; the mean over positives where it is over all. `postprocess`: the background kept as a class, one
-# suppression over all classes, the weights (10, 10, 5, 5) forgotten, which costs AP and hardly AP50.
+# **What people get wrong.** `sample_rois`: the ground truth isn't added, so at first there is nothing to learn from. `detection_losses`: the
+# deltas of all classes get a loss, instead of those of the correct one; the mean is over the positives instead of over all RoIs.
+# `postprocess`: the background is kept as a class, one NMS runs over all classes, or the weights (10, 10, 5, 5) are forgotten, which costs AP
+# and hardly any AP50.
 #
-# **Questions to ask.** Which planted fault would you notice in the loss, which only in the score, which in neither? Why must it overfit 16 images before
-# it sees more? What would you show someone who does not believe that your detector equals torchvision's?
+# **Questions to ask.** Which planted fault would you notice in the loss, which only in the score, which in neither? Why must it overfit 16 images
+# before it sees more? What would you show someone who doesn't believe that your detector equals torchvision's?

@@ -1,147 +1,103 @@
 # %% [markdown]
 # # 08 · Training
 #
-# **135 minutes · you need lessons 01 and 07 · no GPU needed**
+# **180 minutes · you need lessons 01 and 07 · no GPU needed**
 #
-# Your detector is right. Now it has to learn, and that costs three things: time, memory and nerves. Today you write the trainer by
-# hand, find out where its time goes, make it several times as fast, fit it to a card that is too small, and let it survive being
-# killed.
+# Your detector is complete, and now it has to learn. On a small card, a single training step is a fight for time and memory. In this lesson
+# you write that step, piece by piece, until it does what a laptop with 4 GB needs: it computes in 16 bits, splits a batch that doesn't fit,
+# survives running out of memory, and stops before it ruins the weights.
 #
-# When you are done, you can
+# When you're done, you can
 #
-# - write a training loop that stops before it ruins the weights,
-# - say what a training step waits for, and which remedy is worth trying,
+# - write a training step, and say what each of its lines is for,
+# - measure what a step waits for before you try to make it faster,
 # - compute in 16 bits, and say why fp16 needs a scaler and bf16 doesn't,
-# - train with a large batch on a small card, and go on after any stop with the same bits.
+# - train with a batch of 16 on a card that holds two images, and prove that the gradients are the same.
 #
-# Words that are new to you stand in [the glossary](GLOSSARY.md).
+# If you meet a term you don't know, look it up in [the glossary](GLOSSARY.md).
 
-# %%
+# %% tags=["setup"]
+import os
+
+import torch
+
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, lesson_map, quick, reference
+from coursekit.data.folders import find_folder
+from coursekit.lessons import catch, check, hint, journal, lesson_map, my_workbook, quick, recall
+from my_detector import CocoDataset, collate  # from lesson 01: yours, or the course's
 
 lesson_map(8)
 
 # %% [markdown]
-# **Using an AI assistant here:** it may write, and *you* write the test. `catch`, in 8.6, is the place for it. Hints open with the button
-# under a check, or with `hint("accumulate")`.
+# ## What does a day of training cost? · 8 min
 #
-# Here is your detector, assembled as in lesson 07, from your parts where they are right. The loader is that of lesson 01.
+# COCO has 118,287 training images. Take your detector the obvious way: images of 640 pixels, all weights trained, plain float32. **How many
+# hours does one pass over COCO take on this machine?** Published detectors train for a dozen passes and more. And how many times as fast
+# will it be once you have climbed the ladder at the end of this lesson?
 
-# %%
-import os
-import time
+# %% tags=["write"]
+my_hours = 10.0  # for one pass; yours
+my_speedup = 2.0  # yours
 
-import torch
-from matplotlib.figure import Figure
-from tqdm.auto import tqdm
+# %% [markdown]
+# Below are the loader of lesson 01 and the detector of lesson 07, made of your parts where they are correct. `fresh` builds the same
+# detector each time; only its backbone is pretrained.
 
-from coursekit.data.folders import find_folder
-from coursekit.detector import Options, load_backbone
-from coursekit.detector.resize import resize_targets, to_batch
-from my_detector import FPN, BoxHead, CocoDataset, FasterRCNN, RPNHead, collate
+# %% tags=["read"]
+from torch.utils.data import DataLoader
+
+from coursekit.lessons.experiments import step_times, training_model
+from coursekit.lessons.experiments.training_model import gradient, on_device
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+clock = step_times.clock_of(DEVICE)
 folder = find_folder(os.environ.get("COURSEKIT_DATA", "mini"))
 train_set = CocoDataset(folder / "annotations" / "instances_train2017.json", folder / "train2017")
 classes = len(train_set.classes)
-
-
-class Detector(FasterRCNN):
-    """Images and targets → losses; images of any size are brought to the detector's own."""
-
-    def forward(self, images, targets):
-        limits, body = (self.options.min_size, self.options.max_size), self.backbone
-        batch, sizes = to_batch(images, *limits, body.mean, body.std)
-        return self.losses(batch, sizes, resize_targets(targets, images, sizes))
+loader = DataLoader(train_set, batch_size=4, collate_fn=collate)
+four = next(on_device(loader, DEVICE))
+parts = training_model.own_parts_of(my_workbook)
 
 
 def fresh(side=320, frozen=3):
-    """A detector with a pre-trained backbone that has learned nothing yet."""
-    torch.manual_seed(0)
-    body = load_backbone(frozen_stages=frozen)
-    anchors = tuple([1.5 * stride, 2.5 * stride, 4.0 * stride] for stride in body.strides)
-    few = {"rpn_pre_nms_top_n": (150, 150), "rpn_post_nms_top_n": (150, 100)}
-    numbers = Options(classes, anchors, min_size=side, max_size=side, **few)
-    parts = FPN(body.channels, 96), RPNHead(96, 9), BoxHead(96, classes)
-    return Detector(body, *parts, numbers).to(DEVICE).train()
+    """Build the detector for images of this long side in pixels, with some backbone stages frozen."""
+    return training_model.new_model(parts, classes, side, frozen).to(DEVICE)
 
 
-def trained(model):
-    """The weights that are not frozen."""
-    return [one for one in model.parameters() if one.requires_grad]
-
-
-def ready(samples):
-    """The batch of lesson 01, as floats in 0 to 1, where the model is."""
-    images, targets = collate(samples)
-    for target in targets:
-        for name in ("boxes", "labels"):
-            target[name] = target[name].to(DEVICE)
-    return images.to(DEVICE) / 255, targets
-
-
-def clock():
-    """Seconds, once the device has done all that was begun."""
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
+# %% tags=["call"]
+measured = step_times.one_pass(fresh(640, frozen=0), four, clock, quick(1, 0))
+show.cost_bars({"your guess": my_hours, "measured": measured})
 
 # %% [markdown]
-# First the bill. How long would **one** pass over the 118,287 images of COCO take on this machine, if it is done the obvious way: large
-# images, all weights trained, plain float32?
-
-# %%
-four = ready([train_set[row] for row in range(4)])
-plain = fresh(640, frozen=0).to(memory_format=torch.contiguous_format)
-for _ in range(2):  # the second time counts: the first warms up
-    start = clock()
-    sum(plain(*four).values()).backward()
-    seconds = clock() - start
-COCO = 118_287
-days = COCO * seconds / 4 / 86400
-print(f"{4 / seconds:.1f} images a second: {days * 24:.0f} hours, or {days:.1f} days, for one pass")
-
-# %% [markdown]
-# (Our scenes are drawn at 320 pixels. For the bill they were enlarged to 640, the long side of COCO's photographs.)
+# (The scenes of `mini` are smaller. They're enlarged to 640 pixels here, the size of COCO's photographs.)
 #
-# And one pass is not enough; published detectors make a dozen and more. **Your guess:** how many times as fast will it be when you
-# have climbed the ladder below?
-
-# %%
-my_guess = 2.0  # yours
-
-fig = Figure(figsize=(7.4, 1.9), layout="constrained")
-axes = fig.subplots()
-axes.barh(["plain", "your guess"], [days * 24, days * 24 / my_guess], color=["#D55E00", "white"])
-axes.barh(["your guess"], [days * 24 / my_guess], fill=False, hatch="//", edgecolor="#0072B2")
-axes.set(xlabel="hours for one pass over COCO on this machine")
-axes.invert_yaxis()
-show.figure(fig, alt=f"Bars: plain takes {days * 24:.0f} hours; your guess is hatched below it.")
-
-# %% [markdown]
-# ## 8.1 · How far is a step? · 15 min
+# `on_device` moves each batch to the GPU, if there is one, when the batch is asked for. Don't do that in `collate`: it may run in a worker
+# process, which must not touch the GPU.
 #
-# Before any detector, one weight. The loss is `w²`, a valley with its bottom at 0. Its gradient is `2w`, and a step goes against it:
-# `w - rate · 2w`. The **rate** says how far. Three rates, from the same start. **Predict:** which of them gets down fastest, which never?
+# ## 8.1 · How far does a step go? · 15 min
+#
+# Before any detector, take a single weight. The loss is `w²`, a valley with its bottom at 0. The gradient is `2w`, and a step goes against
+# it: `w - rate · 2w`. The **learning rate** says how far. Three rates, from the same start. **Which one reaches the bottom first, and which
+# never does?** Then try your own.
 
-# %%
-for rate in (0.1, 0.4, 1.1):
+# %% tags=["write"]
+for rate in (0.1, 0.4, 1.1):  # add yours
     w, path = 1.0, []
     for _ in range(6):
-        path.append(w)
+        path.append(f"{w:7.3f}")
         w = w - rate * 2 * w
-    print(f"rate {rate}:", "  ".join(f"{one:7.3f}" for one in path))
+    print(f"rate {rate}:", *path)
 
 # %% [markdown]
-# Too large, and each step lands further up on the other side: it **diverges**. The limit depends on how steep the valley is. At the
-# start of a training it is steepest: heads with random weights send wild gradients everywhere. So one begins with short steps, which
-# grow: the **warm-up**. And at the end steps should be short again, to settle. Half a cosine does that.
+# If the rate is too large, each step lands farther up on the other side: training **diverges**. The steeper the valley, the smaller the rate
+# must be. At the start of training the valley is steepest: the heads have random weights and send large gradients everywhere. So training
+# begins with short steps that grow, the **warm-up**. At the end the steps become short again, so that the weights settle. Half a cosine does
+# that.
 #
-# ### Exercise 8.1 · `warmup_cosine` · ●○○ · 10 min
+# ### Exercise 8.1 · `warmup_cosine` · ●○○ · 10 min · explain only
 #
-# What to multiply the rate with at each step. On paper first: a warm-up of 1, and 5 steps in all. Step 0 should move, too.
+# Write the factor that multiplies the learning rate at each step. Do it on paper first, for a warm-up of 1 step and 5 steps in total. Step 0
+# should change the weights, too.
 
 # %%
 # %%exercise warmup_cosine
@@ -158,6 +114,9 @@ def warmup_cosine(step: int, total: int, warmup: int) -> float:
         warmup: steps of the linear rise. Step 0 has a factor of 1 / (warmup + 1), so it already
             changes the weights. Each step adds as much again, and step `warmup` has a factor of 1.
 
+    Returns:
+        The factor, 0 to 1.
+
     >>> [round(warmup_cosine(step, 5, 1), 2) for step in range(6)]
     [0.5, 1.0, 0.85, 0.5, 0.15, 0.0]
     """
@@ -172,178 +131,169 @@ def warmup_cosine(step: int, total: int, warmup: int) -> float:
 # %%
 check("warmup_cosine")
 
-
-# %%
-def course_of_rate(steps, warm_up):
-    fig = Figure(figsize=(6.4, 2.6), layout="constrained")
-    axes = fig.subplots()
-    factors = [warmup_cosine(step, steps, warm_up) for step in range(steps + 1)]
-    axes.plot(range(steps + 1), factors, color="#0072B2", marker=".")
-    axes.set(xlabel="step", ylabel="times the rate", ylim=(-0.05, 1.05))
-    return fig, f"The factor rises for {warm_up} steps and then falls to 0 at step {steps}."
-
-
-show.explore(course_of_rate, steps=(20, 100, 10, 60), warm_up=(0, 20, 1, 8))
+# %% tags=["call"]
+show.explore_schedule(warmup_cosine, steps=60, warm_up=8)
 
 # %% [markdown]
-# ## 8.2 · The loop, by hand · 25 min
+# ## 8.2 · One step · 25 min
 #
-# Four moves make a step: **forward** (the losses), **backward** (the gradients), the **optimizer** (the weights move), and the
-# **schedule** (the next rate). One thing surprises everybody once:
+# A training step makes three moves: **forward** computes the losses, **backward** computes the gradients, and the **optimizer** changes the
+# weights. One thing surprises everybody once. The gradient of `2w` is 2. **What is in `w.grad` after two calls of `backward()`?**
 
-# %%
-weight = torch.tensor(3.0, requires_grad=True)
-for look in (1, 2):
-    (weight * 2).backward()
-    print(f"after look {look} the gradient is {weight.grad.item()}")
+# %% tags=["write"]
+my_gradient = 2.0  # after two calls; yours
+w = torch.tensor(3.0, requires_grad=True)
+for _ in range(2):
+    (2 * w).backward()
+print(f"{w.grad.item()}; you said {my_gradient}")
 
 # %% [markdown]
-# Gradients **add up** until somebody clears them. Today that is a trap; in 8.6 it is the trick.
+# Gradients **add up** until somebody clears them. Today that's a trap. In 8.5 it will be the trick.
 #
-# Two more safeguards belong in any loop. **Clipping**: where the norm of all gradients is above 10, they are made shorter,
-# so that one odd batch can't throw the weights away. And **stopping in time**: a loss that is NaN or infinite makes every weight NaN, for
-# good. So ask *before* the weights move.
+# A step also needs two safeguards:
 #
-# ### Exercise 8.2 · `train_one_epoch` · ●●○ · 20 min
+# - **Clipping.** If the norm of all gradients together is above a limit, they're all scaled down to it. Then one odd batch can't throw the
+#   weights far away.
+# - **Stopping in time.** If the loss is NaN or infinite, so are the gradients, and after one step so is every weight. So look at the loss
+#   *before* the weights change.
 #
-# An **epoch** is one pass over the data. `nn.utils.clip_grad_norm_` clips, `math.isfinite` asks.
+# ### Exercise 8.2 · `train_step` · ●●○ · 18 min · explain only
+#
+# Write the step. `nn.utils.clip_grad_norm_` clips, and `math.isfinite` tests a number.
 
 # %%
-# %%exercise train_one_epoch
+# %%exercise train_step
 import math
 
 import torch
 from torch import nn
 
 
-def train_one_epoch(model, batches, optimizer, schedule) -> list[float]:
-    """Train a model on each batch once.
+def train_step(model, images, targets, optimizer, max_norm: float = 10) -> dict[str, float]:
+    """Take a training step: forward, backward, and the optimizer's update.
 
     Args:
-        model: (images, targets) → dict of losses, scalars. Switch it to training mode.
-        batches: yields (images, targets).
+        model: (images, targets) → dict of losses, scalars. In training mode.
+        images, targets: a batch.
         optimizer: the optimizer of the model. Existing gradients are discarded.
-        schedule: the schedule of its learning rate; it steps after each batch.
+        max_norm: gradients are clipped to this norm.
 
     Returns:
-        The sum of the losses of each batch, as floats. Gradients are clipped to a norm of 10.
+        The losses by name, as floats.
 
     Raises:
-        FloatingPointError: a sum is NaN or infinite. The weights are those from before that step.
+        FloatingPointError: the sum of the losses is NaN or infinite. The weights are those from
+            before the step.
     """
     ### BEGIN SOLUTION
-    model.train()
-    history = []
-    for images, targets in batches:
-        loss = sum(model(images, targets).values())
-        if not math.isfinite(loss.item()):
-            raise FloatingPointError(f"step {len(history)}: the loss is {loss.item()}")
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 10)
-        optimizer.step()
-        schedule.step()
-        history.append(loss.item())
-    return history
+    losses = model(images, targets)
+    total = sum(losses.values())
+    if not math.isfinite(total.item()):
+        raise FloatingPointError(f"the sum of the losses is {total.item()}")
+    optimizer.zero_grad()
+    total.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    optimizer.step()
+    return {name: loss.item() for name, loss in losses.items()}
     ### END SOLUTION
 
 
 # %%
-check("train_one_epoch")
+check("train_step")
 
 # %% [markdown]
-# Now your loop trains your detector on batches of your loader, four times from the same weights. Only the rate differs; the last run has
-# the rate of the second, and a warm-up. **Predict:** which of them gets worse before it gets better?
+# An **epoch** is one pass over the data. The loop around the step has six lines, and it takes any step that is called with images and
+# targets. The **scheduler** sets the learning rate for the next step.
 
-# %%
+
+# %% tags=["read"]
+def train_one_epoch(step, batches, scheduler):
+    """Take a step on each batch. Return the sum of the losses of each step."""
+    history = []
+    for images, targets in batches:
+        losses = step(images, targets)
+        scheduler.step()
+        history.append(sum(losses.values()))
+    return history
+
+
+# %% [markdown]
+# Now your step trains your detector on batches of your loader, four times from the same weights. Only the learning rate differs. The last
+# run has the rate of the third, with a warm-up. **How high will the loss of the third run get, and how high with the warm-up?**
+
+# %% tags=["write"]
+my_highest = {"0.003": 5.0, "0.003, warm-up": 5.0}  # the highest losses; yours
+
+# %% tags=["variants"]
 from functools import partial
+from itertools import islice
 
-from torch.utils.data import DataLoader, Subset
+from torch.optim.lr_scheduler import LambdaLR
 
-steps = quick(12, 3)
-some = Subset(train_set, range(min(len(train_set), 4 * steps)))
-batches = list(DataLoader(some, batch_size=4, collate_fn=ready))
-RUNS = {
-    "0.0001": (1e-4, 0),
-    "0.002": (2e-3, 0),
-    "0.02": (2e-2, 0),
-    "0.002, warm-up": (2e-3, max(1, steps // 2)),
-}
-curves = {}
-for name, (rate, warmup) in tqdm(RUNS.items(), leave=False):
-    pupil = fresh(256)
-    optimizer = torch.optim.AdamW(trained(pupil), rate)
-    factor = partial(warmup_cosine, total=2 * steps, warmup=warmup)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    try:
-        curves[name] = train_one_epoch(pupil, batches, optimizer, schedule)
-    except FloatingPointError as error:
-        print(f"rate {name} was stopped: {error}")
+batches = list(islice(on_device(loader, DEVICE), quick(20, 4)))
 
-fig = Figure(figsize=(7.4, 3.4), layout="constrained")
-axes = fig.subplots()
-looks = zip(["#0072B2", "#E69F00", "#D55E00", "#009E73"], ["-", "--", ":", "-."])
-for (name, curve), (color, style) in zip(curves.items(), looks):
-    axes.plot(curve, color=color, linestyle=style, label=f"rate {name}")
-axes.set(yscale="log", xlabel="step", ylabel="loss, in powers of 10")
-axes.legend(fontsize=8)
-words = "; ".join(f"rate {name}: at most {max(curve):.3g}" for name, curve in curves.items())
-show.figure(fig, alt="Losses at four rates. " + words)
-for name, curve in curves.items():
-    few = curve[-5:]
-    end = sum(few) / len(few)
-    print(f"rate {name:15} first {curve[0]:.2f}   highest {max(curve):12,.2f}   end {end:.2f}")
+
+def short_training(rate, warmup):
+    """Train from the same start at this rate. Return the losses."""
+    model = fresh(160)
+    optimizer = torch.optim.AdamW(model.parameters(), rate, fused=True)
+    factor = partial(warmup_cosine, total=2 * len(batches), warmup=warmup)
+    step = partial(train_step, model, optimizer=optimizer)
+    return train_one_epoch(step, batches, LambdaLR(optimizer, factor))
+
+
+RUNS = {"0.0001": (1e-4, 0), "0.001": (1e-3, 0), "0.003": (3e-3, 0)}
+RUNS["0.003, warm-up"] = (3e-3, len(batches) // 2)
+
+# %% tags=["call"]
+from coursekit.lessons.experiments.learning_rates import compare_runs
+
+show.loss_runs(compare_runs(short_training, RUNS, my_highest))
 
 # %% [markdown]
-# A rate that is too large is not a little worse: look at the highest losses. Each such step also moves the pre-trained weights, and
-# nothing brings them back. Compare the two runs at 0.002: that is what the warm-up is for.
-# (The course's trainer gives the backbone a smaller rate than the new parts; see `coursekit/training/optimizer.py`.)
+# At the smallest rate the loss never rises above its start. The largest rate is far too large for the first steps: within a few of them the
+# loss is many times as high as at the start. Each of these steps also moves the pretrained weights of the backbone, and nothing brings them
+# back.
 #
-# ## 8.3 · Where does the time go? · 18 min
+# With the warm-up, the same rate gets through the start with much less damage, and ends lower. That's what a warm-up does: it lets you use a
+# rate that the first steps couldn't take. It doesn't turn a bad rate into a good one: without any warm-up, the run at 0.001 still ends below
+# it. (These are a few steps with one seed. [The course's optimizer](../src/coursekit/training/optimizer.py) also gives the backbone only a
+# tenth of the rate of the new parts.)
 #
-# Before you make anything faster, measure. The step has four parts: waiting for **data**, **forward**, **backward**, **optimizer**. A clock
-# on a GPU has a trap: the program only hands over the work and goes on. Whoever reads the clock then measures nothing, and all
-# the time turns up where the program first has to wait. So our `clock()`, above, waits for the device first.
+# ## 8.3 · Where does the time go? · 15 min
 #
-# ### Exercise 8.3 · `time_step` · ●●○ · 15 min
+# Measure before you optimize. First question: how much of a step is spent **waiting for data**, and how much **computing**? Timing a GPU has a
+# trap: calls return once the work is *queued*. A naive timer measures the queueing, and the real time shows up at the first line that needs a
+# result. That's why our `clock()` waits until the device is done before it reads the time.
 #
-# The clock comes in as an argument. Then a test can hand in one that it moves by hand, and needs no waiting: that is how the check does
-# it.
+# ### Exercise 8.3 · `time_step` · ●○○ · 12 min · delegate
+#
+# The clock is an argument. So a test can pass a clock that it moves by hand, and needs no waiting. The check does just that. If an assistant
+# writes the function, your part is the test below.
 
 
 # %%
 # %%exercise time_step
-def time_step(model, batches, optimizer, clock) -> dict[str, float]:
+def time_step(step, batches, clock) -> dict[str, float]:
     """Take one training step and measure where its time goes.
 
     Args:
-        model: (images, targets) → dict of losses, scalars.
+        step: (images, targets) → losses; takes a training step.
         batches: an iterator, from which one batch is taken.
-        optimizer: the optimizer of the model. Existing gradients are discarded.
         clock: returns the time in seconds, after waiting until the device has finished all queued
             work.
 
     Returns:
-        Seconds by phase: "data" (waiting for the batch), "forward" (up to the losses), "backward"
-        and "optimizer" (the rest). They add up to the time of the step.
+        Seconds: "data", the wait for the batch, and "compute", the step. They add up to the time of
+        both.
     """
     ### BEGIN SOLUTION
     start = clock()
     images, targets = next(batches)
     after_data = clock()
-    losses = model(images, targets)
-    after_forward = clock()
-    optimizer.zero_grad()
-    sum(losses.values()).backward()
-    after_backward = clock()
-    optimizer.step()
+    step(images, targets)
     end = clock()
-    return {
-        "data": after_data - start,
-        "forward": after_forward - after_data,
-        "backward": after_backward - after_forward,
-        "optimizer": end - after_backward,
-    }
+    return {"data": after_data - start, "compute": end - after_data}
     ### END SOLUTION
 
 
@@ -351,317 +301,196 @@ def time_step(model, batches, optimizer, clock) -> dict[str, float]:
 check("time_step")
 
 # %% [markdown]
-# **Predict** the four shares for your detector with your loader, then for one that is slow on purpose: as on a network disk, it waits a
-# twentieth of a second for each image.
+# The check's inputs are two numbers: how long the batch takes to arrive, and how long the step takes. A third one is the number of steps, one
+# after the other. **Add inputs until no wrong version gets through.**
 
 # %%
-
-
-class Slow(Subset):
-    """As if the files lay on a slow network disk."""
-
-    def __getitem__(self, row):
-        time.sleep(0.05)
-        return super().__getitem__(row)
-
-    __getitems__ = None
-
-
-def endless(dataset):
-    """Batches without end."""
-    while True:
-        yield from DataLoader(dataset, batch_size=4, collate_fn=ready)
-
-
-def mean_step(model, source, count, step=time_step):
-    """Mean seconds of each part, after a first step that doesn't count."""
-    optimizer = torch.optim.AdamW(trained(model), 1e-4)
-    step(model, source, optimizer, clock)
-    times_of_steps = [step(model, source, optimizer, clock) for _ in range(count)]
-    return {
-        part: sum(times[part] for times in times_of_steps) / count for part in times_of_steps[0]
-    }
-
-
-def verdict(parts):
-    """What to do about it."""
-    share = parts["data"] / sum(parts.values())
-    if share < 0.1:
-        return f"{share:.0%} waiting for data: the machine computes all the time"
-    return f"{share:.0%} waiting for data: store resized images, or use workers"
-
-
-count = quick(2, 1)
-learner = fresh()
-times = {
-    "yours": mean_step(learner, endless(some), count),
-    "slow": mean_step(learner, endless(Slow(train_set, some.indices)), count),
-}
-fig = Figure(figsize=(7.4, 2.1), layout="constrained")
-axes = fig.subplots()
-colors = ["#D55E00", "#56B4E9", "#0072B2", "#E69F00"]
-for row, parts in enumerate(times.values()):
-    start = 0.0
-    for (part, value), color, hatch in zip(parts.items(), colors, ["//", "", "..", "xx"]):
-        label = part if row == 0 else None
-        axes.barh(row, value, left=start, color=color, hatch=hatch, edgecolor="white", label=label)
-        start += value
-axes.set(xlabel="seconds of a step with 4 images", ylim=(1.6, -0.6))
-axes.set_yticks([0, 1], ["your loader", "a slow one"])
-axes.legend(ncols=4, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.3))
-words = [
-    f"{name}: " + ", ".join(f"{part} {one:.2f}" for part, one in parts.items())
-    for name, parts in times.items()
-]
-show.figure(fig, alt="Bars of seconds by part. " + "; ".join(words))
-for name, parts in times.items():
-    print(f"{name:6} {verdict(parts)}")
+catch("time_step", (0.0, 2.0))
 
 # %% [markdown]
-# Look at the verdict *first*. Where a step waits for data, the following helps little; where it doesn't, more workers don't. (The
-# course's trainer prints such a verdict at the end of each run: `coursekit/training/clock.py`.)
-#
-# ## 8.4 · Sixteen bits · 15 min
-#
-# A float32 has 32 bits. Half of them would take half the memory, and many machines compute faster with them. There are two ways to
-# spend 16 bits, and they give up different things:
+# Now time your own step, with your loader and with one that is slow on purpose: like a network disk, it takes a fifth of a second longer for
+# each image. **What share of a step with four images is waiting?**
 
-# %%
-print(f"{'':10}{'fp32':>16}{'fp16':>16}{'bf16':>16}")
-for words, value in (
-    ("a third", 1 / 3),
-    ("1 + 1/300", 1 + 1 / 300),
-    ("70,000", 70_000.0),
-    ("1e-8", 1e-8),
-):
+# %% tags=["write"]
+my_shares = {"your loader": 0.1, "a network disk": 0.5}  # of the step that is waiting; yours
+
+# %% tags=["read"]
+model = fresh()
+optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
+your_step = partial(train_step, model, optimizer=optimizer)
+
+# %% tags=["call"]
+slow_loader = DataLoader(step_times.SlowDisk(train_set, 0.2), batch_size=4, collate_fn=collate)
+loaders = {"your loader": loader, "a network disk": slow_loader}
+show.step_times(step_times.mean_times(time_step, your_step, loaders, DEVICE, my_shares))
+
+# %% [markdown]
+# Look at this share *first*. Where a step waits for data, a faster computation saves little, and where it doesn't, more workers don't help.
+#
+# And what does it compute? For finer phases there's PyTorch's **profiler**, which records each operation.
+# ([How the phases are added up](../src/coursekit/lessons/experiments/step_times.py).)
+#
+# On a GPU there's a second question. Python launches each operation, and launching a small one takes longer than computing it. Where Python
+# needs a result before it can go on, it waits for the GPU, and then the GPU waits for Python. So a GPU can be idle for most of a step that
+# never waits for data. **Which phase is the longest? How many operations does your step launch, and how often does Python wait for a result?**
+
+# %% tags=["write"]
+my_longest, my_launches, my_waits = "backward", 100, 5  # yours
+
+# %% tags=["call"]
+os.environ["KINETO_LOG_LEVEL"] = "99"  # PyTorch's profiler otherwise prints notes of its own
+step_times.profile_step(your_step, four)
+step_times.count_for_gpu("your step", your_step, four, DEVICE)
+
+# %% [markdown]
+# (Without a GPU, the last line counts what the step *would* launch on one.)
+#
+# Most of these waits come from loops over images and levels: `nonzero` and an index with a mask have results of unknown length, so Python has
+# to wait for it. Each `loss.item()` is a wait, too (`_local_scalar_dense`). Keep the number in mind: in 8.7 you'll compare it with that of the
+# course's detector.
+#
+# ## 8.4 · Sixteen bits · 25 min
+#
+# A float32 has 32 bits. Half of them take half the memory, and many machines compute faster with them. There are two ways to spend 16 bits,
+# and they give up different things:
+
+# %% tags=["read"]
+print(f"{'':12}{'fp32':>14}{'fp16':>14}{'bf16':>14}")
+for words, value in {"a third": 1 / 3, "1 + 0.001": 1.001, "70,000": 7e4, "1e-8": 1e-8}.items():
     number = torch.tensor(value)
-    row = [one.item() for one in (number, number.half(), number.bfloat16())]
-    print(f"{words:10}" + "".join(f"{one:16.8g}" for one in row))
+    row = [cast.item() for cast in (number, number.half(), number.bfloat16())]
+    print(f"{words:12}" + "".join(f"{each:14.7g}" for each in row))
 
 # %% [markdown]
-# **fp16** is finer, but it has little range: 70,000 is infinite to it, and 1e-8 is nothing. **bf16** has the whole range of float32
-# and only two or three decimal digits. Gradients are often tiny. What becomes of ten of them?
+# **fp16** is finer but has little range: 70,000 becomes infinite, and 1e-8 becomes 0. **bf16** has the whole range of float32 but only two to
+# three decimal digits. Look at `1 + 0.001`: a weight of 1 with a small update. In bf16 the update is lost. That's why the *weights* stay in
+# float32, whatever the rest is computed in.
+#
+# Gradients are often tiny. Here are ten, from 1e-9 to 1. **How many of them are left in fp16?** And how many if the loss, and with it each
+# gradient, is multiplied by 4096 first?
 
-# %%
+# %% tags=["write"]
+my_survivors = {"bf16": 10, "fp16": 5, "fp16, loss × 4096": 10}  # of ten; yours
 tiny = torch.logspace(-9, 0, 10)
-print("gradients           ", " ".join(f"{one:.0e}" for one in tiny.tolist()))
-print("left in bf16        ", int((tiny.bfloat16() > 0).sum()), "of 10")
-print("left in fp16        ", int((tiny.half() > 0).sum()), "of 10")
-scale = 2.0**12
-back = (tiny * scale).half().float() / scale
-print("fp16, loss × 4096   ", int((back > 0).sum()), "of 10, largest", back.max().item())
+casts = {"bf16": tiny.bfloat16(), "fp16": tiny.half(), "fp16, loss × 4096": (tiny * 4096).half()}
+for name, cast in casts.items():
+    print(f"{name:18} {int((cast > 0).sum()):3} of 10; you said {my_survivors[name]}")
+print("divided by 4096:", *(f"{value:.0e}" for value in (casts[name].float() / 4096).tolist()))
 
 # %% [markdown]
-# So for fp16 the loss is multiplied with a large number before backward, and the gradients are divided by it before the weights move: that is
-# a **scaler**. If a gradient becomes infinite, it skips the step and halves its scale. bf16 needs none of it.
+# So for fp16 the loss is multiplied by a large number before backward, and the gradients are divided by it before the weights change. That's
+# what a **scaler** does. If the scale is too large, a gradient becomes infinite. The scaler then skips the step and halves its scale. bf16
+# needs none of that, because its range is that of float32.
 #
-# The *weights* stay float32 in both cases. Why? Look what a small step does to a weight in bf16:
+# **Autocast** decides where 16 bits are safe: convolutions and matrix products get them, sums and losses don't.
+#
+# ### Exercise 8.4 · `forward_backward` · ●●○ · 18 min · explain only
+#
+# Now take the step apart. `forward_backward` is its first half: it computes losses and adds to the gradients. It doesn't clear, clip or
+# change anything. Only the forward pass runs inside `torch.autocast`. `weight` is for the next exercise: a factor of the gradient.
 
 # %%
-weight = torch.tensor(1.0)
-print("float32:", (weight + 0.001).item(), "   bf16:", (weight.bfloat16() + 0.001).item())
-
-# %% [markdown]
-# The step is lost in rounding. **Autocast** therefore casts only on the way through convolutions and matrix products.
-#
-# ### Exercise 8.4 · `autocast_step` · ●●○ · 10 min
-#
-# Forward inside `torch.autocast`, everything else outside. Gradients are to be clipped in their true size.
-
-# %%
-# %%exercise autocast_step
+# %%exercise forward_backward
 import torch
-from torch import nn
 
 
-def autocast_step(model, images, targets, optimizer, scaler, dtype) -> float:
-    """Take a step in mixed precision: weights stay in float32, and forward computes in `dtype`.
+def forward_backward(
+    model, images, targets, scaler, dtype, weight: float = 1.0
+) -> dict[str, float]:
+    """Run forward in `dtype` where that is safe, run backward, and add to the gradients.
 
     Args:
-        model: (images, targets) → dict of losses, scalars.
+        model: (images, targets) → dict of losses, scalars. Its weights are float32 and stay as
+            they are.
         images, targets: a batch, on a device of the type images[0].device.type.
-        optimizer: the optimizer of the model. Existing gradients are discarded.
         scaler: a torch.amp.GradScaler; a disabled scaler multiplies by 1.
-        dtype: torch.bfloat16 or torch.float16.
+        dtype: torch.bfloat16 or torch.float16; torch.float32 for no autocast.
+        weight: factor of the gradient.
 
     Returns:
-        The sum of the losses, unscaled. Gradients are unscaled, then clipped to a norm of 10. If
-        one is infinite, the weights stay as they are and the scale is halved.
+        The losses by name, as floats, neither weighted nor scaled.
     """
     ### BEGIN SOLUTION
-    with torch.autocast(images[0].device.type, dtype):
+    with torch.autocast(images[0].device.type, dtype, enabled=dtype != torch.float32):
         losses = model(images, targets)
-    loss = sum(loss.float() for loss in losses.values())
-    optimizer.zero_grad()
-    scaler.scale(loss).backward()
-    scaler.unscale_(optimizer)
-    nn.utils.clip_grad_norm_(model.parameters(), 10)
-    scaler.step(optimizer)
-    scaler.update()
-    return loss.item()
+    total = sum(loss.float() for loss in losses.values())
+    scaler.scale(total * weight).backward()
+    return {name: loss.item() for name, loss in losses.items()}
     ### END SOLUTION
 
 
 # %%
-check("autocast_step")
+check("forward_backward")
 
 # %% [markdown]
-# Does it learn the same? Twice the same short training, once in float32 and once in bf16.
+# Compare float32 and bf16 on four scenes. There's one obstacle: a detector *samples* anchors and RoIs at random, so two runs see different
+# ones. `fixed` is your detector with the course's sampling, which takes a seed for each image. `gradient` returns all gradients of a model
+# as one vector. Run the second cell with each dtype, then with another batch.
+
+# %% tags=["setup"]
+fixed = training_model.seeded_model(my_workbook, classes).to(DEVICE)
+no_scaler = torch.amp.GradScaler(DEVICE.type, enabled=False)
+
+
+# %% tags=["write"]
+dtype, batch = torch.bfloat16, four  # yours: try torch.float32, and batches[1]
+fixed.zero_grad()
+losses = forward_backward(fixed, *batch, no_scaler, dtype)
+print({name: round(loss, 4) for name, loss in losses.items()})
+print(f"norm of the gradient {gradient(fixed).norm().item():.2f}")
+
+# %% [markdown]
+# From float32 to bf16, the losses change in the third digit. That's rounding, and it's small beside the noise of the data: four other scenes
+# change them more.
+#
+# ## 8.5 · A large batch on a small card · 22 min
+#
+# Small batches have noisy gradients, and memory grows with the batch. A card that holds two images can't take 16. Or can it? Gradients add up,
+# as you've seen. So run forward and backward on a few images, then on the next few, and let the optimizer step once at the end. That's
+# **gradient accumulation**, and the few images are a **micro-batch**.
+#
+# It must give the gradient of the whole batch. The loss of a batch is the mean over its images, and the gradient of a mean is the mean of the
+# gradients. So everything depends on how you average. Take the losses of three images, in a part of two and a part of one. **Find two weights
+# with which the means of the parts give the mean of all.**
+
+# %% tags=["write"]
+my_weights = (1 / 2, 1 / 2)  # yours
+losses_of_three = torch.tensor([1.0, 2.0, 6.0])
+means = losses_of_three[:2].mean().item(), losses_of_three[2:].mean().item()
+print(f"mean of all {losses_of_three.mean().item()}, means of the parts {means}")
+print("with your weights", sum(weight * mean for weight, mean in zip(my_weights, means)))
 
 # %%
-import warnings
-
-warnings.filterwarnings("ignore", message="(?s).*autocast")  # with float32 it is none, and says so
-
-
-def cast_run(dtype):
-    """Losses of a few steps on the same batches."""
-    pupil = fresh()
-    optimizer, off = torch.optim.AdamW(trained(pupil), 1e-4), torch.amp.GradScaler(enabled=False)
-    return [
-        autocast_step(pupil, images[:2], targets[:2], optimizer, off, dtype)
-        for images, targets in batches[: count + 1]
-    ]
-
-
-for name, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
-    print(f"{name:8}", "  ".join(f"{loss:.3f}" for loss in cast_run(dtype)))
+recall("forward_backward")
 
 # %% [markdown]
-# The first losses hardly differ: rounding is a small noise beside that of the data. Later runs drift apart, as two runs with two seeds do.
+# ### Exercise 8.5 · `accumulate` · ●●○ · 15 min · by hand
 #
-# ## 8.5 · The ladder · 12 min
-#
-# Now one rung at a time, each on top of those below it that were worth it. **Write your prediction into the cell** (times as fast as without
-# it), then run it:
-#
-# - **resized**: images of 320 pixels in place of 640. A quarter of the pixels.
-# - **channels last**: the same numbers in memory, but all channels of a pixel side by side. Convolutions may read them faster.
-# - **bf16**: autocast. Only some CPUs compute it faster; others emulate it.
-# - **frozen**: three stages of the backbone are not trained; backward ends early.
-
-# %%
-my_prediction = {"resized": 4.0, "channels last": 1.5, "bf16": 2.0, "frozen": 1.5}
-
-
-def rung(side, memory_format, dtype, frozen):
-    """Images a second, two at a time, in the best of a few steps; the first doesn't count."""
-    model = fresh(side, frozen).to(memory_format=memory_format)
-    optimizer, off = torch.optim.AdamW(trained(model), 1e-4), torch.amp.GradScaler(enabled=False)
-    seconds = []
-    for _ in range(count + 2):
-        start = clock()
-        autocast_step(model, four[0][:2], four[1][:2], optimizer, off, dtype)
-        seconds.append(clock() - start)
-    return 2 / min(seconds[1:])
-
-
-LADDER = {
-    "plain": {},
-    "resized": {"side": 320},
-    "channels last": {"memory_format": torch.channels_last},
-    "bf16": {"dtype": torch.bfloat16},
-    "frozen": {"frozen": 3},
-}
-usual = torch.contiguous_format
-best_way = {"side": 640, "memory_format": usual, "dtype": torch.float32, "frozen": 0}
-speeds, best = {}, 0.0
-print(f"{'rung':14} {'images/s':>8}  {'predicted':>9}  {'measured':>8}")
-for name, change in tqdm(LADDER.items(), leave=False):
-    speeds[name] = speed = rung(**best_way | change)
-    predicted = f"{my_prediction[name]:.1f} ×" if name in my_prediction else ""
-    measured = f"{speed / best:.2f} ×" if best else ""
-    outcome = "kept" if speed > best else "left out"
-    print(f"{name:14} {speed:8.1f}  {predicted:>9}  {measured:>8}  {outcome}")
-    if speed > best:
-        best_way, best = best_way | change, speed
-
-# %% [markdown]
-# Which surprised you? Fewer pixels beat every trick, nearly always. They also cost small objects, as lesson 03 has shown: the ladder is
-# climbed with one eye on the score. A rung that brings nothing here may bring much on a GPU: measure on the machine that you train on.
-#
-# One more is much praised: `torch.compile` turns a model into code of its own. That takes a while, once for each shape of the input
-# (`dynamic=False`), and pays if it runs long enough. On one small block:
-
-# %%
-import logging
-
-from torch import nn
-
-logging.getLogger("torch").setLevel(logging.ERROR)
-torch.manual_seed(0)
-block = nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 1)).to(DEVICE)
-sample = torch.randn(4, 16, 40, 40, device=DEVICE)
-
-
-def milliseconds(module, times=20):
-    """Mean of some calls."""
-    with torch.no_grad():
-        start = clock()
-        for _ in range(times):
-            module(sample)
-        return (clock() - start) / times * 1e3
-
-
-milliseconds(block)
-as_it_is = milliseconds(block)
-try:
-    compiled = torch.compile(block, dynamic=False)
-    start = clock()
-    with torch.no_grad():
-        compiled(sample)
-    waited = clock() - start
-    after = milliseconds(compiled)
-    print(f"as it is {as_it_is:.2f} ms, compiled {after:.2f} ms; compiling took {waited:.1f} s")
-    saved = (as_it_is - after) / 1e3
-    print(f"it has paid after {waited / saved:,.0f} calls" if saved > 0 else "it never pays here")
-except Exception as error:
-    print(f"torch.compile can't be used here ({type(error).__name__}). You lose nothing but this.")
-
-# %% [markdown]
-# ## 8.6 · A large batch on a small card · 18 min
-#
-# Small batches have noisy gradients. But memory grows with the batch, and a card that holds 2 images can't take 16. Or can it? You saw
-# above that gradients add up. So: forward and backward on a few images, then on the next few, and one step at the end. That
-# is **gradient accumulation**. What must be the same is the gradient. Take the mean of three numbers in parts of two and one:
-
-# %%
-losses = torch.tensor([1.0, 2.0, 6.0])
-parts = losses[:2].mean(), losses[2:].mean()
-print("mean of all              ", losses.mean().item())
-print("mean of the parts' means ", ((parts[0] + parts[1]) / 2).item())
-print("weighted by their count  ", (parts[0] * 2 / 3 + parts[1] * 1 / 3).item())
-
-# %% [markdown]
-# ### Exercise 8.6 · `accumulate` · ●●○ · 15 min
-#
-# Mind what is held when: backward frees what forward has kept. When is the best moment to call it?
+# `backward` is `forward_backward` with model, scaler and dtype already filled in. It frees what forward has stored before it returns, so only
+# one micro-batch is in memory at a time. What's left for you is to cut the batch, and to weight each part correctly.
 
 
 # %%
 # %%exercise accumulate
-def accumulate(model, images, targets, micro_batch: int) -> dict[str, float]:
+def accumulate(backward, images, targets, micro_batch: int) -> dict[str, float]:
     """Accumulate the gradients of a batch in micro-batches.
 
     Args:
-        model: (images, targets) → dict of losses, each a mean over the images.
+        backward: (images, targets, weight) → losses by name, floats, each a mean over these
+            images. It adds `weight` times their gradient to the gradients.
         images, targets: the batch; both can be sliced.
-        micro_batch: images per forward pass; the last micro-batch may be smaller.
+        micro_batch: images per call; the last micro-batch may be smaller.
 
     Returns:
-        The losses of the whole batch, by name, as floats. Its gradient is added to the existing
-        gradients; the weights don't change. The memory of a micro-batch is free before the next
-        one begins.
+        The losses of the whole batch, by name. Its gradient is added to the existing gradients.
     """
     ### BEGIN SOLUTION
     totals = {}
     for start in range(0, len(images), micro_batch):
         part = slice(start, start + micro_batch)
-        losses = model(images[part], targets[part])
         weight = len(images[part]) / len(images)
-        (sum(losses.values()) * weight).backward()
-        for name, loss in losses.items():
-            totals[name] = totals.get(name, 0.0) + loss.item() * weight
+        for name, loss in backward(images[part], targets[part], weight).items():
+            totals[name] = totals.get(name, 0.0) + loss * weight
     return totals
     ### END SOLUTION
 
@@ -670,147 +499,115 @@ def accumulate(model, images, targets, micro_batch: int) -> dict[str, float]:
 check("accumulate")
 
 # %% [markdown]
-# **Your turn to test.** An assistant hands you an `accumulate`. The check's cases are two numbers, the images in the batch and the images at a
-# time. The input below is what most people try first. Add inputs until no wrong version gets through; a third number puts gradients there
-# beforehand.
+# **Test somebody else's.** The check's inputs are the images in the batch and the micro-batch. What most people try first is below. Add inputs
+# until no wrong version gets through. A third number sets all gradients to it beforehand.
 
 # %%
 catch("accumulate", (8, 4))
 
 # %% [markdown]
-# Now on a real detector. There is one catch: it *samples* anchors and RoIs at random, and two runs draw different ones. For the proof the samples
-# have to be fixed. The course's detector takes a seed for each image; so the proof is made with that one.
+# Two traps wait in detection, and neither crashes.
+#
+# **What is the loss divided by?** Your losses are divided by the number of *sampled* anchors and RoIs, the same for each image that has
+# enough of them. So an image's share is 1 / B, and weighting by images is right. Many other detectors divide by the number of **positives**
+# in the batch. Here are two images, with one positive and with three, as two micro-batches of one:
 
-# %%
-from coursekit.detector import build_detector
-
-
-class Fixed(nn.Module):
-    """The course's detector; what it samples in an image follows from the image alone."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.detector = build_detector(num_classes=classes, frozen_stages=3)
-
-    def forward(self, images, targets):
-        gt = [{name: target[name] for name in ("boxes", "labels")} for target in targets]
-        return self.detector(list(images), gt, seeds=[target["image_id"] for target in targets])
-
-
-def gradient(model):
-    """All of it in one row."""
-    return torch.cat([one.grad.flatten() for one in trained(model)])
-
-
-fixed = Fixed().to(DEVICE).train()
-seven = ready([train_set[row] for row in range(7)])
-accumulate(fixed, *seven, 7)
-whole = gradient(fixed)
-for micro_batch in (3, 1):
-    fixed.zero_grad()
-    accumulate(fixed, *seven, micro_batch)
-    apart = (gradient(fixed) - whole).norm() / whole.norm()
-    print(f"7 images, {micro_batch} at a time: the gradient differs by {apart:.1e} of its length")
+# %% tags=["read"]
+positives = torch.tensor([1.0, 3.0])  # in each image
+sums = torch.tensor([2.0, 3.0])  # of the losses of its positives
+print("the whole batch", (sums.sum() / positives.sum()).item())
+print("weighted by images", (sums / positives / 2).sum().item())
+print("weighted by positives", (sums / positives * positives / positives.sum()).sum().item())
 
 # %% [markdown]
-# The difference is rounding: the same numbers, added in another order. (Batch norm would spoil it, since it looks at the batch that it
-# gets. Ours is frozen: lesson 02.)
+# There you'd have to count the positives of the whole batch first, and weight by them. Language models divide by the number of tokens, and a
+# widely used trainer got this wrong until 2024: [transformers#34191](https://github.com/huggingface/transformers/pull/34191).
 #
-# ## 8.7 · What fits on 4 GB? · 20 min
-#
-# What does a step hold? The planner of lesson 02 knows, without any card. Here is the step by its parts, for your detector with images of 640
-# pixels. **Predict** first: which part grows with the batch?
+# **What is an image padded to?** `collate` pads a batch to its largest image. If you collate each micro-batch by itself, an image gets another
+# padding than in the whole batch, and with it other features at its edges, other anchors, and here another scale. `accumulate` slices a batch
+# that is padded already, so its images stay the same. How much would it matter?
 
-# %%
-from coursekit.memory import Constants, StepConfig, predict, usable
-from coursekit.memory.step_config import GIB, KINDS, MIB
-
-print(f"{'MiB':10}" + "".join(f"{kind:>13}" for kind in KINDS))
-for batch in (1, 4)[: quick(2, 1)]:
-    setting = StepConfig(size=(640, 640), batch=batch, num_classes=classes)
-    peak = predict(setting)
-    row = "".join(f"{getattr(peak, kind) / MIB:13.0f}" for kind in KINDS)
-    print(f"{batch} image{'s' if batch > 1 else ' '}  {row}")
+# %% tags=["write"]
+extra = 64  # pixels of padding on the right; yours
+image, target = four[0][:1], four[1][:1]
+wider = torch.nn.functional.pad(image, (0, extra))
+for name, each in {"as it is": image, "padded": wider}.items():
+    print(f"{name:9}", {key: round(loss.item(), 3) for key, loss in fixed(each, target).items()})
 
 # %% [markdown]
-# Only what forward keeps, the **activations**. (Gradients stand at 0, because most is held when forward has just ended, and they are not
-# there yet.) So the table of what fits is soon made: the most images at a time, for a batch of 16 in all. First a large backbone the
-# obvious way, float32 and nothing frozen; then your detector on the top of its ladder.
+# It's the same image with the same boxes, and the losses change. (A third trap is batch norm, which would use the statistics of the
+# micro-batch. Yours is frozen: lesson 02.)
+#
+# ## 8.6 · What fits on your card? · 25 min
+#
+# How small must a micro-batch be? The planner of lesson 02 predicts that without a card. **Type in the memory of yours**, or leave it at 4 GB.
+# Then guess: how many images of 640 pixels fit at a time, for the first way below and for the second?
 
-# %%
-from coursekit.memory.planner import BATCHES, SIZES, peaks_of
+# %% tags=["write"]
+my_card = 4  # GB; yours
+my_images = {"B3 as built": 1, "your step": 4}  # of 640 pixels at a time; yours
 
-WAYS = {
-    "EfficientNet-B3, float32, nothing frozen": StepConfig(
-        "efficientnet_b3", precision="fp32", frozen_stages=0, accumulates=True, num_classes=classes
-    ),
-    "Lite0, bf16, three stages frozen": StepConfig(accumulates=True, num_classes=classes),
+# %% tags=["variants"]
+from coursekit.lessons.experiments.what_fits import AS_BUILT, what_fits
+from coursekit.memory import StepConfig
+
+WAYS = {  # the first is that of lesson 02: the usual detector, from timm and torchvision
+    "B3 as built": StepConfig("efficientnet_b3", precision="fp32", accumulates=True, **AS_BUILT),
+    "your step": StepConfig(precision="bf16", accumulates=True, num_classes=classes),
 }
-for words, setting in list(WAYS.items())[-quick(2, 1) :]:
-    peaks = peaks_of(setting)
-    print(f"\n{words}\ncard    " + "".join(f"{name:>12}" for name in SIZES))
-    for card in (2, 4, 8, 12, 24):
-        budget = usable(card, Constants())
-        row = []
-        for name in SIZES:
-            fits = [one for one in BATCHES if peaks[name, one].total <= 0.9 * budget]
-            row.append(f"{max(fits)} × {16 // max(fits)}" if fits else "nothing")
-        print(f"{card:2} GB   " + "".join(f"{cell:>12}" for cell in row))
+
+# %% tags=["call"]
+peaks = what_fits(dict(list(WAYS.items())[-quick(2, 1) :]), {my_card, 2, 4, 8, 24})
+show.explore_memory(peaks["your step"], "your step", my_card)
 
 # %% [markdown]
-# Read "4 × 4" as: 4 images at a time, 4 times, one step. A column is the long side in pixels. `coursekit plan` prints such a table for
-# your own card. (A tenth of what is usable is left free.)
+# Read `4 × 4` as: 4 images at a time, 4 times, then one step. A column is the long side in pixels. "Your step" computes in 16 bits and has three
+# stages frozen. A tenth of the usable memory is left free. In a terminal, `coursekit plan` prints this for your card. **In the picture: what is
+# worth more, half the long side or half the images?**
 #
-# Now turn it yourself, for your own card. What is worth more, half the long side or half the images? Try both.
-
-# %%
-from coursekit.show.memory import explore_memory
-
-explore_memory(peaks, words)
-
-# %% [markdown]
-# A plan is a plan. One day a batch comes with larger images, or somebody else uses the card: `OutOfMemoryError`. Many programs die, or throw the
-# batch away. Better: take **the same images again, half as many at a time**. The effective batch stays, so nothing about the training
-# changes but its speed.
+# Plans fail. A batch of larger images arrives, or another program takes memory, and you get `OutOfMemoryError`. Many scripts crash or skip the
+# batch. You can do better: retry **the same batch in micro-batches half the size**. Gradients accumulate, so the effective batch size stays
+# the same. The step only gets slower.
 #
-# ### Exercise 8.7 · `halve_on_oom` · ●●● · 15 min
+# **On Windows and under WSL there may be no error.** There the driver can move what doesn't fit into the computer's memory, and each step takes
+# many times as long. If steps become slow while the card is full, use a smaller micro-batch. In NVIDIA's control panel, *CUDA – Sysmem
+# Fallback Policy* turns this off: *Prefer No Sysmem Fallback*.
 #
-# Two traps. If the third part fails, the gradients of the first two are there already. And as long as Python is *inside* `except`, the error
-# keeps everything alive that the failed step had made: whoever tries again there, tries with a full card.
+# ### Exercise 8.6 · `halve_on_oom` · ●●● · 18 min · explain only
+#
+# There are two traps. If memory runs out in the third micro-batch, the gradients of the first two are there already. And as long as Python is
+# *inside* `except`, the error keeps alive all tensors that the failed attempt has made. If you retry there, you retry with a full card.
 
 # %%
 # %%exercise halve_on_oom
 import torch
 
-from my_detector import accumulate
 
-
-def halve_on_oom(model, images, targets, micro_batch: int) -> tuple[dict[str, float], int]:
-    """Accumulate the gradients of a batch, and halve the micro-batch if memory runs out.
+def halve_on_oom(attempt, clear, micro_batch: int) -> tuple[dict[str, float], int]:
+    """Attempt a batch, and halve the micro-batch each time memory runs out.
 
     Args:
-        model: (images, targets) → dict of losses, each a mean over the images.
-        images, targets: the batch.
-        micro_batch: images per forward pass at the first try.
+        attempt: takes a micro-batch, adds the gradients of the whole batch, and returns its losses.
+        clear: takes nothing and clears all gradients.
+        micro_batch: images at a time in the first attempt.
 
     Returns:
-        The losses of the whole batch, by name, and the micro-batch that fit into memory, for the
-        next step. If memory runs out, the batch is retried in micro-batches half the size, rounded
-        up. The weights hold the gradient of this batch and nothing else.
+        The losses of the batch, by name, and the micro-batch that fit into memory, for the next
+        step. If memory runs out, the next attempt has half the micro-batch, rounded up. The
+        gradients are those of this batch and nothing else.
 
     Raises:
         torch.OutOfMemoryError: not even one image fits into memory. Other errors pass through.
     """
     ### BEGIN SOLUTION
     while True:
-        model.zero_grad()
+        clear()
         try:
-            return accumulate(model, images, targets, micro_batch), micro_batch
+            return attempt(micro_batch), micro_batch
         except torch.OutOfMemoryError:
             if micro_batch == 1:
                 raise
-        micro_batch = -(-micro_batch // 2)  # out here the failed step's tensors are free
+        micro_batch = -(-micro_batch // 2)  # out here the failed attempt's tensors are free
     ### END SOLUTION
 
 
@@ -818,13 +615,96 @@ def halve_on_oom(model, images, targets, micro_batch: int) -> tuple[dict[str, fl
 check("halve_on_oom")
 
 # %% [markdown]
-# Provoke one. The same detector gets a limit: more than two images at a time "don't fit". Seven images arrive, seven at a time, for two
-# steps.
+# ## 8.7 · The real step · 25 min
+#
+# You have three pieces, and each takes the one before it as an argument:
+#
+#     halve_on_oom      attempts a batch       with  attempt(micro_batch)
+#     accumulate        cuts it into parts     with  backward(images, targets, weight)
+#     forward_backward  adds the gradients     with  model, scaler and dtype
+#
+# After them come the second half of the step and its safeguards. Two things look alike here and aren't:
+#
+# - An infinite or NaN **gradient** in fp16 is normal. The scale was too large: `scaler.step` skips this step, and `scaler.update` halves the
+#   scale. Training goes on.
+# - An infinite or NaN **loss** isn't. The scale can't cause it, because the losses are computed before they're scaled. Stop before the weights
+#   change.
 
 # %%
+recall("forward_backward", "accumulate", "halve_on_oom")
+
+# %% [markdown]
+# ### Exercise 8.7 · `real_step` · ●●● · 20 min · by hand
+#
+# Put them together. Gradients are clipped at their true size, so the scaler's `unscale_` comes before clipping.
+
+# %%
+# %%exercise real_step
+import math
+
+from torch import nn
+
+from my_detector import accumulate, forward_backward, halve_on_oom
 
 
-class Limited(nn.Module):
+def real_step(
+    model, images, targets, optimizer, scaler, dtype, micro_batch: int, max_norm: float = 10
+) -> tuple[dict[str, float], int]:
+    """Take a training step that fits into memory.
+
+    Args:
+        model: (images, targets) → dict of losses, scalars, each a mean over the images. In training
+            mode.
+        images, targets: the batch, on a device of the type images[0].device.type; both can be
+            sliced.
+        optimizer: the optimizer of the model. Existing gradients are discarded.
+        scaler: a torch.amp.GradScaler; a disabled scaler multiplies by 1.
+        dtype: torch.bfloat16 or torch.float16; torch.float32 for no autocast.
+        micro_batch: images at a time in the first attempt. Halved each time memory runs out.
+        max_norm: gradients are unscaled, then clipped to this norm.
+
+    Returns:
+        The losses of the batch, by name, as floats, and the micro-batch for the next step. If a
+        gradient is infinite, the weights stay as they are and the scale is halved.
+
+    Raises:
+        FloatingPointError: the sum of the losses is NaN or infinite. The weights are those from
+            before the step.
+        torch.OutOfMemoryError: not even one image fits into memory.
+    """
+
+    ### BEGIN SOLUTION
+    def backward(images, targets, weight):
+        return forward_backward(model, images, targets, scaler, dtype, weight)
+
+    def attempt(micro_batch):
+        return accumulate(backward, images, targets, micro_batch)
+
+    losses, micro_batch = halve_on_oom(attempt, optimizer.zero_grad, micro_batch)
+    if not math.isfinite(sum(losses.values())):
+        raise FloatingPointError(f"the losses are {losses}")
+    scaler.unscale_(optimizer)
+    nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    scaler.step(optimizer)
+    scaler.update()
+    return losses, micro_batch
+    ### END SOLUTION
+
+
+# %%
+check("real_step")
+
+# %% [markdown]
+# **The proof.** In float32, `real_step` must have the gradients of `train_step`, however it cuts the batch. Take seven images. The learning rate
+# is 0, so the weights stay and the gradients can be compared. And to see that it survives, `Limited` is a card that holds two images.
+# **How large will the difference be, as a share of the gradient's length?**
+
+# %% tags=["write"]
+my_difference = 1e-2  # yours
+
+
+# %% tags=["read"]
+class Limited(torch.nn.Module):
     """A model on a card that holds two images."""
 
     def __init__(self, model):
@@ -833,168 +713,143 @@ class Limited(nn.Module):
 
     def forward(self, images, targets):
         if len(images) > 2:
-            print(f"  out of memory with {len(images)} images")
-            raise torch.OutOfMemoryError("the card is full")
+            raise torch.OutOfMemoryError(f"the card is full with {len(images)} images")
         return self.model(images, targets)
 
 
-small_card = Limited(fixed)
-at_a_time = 7
-for step in (1, 2):
-    print(f"step {step}, beginning with {at_a_time} at a time")
-    _, at_a_time = halve_on_oom(small_card, *seven, at_a_time)
-    apart = (gradient(fixed) - whole).norm() / whole.norm()
-    print(f"  done with {at_a_time} at a time; the gradient differs by {apart:.1e}")
+still = torch.optim.SGD(fixed.parameters(), lr=0.0)
+seven = next(on_device(DataLoader(train_set, batch_size=7, collate_fn=collate), DEVICE))
+
+# %% tags=["read"]
+train_step(fixed, *seven, still)
+whole = gradient(fixed)
+for name, model, start in (("enough memory", fixed, 3), ("memory for two", Limited(fixed), 7)):
+    _, end = real_step(model, *seven, still, no_scaler, torch.float32, micro_batch=start)
+    apart = ((gradient(fixed) - whole).norm() / whole.norm()).item()
+    print(f"{name}: {start} at a time, in the end {end}; the gradient differs by {apart:.1e}")
+print(f"you said {my_difference:.1e}")
 
 # %% [markdown]
-# Survived twice over: the first step learned what fits, the second began with it, and the gradient is that of all seven images. (The
-# course's trainer does the same in `coursekit/training/micro_batches.py`, and writes down that it happened.)
+# What's left is rounding: the same numbers, added in another order. The second attempt ran out of memory on the way, and still its gradient is
+# that of all seven images, without anything left over from the failed tries.
 #
-# ## 8.8 · Stopped, and resumed · 17 min
-#
-# A laptop sleeps, a server restarts, somebody presses Ctrl-C. What must a **checkpoint** hold, so that the run goes on as if nothing had been?
-# The weights, of course. But AdamW remembers two numbers for each of them, the rate follows from the number of the step, and
-# what is sampled depends on torch's random numbers.
-#
-# And what if it is killed *while* it writes? Write beside the old file, then rename: that happens at once or not at all. Reading is
-# done with `weights_only=True`: else a file that somebody sent you can run any code.
-#
-# ### Exercise 8.8 · `save_and_resume` · ●●○ · 15 min
-#
-# The function is called again after each stop, with a model in any state. `path` is a `pathlib.Path`.
+# `real_step` returns the micro-batch for the next step, so that only the first step fails. A small wrapper remembers it. Then it's a step like
+# any other: for your loop, for your `time_step`, and for the ladder below. **How often does Python wait now, with two images at a time?**
 
-# %%
-# %%exercise save_and_resume
-import torch
+# %% tags=["write"]
+my_waits = 200  # yours
 
 
-def save_and_resume(path, model, optimizer, train_step, steps: int) -> int:
-    """Train with a checkpoint after each step, resuming from the checkpoint if there is one.
+# %% tags=["read"]
+def step_for(model, dtype, micro_batch):
+    """Return a step (images, targets) → losses that remembers the micro-batch that fit."""
+    adamw = torch.optim.AdamW(model.parameters(), 1e-4, fused=True)
+    scaler = torch.amp.GradScaler(DEVICE.type, enabled=dtype == torch.float16)
 
-    Args:
-        path: path of the checkpoint, a pathlib.Path. Once there is one, it is complete at any
-            moment: a new one is written to another file in the same folder, then renamed. No other
-            file is left in the folder.
-        model, optimizer: in their initial state, or in any state if there is a checkpoint.
-        train_step: takes the number of the step, from 0. It may draw random numbers from torch.
-        steps: total number of steps.
+    def step(images, targets):
+        nonlocal micro_batch
+        losses, micro_batch = real_step(model, images, targets, adamw, scaler, dtype, micro_batch)
+        return losses
 
-    Returns:
-        The number of the first step that this call took; `steps` if none was left. A resumed run
-        ends with exactly the same weights as one that was never stopped. Reading a checkpoint
-        executes nothing that is in it.
-    """
-    ### BEGIN SOLUTION
-    first = 0
-    if path.exists():
-        content = torch.load(path, weights_only=True)
-        model.load_state_dict(content["model"])
-        optimizer.load_state_dict(content["optimizer"])
-        torch.set_rng_state(content["random"])
-        first = content["step"]
-    for step in range(first, steps):
-        train_step(step)
-        content = {
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-            "step": step + 1,
-        }
-        partial = path.with_suffix(".partial")
-        torch.save(content, partial)
-        partial.replace(path)
-    return first
-    ### END SOLUTION
+    return step
 
 
-# %%
-check("save_and_resume")
+# %% tags=["call"]
+batched = training_model.new_model({}, classes).to(DEVICE)  # without loops over images
+for name, model in {"your detector": fresh(), "the course's detector": batched}.items():
+    step_times.count_for_gpu(name, step_for(model, torch.float32, 2), four, DEVICE)
 
 # %% [markdown]
-# Three runs of your detector: one goes through, one is killed in its third step, and one goes on from there, beginning with other weights and other
-# random numbers.
+# Now read the step of the course's trainer. **What would you add to `real_step`** for a detector that trains on four GPUs for a week? Note an
+# idea, then look for it. And find your own pieces.
 
-# %%
-import tempfile
-from pathlib import Path
+# %% tags=["write"]
+my_idea = "..."  # yours
 
-STEPS = 4
-
-
-class KilledError(Exception):
-    """Stands for whatever ends a run."""
-
-
-def run_to_the_end(path, seed, kill_at=None):
-    """The first step done, and the weights at the end."""
-    model = fresh(160)  # small images: here only the bits matter
-    optimizer = torch.optim.AdamW(trained(model), 1e-4)
-    torch.manual_seed(seed)
-
-    def train_step(step):
-        if step == kill_at:
-            raise KilledError
-        optimizer.param_groups[0]["lr"] = 1e-4 * warmup_cosine(step, STEPS, 1)
-        halve_on_oom(model, *batches[step % len(batches)], 4)
-        optimizer.step()
-
-    if seed:  # as if another process had begun with anything
-        with torch.no_grad():
-            for one in trained(model):
-                one.add_(0.1)
-    first = save_and_resume(path, model, optimizer, train_step, STEPS)
-    return first, torch.cat([one.detach().flatten() for one in model.parameters()])
-
-
-with tempfile.TemporaryDirectory() as place:
-    _, undisturbed = run_to_the_end(Path(place) / "a.pt", seed=0)
-    try:
-        run_to_the_end(Path(place) / "b.pt", seed=0, kill_at=2)
-    except KilledError:
-        print("killed in step 2; there is", [one.name for one in Path(place).glob("b*")])
-    first, resumed = run_to_the_end(Path(place) / "b.pt", seed=1)
-print(f"went on with step {first}; the same bits in the end: {torch.equal(undisturbed, resumed)}")
-
-# %% [markdown]
-# ### Read the real one
-#
-# What you wrote today is the course's trainer in small. Open `coursekit/training/loop.py`: it reads aloud in five minutes. Its heart:
-
-# %%
+# %% tags=["call"]
 import inspect
 
-from coursekit.training import loop
+from coursekit.training import micro_batches
 
-print(inspect.getsource(loop.train_one_epoch))
+print(inspect.getsource(micro_batches.optimizer_step))
 
 # %% [markdown]
-# Find your pieces: `waiting_for` is the data part of `time_step`; `optimizer_step` holds `accumulate`, `halve_on_oom` and the scaler;
-# checkpoints, pictures and scores are **hooks**, so that the loop stays short. Where does it differ from yours? (It counts where in the epoch
-# it is, so that a resumed run goes on with the next batch; and it asks about signals only *between* steps.)
+# `accumulate_or_halve` holds 8.6, 8.5 and 8.4, and `update` is your last four lines. The library's step adds three things:
 #
-# ## Your ladder
+# - **It doesn't wait for the losses.** You call `loss.item()` in each micro-batch. It keeps the losses on the GPU and reads them a step later.
+#   Whether one is NaN is decided on the GPU itself (`is_bad`), which then skips the update.
+# - **Several processes** add up their gradients, so that a batch can be split over several GPUs.
+# - **The same samples again.** Each image has a seed, and each micro-batch the padding of its batch. So a retried or resumed step computes
+#   the same.
 #
-# The bill from the beginning, once more, rung by rung, each on top of those that you have kept. (The first steps of a new process are
-# slower, so plain may have gained since.)
-# Put this table into your report.
+# And the second count above? That's the course's detector with *your* step. Without loops over images, there's little left to wait for but
+# your own `loss.item()`: four losses in each micro-batch.
+#
+# From here on your step counts: `coursekit train --detector my_detector` trains with your `real_step` once it's correct, and says so.
+#
+# ## 8.8 · The ladder · 15 min
+#
+# Climb from the bill at the beginning, one rung at a time. Each rung is tried on top of those before it that were worth it:
+#
+# - **fewer pixels**: a long side of 320 instead of 640, so a quarter of the pixels,
+# - **16 bits**: bf16 on cards since Ampere (RTX 30, 2020) and on some CPUs; fp16 on older cards,
+# - **frozen**: three backbone stages aren't trained, so backward ends early,
+# - **workers**: two processes load the next batches. Use what you measured in 8.3: how much can that gain at most?
+#
+# **How many times as fast is each rung?** Write down your predictions, then run it.
 
-# %%
-print("| rung | images a second | times | one pass over COCO |")
-print("|---|---|---|---|")
-for name, speed in speeds.items():
-    times_as_fast, hours = speed / speeds["plain"], COCO / speed / 3600
-    print(f"| {name} | {speed:.1f} | {times_as_fast:.1f} | {hours:.1f} hours |")
-whole_ladder = max(speeds.values()) / speeds["plain"]
-print(f"\nyour guess at the beginning: {my_guess:.1f} times as fast; it came to {whole_ladder:.1f}")
+# %% tags=["write"]
+my_prediction = {"fewer pixels": 4.0, "16 bits": 2.0, "frozen": 1.5, "workers": 1.1}  # yours
 
-fig = Figure(figsize=(7.4, 2.6), layout="constrained")
-axes = fig.subplots()
-bars = axes.barh(list(speeds), list(speeds.values()), color="#0072B2")
-axes.bar_label(bars, [f"{speed:.1f}" for speed in speeds.values()], padding=3)
-axes.set(xlabel="images a second", xlim=(0, 1.15 * max(speeds.values())))
-axes.invert_yaxis()
-words = ", ".join(f"{name} {speed:.1f}" for name, speed in speeds.items())
-show.figure(fig, alt="Bars of images a second, each rung on top of those kept below it: " + words)
+# %% tags=["variants"]
+from coursekit.core.device import half_precision
+from coursekit.lessons.experiments.ladder import climb, peak_memory
+
+HALF = torch.float16 if half_precision(DEVICE) == "fp16" else torch.bfloat16
+LADDER = {
+    "plain": {"side": 640, "dtype": torch.float32, "frozen": 0, "workers": 0},
+    "fewer pixels": {"side": 320},
+    "16 bits": {"dtype": HALF},
+    "frozen": {"frozen": 3},
+    "workers": {"workers": 2},
+}
+
+
+def prepare(side, dtype, frozen, workers):
+    """Return a step and endless batches for this setting."""
+    loader = DataLoader(train_set, batch_size=4, collate_fn=collate, num_workers=workers)
+    return step_for(fresh(side, frozen), dtype, 4), on_device(step_times.endless(loader), DEVICE)
+
+
+# %% tags=["call"]
+guesses = my_prediction | {"in all": my_speedup}
+memory_of = peak_memory(classes, 4, DEVICE)
+show.ladder(climb(LADDER, prepare, clock, guesses, memory_of, quick(2, 0)))
+
+# %% [markdown]
+# On a GPU the memory is measured. Without one it's predicted for a card, for the course's own detector.
+#
+# Which rung surprised you? Fewer pixels save most, and they cost small objects, as at the end of lesson 03: at half the side, one of 20 pixels
+# has 10 left. So climb with one eye on the score. A rung that gains no speed may still be worth its memory on a small card, and 16 bits may
+# gain little here and much on your card. Measure where you train ([how it's measured here](../src/coursekit/lessons/experiments/ladder.py)).
+# Put the table into your report.
+#
+# For more rungs, there's the optional [GPU workshop](gpu-workshop.md): channels last, `torch.compile`, activation checkpointing, pinned memory.
+#
+# **When the batch changes, so does the learning rate.** With SGD, Goyal et al. multiply it by the same factor as the batch (section 2.1). The
+# argument: if the gradient hardly changes in `k` small steps, one step that is `k` times as long ends in about the same place. See for yourself,
+# in the valley of 8.1. **For which factors does it fail?**
+
+# %% tags=["write"]
+factor, rate = 4, 0.02  # yours: try a factor of 16, then of 64
+small, large = 1.0, 1.0 - factor * rate * 2 * 1.0
+for _ in range(factor):
+    small = small - rate * 2 * small
+print(f"{factor} small steps end at {small:.3f}, one large step at {large:.3f}")
+
+# %% [markdown]
+# For Adam and AdamW a smaller change is right: the square root of the factor (Malladi et al., 2022). Accumulation changes nothing here: 16
+# images are a batch of 16, however you cut it.
 
 # %%
 journal("08")
@@ -1002,51 +857,55 @@ journal("08")
 # %% [markdown]
 # ## What could go wrong
 #
-# - **"The loss became NaN after an hour."** The rate, or fp16 without a scaler. Stop before the weights move, keep the last checkpoint, go on with
-#   a tenth of the rate.
-# - **"Memory grows with every step."** Losses kept as tensors: each holds its whole graph. `loss.item()` is a number.
-# - **"It ran out of memory, I caught it, and it ran out again."** The second try ran inside `except`, as you know now. It stands in
-#   [PyTorch's own FAQ](https://docs.pytorch.org/docs/stable/notes/faq.html).
-# - **"Accumulation gives another result."** A mean of means, as in 8.6; batch norm that is not frozen; or samples drawn anew.
-# - **"After the resume the loss jumps."** The optimizer's state was not saved, or the schedule began again with its warm-up.
+# - **"The loss became NaN after an hour."** The learning rate was too large, or it was fp16 without a scaler. Stop before the weights change, go
+#   back to the last checkpoint, and continue with a tenth of the rate.
+# - **"Memory grows with every step."** Losses were kept as tensors, and each holds its graph. `loss.item()` is a number.
+# - **"It ran out of memory, I caught it, and it ran out again."** The retry ran inside `except`:
+#   [PyTorch's FAQ](https://docs.pytorch.org/docs/stable/notes/faq.html) has it, and [pytorch#18853](https://github.com/pytorch/pytorch/issues/18853).
+# - **"With accumulation I get another result."** A mean of means, losses divided by positives, another padding, batch norm that isn't frozen,
+#   or other random samples.
+# - **"fp16 skips the first steps."** That's the scaler, looking for its scale. If it still skips steps after the first hundred, look at the loss.
 #
-# ## What you learned
+# ## What you learned · 5 min
 #
-# A loop is four moves and two safeguards. The rate decides whether it learns at all. First measure where time goes, then climb: fewer pixels, then
-# formats, 16 bits, frozen stages. Accumulation gives a large batch on a small card, halving saves a run from a full one, and a
-# checkpoint is whole only with optimizer, step and random numbers.
+# A training step is three moves and two safeguards. The learning rate decides whether it learns at all, and a warm-up gets it through the start.
+# Measure what a step waits for, then climb: fewer pixels first. Accumulation gives a small card a large batch, halving gets a run through a full
+# card, and both leave the gradient as it is.
 #
 # **Three questions to think about**
 #
-# <details><summary>1. Why does bf16 need no scaler, though it is less exact than fp16?</summary>
+# <details><summary>1. Why does bf16 need no scaler, though it's less exact than fp16?</summary>
 #
-# It has as many bits for the exponent as float32, so that tiny gradients stay and large ones are finite. Exactness is not what is missing.
-#
-# </details>
-# <details><summary>2. A step waits for data for 60 % of its time. How much can bf16 save at best?</summary>
-#
-# At most the other 40 %, and in truth less. First the loader.
+# It has as many bits for the exponent as float32. So tiny gradients stay above 0, and large ones stay finite. A scaler mends a lack of range,
+# not of digits.
 #
 # </details>
-# <details><summary>3. Is a batch of 16 by accumulation as fast as one of 16 at once?</summary>
+# <details><summary>2. A step waits for data for 60 % of its time. How much faster can bf16 make it at best?</summary>
 #
-# Mostly slower: as much arithmetic, but a GPU works best on many images at a time, and there are more small calls. It costs time and saves memory.
+# It can only shorten the other 40 %. Even if computing took no time at all, the step would be 1 / 0.6 = 1.7 times as fast. The loader comes first.
+#
+# </details>
+# <details><summary>3. Is a batch of 16 by accumulation as fast as 16 images at once?</summary>
+#
+# Usually not. It's the same arithmetic, but a GPU works best on many images at a time, and each micro-batch launches all operations again. It
+# costs time and saves memory.
 #
 # </details>
 #
 # **Next: 09 · Evaluation.** It trains. How good is it, and what kinds of mistakes does it make?
 #
-# **To read on:** P. Goyal et al., *Accurate, Large Minibatch SGD*, 2017, sections 2.2 and 2.3 (warm-up, and what goes wrong with batches) · I. Loshchilov
-# and F. Hutter, *SGDR*, 2017, equation 5 · P. Micikevicius et al., *Mixed Precision Training*, 2018, section 3.
+# **Read on:** P. Goyal et al., *Accurate, Large Minibatch SGD*, 2017, sections 2.1 (learning rate and batch), 2.2 (warm-up) and 3 (pitfalls) · S. Malladi
+# et al., *On the SDEs and Scaling Rules for Adaptive Gradient Algorithms*, 2022 · I. Loshchilov and F. Hutter, *SGDR*, 2017, equation 5 ·
+# P. Micikevicius et al., *Mixed Precision Training*, 2018, section 3.
 
 # %% [markdown] tags=["instructor"]
 # ## For instructors
 #
-# **Minutes.** 135, of which 100 writing. A good place to break is after the ladder, 8.5.
+# **Minutes.** 180, of which 111 are exercises. A good place for a break is after 8.4.
 #
-# **What people get wrong.** `train_one_epoch`: a loss that is no number is noticed after the weights have moved; tensors kept in the history.
-# `accumulate`: right for 8 images in fours and wrong for 7 in threes; one backward at the end, which saves no memory. `halve_on_oom`: gradients of the
-# failed try, and the second try inside `except`. `save_and_resume`: random numbers forgotten, the file written over.
+# **What people get wrong.** `train_step`: a NaN loss is noticed after the weights have changed. `forward_backward`: the gradients are unscaled or
+# clipped here. `accumulate`: right for 8 images in fours, wrong for 7 in threes. `halve_on_oom`: gradients of the failed attempt, and the retry
+# inside `except`. `real_step`: clipping before unscaling; stopping at an infinite gradient.
 #
-# **Questions to ask.** Which rung would you climb first on your own machine, and why? What does the resumed run share with the first one, and what not?
-# How would you test a clock without waiting?
+# **Questions to ask.** Which rung would you climb first on your own machine, and why? Why does `real_step` stop at a NaN loss, but not at a NaN
+# gradient? How would you test a clock without waiting?

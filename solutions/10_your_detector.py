@@ -1,628 +1,549 @@
 # %% [markdown]
 # # 10 · Your detector
 #
-# **A project of half a day · you need lessons 07 and 09 · no GPU needed**
+# **A project of half a day, about 270 minutes, 5 of them for this opening · you need lessons 07 and 09 · no GPU needed**
 #
-# Nothing new to write today. Everything that a detector is made of, you have. Now you do with it what people do who work with detectors: you
-# ask a question, choose data for it, train, look at the errors, change one thing, and say whether it helped, with an interval. What
-# you hand in is a report, and half of it writes itself.
+# You have every part of a detector. Now you do what people do with one: ask a question, choose data for it, train, look at the errors,
+# change one thing, and say whether it helped, with an interval. What you hand in is a report, and half of it writes itself.
 #
-# When you are done, you can
+# When you're done, you can
 #
 # - turn a question into a recipe, a plan and a run,
-# - let a run be killed and go on, and say how long one on real COCO would take,
+# - write a checkpoint that survives a kill, and say how long a run on real COCO would take,
 # - choose an improvement from the errors, and prove it or give it up,
 # - say what is yours in all this, and show it.
 #
-# This notebook runs from top to bottom as it is: that is the first round, and takes some minutes. Then it is yours. **Each choice stands in a cell
-# of its own that begins with `# my choice`.** Change it, and run on from there.
+# This notebook runs from top to bottom as it is. That's the first round, and it takes some minutes. Then it's yours. **Each choice is in a
+# cell of its own that begins with `# my choice`.** Change it, and run on from there.
 #
-# Words that are new to you stand in [the glossary](GLOSSARY.md).
+# If you meet a term you don't know, look it up in [the glossary](GLOSSARY.md).
 
-# %%
+# %% tags=["setup"]
+import os
+
 import coursekit.show as show
-from coursekit.lessons import hint, journal, lesson_map, quick, reference
+from coursekit.data import load
+from coursekit.lessons import catch, check, hint, journal, lesson_map, my_workbook, quick, reference
+from coursekit.lessons.experiments import killed_run, lesson07_run, my_subset, one_scene, plans
+from coursekit.lessons.experiments import questions, real_coco, remedies, resumed, scores
 
 lesson_map(10)
 
 # %% [markdown]
-# **Using an AI assistant here:** as you like, with the journal kept. Ask it for objections rather than for answers: what could be wrong with my
-# experiment? (An exercise of an earlier lesson that is still open: its hints open here, too, with `hint("nms")`, say.)
-#
-# First, a scene, and what your detector of lesson 07 makes of it. (If there is none, a short training makes one now.) It learned all classes
-# a little. **Where is it wrong, and how sure is it there?**
+# First a scene, and what your detector of lesson 07 makes of it. (If there is none, a short training makes one now.) It has learned all
+# classes a little. **Where will it be wrong?**
 
-# %%
+# %% tags=["write"]
 # my choice: a scene, in any emoji
 my_scene = "🐈🐕🐎🐄🐻🛑"
 
-# %%
-import os
-
-import torch
-from matplotlib.figure import Figure
-
-from coursekit.data import load
-from coursekit.data.synthetic.scene import scene
-from coursekit.data.images import to_tensor
-from coursekit.evaluation import predict
-from coursekit.lessons import my_workbook
-from coursekit.lessons.experiments.lesson07_run import IMAGES, first_run
-
+# %% tags=["call"]
 data = os.environ.get("COURSEKIT_DATA", "mini")
-everything = load(data, "train")
-generalist = first_run(my_workbook, data)
-
-
-def boxed(axes, detector, image, classes, title, least=0.5):
-    """Draw what a detector finds; gives its texts."""
-    found = predict(detector, [image])[0]
-    sure = found["scores"] >= least
-    labels = zip(found["labels"][sure].tolist(), found["scores"][sure].tolist())
-    texts = [f"{classes[label - 1]} {score:.2f}" for label, score in labels]
-    show.draw_boxes(axes, image, found["boxes"][sure], texts, title=title)
-    return texts
-
-
-picture = to_tensor(scene(my_scene, seed=3).picture)
-fig = Figure(figsize=(5.4, 4.1), layout="constrained")
-texts = boxed(fig.subplots(), generalist, picture, everything.classes, "lesson 07's detector")
-show.figure(fig, alt="The scene with what was found in it: " + (", ".join(texts) or "nothing"))
+everything, generalist = load(data, "train"), lesson07_run.first_run(my_workbook, data)
+picture = one_scene.draw(my_scene)
+one_scene.show_found(picture, {"lesson 07's detector": (generalist, everything.classes)})
 
 # %% [markdown]
 # ## 10.1 · A question · 15 min
 #
-# "I train a detector" is no question. A question has an answer that you don't know yet, that a number can give, and that somebody would
-# act upon. Compare:
+# "I train a detector" is no question. A question has an answer that you don't know yet, that a number can give, and that somebody
+# would act on. Compare:
 #
-# - *How good is my detector?* Good for what, compared with what?
-# - *Does a detector that learns only four animals tell them apart better than one that learned all classes?* Two runs, one number, and a use: whoever counts
-#   cows needs no stop signs.
+# - *How good is my detector?* Good for what, and compared with what?
+# - *Does a detector that learns only four animals find them better than one that learned all classes?* Two runs, one difference, and a
+#   use: whoever counts cows needs no stop signs.
 #
-# Others that fit into half a day: Do more images help, or more passes over the same ones? What is the smallest dog that it finds? Is it worse
-# where objects are hidden? Does it help to leave out the crowds?
+# This notebook can answer three questions. Each is the difference of two scores, B minus A:
 #
-# **Write yours, and what you guess, before you have seen a number.** A guess that was wrong is worth more than one that was never made.
+# | choice | question | A | B |
+# |---|---|---|---|
+# | `"few classes"` | Does a detector that learns only my classes find them better than one that learned all classes? | AP of lesson 07's detector | AP of mine |
+# | `"small objects"` | How much better is my detector at large objects than at small ones? | AP_small | AP_large |
+# | `"tight boxes"` | How much score does it lose if boxes must fit tightly? | AP75 | AP50 |
+#
+# Or ask **your own**. Then you'll say in 10.5 which two scores answer it. Which of COCO's twelve numbers would tell you whether one box per
+# class is enough? Whether lesson 07's detector is better at small objects than yours?
+#
+# **Write a guess, too, before you've seen a number.** A wrong guess is worth more than none.
 
-# %%
-# my choice: the question, and a guess
-my_question = (
-    "Does a detector that learns only four classes find them better than one that learned all?"
-)
-my_guess = 0.05  # how much more AP, mine minus that of lesson 07; may be negative
+# %% tags=["write"]
+# my choice: "few classes", "small objects", "tight boxes" or "my own"; and what I expect
+my_choice = "few classes"
+my_own_question = ""  # a sentence, if my choice is "my own"
+my_guess = 0.05  # B minus A; may be negative
+my_question = questions.text_of(my_choice, my_own_question)
+print(my_question)
 
 # %% [markdown]
 # ## 10.2 · A subset of your own · 30 min
 #
-# A **recipe** says which images, which classes, how large. Whoever has your recipe has your data: it is what makes an experiment repeatable.
-# Here is one. (All fields stand in the course's `data_subsets/README.md`.)
+# A **recipe** says which images, which classes, what size. If others have your recipe, they have your data. That makes an experiment
+# repeatable. (`data_subsets/README.md` in the course's repository lists all fields.)
 
-# %%
-# my choice: a name, the classes, how many images (0: all that there are)
+# %% tags=["write"]
+# my choice: a name, the classes, how many images
 my_name = "four-classes"
 my_classes = ["cat", "dog", "horse", "cow"]
-if data != "mini":  # photographs: what there is most of in a small extract
+if data != "mini":  # photographs: classes that a small extract has enough of
     my_classes = ["person", "bottle", "cup", "dining table"]
-how_many = {"train": quick(0, 12), "val": quick(0, 12)}  # 0: as many as there are
+how_many = quick(0, 12)  # images to train on, and to test on; 0: all that show these classes
 
-# %%
-import json
-from pathlib import Path
-
-from coursekit.data.folders import find_folder
-from coursekit.data.subsets.recipe import read_recipe
-from coursekit.data.subsets.build import build_subset
-
-source = find_folder(data)
-recipe_file = Path(f"{my_name}.toml")
-recipe_file.write_text(
-    f"""\
-name = "{my_name}-{source.name}"
-source = "coco"          # laid out as COCO is: photographs, or the drawn scenes
-seed = 10                # of every choice: the same recipe takes the same images
-images = {{ train = {how_many["train"]}, val = {how_many["val"]} }}
-classes = {json.dumps(my_classes)}
-balanced = false         # true: prefer images with the class that is rarest so far
+# %% tags=["write"]
+# my choice: the other fields
+my_recipe = f"""
+source = "coco"          # laid out like COCO: photographs, or the drawn scenes
+seed = 10                # of every random choice: the same recipe takes the same images
+images = {{ train = {how_many}, val = {how_many} }}
+classes = {my_classes}
+balanced = false         # true: prefer images with the class that has the fewest so far
 smallest_box = 0         # in pixels; smaller boxes are left out
 crowds = "keep"
-long_side = 0            # 0: keep the files as they are
-""",
-    encoding="utf-8",
-)
-folder, manifest = build_subset(
-    read_recipe(recipe_file), annotations=str(source), images=str(source)
-)
-print(recipe_file.read_text(encoding="utf-8"))
-print(f"{len(manifest.files)} images, {len(manifest.missing)} missing")
+long_side = 0            # in pixels; 0: keep the files as they are
+"""
+
+# %% tags=["call"]
+recipe_file, folder = my_subset.build_here(my_name, my_recipe, data)
+train_set, unseen = load(folder, "train"), load(folder, "val")
 
 # %% [markdown]
-# The images come from the data that you have here. With a network they would come from COCO, and only those that the recipe names:
+# The images come from the data on this machine. With a network they'd come from COCO, and only those that the recipe names:
 #
 #     coursekit data build four-classes.toml --dry-run     # how many, how large
-#     coursekit data build four-classes.toml               # stopped at any moment, it goes on
+#     coursekit data build four-classes.toml               # stop it any time; the same command goes on
 #
-# **Before you train, look at what you have.** Three questions: is there enough of each class to learn, is there enough to *test*, and how
-# small are the objects?
+# **Look at what you have before you train.** Is there enough of each class to learn? Is there enough to *test*? How small are the objects?
 
-# %%
-from coursekit.data.info import summarize
-from coursekit.show.data_picture import data_picture
-
-summaries = summarize(folder)
-words = "; ".join(f"{one.split}: {one.headline}" for one in summaries)
-show.figure(data_picture(summaries), alt=f"The subset. {words}.")
-print(f"{'class':14} boxes to train on, to test on")
-tested = {name: boxes for name, boxes, _ in summaries[1].classes}
-for name, boxes, _ in summaries[0].classes:
-    print(f"{name:14} {boxes:6} {tested[name]:14}")
+# %% tags=["call"]
+my_subset.look_at(folder)
 
 # %% [markdown]
-# With few boxes to test on, the interval at the end is wide, whatever you do: of 20 objects one more or less is 5 %. If it is too few, take another
-# class, or more images for `val`.
+# With few boxes to test on, the interval at the end is wide, whatever you do: of 20 objects, one more or less is 5 %. If there are too few,
+# take another class, or more images for `val`.
 #
-# ## 10.3 · The plan for your card · 15 min
+# ## 10.3 · A plan for your card · 15 min
 #
-# What fits, and how long will it take? The planner answers the first, a stopwatch the second. Is there no GPU here? Then the plan is for a card of 4 GB,
-# and the run goes to the processor all the same.
+# What fits, and how long will it take? The planner answers the first, a stopwatch the second. No GPU here? Then plan for a card of 4 GB; the
+# run uses the CPU all the same.
 
-# %%
-# my choice: the memory of the card that you plan for, in GB
+# %% tags=["write"]
+# my choice: the memory of the card that I plan for, in GB
 my_card = 4.0
-if torch.cuda.is_available():
-    my_card = torch.cuda.get_device_properties(0).total_memory / 2**30
 
-# %%
-from coursekit.memory.planner import BATCHES, LONG_SIDES, SIZES, make_plan
-from coursekit.memory.step_config import GIB
-
-fits = []
-if quick(1, 0):  # some seconds; the short form does without
-    plan = make_plan(my_card, num_classes=len(my_classes))
-    fits, chosen = plan.card.candidates, plan.card.recommended
-    print(f"GiB for a step, of {plan.card.usable:.1f} that are usable; * is tight or too much\n")
-    print("long side   " + "".join(f"{batch:>2} images " for batch in BATCHES))
-    for size in SIZES:
-        row = [one for one in fits if one.size == size]
-        marks = ["" if one.verdict == "fits" else "*" for one in row]
-        cells = [f"{one.peak.total / GIB:.2f}{mark:1}" for one, mark in zip(row, marks)]
-        print(f"{size:12}" + "".join(f"{cell:>9} " for cell in cells))
-    if chosen:
-        print(f"\nto begin with: long side {chosen.size}, {chosen.batch} images at a time")
+# %% tags=["call"]
+card = plans.print_plan(my_card, num_classes=len(my_classes)) if quick(1, 0) else None
 
 # %% [markdown]
-# The data here is small, and so is your time today. So: 256 pixels, 4 images a step, and the whole backbone stays as it was pre-trained, as in
+# The data is small here, and so is your time today: 256 pixels, 4 images a step, and the whole backbone stays as it was pretrained, as in
 # lesson 07. On a card, take what the plan says.
 
-# %%
+# %% tags=["write"]
 # my choice: the settings of the run
 my_epochs = quick(3, 1)
 my_batch, my_size = 4, 256
 my_frozen = 8  # stages of the backbone that aren't trained: all of them
-my_run = "mine"  # its folder in `runs/`; another run, or other data, wants another name
 
-# %%
-from coursekit.detector import build_detector
-from coursekit.training import TrainConfig, train
-
-train_set, unseen = load(folder, "train"), load(folder, "val")
-short = TrainConfig(epochs=1, batch_size=my_batch, warmup_steps=5)
-pupil = build_detector(num_classes=len(my_classes), size=my_size, frozen_stages=my_frozen)
-history = train(pupil, train_set.head(5 * my_batch), short)
-first, last = history[0], history[-1]  # the first step warms up
-speed = (last.images - first.images) / (last.seconds - first.seconds)
-
+# %% tags=["call"]
+speed = plans.images_per_second(train_set, batch=my_batch, size=my_size, frozen_stages=my_frozen)
 steps = my_epochs * -(-len(train_set) // my_batch)
 minutes = my_epochs * len(train_set) / speed / 60
-print(f"{speed:.1f} images a second: about {steps} steps will take {minutes:.1f} minutes")
+print(f"{speed:.1f} images a second: about {steps} steps in {minutes:.1f} minutes")
 
 # %% [markdown]
-# (Scoring after each epoch comes on top.) **What is your guess for the time that the whole project takes on this machine, if you want five times as many
-# images and twelve epochs?** Compute it in your head before you open a calculator.
+# (Scoring after each epoch comes on top.) **How long would five times as many images and twelve epochs take on this machine?** Compute it in
+# your head before you open a calculator.
+
+# %% tags=["write"]
+my_minutes = 100  # yours
+print(f"{5 * len(train_set) * 12 / speed / 60:.0f} minutes; you said {my_minutes}")
+
+# %% [markdown]
+# ## 10.4 · A run that survives · 55 min
 #
-# ## 10.4 · The run · 35 min
+# A laptop sleeps, a server restarts, somebody trips over the cable. What must a **checkpoint** hold, so that a run goes on as if nothing had
+# happened? The weights, of course. But AdamW also keeps two numbers for each weight, the scaler of float16 keeps its scale, and what is
+# sampled depends on torch's random numbers: on the CPU, and on each GPU.
 #
-# What trains is yours: each part that has passed its check. The command does the same from a terminal.
+# And what if the process is killed *while* it writes? Write to another file, then rename it: that happens completely or not at all. Read with
+# `weights_only=True`, or a file that somebody sent you can run any code.
+#
+# ### Exercise 10.4 · `save_and_resume` · ●●○ · 20 min · delegate
+#
+# The function is called again after each stop, with parts in any state. `path` is a `pathlib.Path`. Useful: `torch.get_rng_state()` and
+# `torch.cuda.get_rng_state_all()`, which returns an empty list where there is no GPU; for each there's a `set_…`.
 
 # %%
+# %%exercise save_and_resume
+import torch
+
+
+def save_and_resume(path, parts, train_step, steps):
+    """Train with a checkpoint after each step, resuming from the checkpoint if there is one.
+
+    Args:
+        path: path of the checkpoint, a pathlib.Path. Once there is one, it is complete at any
+            moment: a new one is written to another file in the same folder, then renamed. No other
+            file is left in the folder.
+        parts: a dict of objects with `state_dict` and `load_state_dict` by name, such as model,
+            optimizer and scaler. They are in their initial state, or in any state if there is a
+            checkpoint.
+        train_step: takes the number of the step, from 0. It may draw random numbers from torch, on
+            CPU and GPUs.
+        steps: total number of steps.
+
+    Returns:
+        The number of the first step that this call took; `steps` if none was left. A resumed run
+        ends with exactly the same parts as one that was never stopped. Reading a checkpoint
+        executes nothing that is in it.
+    """
+    ### BEGIN SOLUTION
+    first = 0
+    if path.exists():
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(content["parts"][name])
+        torch.set_rng_state(content["random"])
+        torch.cuda.set_rng_state_all(content["random_cuda"])
+        first = content["step"]
+    for step in range(first, steps):
+        train_step(step)
+        content = {
+            "parts": {name: part.state_dict() for name, part in parts.items()},
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all(),  # without a GPU: []
+            "step": step + 1,
+        }
+        partial = path.with_suffix(".partial")
+        torch.save(content, partial)
+        partial.replace(path)
+    return first
+    ### END SOLUTION
+
+
+# %%
+check("save_and_resume")
+
+# %% [markdown]
+# An assistant may write this one. Then the test is yours: **add runs until no wrong version gets through.** A run is (steps, killed in step,
+# how). *How* is one of `"between steps"`, `"while writing"` (killed while it writes that checkpoint), `"twice"` (killed again two steps later;
+# the parts have other names), `"with a scaler"`, `"on a GPU"` (a pretended one) and `"somebody else's"` (a checkpoint with code in it).
+
+# %% tags=["write"]
+catch("save_and_resume", (4, 2, "between steps"))
+
+# %% [markdown]
+# Now lesson 07's detector, on eight images: one run goes through; a second is killed in step 2; a third goes on from there, with other weights and
+# other random numbers. **Will the two that ended have the same weights, to the last bit?**
+
+# %% tags=["call"]
+resumed.prove(save_and_resume, generalist, everything, steps=4, killed_in=2)
+
+# %% [markdown]
+# (The last bit is a promise for one machine and the CPU. Some GPU operations add numbers in a different order each time, so there a resumed run
+# may differ in its last digits.)
+#
+# Your real run is next. The parts that have passed their checks are yours. So is the training step, if your `real_step` of lesson 08 has passed. The
+# trainer's checkpoints hold what yours does, and the place in the data.
+
+# %% tags=["read"]
 import shlex
-import sys
+from pathlib import Path
 
 from coursekit.lessons.workbook.own_parts import parts_from
+from coursekit.lessons.workbook.own_step import step_of
 
-run_folder = Path("runs") / my_run
-every = max(1, min(10, steps // 3))  # steps from checkpoint to checkpoint
-options = {
-    "--data": recipe_file,
-    "--out": run_folder,
-    "--detector": os.path.relpath(my_workbook.folder),
-    "--epochs": my_epochs,
-    "--batch": my_batch,
-    "--size": my_size,
-    "--frozen-stages": my_frozen,
-    "--warmup": 20,
-    "--checkpoint-every": every,
-}
-command = ["train", *(str(one) for pair in options.items() for one in pair)]
+parts, my_step = parts_from(my_workbook), step_of(my_workbook)
+settings = {"--data": recipe_file, "--epochs": my_epochs, "--batch": my_batch, "--size": my_size}
+settings |= {"--frozen-stages": my_frozen, "--warmup": 20}
+settings["--checkpoint-every"] = max(1, min(10, steps // 3))  # steps
+run_folder = killed_run.folder_for(Path("runs") / "mine", settings, recipe_file, my_workbook)
+settings |= {"--out": run_folder, "--detector": os.path.relpath(my_workbook.folder)}
+command = ["train", *(str(word) for pair in settings.items() for word in pair)]
 print(shlex.join(["coursekit", *command]))
-parts = parts_from(my_workbook)
 
 # %% [markdown]
-# A long run will be interrupted: a laptop sleeps, a server restarts, somebody needs the line. So yours is begun in a process of its own, and **half way it is
-# killed**, without a word of warning. What is left?
+# Whenever you change a setting, the recipe or one of your parts, the run gets a **folder of its own**, and the line above says so. With
+# the same settings, you get your run back.
+#
+# The run starts in a process of its own, and **half way it is killed** without warning. **What will be left in its folder?**
 
-# %%
-import subprocess
-import time
+# %% tags=["write"]
+my_guess_of_files = ["config.json", "…"]  # yours
 
-from tqdm.auto import tqdm
-
-from coursekit.training.hooks import read_metrics
-
-
-def steps_done():
-    """How many steps the run has written down."""
-    return sum("losses" in line for line in read_metrics(run_folder / "metrics.jsonl"))
-
-
-def is_half_way():
-    return steps_done() >= steps // 2 and (run_folder / "last.pt").exists()
-
-
-if (run_folder / "config.json").exists():
-    print(f"{run_folder} has been begun already; another `my_run` begins another")
-else:
-    log = run_folder.parent / f"{my_run}.log"
-    with log.open("w") as file, tqdm(total=steps // 2, desc="elsewhere", unit="step") as bar:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "coursekit", *command], stdout=file, stderr=subprocess.STDOUT
-        )
-        while process.poll() is None and not is_half_way():
-            time.sleep(0.2)
-            bar.update(steps_done() - bar.n)
-    process.kill()
-    process.wait()
-    if not (run_folder / "config.json").exists():
-        raise RuntimeError(log.read_text()[-500:])
-    print(f"killed after step {steps_done()} of about {steps}; left in {run_folder}:")
-    print("  " + ", ".join(sorted(path.name for path in run_folder.iterdir())))
+# %% tags=["call"]
+killed_run.train_and_kill(command, run_folder, at_step=steps // 2)
 
 # %% [markdown]
-# `last.pt` is the checkpoint: weights, what the optimizer remembers, random numbers, the step. (You wrote one in lesson 08.) No
-# `model.safetensors`, because the run has not ended. **With which step will it go on?** Here it is resumed, as `--resume` does it.
+# `last.pt` is the checkpoint. There's no `model.safetensors`, because the run hasn't ended. **With which step will it go on?** From a terminal
+# you'd add `--resume` to the command.
 
-# %%
-from coursekit.runs.train import train_run
-from coursekit.core.config import DetectorConfig
-
-settings = TrainConfig(
-    epochs=my_epochs, batch_size=my_batch, warmup_steps=20, checkpoint_every=every
-)
-if (run_folder / "model.safetensors").exists():
-    print(f"{run_folder} has ended already; another `my_run` begins another")
-else:
-    config = DetectorConfig(len(my_classes), size=my_size, frozen_stages=my_frozen)
-    train_run(str(recipe_file), run_folder, settings, config, resume=True, parts=parts)
-
-# %%
-lines = read_metrics(run_folder / "metrics.jsonl")
-taken = [line for line in lines if "losses" in line]
-starts = [line["step"] for line in lines if "device" in line]
-losses = {name: [line["losses"][name] for line in taken] for name in taken[0]["losses"]}
-fig = show.loss_curves([line["step"] for line in taken], losses, [line["lr"] for line in taken])
-ends = ", ".join(f"{name} {values[-1]:.2f}" for name, values in losses.items())
-show.figure(fig, alt=f"Losses over {len(taken)} steps, at the end {ends}; the learning rate.")
-print(f"begun {len(starts)} times, with the step after {', '.join(map(str, starts))}")
-print(f"{taken[-1]['seconds'] / 60:.1f} minutes of training; the stopwatch said {minutes:.1f}")
-for line in lines:
-    if "AP50" in line:
-        print(f"epoch {line['epoch'] + 1}: AP {line['AP']:.3f}, AP50 {line['AP50']:.3f}")
+# %% tags=["call"]
+killed_run.resume(command, run_folder, steps)
+killed_run.show_run(run_folder)
+print(f"the stopwatch had said {minutes:.1f} minutes")
 
 # %% [markdown]
-# Look for the place of the kill in the curves. You can't find it: the steps since the last checkpoint were done once more, with the same images and
-# the same random numbers. **Is the score still rising?** Then the run was too short, and you know your first improvement.
+# Look for the kill in the curves. You can't find it: the steps after the last checkpoint were done once more, with the same images and the
+# same random numbers. **Is the score still rising?** Then the run was too short, and you know your first improvement.
 #
 # ## 10.5 · The score, and the answer · 35 min
 #
-# Twelve numbers, as in lesson 09, and an interval for each: where the number would lie for 95 of 100 other sets of such images.
+# Six of COCO's twelve numbers, and for each a **95 % bootstrap interval**. How to read it: we drew images from these with replacement, again and
+# again, and 95 % of the draws scored inside the interval. So it says how much your number depends on which images happened to be in the set.
+# It doesn't say that 95 of 100 other sets would score inside it, and it knows nothing about other seeds. **Which AP do you expect?**
 
-# %%
-from coursekit.evaluation import score
-from coursekit.evaluation.intervals import intervals
+# %% tags=["write"]
+my_ap = 0.2  # yours
+
+# %% tags=["call"]
 from coursekit.runs.load import results_of
 
 results, unseen = results_of(run_folder, str(recipe_file), parts=parts)
-numbers = score(results, unseen)
-ranges = intervals(results, unseen, draws=quick(200, 40))
-for name in ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"):
-    low, high = ranges[name]
-    print(f"{name:10} {numbers[name]:6.3f}   from {low:.3f} to {high:.3f}")
+scores.print_scores(results, unseen, draws=quick(100, 40))
+print(f"my guess of AP was {my_ap:.3f}")
 
 # %% [markdown]
-# Now the question. The detector of lesson 07 looks at the same images, and its detections of other classes are dropped. Are the two equally well
-# trained? Count what they saw: that belongs to the answer.
+# Now the question. Lesson 07's detector looks at the same images; its detections of other classes are dropped. If you asked a question of your own,
+# **say which two scores answer it**: whose detections, and which of the twelve numbers.
 
-# %%
-from coursekit.evaluation import compare, to_coco_results
-from coursekit.runs.config import load_config
+# %% tags=["call"]
+theirs = one_scene.detections_of(generalist, everything, unseen)
 
-looked = []
-for i in tqdm(range(len(unseen)), desc="lesson 07's detector"):
-    looked += predict(generalist, [unseen[i][0]])
-its = to_coco_results(looked, unseen.image_ids, everything.category_ids)
-its = [one for one in its if one["category_id"] in unseen.category_ids]
+# %% tags=["write"]
+# my choice: A and B, for a question of my own
+my_a = ("mine", results, "AR_1")
+my_b = ("mine", results, "AR_100")
 
-answer = compare(its, results, unseen, draws=quick(200, 40))
-before = load_config(Path("runs/07"))
-saw = before.training.epochs * min(len(everything), quick(*IMAGES))
-print(f"lesson 07's: AP {answer.ap.a:.3f}, AP50 {answer.ap50.a:.3f}, saw {saw} images")
-mine_saw = taken[-1]["images"]
-print(f"mine:        AP {answer.ap.b:.3f}, AP50 {answer.ap50.b:.3f}, saw {mine_saw} images")
-print(f"\nAP {answer.ap.change:+.3f}, between {answer.ap.low:+.3f} and {answer.ap.high:+.3f}")
-verdict = answer.verdict.replace("A is", "lesson 07's is").replace("B is", "mine is")
-print(f"my guess was {my_guess:+.3f}; {verdict.split(':')[0]}")
+# %% tags=["read"]
+pairs = {
+    "few classes": (("lesson 07's", theirs, "AP"), ("mine", results, "AP")),
+    "small objects": (("mine", results, "AP_small"), ("mine", results, "AP_large")),
+    "tight boxes": (("mine", results, "AP75"), ("mine", results, "AP50")),
+    "my own": (my_a, my_b),
+}
+answer = questions.answer(my_question, *pairs[my_choice], unseen, draws=quick(100, 40))
+print(my_question, f"\n{answer}\nmy guess was {my_guess:+.3f}")
 
 # %% [markdown]
-# Be your own strictest reader. What else differs between the two, besides the classes? (Number of images seen, objects of interest in each,
-# proposals looked at …) What would have to be equal before you could write "*because* it learned only four"?
+# Be your own strictest reader. In `"few classes"`: what else differs between the two detectors, besides the classes? (The number of images each
+# was trained on, the objects of your classes among them, …) What would have to be equal before you could write "*because* it learned only four"?
 #
 # Then the errors. **Which kind costs most, do you think?**
 
-# %%
-from coursekit.evaluation import split_errors, worst_images
-from coursekit.show.errors import error_bars
-from coursekit.show.gallery import gallery
+# %% tags=["write"]
+my_kind = "missed"  # yours: classification, localization, both, duplicate, background or missed
 
-costliest = "missed"  # where nothing was found
-if results:
-    report = split_errors(results, unseen)
-    costliest = report.costliest
-    words = ", ".join(f"{kind} {one.cost:.3f}" for kind, one in report.kinds.items())
-    show.figure(error_bars(report), alt=f"What each kind of error costs in AP50: {words}.")
-print(f"costliest: {costliest}")
-
-# %%
-worst = worst_images(results, unseen, 4, threshold=0.3) if results else []
-for one in worst:
-    print(one.image_id, one.reason)
-if worst:
-    fig = gallery(unseen, results, [one.image_id for one in worst], threshold=0.3)
-    show.figure(fig, alt="The worst images: " + "; ".join(one.reason for one in worst))
+# %% tags=["call"]
+costliest = scores.show_errors(results, unseen)
+print(f"costliest: {costliest}; you said {my_kind}")
+show.worst_images(results, unseen, 3, 0.3)
 
 # %% [markdown]
-# Look at each picture for a minute. Which of these errors would you have made? Which has a cause that you can name: too small, hidden, a class that it never
-# learned to tell from others, a box twice?
+# Look at each picture for a minute. Which of these errors would you have made? Which has a cause that you can name: too small, hidden, a class
+# that it never learned to tell from others, a box twice?
 #
-# ## 10.6 · One improvement · 60 min
+# ## 10.6 · One improvement · 65 min
 #
-# **One.** Whoever changes two things learns nothing about either. It should come from the errors, and you should be able to say why it would help. Some
-# to begin with, a row for each kind of error:
+# **One.** If you change two things, you learn nothing about either. It should come from the errors, and you should be able to say why it would
+# help. Here's a remedy for each kind of error:
 
-# %%
-menu = {
-    "classification": ("twice as long", {"epochs": 2}),
-    "both": ("twice as long", {"epochs": 2}),
-    "localization": ("twice as long", {"epochs": 2}),
+# %% tags=["variants"]
+menu = {  # kind of error → why, and what to change
+    "classification": ("half of the RoIs are objects, not a quarter", {"positive_fraction": 0.5}),
+    "localization": ("the box loss counts twice", {"box_loss_weight": 2.0}),
+    "both": ("background RoIs overlap an object: harder examples", {"background_iou": 0.1}),
     "duplicate": ("a stricter NMS", {"box_nms_thresh": 0.4}),
-    "background": ("twice as many RoIs to learn from", {"box_batch_size_per_image": 128}),
+    "background": ("twice as many RoIs, most without object", {"box_batch_size_per_image": 128}),
     "missed": ("twice as many proposals", {"rpn_post_nms_top_n": (600, 400)}),
 }
-for kind, (words, numbers_of) in menu.items():
-    print(f"{kind:15} {words}: {numbers_of}")
 
-# %%
+# %% tags=["write"]
 # my choice: what I change, why, and how much AP I expect of it
-what, change = menu[costliest]
+my_remedy, my_change = menu[costliest]
 my_reason = f"{costliest} costs most"
 my_expectation = 0.02
 
 # %% [markdown]
-# A fair trial needs a **baseline** that differs in nothing else. Here both go on from your run, on some of its images, behind its backbone, whose features
-# are computed once and kept; that makes a trial a matter of seconds. The baseline goes on as before, the other with the change.
-# And because a seed can do as much as an idea (lesson 09), each is trained with several seeds, in **pairs**: the same seed, the same images in
-# the same order.
+# (What the three names that aren't options of the detector do, [the code](../src/coursekit/lessons/experiments/remedies.py) says. Any
+# option works, too: `{"box_detections_per_img": 20}`.)
+#
+# A fair trial needs a **baseline** that differs in nothing else. Both go on from your run, for one more epoch, on some of its images. The backbone is
+# frozen, so its features are computed once; that makes a trial a matter of seconds. And because a seed can do as much as an idea
+# (lesson 09), there are several **pairs**: the same seed with the change and without it. In a pair, both see the same images in the same order.
 
-# %%
-import copy
-from dataclasses import replace
-
-from coursekit.lessons.experiments.cached_features import (
-    CachedBackbone,
-    cache_features,
-    predict_on,
-    train_on,
-)
+# %% tags=["call"]
 from coursekit.runs import load_run
 
 mine, _ = load_run(run_folder, parts)
-some = train_set.head(quick(48, 8))
-kept = cache_features(some, mine.backbone, my_size)
-kept_unseen = cache_features(unseen, mine.backbone, my_size)
+trial = remedies.Trial.of(mine, train_set.head(quick(48, 8)), unseen, my_size)
+baseline_results, changed_results, pupil = trial.pairs(quick(4, 2), **my_change)
+
+# %% [markdown]
+# Before you look at the results, fix the rule that judges them. Here are three pairs, made up. The seeds are far apart: one baseline has 0.17, another
+# 0.41. **Is a gain of 0.02 or 0.03 lost in that?**
+
+# %% tags=["read"]
+import numpy as np
+
+without, with_change = np.array([0.30, 0.17, 0.41]), np.array([0.32, 0.19, 0.44])
+print(f"spread of the baselines:   {without.std(ddof=1):.3f}")
+print(f"differences of the pairs:  {(with_change - without).round(3)}")
+print(f"spread of the differences: {(with_change - without).std(ddof=1):.3f}")
+
+# %% [markdown]
+# Each pair gained. What a seed does to a run, it does to both runs of a pair, so it cancels in their **difference**. Throw the pairing away, and you
+# compare 0.02 with a spread of 0.12. So: first subtract, then ask how much the differences differ. Their mean has a 95 % interval,
+#
+# $$\bar d \;\pm\; t \cdot \frac{s}{\sqrt{n}}$$
+#
+# for $n$ pairs whose differences have the standard deviation $s$. With few pairs, $s$ itself is uncertain; Student's $t$ makes up for it: it is 12.7 for two pairs
+# and 3.2 for four.
+#
+# ### Exercise 10.6 · `verdict` · ●●○ · 10 min · explain only
+#
+# Write the rule: proved if the whole interval is above 0, disproved if it's below 0, open otherwise. "Open" is an honest result.
+
+# %%
+# %%exercise verdict
+import numpy as np
+
+# 97.5 % points of Student's t distribution for 1, 2, … degrees of freedom
+T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
-def went_on(seed, epochs=1, lr=5e-4, **numbers_of):
-    """My detector after more training, with some of its numbers changed; and what it finds."""
-    pupil = copy.deepcopy(mine)
-    pupil.backbone = CachedBackbone(kept.strides)
-    pupil.options = replace(pupil.options, **numbers_of)
-    train_on(pupil, kept, epochs, seed=seed, lr=lr)
-    _, found_by_it = predict_on(pupil, kept_unseen)
-    pupil.backbone = mine.backbone  # whole again
-    return pupil, found_by_it
+def verdict(changes, baselines):
+    """Judge a change from runs in pairs: the same seed, with the change and without it.
+
+    Args:
+        changes: n scores of the runs with the change, n at least 2.
+        baselines: n scores of the runs without it, in the same order of seeds.
+
+    Returns:
+        A tuple of a word and three floats: "proved", "disproved" or "open"; the mean of the
+        differences (change minus baseline); the low and the high end of its 95 % interval,
+        mean ± t · s / √n. s is the standard deviation of the differences, with n - 1 below the
+        line. t is from T_975, for n - 1 degrees of freedom; 1.96 if that is more than 10.
+        "proved": the whole interval is above 0. "disproved": it is below 0. Else "open".
+
+    Example:
+        changes [0.5, 0.25], baselines [0.25, 0.0]: ("proved", 0.25, 0.25, 0.25).
+    """
+    ### BEGIN SOLUTION
+    differences = np.asarray(changes, float) - np.asarray(baselines, float)
+    n = len(differences)
+    t = T_975[n - 2] if n - 1 <= len(T_975) else 1.96
+    mean, half = float(differences.mean()), t * float(differences.std(ddof=1)) / n**0.5
+    low, high = mean - half, mean + half
+    return "proved" if low > 0 else "disproved" if high < 0 else "open", mean, low, high
+    ### END SOLUTION
 
 
 # %%
-baseline, changed = [], []
-for seed in tqdm(range(quick(3, 2)), desc="pairs", unit="pair"):
-    baseline.append(went_on(seed)[1])
-    pupil, found_by_it = went_on(seed, **change)
-    changed.append(found_by_it)
+check("verdict")
 
 # %% [markdown]
-# The rule is fixed **before** the result is seen. Proved: in every pair the interval lies above 0, and the mean change is larger than the
-# largest gap between two baselines, which differ in luck alone. Disproved: the same below 0. All else is open, and "open" is an honest result.
+# Now your change. Your rule speaks about *other seeds on these images*. A second interval speaks about *other images*: the same draws of images for all
+# runs, as in lesson 09.
 
-# %%
-compared = [compare(*pair, unseen, draws=quick(200, 40)) for pair in zip(baseline, changed)]
-changes = [one.ap.change for one in compared]
-mean = sum(changes) / len(changes)
-luck = max(one.ap.a for one in compared) - min(one.ap.a for one in compared)
-verdict = "open: these images and seeds can't tell"
-if all(one.ap.low > 0 for one in compared) and mean > luck:
-    verdict = "proved"
-if all(one.ap.high < 0 for one in compared) and mean < -luck:
-    verdict = "disproved: it does harm"
+# %% tags=["read"]
+baselines = scores.ap_of_each(baseline_results, unseen)
+changes = scores.ap_of_each(changed_results, unseen)
+word, mean, low, high = verdict(changes, baselines)
 
-fig = Figure(figsize=(7.4, 0.55 * len(compared) + 1.3), layout="constrained")
-axes = fig.subplots()
-for row, one in enumerate(compared):
-    axes.plot([one.ap.low, one.ap.high], [-row] * 2, color="#0072B2", linewidth=2)
-    axes.plot(one.ap.change, -row, "o", color="#0072B2", label=None if row else "a pair")
-axes.axvspan(-luck, luck, color="#DDDDDD", label="luck: between two baselines")
-axes.axvline(0, color="black", linewidth=0.8)
-axes.axvline(my_expectation, color="#D55E00", linestyle="dashed", label="expected")
-axes.set_yticks([-row for row in range(len(compared))], [f"seed {i}" for i in range(len(compared))])
-axes.set(xlabel=f"change of AP by “{what}”, with its interval of 95 %")
-axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-words = "; ".join(f"seed {i}: {one:+.3f}" for i, one in enumerate(changes))
-show.figure(fig, alt=f"Change of AP for each pair of runs: {words}. Luck alone: {luck:.3f}.")
-print(f"{what}: AP {mean:+.3f} on average, expected {my_expectation:+.3f}; luck {luck:.3f}")
-print(verdict)
+# %% tags=["call"]
+show.paired_changes(baselines, changes, (low, high), my_expectation, my_remedy)
+other = remedies.on_other_images(baseline_results, changed_results, unseen, draws=quick(200, 40))
+intervals = f"seeds {low:+.3f} to {high:+.3f}, images {other[0]:+.3f} to {other[1]:+.3f}"
+result = f"AP {mean:+.3f} (95 % intervals: {intervals})"
+print(f"{word}: {result}")
 
 # %% [markdown]
-# Two warnings before you rejoice. The change was chosen on the very images that now judge it: after the tenth attempt one succeeds by chance. In a
-# paper a third set of images, looked at once, has the last word. And a trial behind a kept backbone is a pilot: what it promises, a whole run must keep.
-# That is the night's work, one command for each:
+# Three warnings before you celebrate. If only one of the two intervals is clear of 0, the other has a say. The change was chosen on the very images
+# that now judge it: of twenty attempts, one succeeds by chance. In a paper, a third set of images, looked at once, has the last word. And a trial behind a
+# frozen backbone is a pilot: a whole run must keep what it promises. That's the night's work:
 #
 #     coursekit train --data four-classes.toml --out runs/changed --detector my_detector --seed 1 …
 #     coursekit compare runs/mine runs/changed --data four-classes.toml
 #
-# What you asked, guessed and found is written beside the run. From there it goes into the report.
+# **What do you conclude?** What you asked, guessed and found is written into the run's folder. From there it goes into the report.
 
-# %%
-from IPython.display import Markdown
+# %% tags=["write"]
+# my choice: my conclusion, in a sentence
+my_conclusion = f"{word}: {my_remedy}"
 
-rows = [f"| {seed} | {one.ap} |" for seed, one in enumerate(compared)]
-range_of_answer = f"between {answer.ap.low:+.3f} and {answer.ap.high:+.3f}"
-notes = [
-    f"**Question:** {my_question}",
-    f"**My guess:** AP {my_guess:+.3f}. **Answer:** AP {answer.ap.change:+.3f}, {range_of_answer}.",
-    f"**Change:** {what} (`{change}`), because {my_reason}. **Expected:** AP {my_expectation:+.3f}.",
-    f"**Verdict:** {verdict}. AP {mean:+.3f} on average; two baselines differ by up to {luck:.3f}.",
-    "\n".join(["| seed | AP: A the baseline, B changed; interval of 95 % |", "|---|---|", *rows]),
-]
-(run_folder / "notes.md").write_text("\n\n".join(notes), encoding="utf-8")
-Markdown("\n\n".join(notes))
+# %% tags=["call"]
+from coursekit.report import Project, write_project
+
+told = {"question": my_question, "guess": f"{my_guess:+.3f}", "answer": str(answer)}
+told |= {"change": f"{my_remedy} ({my_change}), because {my_reason}"}
+told |= {"expected": f"AP {my_expectation:+.3f}", "verdict": f"{my_conclusion}. {result}"}
+write_project(run_folder, Project(**told))
 
 # %% [markdown]
 # ## 10.7 · Your scene, your detector · 5 min
 #
-# The scene from the beginning, with boxes of a score of at least 0.5: left your run, right the last of those that were trained with your change. What is
-# none of its classes it should leave alone. **Does it?**
+# The scene from the beginning: your run, and the last detector that was trained with your change. What is in none of its classes, it should leave
+# alone. **Does it?**
 
-# %%
-fig = Figure(figsize=(9.6, 3.9), layout="constrained")
-left, right = fig.subplots(1, 2)
-before = boxed(left, mine, picture, unseen.classes, "mine")
-after = boxed(right, pupil.eval(), picture, unseen.classes, f"mine, {what}")
-show.figure(
-    fig,
-    alt=f"The scene twice. My run found {', '.join(before) or 'nothing'}; "
-    f"with the change {', '.join(after) or 'nothing'}.",
-)
+# %% tags=["call"]
+two = {"mine": (mine, unseen.classes), "mine, changed": (pupil.eval(), unseen.classes)}
+one_scene.show_found(picture, two)
 
 # %% [markdown]
 # ## 10.8 · The report · 30 min
 #
-# What happened, the report knows: data, machine, time, losses, scores with intervals, errors, whose each part is, your journal, and the notes from
-# above. What you think of it, it doesn't. Fill in the form; what you type is kept at once.
+# What happened, the report knows: your question, data, machine, time, losses, scores with intervals, errors, what you wrote in which lesson, your
+# journal. What you think of it, it doesn't know. Fill in the form; what you type is saved at once.
 
-# %%
+# %% tags=["write"]
 from coursekit.report import form
 
-form(my_workbook)
+form(my_workbook)  # yours
 
-# %%
-from coursekit.report import default_questions, write_report
+# %% tags=["call"]
+from coursekit.report import beginning, default_questions, write_report
 
 page = write_report(my_workbook, run_folder, run_folder / "report", default_questions())
-text = page.with_name("report.md").read_text(encoding="utf-8")
-print(f"open in a browser: {page}")
-Markdown(text[text.index("## In short") : text.index("## The project")].replace("## ", "#### "))
+beginning(page)
 
 # %% [markdown]
-# That is its beginning. Run the cell again after you have answered more: nothing that you wrote gets lost, also not in `report.md` itself. From
-# a terminal it is `coursekit report runs/mine`. The page holds its pictures: one file to hand in.
+# That's its beginning. Run the cell again after you've answered more: nothing that you wrote gets lost, not even in `report.md` itself. From a
+# terminal it's `coursekit report runs/mine`. The page holds its pictures: one file to hand in.
 #
 # ## 10.9 · The way to real COCO · 15 min
 #
-# What changes with photographs? The recipe's `source` is COCO itself, the data comes over your line, and an epoch takes longer. Here is the bill for this
-# machine: what there is to fetch, hours for it on your line, hours for an epoch at the speed measured above, more pixels taken to cost in proportion.
+# What changes with photographs? The recipe's `source` is COCO itself, the data comes over your internet connection, and an epoch takes longer. Here's the bill for this
+# machine: what there is to download, the hours for it, and the hours for an epoch at the speed measured above, if more pixels cost in proportion.
 
-# %%
-# my choice: how fast my line is, in megabits a second
+# %% tags=["write"]
+# my choice: the speed of my internet connection, in megabits a second
 my_line = 6
 
-# %%
-from coursekit.data.subsets.recipe import find_recipe, names
-from coursekit.data.subsets.build import COCO_IMAGES, estimate
-
-
-def most_at_a_time(long_side):
-    """Images of this size that the card takes at once, by the plan; of the next larger size there."""
-    larger = [size for size in LONG_SIDES if int(size) >= long_side][:1]
-    return max(
-        (one.batch for one in fits if one.size in larger and one.verdict == "fits"), default=0
-    )
-
-
-print(f"recipe         images   to fetch   on disk   hours   epoch here   fit on {my_card:.0f} GB")
-for name in names():
-    one = find_recipe(name)
-    if one.source == "coco":
-        cost = estimate(one)
-        count = one.images["train"] or COCO_IMAGES[one.split_of["train"]]
-        hours = count / speed * (one.long_side / my_size) ** 2 / 3600
-        fetch, disk = cost["download_bytes"], cost["disk_bytes"]
-        print(
-            f"{name:12} {count:8,} {fetch / 1e9:7.2f} GB {disk / 1e9:6.2f} GB "
-            f"{fetch * 8 / my_line / 1e6 / 3600:7.1f} {hours:10.1f} h   "
-            f"{most_at_a_time(one.long_side) or '?':>3} of {one.long_side} px"
-        )
+# %% tags=["call"]
+real_coco.print_bill(speed, my_size, my_line, card)
 
 # %% [markdown]
-# Sizes are estimates from COCO's mean; recipes from `train2017` also need its annotations, once. On a GPU, run 10.3 again there: the stopwatch
-# measures that machine. Begin with `coco-5class`, or with a recipe of your own.
+# Sizes are estimates from COCO's mean. Recipes that use `train2017` also need its annotations, once. On a GPU, run 10.3 again there: the
+# stopwatch measures that machine. Start with `coco-5class`, or with a recipe of your own.
 #
-# **What may you expect?** Published detectors of this kind, on COCO's 5,000 validation images and all 80 classes. The first three are
-# torchvision's; their numbers stand in the package that is installed here.
+# **Which AP can you expect?** First what this course's code has reached. Then published detectors of this kind, on COCO's 5,000 validation images and all
+# 80 classes. (AP there counts to 100.) **Which of them is yours most like?**
 
-# %%
-from torchvision.models import detection
+# %% tags=["write"]
+my_relative = "…"  # yours
 
-zoo = {
-    "MobileNetV3, 320 px": detection.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights,
-    "MobileNetV3, 800 px": detection.FasterRCNN_MobileNet_V3_Large_FPN_Weights,
-    "ResNet-50, 800 px": detection.FasterRCNN_ResNet50_FPN_Weights,
-}
-print("Faster R-CNN + FPN     AP   million weights")
-for name, weights in zoo.items():
-    meta = weights.COCO_V1.meta
-    ap = meta["_metrics"]["COCO-val2017"]["box_map"]
-    print(f"{name:20} {ap:5.1f} {meta['num_params'] / 1e6:10.1f}")
-hours = 12 * 118_287 / 16 * 0.210 / 3600
-print(f"\ndetectron2's ResNet-50 at 0.210 s a step of 16: 12 epochs in {hours:.1f} hours on 8 GPUs")
+# %% tags=["call"]
+real_coco.print_expected_and_published()
 
 # %% [markdown]
 # - torchvision trained these for **26 epochs on 8 V100** GPUs ([its training
 #   scripts](https://github.com/pytorch/vision/tree/main/references/detection)).
-# - [detectron2's model zoo](https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md) has ResNet-50 + FPN at **37.9** after some 12 epochs and **40.2**
-#   after some 37, and calls the former heavily under-trained.
-# - [EfficientDet-D0](https://github.com/google/automl/tree/master/efficientdet), a one-stage detector on your backbone's elder sister at 512 pixels: **34.3**, after
-#   **300** epochs.
+# - [detectron2's model zoo](https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md) has ResNet-50 + FPN at **37.9** after about 12 epochs
+#   and at **40.2** after about 37.
+# - [EfficientDet-D0](https://github.com/google/automl/tree/master/efficientdet), a one-stage detector with a backbone of the same family at 512 pixels, has
+#   **34.3** after **300** epochs.
 #
-# Your nearest relative is the first line: a light backbone at 320 pixels. With fewer epochs, or fewer images, expect a
-# part of its AP; and on a subset of few, frequent classes a number that compares with none of these, because the mean is over other
-# classes. (AP here counts to 100, in your tables to 1.)
+# Your nearest relative is the first line of the second table: a light backbone at 320 pixels. With fewer epochs or fewer images, expect a part of its AP.
+# And on a subset of few, frequent classes you get a number that compares with none of these, because the mean is over other classes.
 
 # %%
 journal("10")
@@ -630,59 +551,59 @@ journal("10")
 # %% [markdown]
 # ## What could go wrong
 #
-# - "The mAP is unstable over several trials, by about 2" ([mmdetection, issue
-#   3624](https://github.com/open-mmlab/mmdetection/issues/3624)). On all of COCO it is below 0.2, the maintainers say; on a small set it is not. That is what the
-#   grey band above is for.
-# - One configuration, eleven seeds, AP from 0 to 0.74 ([OBBDetection, issue 146](https://github.com/jbwang1997/OBBDetection/issues/146)). Whoever had taken only one
-#   seed could have proved anything.
-# - 905 images to train on, and *one* to test on ([mmdetection, issue 1473](https://github.com/open-mmlab/mmdetection/issues/1473)). Its AP says nothing. How wide
-#   would the interval be?
+# - Three trainings with the same configuration and the same seed, three quite different mAPs ([mmdetection, issue
+#   3496](https://github.com/open-mmlab/mmdetection/issues/3496)). On COCO it's less than 0.3 points, a maintainer writes; a small set fluctuates more. That's
+#   what the pairs above are for.
+# - One configuration, eleven seeds, AP from 0 to 0.74 ([OBBDetection, issue 146](https://github.com/jbwang1997/OBBDetection/issues/146)). With a single
+#   seed, anything could have been proved.
+# - 400 images to train on, and an *empty* list to test on ([darknet, issue 2992](https://github.com/AlexeyAB/darknet/issues/2992)). The chart showed a mAP of
+#   0 all the way. What would COCO have written?
 # - The classifier is right in 82 of 100 cases, and AP is 0.05, on the training images ([Detectron, issue
-#   561](https://github.com/facebookresearch/Detectron/issues/561)). Most RoIs are background, and saying "background" is mostly right. Which of your pictures would have
-#   shown it?
+#   561](https://github.com/facebookresearch/Detectron/issues/561)). Most RoIs are background, so "background" is mostly right. Which of your pictures
+#   would have shown it?
 #
 # ## What you learned
 #
-# A question comes before a run, and a guess before a number. A recipe makes data repeatable, a plan makes time foreseeable, a checkpoint makes a kill
-# harmless. Errors say what to change; one change at a time, in pairs, against the luck of seeds, says whether it helped. And all the way through it
+# A question comes before a run, and a guess before a number. A recipe makes data repeatable, a plan tells how long it takes, a checkpoint makes a kill
+# harmless. Errors say what to change. One change at a time, in pairs with the same seed, says whether it helped. And all the way through it
 # was your detector.
 #
 # **Three questions to think about**
 #
-# <details><summary>1. Your change gives +0.01, each of three intervals lies above 0, and two baselines differ by 0.03. What do you write?</summary>
+# <details><summary>1. Three pairs gain 0.012, 0.010 and 0.011, and two baselines differ by 0.03. What do you write?</summary>
 #
-# That it helps with each of these seeds on these images, by less than what a seed does. More pairs would tell: the mean of many pairs is surer than
-# one. "Open" until then.
-#
-# </details>
-# <details><summary>2. A colleague tries 20 changes on one validation set and reports the best, with its interval of 95 %. What is wrong?</summary>
-#
-# Of 20 changes that do nothing, one lies outside its interval on average. The interval is for one comparison that was chosen before. Let the best be tried
-# again on images that had no say in the choice.
+# Proved, for other seeds on these images: the mean is 0.011, and the differences hardly differ, so the interval is about 0.011 ± 0.0025. That the baselines
+# are far apart doesn't matter, because it cancels in each pair. Whether it holds on other images is another question.
 #
 # </details>
-# <details><summary>3. Why is the AP of a detector for four classes not comparable with a published AP of 80?</summary>
+# <details><summary>2. A colleague tries 20 changes on one validation set and reports the best, with its 95 % interval. What is wrong?</summary>
 #
-# It is a mean over other classes, on other images, and with fewer classes to be taken for. The same detections can be compared only with the same truth.
+# Of 20 changes that do nothing, about one has an interval that misses 0. The interval is for one comparison that was chosen before. The best should be
+# tried again on images that had no say in the choice.
+#
+# </details>
+# <details><summary>3. Why can't the AP of a detector for four classes be compared with a published AP of 80?</summary>
+#
+# It's a mean over other classes, on other images, and with fewer classes to be confused. Detections can be compared only on the same ground truth.
 #
 # </details>
 #
-# **Next:** there is no lesson 11. Take a recipe with photographs, leave the run overnight, and show somebody the report.
+# **Next:** take a recipe with photographs, leave the run overnight, and show somebody the report.
 #
-# **To read on:** B. Efron and R. Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13 · D. Bolya et al., *TIDE*, 2020, section 2 ·
-# X. Bouthillier et al., *Accounting for Variance in Machine Learning Benchmarks*, 2021 · M. Tan, R. Pang and Q. V. Le, *EfficientDet*, 2020, section 5.
+# **Read on:** B. Efron and R. Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13 · D. Bolya et al., *TIDE*, 2020, section 2 · X. Bouthillier et
+# al., *Accounting for Variance in Machine Learning Benchmarks*, 2021 · R. Girshick, *Fast R-CNN*, 2015, section 2.3, for which RoIs to sample.
 
 # %% [markdown] tags=["instructor"]
 # ## For instructors
 #
-# **Minutes.** 240, of which some 10 are the machine's. Let everybody run the notebook as it is first, then agree on a question with each: most first
+# **Minutes.** 270, of which about 10 are the machine's. Let everybody run the notebook as it is first, then agree on a question with each: most first
 # questions are too wide. A day later, or overnight, comes the run on photographs.
 #
-# **Questions of your own.** `coursekit report RUN --questions yours.md`, with `## Title` and under it what you ask; answers are kept by title. In the
-# notebook: `form(read_questions(Path("yours.md")))`.
+# **Questions of your own.** `coursekit report RUN --questions yours.md`, with `## Title` and your question below it; answers are stored by title. In
+# the notebook: `form(my_workbook, read_questions(Path("yours.md")))`.
 #
-# **What people get wrong.** Two changes at once; a baseline that was trained for less time; a change chosen after the result; an AP of four classes set beside
-# one of 80; "no difference" written where it should say "can't tell".
+# **What people get wrong.** Two changes at once; a baseline that was trained for less time; a change chosen after the result; pairs torn apart; an AP of four
+# classes beside one of 80; "no difference" where it should say "can't tell".
 #
-# **Questions to ask.** What would have made you give up the idea? Which error in your gallery has the change mended, show me one. If you had twice the time, would
-# you take more images, more epochs, or more seeds?
+# **Questions to ask.** What would have made you give up the idea? Which error in your gallery has the change fixed? Show me one. If you had twice the time,
+# would you take more images, more epochs, or more seeds?

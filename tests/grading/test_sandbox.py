@@ -101,7 +101,7 @@ def test_a_borrowed_answer_is_noticed_however_it_was_obtained(box, trick):
     assert tried.used_reference
 
 
-@pytest.mark.parametrize("name", ["box_iou", "nms", "FPN", "propose", "coco_map", "train_one_epoch"])
+@pytest.mark.parametrize("name", ["box_iou", "nms", "FPN", "propose", "coco_map", "real_step"])
 def test_a_solution_of_ones_own_is_not_taken_for_borrowed(box, name):
     tried = _tried(box, solutions()[name], name)
     assert tried.trial.ended == "well", tried.trial.problem

@@ -1,4 +1,7 @@
 import functools
+import os
+import subprocess
+import sys
 from itertools import accumulate
 
 import msgspec
@@ -150,3 +153,24 @@ def test_unusable_configs_are_named(change, words):
 def test_a_peak_survives_json():
     peak = predict(SMALL)
     assert msgspec.json.decode(msgspec.json.encode(peak), type=Peak) == peak
+
+
+FORK_AFTER_A_PREDICTION = """
+import os, torch
+from coursekit.memory import StepConfig, predict
+predict(StepConfig("resnet18", size=(64, 64), batch=1, num_classes=2, boxes=1, device="cpu"))
+child = os.fork()
+if child == 0:
+    torch.set_num_threads(1)
+    torch.ones(1, requires_grad=True).sum().backward()
+    os._exit(0)
+raise SystemExit(os.waitpid(child, 0)[1] != 0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_after_a_prediction_forked_processes_can_run_backward():
+    """The checks of a lesson that begins with a plan run in such processes."""
+    done = subprocess.run([sys.executable, "-c", FORK_AFTER_A_PREDICTION], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

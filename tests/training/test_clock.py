@@ -38,7 +38,7 @@ def test_the_verdict_says_what_to_do_if_the_machine_waits(clock):
 
 def test_the_verdict_has_no_advice_if_nothing_waits(clock):
     clock.seconds |= {"data": 1.0, "forward": 60.0, "backward": 39.0}
-    assert clock.verdict(0, 1.0).startswith("1% waiting for data: the machine computes all the time")
+    assert clock.verdict(0, 1.0).startswith("1% waiting for data: a faster loader gains little")
 
 
 def test_time_counts_even_if_the_block_fails(clock):

@@ -7,8 +7,9 @@ import torch
 from coursekit.core import distributed
 from coursekit.core.errors import CourseError
 from coursekit.data import load
-from coursekit.detector import build_detector
+from coursekit.detector import FasterRCNN, build_detector
 from coursekit.detector.resize import to_batch
+from coursekit.evaluation import predict
 from coursekit.training import TrainConfig
 from coursekit.training.micro_batches import accumulate_or_halve, local_batch, optimizer_step, padded_size
 from coursekit.training.state import start_run
@@ -227,3 +228,20 @@ def test_with_few_sizes_all_batches_of_a_data_set_have_one_of_a_few(tiny_detecto
     sizes = {padded_size(tiny_detector, [image], few=True) for image in images}
     assert sizes == {(16, 64), (32, 64), (48, 64), (64, 64)}
     assert padded_size(torch.nn.Linear(1, 1), images, few=True) == (0, 0)
+
+
+class OwnForward(FasterRCNN):
+    """A subclass as a reader would write it: it expects what our detector's docstring says."""
+
+    def forward(self, images, targets=None):
+        assert all(image.is_floating_point() and image.max() <= 1 for image in images)
+        assert targets is None or all(target["boxes"].shape[1] == 4 for target in targets)
+        return super().forward(list(images), targets)
+
+
+def test_a_subclass_with_its_own_forward_gets_lists(run):
+    images, targets = _batch(run)
+    run.model.__class__ = OwnForward
+    losses, _ = optimizer_step(run, images, targets)
+    assert len(_read(losses)) == 4
+    assert len(predict(run.model, images)) == len(images)

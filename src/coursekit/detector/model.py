@@ -247,6 +247,11 @@ class FasterRCNN(nn.Module):
         describe(self, size or (self.options.min_size, self.options.max_size))
 
 
+def takes_padded_images(model: nn.Module) -> bool:
+    """Return whether a model takes `PaddedImages` and `PackedTargets`: ours, unless a subclass has its own `forward`."""
+    return isinstance(model, FasterRCNN) and type(model).forward is FasterRCNN.forward
+
+
 def build_detector(
     backbone: str = DEFAULT_BACKBONE,
     *,

@@ -14,7 +14,7 @@ from coursekit.data.dataset import CocoDataset
 from coursekit.data.loader import make_loader
 from coursekit.data.padded_images import PaddedImages, pad_images
 from coursekit.data.workers import choose_workers
-from coursekit.detector import FasterRCNN
+from coursekit.detector.model import takes_padded_images
 from coursekit.evaluation.results import Result
 from coursekit.training.copying import copy_images
 
@@ -69,7 +69,7 @@ def _copied(model: nn.Module, images: Sequence[Tensor], device: torch.device) ->
     padded = pad_images(images)
     if isinstance(padded, PaddedImages):
         padded = copy_images(padded, device)
-        return padded if isinstance(model, FasterRCNN) else [image / 255 for image in padded]
+        return padded if takes_padded_images(model) else [image / 255 for image in padded]
     return [image.to(device) / 255 for image in padded]
 
 

@@ -47,12 +47,22 @@ def peak_of(model: FasterRCNN, config: StepConfig) -> Peak:
     for module in model.modules():
         if isinstance(module, ConvNorm) and on_cuda:
             module.float32_on_cpu = False
+    _start_autograd()
     fake = FakeTensorMode()
     _make_fake(model, fake)
     with fake, MemoryCounter() as counter, WorstCase(on_cpu=not on_cuda), as_on_gpu() if on_cuda else nullcontext():
         _run_step(model, config, counter)
     sizes = counter.at_peak()
     return Peak(**{kind: sizes.get(kind, 0) for kind in KINDS})
+
+
+def _start_autograd() -> None:
+    """Let autograd start its threads now, one for each GPU.
+
+    Fake tensors make torch believe that there is a GPU. If autograd starts after that, it starts a thread for it, and
+    no process that is forked from this one can run backward any more: each check of a lesson that does would fail.
+    """
+    torch.ones(1, requires_grad=True).sum().backward()
 
 
 def _make_fake(model: nn.Module, fake: FakeTensorMode) -> None:

@@ -28,7 +28,9 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         workbook: folder that replaced parts came from, relative to the run's folder. It is a hint for people: nothing
             is read or run there unless the user names that folder.
         parts: names of the replaced parts.
-        digests: name → digest, of the file of each replaced part and of the workbook's files that these import.
+        own_step: whether the intern's own `real_step` takes the training steps.
+        digests: name → digest, of the file of each replaced part, of an own step, and of the workbook's files that
+            these import.
         measured: type of device → the precision that was measured to be the fastest on it, if it was "auto".
         version: version of coursekit that wrote it.
         format: number of the format.
@@ -41,6 +43,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overfit: int | None = None
     workbook: str | None = None
     parts: list[str] = []
+    own_step: bool = False
     digests: dict[str, str] = {}
     measured: dict[str, str] = {}
     version: str = __version__

@@ -26,6 +26,8 @@ from coursekit.runs.write_pictures import write_curves
 from coursekit.training import Checkpoints, Evaluate, Hook, Log, TrainConfig, train
 from coursekit.training.checkpoint import LAST
 from coursekit.training.hooks import METRICS, read_metrics
+from coursekit.training.loop import StepFunction
+from coursekit.training.micro_batches import optimizer_step
 from coursekit.training.state import Run
 
 
@@ -39,6 +41,7 @@ def train_run(
     pixels: bool = False,
     evaluate_every: int = EVALUATE_EVERY,
     parts: Parts | None = None,
+    step: StepFunction | None = None,
     workbook: Path | None = None,
     digests: Mapping[str, str] | None = None,
     device_name: str | None = None,
@@ -53,8 +56,9 @@ def train_run(
         resume: continue the run in `out`.
         pixels: decode the images once and keep them in the cache.
         evaluate_every: epochs between evaluations; 0 for none.
-        parts: functions and classes that replace the course's, by name; see `build_detector`.
-        workbook, digests: where `parts` came from; see `RunConfig`. A resumed run keeps its own by default.
+        parts: functions and classes that replace the course's, by name, and have passed their checks; see `build`.
+        step: takes the training steps in place of the course's; see `train`.
+        workbook, digests: where `parts` and `step` came from; see `RunConfig`. A resumed run keeps its own by default.
         device_name: see `choose_device`.
 
     Raises:
@@ -78,6 +82,7 @@ def train_run(
             training,
             workbook=relative_to_run(workbook, out) if workbook else None,
             parts=sorted(parts or {}),
+            own_step=step is not None,
             digests=dict(digests or {}),
         )
         check_detector(config.detector)
@@ -85,7 +90,7 @@ def train_run(
             config = _resumed(out, config)
         torch.manual_seed(config.training.seed)
         model = build(config.detector, pretrained=not resume, parts=parts)
-        _train_and_save(out, model, config, train_set, val_set, device, resume, evaluate_every)
+        _train_and_save(out, model, config, train_set, val_set, device, resume, evaluate_every, step or optimizer_step)
 
 
 def _train_and_save(
@@ -97,6 +102,7 @@ def _train_and_save(
     device: torch.device,
     resume: bool,
     evaluate_every: int,
+    step: StepFunction,
 ) -> None:
     log = Log(out)
     evaluate = _evaluate_hook(val_set.with_classes(config.categories), evaluate_every, log) if val_set else None
@@ -108,6 +114,7 @@ def _train_and_save(
         hooks=[_KeepConfig(out, config), log, *([evaluate] if evaluate else []), Checkpoints(out, evaluate)],
         resume=out / LAST if resume else None,
         advise=partial(_advice, config, device),
+        step=step,
     )
     if distributed.rank() == 0:
         if config.training.precision == "auto":

@@ -99,7 +99,7 @@ class Clock:
         shares = self.shares()
         split = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
         if shares["data"] < NOTEWORTHY_WAITING:
-            return f"{shares['data']:.0%} waiting for data: the machine computes all the time ({split})."
+            return f"{shares['data']:.0%} waiting for data: a faster loader gains little ({split})."
         cures = ["build the subset at the size that you train on"] if shrink > MUCH_LARGER else []
         cures += [f"use {max(2, 2 * workers)} workers"] if workers < 8 else []
         cures += ["keep decoded images (--pixels)"]

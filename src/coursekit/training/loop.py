@@ -8,17 +8,20 @@ from pathlib import Path
 from types import FrameType
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from coursekit.core import distributed
 from coursekit.core.config import TrainConfig
+from coursekit.data.boxes import Target
 from coursekit.data.dataset import CocoDataset
 from coursekit.training.checkpoint import load_checkpoint
 from coursekit.training.hooks import Bar, FullCard, Hook, LearningRate
+from coursekit.training.losses import StepLosses
 from coursekit.training.micro_batches import optimizer_step
 from coursekit.training.precision import settle_precision
 from coursekit.training.state import Run, Step, start_run
 
+StepFunction = Callable[[Run, Sequence[Tensor], Sequence[Target]], tuple[StepLosses, int]]  # see `optimizer_step`
 ADVICE = "Take a smaller size or a smaller backbone: `coursekit plan` says what fits."
 
 
@@ -31,6 +34,7 @@ def train(
     hooks: Sequence[Hook] = (),
     resume: Path | None = None,
     advise: Callable[[], str] = lambda: ADVICE,
+    step: StepFunction = optimizer_step,
 ) -> list[Step]:
     """Train a detector in place, with a progress bar.
 
@@ -42,6 +46,7 @@ def train(
         hooks: what else should happen; see `Hook`.
         resume: a checkpoint to continue from, to the same numbers.
         advise: returns what to say if not even one image fits into memory.
+        step: takes an optimizer step on a batch, and returns the losses and the number of images, as `optimizer_step`.
 
     Returns:
         The record of each step, including the steps before the checkpoint.
@@ -63,19 +68,19 @@ def train(
             stack.callback(hook.after_run, run)  # however the run ends; the last hook is called first
         stack.callback(run.read_steps)  # before the hooks
         while run.epoch < run.config.epochs:
-            train_one_epoch(run, all_hooks)
+            train_one_epoch(run, all_hooks, step)
             run.epoch, run.batch = run.epoch + 1, 0
     return run.history
 
 
-def train_one_epoch(run: Run, hooks: Sequence[Hook]) -> None:
+def train_one_epoch(run: Run, hooks: Sequence[Hook], step: StepFunction = optimizer_step) -> None:
     """Train from the next batch to the end of the epoch."""
     batches = run.loader.epoch(run.epoch, run.batch, distributed.rank(), distributed.world_size())
     for images, targets in run.clock.waiting_for(batches):
         for hook in hooks:
             hook.before_step(run)
         with run.counting_time():
-            run.record_step(*optimizer_step(run, images, targets))
+            run.record_step(*step(run, images, targets))
             run.read_steps(ahead=run.steps_ahead)
         for hook in hooks:
             hook.after_step(run)

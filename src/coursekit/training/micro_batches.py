@@ -13,8 +13,8 @@ from coursekit.core import distributed
 from coursekit.core.device import is_out_of_memory
 from coursekit.data.boxes import Size, Target
 from coursekit.data.padded_images import PaddedImages, pad_images
-from coursekit.detector import FasterRCNN
 from coursekit.detector.input_checks import check_targets
+from coursekit.detector.model import takes_padded_images
 from coursekit.detector.packed_targets import PackedTargets, pack_targets
 from coursekit.detector.resize import resized_size, size_of
 from coursekit.training.backward import forward_backward, update
@@ -134,13 +134,13 @@ def moved_batch(
         DataError: our detector can't learn from a box.
     """
     image_ids = [target["image_id"] for target in targets]
-    seeds = [_seed(run.config.seed, run.epoch, image_id) for image_id in image_ids]
+    seeds = image_seeds(run, image_ids)
     moved: Sequence[Target] | PackedTargets = targets
     with run.clock.phase("copy"):
         images = pad_images(images)
         if isinstance(images, PaddedImages):
-            if isinstance(run.model, FasterRCNN):
-                options = run.model.options
+            if takes_padded_images(run.model):
+                options: Any = run.model.options
                 checked = check_targets(images, targets, options.num_classes)
                 packed = pack_targets(checked, images.sizes, seeds, options.min_size, options.max_size)
                 moved = packed.to(run.device)
@@ -181,8 +181,10 @@ def _copied(target: Target, device: torch.device) -> Target:
     return {"boxes": boxes, "labels": labels}
 
 
-def _seed(seed: int, epoch: int, image_id: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch, abs(image_id)]).generate_state(1)[0])
+def image_seeds(run: Run, image_ids: Sequence[int]) -> list[int]:
+    """Return a seed for each image, which is another one in each epoch."""
+    sequences = (np.random.SeedSequence([run.config.seed, run.epoch, abs(image_id)]) for image_id in image_ids)
+    return [int(sequence.generate_state(1)[0]) for sequence in sequences]
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

@@ -6,6 +6,7 @@ All random draws come from one generator, so the same seed gives the same scenes
 from collections import deque
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from coursekit.core.errors import ConfigError
 from coursekit.data.boxes import Size
@@ -77,8 +78,8 @@ def fill_scene(
         behind = thing if thing and name and rng.random() < 0.27 else None
 
 
-def draw_split(recipe: Recipe, split: str) -> list[Scene]:
-    """Draw all scenes of a split. The same recipe gives the same scenes.
+def draw_split(recipe: Recipe, split: str, first: int | None = None) -> list[Scene]:
+    """Draw all scenes of a split, or only the first ones. The same recipe gives the same scenes.
 
     Raises:
         ConfigError: the recipe has no such split, or a class that has no glyph.
@@ -94,7 +95,7 @@ def draw_split(recipe: Recipe, split: str) -> list[Scene]:
         _draw_scene(
             rng, deck, recipe, is_crowd=number in is_crowd, is_empty=number in is_empty, rare=rare.get(number, [])
         )
-        for number in range(count)
+        for number in tqdm(range(count)[:first], f"drawing {split}", leave=False, delay=2)
     ]
 
 
