@@ -3,7 +3,7 @@
 #
 # **80 minutes · nothing to prepare · no GPU needed**
 #
-# A detector looks at an image and says *what* is in it and *where*. Over ten lessons you'll build one, part by part, until every
+# A detector looks at an image and says *what* is in it and *where*. Over the next ten lessons you'll build one, part by part, until every
 # part is yours. In this lesson you watch the whole thing run once: data in, training, boxes out, a score.
 #
 # When you're done, you can
@@ -341,7 +341,8 @@ print("far apart:           ", assistants_iou((0, 0, 10, 10), (20, 20, 30, 30)))
 # a detector trained with this function would just be bad.
 #
 # So whoever wrote it, **test it**. Testing is a skill of its own, and `catch` trains it: you choose inputs, and the course runs them
-# on wrong answers that people have really given. How many of them does one pair of boxes catch? **Add pairs until none gets through.**
+# on wrong answers that people have really given. How many of them does one pair of boxes catch? **Add inputs: lists of several boxes, empty
+# ones, tiny ones, other dtypes.** The button below the result shows one that got through. You can go on at any time.
 
 # %%
 catch(
@@ -379,6 +380,9 @@ my_steps = 50  # yours
 # %% [markdown]
 # This takes about a minute on two CPU cores. The bar shows the loss. (The backbone stays as it is, so that a step takes less time. And the
 # first line of the output says whether this machine is faster with numbers of 16 bits or of 32; that's for lesson 08.)
+#
+# `quick(a, b)` is `a`, or `b` if COURSEKIT_FAST=1 is set. That's the lessons' **short form**, in which numbers mean little. Without it you
+# get the **full form**.
 
 # %% tags=["read"]
 torch.manual_seed(0)
@@ -399,7 +403,7 @@ first_training.found_by_step(watch, target, box_iou)
 first_training.explore_steps(watch, target, val_set.classes)
 
 # %% [markdown]
-# Move the slider (the arrow keys work, too) and watch it learn. At first it's silent. Once it isn't, look at the boxes that find nothing:
+# Move the slider (the arrow keys work, too) and watch it learn, from step 0 on. At first it's silent. Once it isn't, look at the boxes that find nothing:
 # are they in the wrong place, do they have the wrong class, or are they a second box for the same object?
 #
 # That was a minute. How far would you get in three hours? In a terminal, this measures a few steps on your machine, and proposes data, image
@@ -452,8 +456,8 @@ chosen = "person"  # yours: any class, such as "stop sign"
 show.ap50_area(results, few, chosen)
 
 # %% [markdown]
-# Follow the dotted line from the left. Each correct box moves it to the right, and each wrong one pulls it down, so it has teeth like a
-# saw. It ends at the recall that this detector reaches with all of its boxes: objects beyond that are found by none of them. COCO fills
+# Follow the dotted line from the left. Each correct box moves it to the right and, if there were wrong ones before, up a little; each wrong
+# one pulls it down. So it has teeth like a saw. It ends at the recall that this detector reaches with all of its boxes: objects beyond that are found by none of them. COCO fills
 # in the gaps between the teeth: at each recall, it reads the highest precision at that recall *or beyond*. That's the solid line.
 #
 # **AP50 is the area under the solid line**, for one class. A perfect detector fills the whole square: 1.0.

@@ -42,6 +42,7 @@ def read_as_in_tutorials(path):
 # %% tags=["write"]
 my_guess = 8  # of ten files; yours
 show.file_grid(damaged / "train2017", list(DAMAGED_FILES), read_as_in_tutorials)
+print(f"you said that {my_guess} come out right; one does, the PNG with the wrong name")
 
 # %% [markdown]
 # Half of them crash. Of the others, one has a single channel instead of three, one has four and looks wrong, one is on its side, and one is
@@ -250,16 +251,17 @@ my_refused = 9  # of ten files; yours
 
 # %% tags=["call"]
 show.file_grid(damaged / "train2017", list(DAMAGED_FILES), read_image)
+print("you said", my_refused)
 
 # %% [markdown]
-# Did you count one more? `zeroed_in_the_middle.jpg` was read, and half of it is nonsense. It begins and ends as it should, and a decoder
+# Did you expect six? `zeroed_in_the_middle.jpg` was read, and half of it is nonsense. It begins and ends as it should, and a decoder
 # reads on through the hole. No reader can detect that. Only a **hash** can, a fingerprint of the bytes that is stored with the data.
 # Remember this file when a loss jumps for no reason.
 #
 # ## 1.3 · Boxes that can be used · 18 min
 #
-# Files aren't the only thing that breaks. Boxes in real data reach over the edge of their image, have no width, or have their corners in
-# the wrong order. One such box can turn a loss into NaN ("not a number"), and from then on the whole detector is NaN.
+# Files aren't the only thing that breaks. Boxes in real data reach over the edge of their image, have no width, or a negative one, because
+# their corners are swapped. One such box can turn a loss into NaN ("not a number"), and from then on the whole detector is NaN.
 #
 # NaN is sneaky, so look at it before you write anything. And what should come first, clipping a box to the image or testing it? The box here
 # reaches from x = 330 to 350, in an image 320 pixels wide. **Guess all five outputs.**
@@ -375,8 +377,8 @@ def resize_with_boxes(image: Tensor, boxes: Tensor, size: tuple[int, int]) -> tu
         size: the new (height, width). The two directions may scale by different factors.
 
     Returns:
-        New tensors: the image, (C, *size) of the same dtype, bilinear with antialiasing; and
-        the boxes in its pixels, not rounded.
+        New tensors: the image, (C, *size) of the same dtype, bilinear with antialiasing, uint8
+        values rounded to the nearest; and the boxes in its pixels, not rounded.
 
     >>> resize_with_boxes(torch.zeros(3, 100, 200), torch.tensor([[20., 10., 40., 30.]]), (50, 50))[1]
     tensor([[ 5.,  5., 10., 15.]])
@@ -450,7 +452,7 @@ show.image_row(
 )
 
 # %% [markdown]
-# ## 1.5 · A data set and a batch · 42 min
+# ## 1.5 · A data set and a batch · 39 min
 #
 # You have the parts; now for the whole. For PyTorch, a **data set** is an object with a length that returns a *sample* for a number: here, an
 # image and its **target**, a dict of what's in it. Plan it with one image and three annotations, of which the second is a crowd and the
@@ -620,9 +622,9 @@ check("collate")
 
 
 # %% tags=["write"]
-def sample(height, width, dtype=torch.uint8):
+def sample(height, width, dtype=torch.uint8, boxes=1):
     image = torch.full((3, height, width), 7).to(dtype)
-    return image, {"boxes": torch.ones(1, 4), "image_id": height}
+    return image, {"boxes": torch.ones(boxes, 4), "image_id": height}
 
 
 catch("collate", ([sample(32, 64)],), ([sample(20, 30), sample(20, 30)], 16))
@@ -656,10 +658,10 @@ show.image_row(panels, "The images of a batch, each in the top left corner; the 
 #
 # And yours? `read_image` refuses a damaged file with a `DataError`. That's right for reading a file, but an epoch should go on. So we wrap the
 # data set in a [small class](../src/coursekit/lessons/experiments/damaged_files.py), `Skipping`, that takes the next image instead and
-# **says what it skipped**. **How many of the ten will it skip?**
+# **says what it skipped**. **How many samples will an epoch have: as many as there are images, or fewer?**
 
 # %% tags=["write"]
-my_skipped = 10  # files; yours
+my_answer = "fewer"  # yours: or "as many"
 
 # %% tags=["read"]
 from torchvision.datasets import CocoDetection
@@ -668,10 +670,13 @@ from coursekit.lessons.experiments import damaged_files
 
 damaged_file = damaged / "annotations" / "instances_train2017.json"
 damaged_files.count_until_error(CocoDetection(damaged / "train2017", damaged_file))
-damaged_files.load_all(damaged_files.Skipping(open_coco(damaged)), collate)
+dataset = open_coco(damaged)
+count = damaged_files.load_all(damaged_files.Skipping(dataset), collate)
+print(f"{count} samples of {len(dataset)} images; you said {my_answer}")
 
 # %% [markdown]
-# Your loader got through, and its report says which files and why. Broken boxes were dropped on the way. Which ones?
+# Your loader got through, and its report says which files and why. There are as many samples as images: each skipped one is replaced by the
+# next, which then occurs twice. Broken boxes were dropped on the way, most of them by `clean_boxes`. Which ones?
 
 # %% tags=["call"]
 damaged_files.unusable_boxes(json.loads(damaged_file.read_text(encoding="utf-8")), clean_boxes)
@@ -713,8 +718,6 @@ for long_side, place in ((640, large), (320, small)):
 # find a class from a notebook cell. That's why a `Dataset` belongs in a file.
 
 # %% tags=["write"]
-from coursekit.lessons import my_workbook
-
 resized = loading.Resized(open_coco(large), 320, resize_with_boxes)
 ways = {  # name: data set, number of workers
     "640 px, resized when read": (resized, 0),
@@ -723,7 +726,10 @@ ways = {  # name: data set, number of workers
     "stored at 320 px, 2 workers": (open_coco(small), 2),
     "stored at 320 px, course's loader": (load(small, "train"), 0),
 }
-rates = loading.samples_per_second(ways, collate, my_workbook)  # yours: start_method="spawn"
+rates = loading.samples_per_second(ways, collate)  # yours: start_method="spawn"
+one, two, stored, *_ = rates.values()
+print(f"stored smaller: {stored / one:.1f} times as fast, you said {my_smaller}")
+print(f"with 2 workers: {two / one:.1f} times, you said {my_workers}")
 
 # %% [markdown]
 # (The first round includes starting the workers.) On their own, these numbers say little. How many samples does *training* need? Let's train the course's detector on the small images.

@@ -24,8 +24,9 @@ lesson_map(2)
 # %% [markdown]
 # ## 2.1 · What a stride is · 9 min
 #
-# Our backbone is EfficientNet-Lite0: a **stem** (the first convolution), then seven **stages**. Each layer's output is a **feature map**:
-# several numbers, its **channels**, for each place in the image.
+# Our backbone is EfficientNet-Lite0, from timm, a library of pretrained networks. It has a **stem** (the first
+# convolution), then seven **stages**. Each layer's output is a **feature map**: several numbers, its **channels**, for each place in the
+# image.
 
 # %% tags=["setup"]
 import torch
@@ -57,6 +58,7 @@ for features in maps:
     channels, rows, columns = features.shape
     shape = f"{channels:3} channels of {rows:3} × {columns:3}"
     print(f"stride {320 // columns:2}: {shape}, {features.numel():7,} numbers")
+print(f"you said {my_first:,} for the first and {my_last:,} for the last")
 
 # %% tags=["call"]
 show.feature_maps(scene, maps)
@@ -94,7 +96,7 @@ show.explore_channels(scene, maps)
 #     pixels                · · · · · · ·     and read 3 pixels each: 7 in all
 #
 # These 7 pixels are the cell's **receptive field**. You can measure it: the gradient of a cell reaches exactly those pixels that it has
-# read, and counts how often.
+# read. With all weights 1, it counts how often.
 
 # %% tags=["read"]
 from torch.nn.functional import conv1d
@@ -111,7 +113,7 @@ def how_often_read(layers):
 
 
 # %% [markdown]
-# **Guess before you run it:** which of the 7 pixels is read twice? Then add layers, one by one. Where do the largest counts end up?
+# **Guess before you run it:** which of the 7 pixels are read twice? Then add layers, one by one. Where do the largest counts end up?
 
 # %% tags=["write"]
 how_often_read([(3, 2), (3, 1)])  # (kernel, stride) of each layer; yours: add (3, 1), (3, 1), …
@@ -183,7 +185,7 @@ for number, stage in enumerate(body.blocks, 1):
 print(f"you said {my_guess}; it's {size / my_guess:.1f} times that")
 
 # %% [markdown]
-# The last cells could see the whole scene, and more than twice as far. *Could.* What do they actually look at? Ask the gradient: how much
+# A cell of the last map could see the whole scene, and more than twice as far. *Could.* What do they actually look at? Ask the gradient: how much
 # does a cell change if this pixel changes? First on noise, in a picture so wide that most fields fit. We
 # [measure two widths](../src/coursekit/lessons/experiments/receptive_fields.py): of all pixels with any gradient, and of the middle part that
 # has 90 % of it. **How wide will that part be, compared with the whole field?**
@@ -205,9 +207,9 @@ gradients = {name: gradient(body, image, count) for name, count in chosen.items(
 show.cell_views(scene, gradients)
 
 # %% [markdown]
-# The dashed frame is all that the cell can see, cut off at the edges of the scene. So a cell has some idea of its surroundings, and that's
-# how it can tell the wheel of a car from the wheel of a bus. (EfficientNet-B0 and B3 have squeeze-and-excitation in each block: the mean of
-# the *whole* map scales its channels. There, each cell sees everything, if dimly.)
+# The dashed frame is all that the cell can see, cut off at the edges of the scene. At stride 32 that's everything, but it sees least of the
+# corners: the farther from its middle, the dimmer. So a cell has some idea of its surroundings, and that's how it can tell the wheel of a
+# car from the wheel of a bus.
 #
 # ## 2.3 · Pretrained, or from scratch? · 9 min
 #
@@ -244,6 +246,8 @@ for name, pretrained in starts.items():
 curves = {name: learned.curve for name, learned in trained.items()}
 levels = {name: learned.accuracy for name, learned in frozen.items()}
 show.accuracies(curves, levels, guessing=1 / 16, xlabel="steps of 32 objects")
+for name, guess in {"pretrained": my_pretrained, "random": my_random}.items():
+    print(f"{name}: {trained[name].accuracy:.0%}; you said {guess:.0%}")
 
 # %% [markdown]
 # In the full form, three things stand out. The pretrained backbone is far ahead, on drawings that it has never seen: edges and textures are the
@@ -270,6 +274,7 @@ for name, child in body.named_children():
 for number, stage in enumerate(body.blocks):
     weights = sum(parameter.numel() for parameter in stage.parameters())
     print(f"blocks[{number}]  {len(stage)} blocks        {weights:9,} weights")
+print("you said", my_part)
 
 # %% [markdown]
 # ### Exercise 2.2 · `freeze_stages` · ●●○ · 23 min · explain only
@@ -317,8 +322,8 @@ check("freeze_stages")
 # %% tags=["write"]
 my_saving = 0.1  # share of the maps; yours
 images = crops.normalized(train_set[0][0])[None].repeat(2, 1, 1, 1)
-images = images.contiguous(memory_format=torch.channels_last)
-freezing.savings(freeze_stages, (0, 1, 3, 5, 8), images)
+kept = freezing.savings(freeze_stages, (0, 1, 3, 5, 8), images)
+print(f"three stages save {1 - kept[3] / kept[0]:.0%} of the maps; you said {my_saving:.0%}")
 
 # %% [markdown]
 # Look at the row with three stages. The first maps are the largest, and the first weights the fewest. And what does it cost? Here are the same
@@ -334,9 +339,10 @@ print(
 )
 
 # %% [markdown]
-# With one seed and some hundred objects, a difference of a few percent is chance. So on these drawings, the price of three frozen stages is
-# too small to see. (With all frozen, the matrix saw each object 30 times.) Measure it again on your own data, whose classes may be further from ImageNet's. The course's detector freezes three stages
-# unless you tell it otherwise.
+# In the full form there are some hundred objects, and with one seed, a difference of a few percent is chance. So on these drawings, the price
+# of three frozen stages is too small to see. (Don't compare either with *all frozen* too closely: there, training went through all objects 30
+# times, and here it took 30 steps of 32.) Measure it again on your own data, whose classes may be further from ImageNet's. The course's
+# detector freezes three stages unless you tell it otherwise.
 #
 # ### The trap: a frozen network that changes
 #
@@ -386,7 +392,7 @@ freezing.norm_modes(images)
 # %% [markdown]
 # ## 2.5 · Will it fit? · 33 min
 #
-# An intern took EfficientNet-B3, the detector that everyone builds from timm and torchvision, COCO at its full size, and a laptop with 4 GB.
+# An intern took a large backbone (EfficientNet-B3), the detector that everyone builds with torchvision, all of COCO, and a laptop with 4 GB.
 # `CUDA out of memory`. With batch size 1: `CUDA out of memory`. Could that have been known in advance?
 #
 # Four things are in a card's memory during training:
@@ -497,37 +503,40 @@ print(f"of a card with 4 GiB, about {budget / 2**30:.2f} GiB are left for tensor
 
 # %% [markdown]
 # (A GFLOP is a billion operations; a product and a sum count as two. The rest of a card goes to the driver, to the desktop, and to gaps
-# between tensors.)
+# between tensors. B0 and B3 have squeeze-and-excitation in each block, which Lite0 lacks: the mean of the *whole* map scales its channels. So
+# there, each cell sees everything, if dimly.)
 #
 # There's the intern's story in one line: B3 at 800 × 1333 needs more than is left, with a *single* image. The code was fine. What could have
 # been changed? Here are seven steps, each of which changes one thing. **Which one saves most? And from which one on does it fit?**
 
 # %% tags=["variants"]
-b3, lite0 = names["B3"], names["Lite0"]
-small = {**as_built, "folds_norm": True}
-ladder = {"as built, 1 image": StepConfig(b3, (800, 1333), 1, **as_built)}
-ladder["batch norm folded"] = StepConfig(b3, (800, 1333), 1, **small)
-small["channels"] = 96
-ladder["+ pyramid of 96 channels"] = StepConfig(b3, (800, 1333), 1, **small)
-small["frozen_stages"] = 3
-ladder["+ 3 stages frozen"] = StepConfig(b3, (800, 1333), 1, **small)
-small["precision"] = "bf16"
-ladder["+ 16 bits"] = StepConfig(b3, (800, 1333), 1, **small)
-ladder["+ 640 pixels"] = StepConfig(b3, (640, 640), 1, **small)
-ladder["+ 4 images"] = StepConfig(b3, (640, 640), 4, **small)
-ladder["+ Lite0 instead of B3"] = StepConfig(lite0, (640, 640), 4, **small)
+first_step = StepConfig(names["B3"], (800, 1333), 1, **as_built)
+changes = {  # each stays for those after it
+    "as built, 1 image": {},
+    "batch norm folded": {"folds_norm": True},
+    "+ pyramid of 96 channels": {"channels": 96},
+    "+ 3 stages frozen": {"frozen_stages": 3},
+    "+ 16 bits": {"precision": "bf16"},
+    "+ 640 pixels": {"size": (640, 640)},
+    "+ 4 images": {"batch": 4},
+    "+ Lite0 instead of B3": {"backbone": names["Lite0"]},
+}
+ladder = step_memory.one_by_one(first_step, changes)
 
 # %% tags=["write"]
 my_best_step, my_first_that_fits = "+ 3 stages frozen", "+ 640 pixels"  # yours
 
 # %% tags=["call"]
-chosen = list(ladder)[: quick(len(ladder), 2)]
+chosen = quick(list(ladder), ["as built, 1 image", my_best_step, my_first_that_fits])
 peaks = step_memory.predicted({name: ladder[name] for name in chosen})
 show.memory_ladder(peaks, budget)
+print(f"you said: “{my_best_step}” saves most; from “{my_first_that_fits}” on, it fits")
 
 # %% [markdown]
+# (*Tight* means that it fits, but takes more than 90 % of what can be used. The *rest* is temporary: tensors of backward and of the update.)
+#
 # And what does each step cost in accuracy? Folding a frozen batch norm computes the very same thing. Three frozen stages cost too little
-# to be seen in 2.4. A narrower pyramid and 16 bits you can measure in lesson 08. Fewer pixels cost small objects: at half the side, the
+# to be seen in 2.4. What 16 bits cost, you can measure in lesson 08. Fewer pixels cost small objects: at half the side, the
 # smallest object of 2.1 covers half as many cells in each direction. (The bars show the moment when most memory is held. That's when
 # forward has ended and few gradients exist yet.) For your own card, in a terminal: `coursekit plan --vram 4 --backbone efficientnet_b3`.
 #

@@ -57,7 +57,7 @@ show.object_sizes(sizes)
 
 # %% [markdown]
 # So should all objects be found on the finest map? Its cells are small, but each has gone through only a few layers and sees
-# little of the image, as you measured in lesson 02. And it has the fewest channels. The deep map knows a lot and is coarse; the
+# little of the image, as you measured in lesson 02. And C3 has the fewest channels. The deep map knows a lot and is coarse; the
 # shallow one is fine and knows little. We want both:
 #
 #     C5 ──1×1──► M5 ─────────3×3──► P5     stride 32
@@ -82,11 +82,11 @@ print(coarse.repeat_interleave(2, 0).repeat_interleave(2, 1))
 # That's **nearest-neighbor** upsampling: no blending, each cell is repeated. (Blending works, too. The paper uses nearest neighbor
 # for simplicity, and so do we.)
 #
-# Twice as many rows, twice as many columns: is that all? Here are the real sizes of the maps for three images. **For which of them
-# does doubling fail?**
+# Twice as many rows, twice as many columns: is that all? Take three images: 240 × 320, 256 × 320 and 211 × 317 pixels. Their maps
+# have strides of 8, 16 and 32, and a side that doesn't divide is rounded up. **For which of them does doubling fail?**
 
 # %% tags=["write"]
-fails_for = []  # yours: their heights
+fails_for = [256]  # yours: their heights
 
 # %% tags=["read"]
 from coursekit.detector.backbone import load_backbone
@@ -96,7 +96,8 @@ for height, width in [(240, 320), (256, 320), (211, 317)]:
     with torch.no_grad():
         maps = backbone(torch.zeros(1, 3, height, width))
     words = [f"C{k}: {tuple(one.shape[2:])}" for k, one in zip((3, 4, 5), maps)]
-    print(f"image {height} × {width}   ", "   ".join(words))
+    said = "you said: fails" if height in fails_for else "you said: works"
+    print(f"image {height} × {width}   ", "   ".join(words), "  ", said)
 
 # %% [markdown]
 # ### Exercise 3.1 · `merge_top_down` · ●○○ · 15 min · by hand
@@ -120,8 +121,8 @@ def merge_top_down(fine: Tensor, coarse: Tensor) -> Tensor:
 
     Returns:
         (B, C, H, W): fine, plus coarse upsampled by repeating cells (nearest neighbor; for odd
-        sizes, torch's "nearest" and "nearest-exact" are both right). A new tensor, through which
-        gradients reach both maps.
+        sizes, torch's "nearest" and "nearest-exact" are both right). A new tensor of fine's dtype,
+        through which gradients reach both maps.
 
     >>> merge_top_down(torch.zeros(1, 1, 2, 2), torch.full((1, 1, 1, 1), 3.0))
     tensor([[[[3., 3.],
@@ -291,6 +292,14 @@ def level_for_box(
 check("level_for_box")
 
 # %% [markdown]
+# Were your guesses right?
+
+# %% tags=["call"]
+squares = torch.tensor([[0.0, 0.0, size, size] for size in my_levels])
+for size, yours, level in zip(my_levels, my_levels.values(), level_for_box(squares, 3, 5).tolist()):
+    print(f"size {size:3}: level {level}; you said {yours}")
+
+# %% [markdown]
 # Here are the boxes of the scene, each over the cells of the level that it reads from. **Move the slider** (the arrow keys work,
 # too). At which canonical scale do all boxes crowd on one level?
 
@@ -318,12 +327,12 @@ show.level_shares(sizes, level_for_box, canonical_scales=(64, 224))
 # starts (**seeds**). A single run proves nothing: two seeds of one design may differ more than two designs.
 #
 # Fair means: same images, same training, same number of channels, and boxes of the same six sizes to start from (**anchors**, lesson
-# 04). On one map, all six sizes start there; in the pyramid, each level has two. An FPN over a single map is just its 1 × 1 and
-# 3 × 3.
+# 04). In the pyramid, each level starts from two of them: boxes of 14 and 24 pixels on P3, of 36 and 60 on P4, of 90 and 140 on P5.
+# A design with one map starts from all six there. An FPN over a single map is just its 1 × 1 and 3 × 3.
 #
-# Two numbers for each size of object. **Recall**: which share of the objects has a box around it among the 100 that the detector
-# looks at closely (its **proposals**, lesson 05), whatever class it takes them for? **AP50**: as in lesson 00, so the class has to be right, too. Small is below
-# 32 pixels, large is from 96, as in COCO.
+# Two numbers for each size of object. The detector first picks 100 boxes to look at closely, its **proposals** (lesson 05).
+# **Recall** is the share of the objects that one of them fits with an IoU of at least 0.5, whatever class it is taken for. For
+# **AP50**, as in lesson 00, the class has to be right, too. Small is below 32 pixels, large is from 96, as in COCO.
 #
 # **Predict:** which design has the best AP50 for small objects? And for large ones?
 
@@ -350,7 +359,8 @@ print_designs(measured)
 
 # %% [markdown]
 # The loop over designs and seeds is in [detector_runs.py](../src/coursekit/lessons/experiments/detector_runs.py). **Look at the last
-# three columns:** how far apart are the seeds of one design? A lead that's smaller than that is no lead.
+# three columns:** how far apart are the seeds of one design? A lead that's smaller than that is no lead. (In the short form all of
+# them are 0.)
 
 # %% tags=["write"]
 largest_difference_between_seeds = 0.0  # yours, from the table

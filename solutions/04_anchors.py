@@ -58,7 +58,7 @@ def cells(size, stride):
 
 
 # %% tags=["call"]
-show.guesses_and_matches(image, boxes, STRIDES, sizes_for, RATIOS)
+show.guesses_and_matches(image, boxes, STRIDES, sizes_for, RATIOS, guess=my_guess_matches)
 
 # %% [markdown]
 # Left, the nine guesses of a single cell. Right, those few of all guesses that the rules of this lesson call "an object". (Things
@@ -233,7 +233,7 @@ from itertools import permutations
 places = [torch.arange(length) for length in predicted.shape]
 address = torch.stack(torch.meshgrid(*places, indexing="ij"))  # (3, A, H, W): shape, row, column
 centers, sides = (level[:, :2] + level[:, 2:]) / 2, level[:, 2:] - level[:, :2]
-print("order     same shape   same numbers   anchors at their address")
+print(f"you: {my_order}; {my_guess_passes}\norder     same shape   same numbers   at their address")
 for order in permutations(range(3)):
     flat = predicted.permute(order).flatten()
     shape, row, column = (part.permute(order).flatten() for part in address)
@@ -275,7 +275,7 @@ from coursekit.lessons.experiments.detector_runs import compare_anchor_orders
 
 cached = cache_features(train_set.head(quick(96, 8))), cache_features(val_set.head(quick(48, 8)))
 makers = {"row by row": make_anchors, "column by column": by_columns, "shape by shape": by_shapes}
-compare_anchor_orders(makers, *cached, epochs=quick(6, 1))
+compare_anchor_orders(makers, *cached, epochs=quick(6, 1), guess=my_guess_ap50)
 
 # %% [markdown]
 # No error and no warning. After a full training, small objects are gone, and AP50 falls to less than half. A convolution gives
@@ -305,11 +305,12 @@ my_guess_share = 0.95  # yours
 from coursekit.lessons.experiments.anchor_matches import best_overlaps, matched_pairs, matched_share
 
 scenes = scenes_with_objects(train_set, anchors_for, most=quick(240, 40))
-show.overlap_by_size(*best_overlaps(scenes))
+show.overlap_by_size(*best_overlaps(scenes, my_guess_share))
 
 # %% [markdown]
 # Each dot is an object. Small ones fall between the cells: even the nearest anchor is a few pixels off, and that's a lot for
-# them. The largest anchor has a size of 128 pixels, so beyond that it only gets worse.
+# them. The waves are the gaps between the sizes of the anchors: halfway between two sizes, no anchor fits well. The largest
+# anchor has a size of 128 pixels, so beyond about 140 it only gets worse.
 #
 # The objects below the line would never be learned: no anchor is told about them. So there is one more rule. **No object goes
 # without**: the anchor that overlaps it most matches it, even below 0.7. That makes three awkward cases:
@@ -319,17 +320,13 @@ show.overlap_by_size(*best_overlaps(scenes))
 #   always takes the object that *it* overlaps most.
 # - **Nobody.** No anchor overlaps the object at all. Then its best IoU is 0, and *every* anchor has that. It gets none.
 #
-# Try it by hand. Here are the IoUs of two objects with four anchors. What is the answer for each anchor?
+# Try it by hand. Here are the IoUs of two objects with four anchors. What is the answer for each anchor: a position, -1 or -2?
 #
 # | | anchor 0 | anchor 1 | anchor 2 | anchor 3 |
 # |---|---|---|---|---|
 # | object 0 | 0.8 | 0.5 | 0.2 | 0.0 |
 # | object 1 | 0.0 | 0.1 | 0.4 | 0.1 |
-
-# %% tags=["write"]
-my_answers = [0, 0, 0, 0]  # yours: a position, -1 or -2 for each anchor
-
-# %% [markdown]
+#
 # <details><summary>The answers</summary>
 #
 # [0, -2, 1, -1]. Anchor 0 takes object 0 (0.8 is enough). Anchor 1 is ignored (0.5). Anchor 2 takes object 1: 0.4 is the best
@@ -341,6 +338,9 @@ my_answers = [0, 0, 0, 0]  # yours: a position, -1 or -2 for each anchor
 #
 # Write it for all anchors at once. In the table above, what is a maximum over rows, and what is one over columns? Remember
 # that an image may have no objects.
+#
+# A tensor that you create is on the CPU, and a GPU refuses to mix it with its own. `device=anchors.device` creates one where
+# `anchors` is. (The check tests that, too.)
 
 # %%
 recall("box_iou")
@@ -439,7 +439,7 @@ my_guess_small = 0.5  # yours
 from functools import partial
 
 strict = partial(match_anchors, allow_low_quality_matches=False)
-matched_share(scenes, {"0.7 alone": strict, "and the best anchor": match_anchors})
+matched_share(scenes, {"0.7 alone": strict, f"or best (you: {my_guess_small:.0%})": match_anchors})
 
 # %% [markdown]
 # ## 4.4 · A box, relative to an anchor · 36 min
@@ -456,7 +456,7 @@ matched_share(scenes, {"0.7 alone": strict, "and the best anchor": match_anchors
 my_guess_pixels = 2.5  # yours
 
 # %% tags=["call"]
-matched_anchors, matched_boxes = matched_pairs(scenes, match_anchors)
+matched_anchors, matched_boxes = matched_pairs(scenes, match_anchors, my_guess_pixels)
 
 # %% [markdown]
 # In pixels, large boxes would drown out the small ones. In widths of the anchor, all are about alike. And why the logarithm?
@@ -468,8 +468,7 @@ matched_anchors, matched_boxes = matched_pairs(scenes, match_anchors)
 # In the end, each of the four numbers is multiplied by its weight. The second stage of the detector uses (10, 10, 5, 5): its boxes
 # are close already, so without weights its targets would be tiny. Use `...` for the axes in front, as in `xywh_to_xyxy`.
 #
-# A tensor that you create is on the CPU, and a GPU refuses to multiply it with its own. `boxes.new_tensor(…)` creates one where
-# `boxes` is, with the same dtype. (The check tests that, too.)
+# Remember the device: `boxes.new_tensor(…)` creates a tensor where `boxes` is, with the same dtype.
 
 # %%
 # %%exercise encode_boxes
@@ -521,7 +520,7 @@ my_guess_10, my_guess_100 = 100, 1000  # yours, in pixels
 for dw in (0.0, 1.0, 4.135, 10.0, 100.0):
     print(f"dw {dw:7.3f}   {(16 * torch.tensor(dw).exp()).item():10.1f} pixels wide")
 infinite = torch.tensor(100.0).exp()
-print("infinite minus infinite:", (infinite - infinite).item())
+print(f"you: {my_guess_10}, {my_guess_100}; infinite − infinite: {(infinite - infinite).item()}")
 
 # %% [markdown]
 # An infinite width becomes `nan` at the next subtraction, and `nan` spreads to everything it meets: the loss, the weights, the
@@ -593,6 +592,9 @@ show.explore_decoding(image, taken, goals, encode_boxes, decode_boxes)
 
 
 # %% tags=["variants"]
+from coursekit.lessons import examine
+
+
 def center_of(boxes):
     return (boxes[..., :2] + boxes[..., 2:]) / 2
 
@@ -624,12 +626,12 @@ def corner_decode(deltas, anchors):
 wrong_with_plain_ratio, wrong_with_corners = "…", "…"  # yours, in a few words
 
 # %% tags=["call"]
-from coursekit.lessons import examine
 from coursekit.lessons.experiments.anchor_matches import round_trips
 
 coders = {"yours": (encode_boxes, decode_boxes), "plain ratio": (ratio_encode, ratio_decode)}
 coders["corners in pixels"] = corner_encode, corner_decode
 round_trips(coders, matched_boxes, matched_anchors)
+print(f"you: plain ratio: {wrong_with_plain_ratio}; corners: {wrong_with_corners}")
 
 # %% [markdown]
 # All three get back what they had. But the plain ratio can turn a box inside out, with a width below 0. And corners in pixels give

@@ -76,20 +76,20 @@ show.anchors_to_objects(image, anchors, matches, gt_boxes)
 #
 # A **logit** is any real number; the sigmoid turns it into a probability. A logit of 0 means 50 %.
 #
-# All levels share this small network: to it, a dog on P5 looks like a small dog on P3. That's why all levels have the same
-# number of channels.
+# All levels share this small network: to it, a large dog on the coarsest level looks like a small dog on the finest. That's why
+# all levels have the same number of channels.
 #
 # One thing is left, and it costs people days. The convolution returns a map, A × H × W. The anchors are a list. Take a level of
 # 2 × 3 cells with two anchors, and let each number of the map say where it belongs: 213 is anchor 2, row 1, column 3. **Put
 # them into a list that fits the anchors. What are its first four numbers?**
 
 # %% tags=["write"]
-my_order = [111, 0, 0, 0]  # yours
+my_order = [111, 0, 0, 0]  # yours: the first four numbers
 
 # %% tags=["read"]
 address_map = torch.tensor([[[111, 112, 113], [121, 122, 123]], [[211, 212, 213], [221, 222, 223]]])
 print(f"the map, {tuple(address_map.shape)}, flattened: {address_map.flatten().tolist()}")
-print("the first four anchors of this level:")
+print(f"you begin with {my_order}; the first four anchors of this level:")
 for x1, y1, x2, y2 in make_anchors((2, 3), (8, 8), [12, 20], [1.0])[:4].tolist():
     print(f"  row {(y1 + y2) / 16 + 1:.0f}, column {(x1 + x2) / 16 + 1:.0f}, side {x2 - x1:.0f}")
 
@@ -174,6 +174,7 @@ check("RPNHead")
 
 # %% tags=["write"]
 my_guess_objectness = 0.0  # yours: a probability from 0 to 1
+my_guess_pixels = 100.0  # yours: how far an edge moves, at most
 
 # %% tags=["read"]
 from my_detector import decode_boxes
@@ -185,7 +186,7 @@ with torch.no_grad():
     fresh_logits, fresh_deltas = head(features)
 objectness, fresh_boxes = fresh_logits.sigmoid(), decode_boxes(fresh_deltas[0], anchors)
 print(f"objectness {objectness.min():.3f} to {objectness.max():.3f}; yours: {my_guess_objectness}")
-print(f"no edge moved by more than {(fresh_boxes - anchors).abs().max():.1f} pixels")
+print(f"edges moved by up to {(fresh_boxes - anchors).abs().max():.1f} px; you: {my_guess_pixels}")
 
 # %% [markdown]
 # Undecided everywhere, and every box nearly its anchor. That's a good place to start: the head has nothing to unlearn. Ren et
@@ -208,7 +209,7 @@ show.loss_shapes()
 # at most half of them positive.
 
 # %% tags=["write"]
-my_guess_all, my_guess_sampled = 0.5, 0.5  # yours
+mine = {"all anchors": 0.5, "256 sampled": 0.5}  # yours
 
 # %% tags=["read"]
 import torch.nn.functional as F
@@ -220,7 +221,7 @@ for name, number, fraction in (("all anchors", 10**6, 1.0), ("256 sampled", 256,
     labels = torch.cat([torch.ones(len(positives)), torch.zeros(len(negatives))])
     lazy = torch.full_like(labels, -6.0)  # logits: very sure that there's nothing
     loss = F.binary_cross_entropy_with_logits(lazy, labels)
-    print(f"{name}: {len(positives)} objects, {len(negatives):,} background, loss {loss:.3f}")
+    print(f"{name}: {len(positives)} of {len(labels):,} match, loss {loss:.3f}; you {mine[name]}")
 
 # %% [markdown]
 # Averaged over all anchors, laziness is almost free. In the sample, each object counts about twelve times as much.
@@ -328,7 +329,7 @@ heads = {
     "“objects everywhere”": (zeros + 6, deltas),
     "boxes a tenth of an anchor too far right": (logits, deltas + shift),
     "deltas four times too large": (logits, 4 * deltas),
-    "flattened in the wrong order": (flattened_wrongly(logits), flattened_wrongly(deltas)),
+    f"flattened in the wrong order ({my_guess_loss}?)": [*map(flattened_wrongly, (logits, deltas))],
 }
 
 # %% tags=["call"]
@@ -364,7 +365,7 @@ kept_if_a_is_best, kept_if_b_is_best = "A", "B"  # yours
 from my_detector import box_iou
 
 chain = torch.tensor([[0.0, 0.0, 10.0, 10.0], [4.0, 0.0, 14.0, 10.0], [8.0, 0.0, 18.0, 10.0]])
-print("IoU of    A     B     C")
+print(f"you keep {kept_if_a_is_best}, then {kept_if_b_is_best}\nIoU of    A     B     C")
 for name, row in zip("ABC", box_iou(chain, chain).tolist()):
     print(f"     {name}  ", "  ".join(f"{iou:.2f}" for iou in row))
 
@@ -431,12 +432,12 @@ catch("nms", (apart, torch.tensor([0.9, 0.8]), 0.5))
 
 # %% [markdown]
 # And on real boxes? Imagine an RPN whose objectness at each anchor is the anchor's IoU with the nearest object. **Move the
-# sliders** (the arrow keys work, too). At which IoU threshold does each pile become one box? And at which does one of two
-# neighbors vanish?
+# sliders** (the arrow keys work, too). At which IoU threshold does each pile become one box? How many are left at 0.9? And if
+# you raise the score threshold, which objects vanish first?
 
 # %% tags=["call"]
 ideal = box_iou(gt_boxes, anchors).amax(0)
-show.explore_nms(image, anchors[ideal > 0.4], ideal[ideal > 0.4], nms=nms)
+show.explore_nms(image, anchors[ideal > 0.4], ideal[ideal > 0.4], nms=nms, score_thresh=0.5)
 
 # %% [markdown]
 # torchvision has the same function, in C++. Does it keep the same boxes? And **how many times as fast is it**, with the largest
@@ -451,7 +452,7 @@ from torchvision import ops
 
 counts = [quick(2000, 512) // n for n in (16, 8, 4, 2, 1)]
 times = time_nms({"in Python": nms, "torchvision, in C++": ops.nms}, counts)
-show.times(counts, times)
+show.times(counts, times, f"boxes (your guess: {my_guess_times} times as fast)")
 
 # %% [markdown]
 # A loop in Python makes a few calls for each box, and each call costs some microseconds, however little there is to compute. So
@@ -560,11 +561,7 @@ check("propose")
 #
 # Two images, by hand. In the first, the best k proposals find its only object. In the second, they find one of three. **What is
 # the recall at k?**
-
-# %% tags=["write"]
-my_guess_recall = 0.0  # yours
-
-# %% [markdown]
+#
 # <details><summary>The answer</summary>
 #
 # Two of four objects, so 0.5. It isn't the mean of 1 and 1/3: then the single object of the first image would count as much as
@@ -687,7 +684,7 @@ show.best_proposals(val_cached, scenes, proposals)
 # **which share of these distractors do the best 10 proposals find?**
 
 # %% tags=["write"]
-my_guess_distractors = 0.0  # yours
+my_10 = 0.0  # yours: of the distractors, by the best 10
 
 # %% tags=["read"]
 from coursekit.lessons.experiments.distractors import distractor_boxes
@@ -696,7 +693,7 @@ distractors = distractor_boxes(val_cached)
 objects = [target["boxes"] for target in val_cached.targets]
 for k in (10, 50, 300):
     found = [f"{recall_at(sampled.after, boxes, k):.0%}" for boxes in (objects, distractors)]
-    print(f"the best {k:3} find {found[0]} of the objects, {found[1]} of the distractors")
+    print(f"best {k:3}: {found[0]} of objects, {found[1]} of distractors; you at 10: {my_10:.0%}")
 
 # %% [markdown]
 # After a full training, the RPN ranks distractors lower than objects, but it doesn't pass over them: the best 10 proposals find
@@ -721,11 +718,12 @@ show.recall_curves(recalls, ks, guesses=(my_guess_before, my_guess_after))
 # ignored. **Predict:** will its loss be lower or higher? And its recall of small objects at 10?
 
 # %% tags=["write"]
-my_guess_without_sampling = 0.5  # yours
+my_guess_small = 0.5  # yours: recall of small objects at 10, without sampling
 
 # %% tags=["call"]
 blind = run_rpn(RPN, *same, epochs=quick(5, 1), batch_size_per_image=10**6, positive_fraction=1.0)
-compare_rpns({"256 sampled": sampled, "all anchors": blind}, val_cached.targets, 10, recall_at)
+runs = {"256 sampled": sampled, f"all anchors (yours: small {my_guess_small})": blind}
+compare_rpns(runs, val_cached.targets, 10, recall_at)
 
 # %% [markdown]
 # After a full training, its loss is far lower, and it finds fewer of the small and medium objects. **Losses that average over

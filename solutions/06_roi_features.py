@@ -7,14 +7,14 @@
 # **what** it is. That's the second stage of the detector. This lesson builds its eyes: for each box a small patch of features,
 # read from the right level of the pyramid, and a head that looks at the patch.
 #
-# At the end, you can
+# When you're done, you can
 #
 # - read a feature map between its cells, and write RoIAlign as two matrix products,
 # - say when that is faster than torchvision's C++, and when it is much slower,
 # - read each box from its own level and still return the patches in the order of the boxes,
 # - recognize two bugs that let the loss fall and leave the detector blind.
 #
-# Words that are new to you are in [the glossary](GLOSSARY.md).
+# Terms that are new to you are in [the glossary](GLOSSARY.md).
 
 # %% tags=["setup"]
 import torch
@@ -108,7 +108,8 @@ def axis_weights(
             3/4, and so on.
 
     Returns:
-        (R, output_size, size), of the dtype of `lo`. A bin's row is the mean of its points' tents.
+        (R, output_size, size), of the dtype and on the device of `lo`. A bin's row is the mean of
+        its points' tents.
         Minimum width: a box narrower than one cell counts as one cell wide, starting at `lo`.
         Border: a point up to one cell outside the map (-1 … size, both inclusive) reads the
         nearest cell of the border. A point farther out reads 0: its weights are 0.
@@ -396,7 +397,7 @@ def leave_by_level(levels, strides, boxes):
 
 
 # %% [markdown]
-# In the picture each dot is a patch: to the right the center we asked for, upward the center that it read.
+# Each dot is a patch. Horizontally: x of the center that we asked for. Vertically: x that was read.
 
 # %% tags=["call"]
 in_images = [val_set.target(i)["boxes"] for i in range(12)]
@@ -416,9 +417,8 @@ catch("pool_levels", (maps_of_places(images=1), strides, [two_boxes]))  # yours:
 # %% [markdown]
 # ## 6.5 · The head · 12 min
 #
-# A patch of 96 × 7 × 7 numbers goes in, and two predictions come out. The first is a score for each class and for "nothing here", the
-# **background**, which is class 0. Such a raw score is called a **logit**. The second is four deltas that move the box onto the object,
-# as in lesson 04. There are four **for each class**, because a giraffe's box needs other corrections than a cat's.
+# A patch of 96 × 7 × 7 numbers goes in, and two predictions come out. The first is a logit for each class and for "nothing here", the
+# **background**, which is class 0. The second is four deltas that move the box onto the object, as in lesson 04. There are four **for each class**, because a giraffe's box needs other corrections than a cat's.
 #
 #     patch ─► flatten ─► linear ─► ReLU ─► linear ─► ReLU ─┬─► linear ─► logits (R, K + 1)
 #                                                           └─► linear ─► deltas (R, K + 1, 4)
@@ -486,7 +486,11 @@ for name, weights in head.named_parameters():
 # %% [markdown]
 # Nearly all of them are in the first layer. It has a weight for each channel at each place of the patch. That's how the head can know
 # that wheels are *below*.
-#
+
+# %%
+journal("06")
+
+# %% [markdown]
 # ## 6.6 · What could go wrong · 6 min
 #
 # Two bugs, both quiet. Plant them, and train a head on each way of reading. We read the patches of the ground-truth boxes from a
@@ -552,11 +556,7 @@ print("your guesses:", my_guesses)
 #   A list with the boxes of each image can't go wrong like this.
 # - **Half a cell off.** With torchvision's `aligned=True`, cell i has its value at i + 0.5. Both conventions are in use
 #   ([onnxruntime #6921](https://github.com/microsoft/onnxruntime/issues/6921)). Run a detector with the one that it was trained with.
-
-# %%
-journal("06")
-
-# %% [markdown]
+#
 # ## What you learned · 4 min
 #
 # A tent and a dot product read a row between its cells. Two matrices of tents read a patch. Small maps favor matrix products, large
@@ -586,7 +586,7 @@ journal("06")
 #
 # **Next: 07 · The detector.** Anchors, RPN, pyramid, patches, head: you have all the parts. Put them together.
 #
-# **Read on:** K. He et al., *Mask R-CNN*, 2017, section 3 (RoIAlign) and table 2c · R. Girshick, *Fast R-CNN*, 2015, section 2 ·
+# **To read on:** K. He et al., *Mask R-CNN*, 2017, section 3 (RoIAlign) and table 2c · R. Girshick, *Fast R-CNN*, 2015, section 2 ·
 # T.-Y. Lin et al., *Feature Pyramid Networks for Object Detection*, 2017, section 4.2.
 
 # %% [markdown] tags=["instructor"]

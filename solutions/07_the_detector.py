@@ -7,14 +7,14 @@
 # head learns from, how wrong it is, and how its predictions become a short list of boxes. Write that, put all parts together, and you
 # have a detector. Then it has to prove itself three times: against torchvision, on 16 images, and on scenes it has never seen.
 #
-# At the end, you can
+# When you're done, you can
 #
 # - say what the second stage is trained on, and why the ground truth is added to the proposals,
 # - read a loss: what it should be at the start, and what it looks like when something is wrong,
 # - turn thousands of predictions into a few detections,
 # - assemble a two-stage detector, and test it before you spend an hour training it.
 #
-# Words that are new to you are in [the glossary](GLOSSARY.md).
+# Terms that are new to you are in [the glossary](GLOSSARY.md).
 
 # %% tags=["setup"]
 import os
@@ -45,8 +45,7 @@ show.before_after(image, near[0], target, train_set.classes, titles)
 #
 # The head gets a patch and names a class. To learn that, it needs patches whose class is known. Patches of the ground-truth boxes? Those
 # are too good: at test time it gets proposals, which are a bit off, and most of which show nothing. So it learns **from proposals**.
-# Each gets the label of the object that it overlaps, or the label 0, **background**. A box that the second stage looks at is an **RoI**,
-# a region of interest.
+# Each gets the label of the object that it overlaps, or the label 0, **background**. From here on, these boxes are the RoIs of lesson 06.
 #
 # But what does a first stage propose that has learned nothing yet? **Guess:** what share of the objects has at least one proposal with an
 # IoU of 0.5 or more? And what share of the proposals fits any object?
@@ -67,8 +66,8 @@ print("your guess:", my_guess)
 #
 # Even so, nearly everything is background. So you draw a sample, as you did for the anchors: 64 RoIs per image, at most a quarter of
 # them with an object. You wrote both functions in lesson 04. Two things are different here. The limit is **0.5 for both thresholds**, so
-# nothing is ignored. And an object's best box gets no privilege below that limit, because the ground truth is there anyway. **What will
-# `match_anchors` return for these three boxes?**
+# nothing is ignored. And an object's best box gets no privilege below that limit (`allow_low_quality_matches` is `False`), because the
+# ground truth is there anyway. **What will `match_anchors` return for these three boxes, with that privilege and without it?**
 
 # %% tags=["read"]
 import torch
@@ -76,9 +75,10 @@ import torch
 from my_detector import FPN, BoxHead, RPNHead, box_iou, encode_boxes, match_anchors, nms
 
 square = torch.tensor([[0.0, 0.0, 20.0, 20.0]])  # an object
-three = torch.tensor([[0.0, 0.0, 20.0, 18.0], [0.0, 0.0, 20.0, 8.0], [60.0, 60.0, 80.0, 80.0]])
-print("IoU    ", [round(iou, 2) for iou in box_iou(three, square).flatten().tolist()])
-print("matches", match_anchors(three, square, 0.5, 0.5, False).tolist())
+three = torch.tensor([[0.0, 0.0, 20.0, 9.0], [0.0, 0.0, 20.0, 8.0], [60.0, 60.0, 80.0, 80.0]])
+print("IoU               ", [round(iou, 2) for iou in box_iou(three, square).flatten().tolist()])
+for words, low_quality in (("with the privilege", True), ("as we need it     ", False)):
+    print(words, match_anchors(three, square, 0.5, 0.5, low_quality).tolist())
 
 # %% [markdown]
 # ### Exercise 7.1 · `sample_rois` · ●●○ · 15 min · by hand
@@ -161,9 +161,8 @@ catch("sample_rois", (three[2:], *one_object))  # yours: more inputs
 # %% [markdown]
 # ## 7.2 · How wrong is it? · 31 min
 #
-# The head makes two predictions for each RoI. For each of the K + 1 classes (the background is number 0) it gives a **logit**: any number,
-# and the larger, the more confident. **Softmax** turns the logits into probabilities: exp of each, divided by their sum. And for each class
-# it gives four **deltas**. So there are two losses.
+# The head makes two predictions for each RoI. For each of the K + 1 classes (the background is number 0) it gives a logit. **Softmax**
+# turns the logits into probabilities: exp of each, divided by their sum. And for each class it gives four deltas. So there are two losses.
 #
 # **Class.** The loss is **cross-entropy**: −log of the probability given to the correct class. **Predict:** the head knows nothing and gives
 # all classes the same logit. What's its loss?
@@ -256,8 +255,8 @@ check("detection_losses")
 
 # %% [markdown]
 # What does each loss look like when something is wrong? Here are six heads, made by hand, for the RoIs of the scene above. Learn to
-# recognize them; you'll meet them again in training. **Before you run it: which head has the largest classifier loss, and which two have
-# about the same box loss?**
+# recognize them; you'll meet them again in training. **Before you run it: which head has the largest classifier loss, and which fault
+# costs nearly as much box loss as leaving the boxes as proposed?**
 
 # %% tags=["variants"]
 right_logits = 8 * F.one_hot(roi_labels, classes + 1).float()
@@ -306,7 +305,7 @@ print("with each class moved, it keeps", nms(both + offsets, scores, 0.5).tolist
 #
 # ### Exercise 7.3 · `postprocess` · ●●● · 30 min · explain only
 #
-# **First write two inputs on which a careless version would fail.** The input below is harmless: one proposal (its logits, its deltas, its
+# Read the docstring below first. **Then write two inputs on which a careless version would fail.** The input here is harmless: one proposal (its logits, its deltas, its
 # box, and the size of the image). Add yours, and see what they catch.
 
 # %% tags=["write"]
@@ -315,7 +314,7 @@ harmless = torch.tensor([[0.0, 0.0, 6.0]]), no_change, one_roi, (60, 80)
 catch("postprocess", harmless)  # yours: more inputs
 
 # %% [markdown]
-# Then write it. Flatten scores, boxes and labels **in the same order**: all classes of the first proposal, then all of the second.
+# Now write the function. Flatten scores, boxes and labels **in the same order**: all classes of the first proposal, then all of the second.
 
 # %%
 recall("decode_boxes", "nms")
@@ -408,8 +407,8 @@ show.before_after(image, heap["boxes"], clean, train_set.classes, titles)
 #
 # </details>
 #
-# `options` holds the numbers, under torchvision's names. The pairs are (in training, at test time), and each module knows which it is:
-# `self.training`. The docstrings say which number goes where.
+# `options` holds the numbers, under torchvision's names. `rpn_pre_nms_top_n` and `rpn_post_nms_top_n` are pairs: (in training, at test
+# time). Each module knows which it is: `self.training`. The docstrings say which number goes where.
 #
 # ### Exercise 7.4 · `FasterRCNN` · ●●● · 40 min · explain only
 #
@@ -582,6 +581,7 @@ my_guess = 0.5  # yours
 
 # %% tags=["read"]
 from coursekit.detector import load_backbone
+from coursekit.lessons import short_form
 from coursekit.lessons.experiments import lesson07_run
 from coursekit.training import TrainConfig, train
 
@@ -595,17 +595,18 @@ def fresh():
 
 
 # %% tags=["call"]
-few = train_set.first(quick(16, 4))
-pupil = fresh()
+few, pupil = train_set.first(quick(16, 4)), fresh()
 plan = TrainConfig(quick(24, 30), 4, lr=2e-3, warmup_steps=10, flip=False, precision="fp32")
 history = train(pupil, few, plan)
 show.run_losses(history)
+print(short_form(), end="")
 
 # %% [markdown]
-# **Read the four curves one by one** before you look at the score. The classifier's loss begins near log(K + 1). It drops quickly while the
-# head learns to say "background". Then it falls more slowly, or even rises for a while, because the RPN proposes better boxes and the
-# question gets harder. The box loss *rises* at first: it counts only RoIs with an object, and a better RPN proposes more of them. A
-# loss that rises isn't a bug in itself. Ask what it counts.
+# **Read the four curves one by one** before you look at the score. log(K + 1) is 2.83, and the classifier's loss starts at about 2.6: a
+# fresh head isn't exactly undecided. Worry about 5, not about 2.6. The loss drops quickly while the head learns to say "background".
+# Then it falls more slowly, or even rises for a while, because the RPN proposes better boxes and the question gets harder. The box loss
+# *rises* at first: it counts only RoIs with an object, and a better RPN proposes more of them. A loss that rises isn't a bug in itself.
+# Ask what it counts.
 #
 # Now the score. Afterward, score the same detector on images that it has never seen.
 
@@ -631,12 +632,12 @@ from coursekit.lessons import my_workbook
 learner, some = fresh(), train_set.head(quick(*lesson07_run.IMAGES))
 plan = TrainConfig(quick(*lesson07_run.EPOCHS), 4, warmup_steps=20, precision="fp32")
 history = train(learner, some, plan)
-print(f"saved in {lesson07_run.keep(my_workbook, learner, train_set, plan)}, for lesson 09")
+print(f"{short_form()}for lesson 09:", lesson07_run.keep(my_workbook, learner, train_set, plan))
 
 # %% tags=["call"]
 unseen = val_set.head(quick(120, 8))
 numbers = score(predict_dataset(learner, unseen), unseen)
-print(f"{len(history)} steps, then {len(unseen)} new images; your guess was {my_guess:.2f}")
+print(f"{short_form()}{len(history)} steps, {len(unseen)} new images; you guessed {my_guess:.2f}")
 print(f"AP50 {numbers['AP50']:.2f}   AP {numbers['AP']:.2f}")
 
 # %% tags=["write"]
@@ -687,22 +688,23 @@ def wrong_pixels(long_side):
 
 
 def weights_forgotten(logits, deltas, rois, size):
-    """Encode the deltas without (10, 10, 5, 5); they are divided by it when they are decoded."""
+    """Encode the deltas without the weights; decoding divides them by these weights all the same."""
     return postprocess(logits, deltas / torch.tensor(weights), rois, size)
 
 
 # %% [markdown]
-# Rank them before you look: which fault costs the most AP50, and which the least?
+# The wrong pixels come twice: with a long side of 320, which most of the images have, and with one of 256. **Rank all five before you
+# look:** which fault costs the most AP50, and which the least?
 
 # %% tags=["write"]
-my_ranking = "labels from 0, background as a class, wrong pixels, weights forgotten"  # yours
+my_ranking = "labels from 0, background, weights, pixels 320, pixels 256"  # yours: worst first
 
 # %% tags=["call"]
 ways = {"no fault": postprocess, "labels from 0": labels_from_0}
 ways |= {"background as a class": background_as_a_class, "weights forgotten": weights_forgotten}
 ways |= {f"wrong pixels, {side}": wrong_pixels(side) for side in (320, 256)}
-scores = score_oracle(val_set.head(quick(120, 24)), ways)
-show.score_bars(scores, title="a head that knows the ground truth, and one fault")
+show.score_bars(score_oracle(val_set.head(quick(120, 24)), ways), title="an oracle, and one fault")
+print("your ranking:", my_ranking)
 
 # %% [markdown]
 # - **Labels counted from 0.** Each object gets the name of the class before, AP is close to 0, and the boxes in the picture look perfect. In
@@ -744,7 +746,7 @@ show.score_bars(scores, title="a head that knows the ground truth, and one fault
 #
 # **Next: 08 · Training.** Your detector is correct. Now make it fast, and make it fit your GPU.
 #
-# **Read on:** R. Girshick, *Fast R-CNN*, 2015, section 2 with equations 1 to 3 · S. Ren et al., *Faster R-CNN*, 2015, section 3 ·
+# **To read on:** R. Girshick, *Fast R-CNN*, 2015, section 2 with equations 1 to 3 · S. Ren et al., *Faster R-CNN*, 2015, section 3 ·
 # A. Karpathy, *A Recipe for Training Neural Networks*, 2019, on the loss at the start and on overfitting one batch.
 
 # %% [markdown] tags=["instructor"]

@@ -203,7 +203,7 @@ check("train_step")
 
 # %% [markdown]
 # An **epoch** is one pass over the data. The loop around the step has six lines, and it takes any step that is called with images and
-# targets. The **scheduler** sets the learning rate for the next step.
+# targets. The **scheduler** sets the learning rate for the next step: PyTorch's `LambdaLR` multiplies it by your factor.
 
 
 # %% tags=["read"]
@@ -219,7 +219,8 @@ def train_one_epoch(step, batches, scheduler):
 
 # %% [markdown]
 # Now your step trains your detector on batches of your loader, four times from the same weights. Only the learning rate differs. The last
-# run has the rate of the third, with a warm-up. **How high will the loss of the third run get, and how high with the warm-up?**
+# run has the rate of the third, with a warm-up. The optimizer is **AdamW**, which gives each weight a step length of its own (`fused=True`
+# updates all weights in one operation). **How high will the loss of the third run get, and how high with the warm-up?**
 
 # %% tags=["write"]
 my_highest = {"0.003": 5.0, "0.003, warm-up": 5.0}  # the highest losses; yours
@@ -338,16 +339,15 @@ show.step_times(step_times.mean_times(time_step, your_step, loaders, DEVICE, my_
 my_longest, my_launches, my_waits = "backward", 100, 5  # yours
 
 # %% tags=["call"]
-os.environ["KINETO_LOG_LEVEL"] = "99"  # PyTorch's profiler otherwise prints notes of its own
 step_times.profile_step(your_step, four)
-step_times.count_for_gpu("your step", your_step, four, DEVICE)
+step_times.count_for_gpu("your step", your_step, four, DEVICE, parts)
 
 # %% [markdown]
 # (Without a GPU, the last line counts what the step *would* launch on one.)
 #
-# Most of these waits come from loops over images and levels: `nonzero` and an index with a mask have results of unknown length, so Python has
-# to wait for it. Each `loss.item()` is a wait, too (`_local_scalar_dense`). Keep the number in mind: in 8.7 you'll compare it with that of the
-# course's detector.
+# With your own parts, most of these waits come from loops over images and levels: `nonzero` and an index with a mask have results of unknown
+# length, so Python has to wait for it. Each `loss.item()` is a wait, too (`_local_scalar_dense`). Keep the number in mind: in 8.7 you'll
+# compare it with that of the course's detector.
 #
 # ## 8.4 · Sixteen bits · 25 min
 #
@@ -402,7 +402,7 @@ def forward_backward(
     Args:
         model: (images, targets) → dict of losses, scalars. Its weights are float32 and stay as
             they are.
-        images, targets: a batch, on a device of the type images[0].device.type.
+        images, targets: a batch. The device type for autocast is `images[0].device.type`.
         scaler: a torch.amp.GradScaler; a disabled scaler multiplies by 1.
         dtype: torch.bfloat16 or torch.float16; torch.float32 for no autocast.
         weight: factor of the gradient.
@@ -440,8 +440,8 @@ print({name: round(loss, 4) for name, loss in losses.items()})
 print(f"norm of the gradient {gradient(fixed).norm().item():.2f}")
 
 # %% [markdown]
-# From float32 to bf16, the losses change in the third digit. That's rounding, and it's small beside the noise of the data: four other scenes
-# change them more.
+# From float32 to bf16, the sum of the losses changes by less than 1 %. A small one can change more, and so can the gradient, here its length
+# by some percent. That's rounding.
 #
 # ## 8.5 · A large batch on a small card · 22 min
 #
@@ -548,7 +548,7 @@ my_card = 4  # GB; yours
 my_images = {"B3 as built": 1, "your step": 4}  # of 640 pixels at a time; yours
 
 # %% tags=["variants"]
-from coursekit.lessons.experiments.what_fits import AS_BUILT, what_fits
+from coursekit.lessons.experiments.what_fits import AS_BUILT, compare_guesses, what_fits
 from coursekit.memory import StepConfig
 
 WAYS = {  # the first is that of lesson 02: the usual detector, from timm and torchvision
@@ -557,13 +557,18 @@ WAYS = {  # the first is that of lesson 02: the usual detector, from timm and to
 }
 
 # %% tags=["call"]
-peaks = what_fits(dict(list(WAYS.items())[-quick(2, 1) :]), {my_card, 2, 4, 8, 24})
+peaks = what_fits(WAYS, {my_card, 2, 4, 8, 24})
+compare_guesses(peaks, "640", my_card, my_images)
 show.explore_memory(peaks["your step"], "your step", my_card)
 
 # %% [markdown]
 # Read `4 × 4` as: 4 images at a time, 4 times, then one step. A column is the long side in pixels. "Your step" computes in 16 bits and has three
-# stages frozen. A tenth of the usable memory is left free. In a terminal, `coursekit plan` prints this for your card. **In the picture: what is
-# worth more, half the long side or half the images?**
+# stages frozen. Of 4 GB, 3.2 are usable: the driver and others take the rest, and a tenth stays free. In a terminal, `coursekit plan` prints
+# this for your card.
+#
+# With three frozen stages and 16 bits, 4 GB holds all 16 at 640. Look at 800, at 2 GB, or at B3 as built: that's where you need accumulation.
+#
+# **In the picture: what is worth more, half the long side or half the images?** (Half the long side leaves a quarter of the pixels.)
 #
 # Plans fail. A batch of larger images arrives, or another program takes memory, and you get `OutOfMemoryError`. Many scripts crash or skip the
 # batch. You can do better: retry **the same batch in micro-batches half the size**. Gradients accumulate, so the effective batch size stays
@@ -655,8 +660,8 @@ def real_step(
     Args:
         model: (images, targets) → dict of losses, scalars, each a mean over the images. In training
             mode.
-        images, targets: the batch, on a device of the type images[0].device.type; both can be
-            sliced.
+        images, targets: the batch; both can be sliced. The device type for autocast is
+            `images[0].device.type`.
         optimizer: the optimizer of the model. Existing gradients are discarded.
         scaler: a torch.amp.GradScaler; a disabled scaler multiplies by 1.
         dtype: torch.bfloat16 or torch.float16; torch.float32 for no autocast.
@@ -757,7 +762,7 @@ def step_for(model, dtype, micro_batch):
 # %% tags=["call"]
 batched = training_model.new_model({}, classes).to(DEVICE)  # without loops over images
 for name, model in {"your detector": fresh(), "the course's detector": batched}.items():
-    step_times.count_for_gpu(name, step_for(model, torch.float32, 2), four, DEVICE)
+    step_times.count_for_gpu(name, step_for(model, torch.float32, 2), four, DEVICE, parts)
 
 # %% [markdown]
 # Now read the step of the course's trainer. **What would you add to `real_step`** for a detector that trains on four GPUs for a week? Note an
@@ -779,11 +784,11 @@ print(inspect.getsource(micro_batches.optimizer_step))
 # - **It doesn't wait for the losses.** You call `loss.item()` in each micro-batch. It keeps the losses on the GPU and reads them a step later.
 #   Whether one is NaN is decided on the GPU itself (`is_bad`), which then skips the update.
 # - **Several processes** add up their gradients, so that a batch can be split over several GPUs.
-# - **The same samples again.** Each image has a seed, and each micro-batch the padding of its batch. So a retried or resumed step computes
-#   the same.
+# - **The same samples again.** Inside `local_batch`, which you don't see here, each image gets a seed, and each micro-batch the padding of its
+#   batch. So a retried or resumed step computes the same.
 #
-# And the second count above? That's the course's detector with *your* step. Without loops over images, there's little left to wait for but
-# your own `loss.item()`: four losses in each micro-batch.
+# And the second count above? That's the course's detector with *your* step. With your own parts, the first count is larger. Without loops over
+# images, there's little left to wait for but your own `loss.item()`: four losses in each micro-batch.
 #
 # From here on your step counts: `coursekit train --detector my_detector` trains with your `real_step` once it's correct, and says so.
 #
@@ -848,6 +853,9 @@ for _ in range(factor):
 print(f"{factor} small steps end at {small:.3f}, one large step at {large:.3f}")
 
 # %% [markdown]
+# With a factor of 16 the two are far apart already. With 64 the large step is longer than the valley is wide: it lands beyond the bottom,
+# farther up than it began.
+#
 # For Adam and AdamW a smaller change is right: the square root of the factor (Malladi et al., 2022). Accumulation changes nothing here: 16
 # images are a batch of 16, however you cut it.
 

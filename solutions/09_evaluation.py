@@ -78,7 +78,8 @@ my_guess = "the boxes are …"  # yours
 # %% tags=["read"]
 print("detector:    ", {name: value[:2] for name, value in detections[shown].items()})
 print("ground truth:", patient.first_object(unseen, shown))
-print("label → category id:", dict(enumerate(unseen.category_ids[:8], 1)), "…")
+labels = sorted({*range(1, 6), *detections[shown]["labels"][:2].tolist()})
+print("label → category id:", {n: unseen.category_ids[n - 1] for n in labels}, "…")
 
 # %% [markdown]
 # - **The class.** Your detector counts its classes 1, 2, 3, … without gaps. COCO's category ids have gaps, because some classes
@@ -138,7 +139,8 @@ check("to_coco_results")
 
 # %% [markdown]
 # An assistant may write this one. Then the test is yours: **add inputs until no wrong version gets through.** Each input is a tuple of
-# arguments. What about two images, ids with gaps, a box between pixels, an image without detections?
+# arguments. What about two images, ids with gaps, a box between pixels, an image without detections? If you're stuck, the button gives one away,
+# then the next. Its arguments are in the variable `missed`.
 
 # %% tags=["write"]
 import torch
@@ -293,7 +295,7 @@ for number, (half, strict, mine) in enumerate(zip(*matches, my_verdicts.ljust(6)
 # Look at detection 5: it has the lowest score of all, and at 0.8 it is the only true positive left.
 #
 # **Your turn to test.** The input below catches only some of the wrong versions of `match_detections`. Add inputs until none gets
-# through: equal scores, a second choice, a crowd, an overlap of exactly 0.5, …
+# through: a second choice, a crowd, an overlap of exactly 0.5, some forty detections with equal scores, …
 
 # %% tags=["write"]
 no_crowd = np.zeros(2, bool)
@@ -572,7 +574,8 @@ check("coco_map")
 
 # %% [markdown]
 # This one may be delegated, too, so the test is yours again. **Add inputs until no wrong version gets through.** The rows are those
-# of the check's messages. Two classes, one of them without objects? Objects of three sizes? More than ten detections in one image? A crowd?
+# of the check's messages. Two classes, one of them without objects? Objects of three sizes? More than 10, more than 100 detections in one
+# image? A crowd?
 
 # %% tags=["write"]
 found, objects = [[1, 3, 5, 5, 20, 20, 0.9]], [[1, 3, 5, 5, 20, 20, 400, 0]]
@@ -668,8 +671,8 @@ print(f"costliest: {report.costliest}; you said {my_kind}")
 # Look at the counts, too. The kind with the most errors needn't be the one that costs most. A thousand boxes with low scores at the end of the
 # list cost next to nothing; one false positive at the top costs a lot.
 #
-# **Which classes** does it confuse? A row is what an object is, a column what it was detected as; the last column is what was
-# missed. Only detections from some score on are counted. Which score is up to you.
+# **Which classes** does it confuse? A row is what an object is, a column what it was detected as. The last column is what was missed; the
+# last row is what was detected where there is nothing. Only detections from some score on are counted. Which score is up to you.
 
 # %% tags=["write"]
 my_threshold = 0.3  # yours
@@ -691,7 +694,7 @@ show.worst_images(results, unseen, 3, my_threshold)
 my_first_fix = "…, because …"  # yours; a line for your journal
 
 # %% [markdown]
-# ## 9.8 · Eight ways to get 0 or −1 · 18 min
+# ## 9.8 · Eight ways to get about 0, or −1 · 18 min
 #
 # "My AP is 0, and the boxes look perfect." It's the most frequent question about evaluation in every detection library. The cause is
 # nearly always one of a handful, and none of them is in the model. Here are seven. Each changes every record a little, and nothing crashes.
@@ -728,6 +731,8 @@ plant = {
 faults.show_faults(results, unseen, shown, {name: plant[name] for name in list(plant)[3:]})
 
 # %% [markdown]
+# In a list you'd see "shares": no number is above 1. The other three look like boxes.
+#
 # `diagnose` is the doctor for this: it undoes each known cause as a trial, and names it if that makes many more objects match.
 # **Which of the seven leaves most of the score?**
 
@@ -735,7 +740,7 @@ faults.show_faults(results, unseen, shown, {name: plant[name] for name in list(p
 my_mildest = "swapped"  # yours
 
 # %% tags=["call"]
-faults.diagnose_faults(results, unseen, plant)
+faults.diagnose_faults(results, unseen, plant, my_mildest)
 
 # %% [markdown]
 # A diagnosis comes with evidence and a cure. Choose a fault and read it. (A size that it names is an estimate from the boxes.)
@@ -821,7 +826,7 @@ strange = {
     "a quarter of it": [record for record in results if record["image_id"] in part.image_ids],
     "every score 1": [record | {"score": 1.0} for record in results],
 }
-faults.explain_all(strange, unseen)
+faults.explain_all(strange, unseen, my_prediction)
 print(f"the quarter, scored alone: AP50 {score(strange['a quarter of it'], part)['AP50']:.3f}")
 
 # %% [markdown]
@@ -843,7 +848,8 @@ seed_2 = other_seeds.trained_further(detector, train_set, unseen, seed=2)
 
 # %% [markdown]
 # Two more aren't trained at all: one has another NMS threshold, and one keeps only detections with a score of at least 0.3. That makes five
-# comparisons. **How many of the five intervals will hold 0?**
+# comparisons. In each pair below, the first run is A and the second is B. The picture has two intervals for each pair, of AP and of AP50.
+# **How many of the five intervals of AP will hold 0?**
 
 # %% tags=["write"]
 my_count = 3  # yours
@@ -859,7 +865,7 @@ pairs = {
 }
 
 # %% tags=["call"]
-other_seeds.compare_all(pairs, unseen, draws=quick(200, 40))
+other_seeds.compare_all(pairs, unseen, my_count, draws=quick(200, 40))
 
 # %% [markdown]
 # Take your time with this one.

@@ -78,7 +78,8 @@ print(my_question)
 # ## 10.2 · A subset of your own · 30 min
 #
 # A **recipe** says which images, which classes, what size. If others have your recipe, they have your data. That makes an experiment
-# repeatable. (`data_subsets/README.md` in the course's repository lists all fields.)
+# repeatable. (The cells below explain the usual fields. All of them are in
+# `data_subsets/README.md` of the course's repository, which isn't copied with the notebooks.)
 
 # %% tags=["write"]
 # my choice: a name, the classes, how many images
@@ -149,7 +150,7 @@ minutes = my_epochs * len(train_set) / speed / 60
 print(f"{speed:.1f} images a second: about {steps} steps in {minutes:.1f} minutes")
 
 # %% [markdown]
-# (Scoring after each epoch comes on top.) **How long would five times as many images and twelve epochs take on this machine?** Compute it in
+# (The run may take a few steps more: the images of a batch have the same shape, so some batches aren't full. Scoring after each epoch comes on top.) **How long would five times as many images and twelve epochs take on this machine?** Compute it in
 # your head before you open a calculator.
 
 # %% tags=["write"]
@@ -270,7 +271,7 @@ print(shlex.join(["coursekit", *command]))
 my_guess_of_files = ["config.json", "…"]  # yours
 
 # %% tags=["call"]
-killed_run.train_and_kill(command, run_folder, at_step=steps // 2)
+killed_run.train_and_kill(command, run_folder, steps // 2, my_guess_of_files)
 
 # %% [markdown]
 # `last.pt` is the checkpoint. There's no `model.safetensors`, because the run hasn't ended. **With which step will it go on?** From a terminal
@@ -512,7 +513,7 @@ beginning(page)
 # ## 10.9 · The way to real COCO · 15 min
 #
 # What changes with photographs? The recipe's `source` is COCO itself, the data comes over your internet connection, and an epoch takes longer. Here's the bill for this
-# machine: what there is to download, the hours for it, and the hours for an epoch at the speed measured above, if more pixels cost in proportion.
+# machine: what there is to download, the hours to download it, and the hours for an epoch at the speed measured above, if more pixels cost in proportion.
 
 # %% tags=["write"]
 # my choice: the speed of my internet connection, in megabits a second

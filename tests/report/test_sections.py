@@ -1,6 +1,7 @@
 from coursekit.lessons.workbook.status import LessonStatus
-from coursekit.report.facts import Course
+from coursekit.report.facts import Course, Training
 from coursekit.report.sections import _exercises
+from coursekit.training.clock import PHASES
 
 
 def test_the_course_so_far_says_how_answers_came_about():
@@ -8,3 +9,15 @@ def test_the_course_so_far_says_how_answers_came_about():
     text = _exercises(Course([lesson]))
     assert "| how it came about |" in text
     assert "box_iou:\u00a0generated \\| \\<b>" in text
+
+
+def _step(**phases):
+    return {"phases": dict.fromkeys(PHASES, 0.0) | phases}
+
+
+def test_a_step_of_ones_own_is_one_phase_of_the_time():
+    def phases_of(*steps):
+        return Training(list(steps), [], [], [], "", None).phases
+
+    assert phases_of(_step(data=1.0, step=2.0), _step(step=3.0)) == {"data": 1.0, "step": 5.0}
+    assert list(phases_of(_step(data=1.0, forward=2.0))) == list(PHASES)

@@ -31,7 +31,7 @@ def test_the_measured_curve_is_the_one_that_coco_reads(dataset):
 def test_the_area_is_ap50(dataset, tmp_path):
     fig, alt = ap50_area_picture([_box(40, 0.9), _box(4, 0.8)], dataset, "dog")
     assert alt == "Precision by recall for dog: it ends at a recall of 1.00; the area below is 0.50."
-    labels = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    labels = [text.get_text() for text in fig.legends[0].get_texts()]
     assert labels == ["area: AP50 = 0.50", "as COCO reads it", "as measured"]
     assert is_drawn(fig, tmp_path / "area.png")
 

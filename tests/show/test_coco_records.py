@@ -25,8 +25,8 @@ def test_chosen_images_with_objects_and_crowds(coco_folder, monkeypatch):
     content, shown = _content(coco_folder), {}
     monkeypatch.setattr(coco_records, "image_row", lambda panels, alt: shown.update(panels))
     coco_images(coco_folder / "train2017", content, index_annotations(content)[0], [17, 27])
-    assert list(shown) == ["image 17: 1 objects, 1 crowds", "image 27: 0 objects, 0 crowds"]
-    image, target, names = shown["image 17: 1 objects, 1 crowds"]
+    assert list(shown) == ["image 17: 1 object, 1 crowd", "image 27: 0 objects, 0 crowds"]
+    image, target, names = shown["image 17: 1 object, 1 crowd"]
     assert (tuple(image.shape), names) == ((3, 48, 64), ["person"])
     assert target["boxes"].tolist() == [[0, 0, 40, 40]]
     assert target["crowd_boxes"].tolist() == [[10, 10, 60, 40]]

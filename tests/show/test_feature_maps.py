@@ -23,7 +23,7 @@ def test_a_map_is_the_mean_strength_of_its_channels():
 
 def test_sliders_choose_stride_and_channel():
     stride, channel, picture = explore_channels(SCENE, MAPS).children
-    assert (stride.options, stride.value) == ((4, 32, 2), 2)
+    assert (stride.options, stride.value) == ((2, 4, 32), 2)
     assert "stride 2, channel 3 of 16" in picture.value
     channel.value = 20
     assert "stride 2, channel 4 of 16" in picture.value

@@ -10,7 +10,7 @@ def test_losses_and_accuracies_of_each_head():
     }
     fig, alt = heads_picture(trained)
     left, right = fig.axes
-    assert "right: loss 1.00 at the end, 70% of new objects named correctly" in alt
+    assert "right: loss 1.88 at the end, 70% of new objects named correctly" in alt
     assert [bar.get_height() for bar in right.patches] == [0.7, 0.1]
     assert list(left.lines[0].get_xdata()) == [8, 9, 10, 11, 12]  # each mean is drawn at its last step
     assert len({line.get_linestyle() for line in left.lines}) == 2

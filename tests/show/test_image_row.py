@@ -36,3 +36,8 @@ def test_images_are_equally_high():
     wide, tall = (axes.get_window_extent() for axes in fig.axes)
     assert wide.width / wide.height > 1.8
     assert abs(wide.height - tall.height) < 0.15 * wide.height
+
+
+def test_an_image_without_boxes_to_show_has_only_its_title():
+    alt = image_row_picture({"1: dog": (torch.zeros(3, 4, 4, dtype=torch.uint8), None, [])}, "An object.")[1]
+    assert alt == "An object. 1: dog."

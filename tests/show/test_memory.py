@@ -11,9 +11,9 @@ PEAKS = {  # 200 MiB for an image of 320 pixels, and four times as much for one 
 
 def test_the_bar_and_the_text_say_what_fits():
     fig, alt = memory_picture(PEAKS, 4, 320, 8)
-    assert alt == "8 of 320 px at a time hold 1.59 of 3.2 GiB: fits. For a batch of 16: 2 times a step"
+    assert alt == "8 of 320 px at a time hold 1.59 of 3.2 GiB: fits. For a batch of 16: 2 passes per step"
     assert sum(bar.get_width() for bar in fig.axes[0].patches) * 1024 == 1630
-    assert memory_picture(PEAKS, 4, 320, 16)[1].endswith("3.15 of 3.2 GiB: tight. For a batch of 16: 1 time a step")
+    assert memory_picture(PEAKS, 4, 320, 16)[1].endswith("3.15 of 3.2 GiB: tight. For a batch of 16: one pass per step")
     assert "does not fit" in memory_picture(PEAKS, 2, 640, 3, "Lite0")[1]
 
 

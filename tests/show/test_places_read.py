@@ -8,7 +8,7 @@ RIGHT = torch.tensor([[8.0, 0, 10, 10], [16, 0, 20, 120], [16, 1, 20, 230]])  # 
 
 def test_patches_of_another_place_are_counted():
     fig, alt = places_picture(BOXES, {"right": RIGHT, "wrong": RIGHT[[1, 0, 2]]})
-    assert "right: 0 of 3 patches are of another place; wrong: 2 of 3 patches are of another place" in alt
+    assert "right: 0 of 3 patches were read somewhere else; wrong: 2 of 3 patches were read somewhere else" in alt
     first, second = fig.axes
     assert [list(line.get_ydata()) for line in first.lines] == [[10], [120, 230]]
     assert [list(line.get_ydata()) for line in second.lines] == [[10], [120, 230]]

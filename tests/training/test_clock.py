@@ -3,7 +3,7 @@ import time
 import pytest
 import torch
 
-from coursekit.training.clock import Clock
+from coursekit.training.clock import STEP, Clock
 
 
 @pytest.fixture
@@ -39,6 +39,14 @@ def test_the_verdict_says_what_to_do_if_the_machine_waits(clock):
 def test_the_verdict_has_no_advice_if_nothing_waits(clock):
     clock.seconds |= {"data": 1.0, "forward": 60.0, "backward": 39.0}
     assert clock.verdict(0, 1.0).startswith("1% waiting for data: a faster loader gains little")
+
+
+def test_a_step_of_ones_own_is_a_single_phase(clock):
+    with clock.phase(STEP):
+        time.sleep(0.001)
+    assert clock.read(clock.end_step())[STEP] > 0
+    assert "forward" not in clock.verdict(0, 1.0)
+    assert "step 100%" in clock.verdict(0, 1.0)
 
 
 def test_time_counts_even_if_the_block_fails(clock):

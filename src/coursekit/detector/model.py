@@ -248,7 +248,7 @@ class FasterRCNN(nn.Module):
 
 
 def takes_padded_images(model: nn.Module) -> bool:
-    """Return whether a model takes `PaddedImages` and `PackedTargets`: ours, unless a subclass has its own `forward`."""
+    """Return whether a model takes `PaddedImages` and `PackedTargets`: ours does, unless a subclass has a `forward`."""
     return isinstance(model, FasterRCNN) and type(model).forward is FasterRCNN.forward
 
 

@@ -258,9 +258,10 @@ def _no_ground_truth(case: Case, asked: list[int]) -> list[Finding]:
 def _without_ground_truth(labels: list[int], names: list[str], known: Ints, images: int) -> Finding:
     shown = ", ".join(names[label - 1] for label in labels[:10])
     shown += f" and {len(labels) - 10} more" if len(labels) > 10 else ""
+    count = int(np.isin(known, labels).sum())
     evidence = (
         f"These {images:,} images have no ground-truth box of {shown}, so AP is -1 there; "
-        f"{int(np.isin(known, labels).sum()):,} detections are of these classes."
+        f"{count:,} {'detection is' if count == 1 else 'detections are'} of these classes."
     )
     cure = "Leave -1 out of any mean, or score on images that show these classes."
     return Finding("no_ground_truth", evidence, cure)

@@ -15,6 +15,7 @@ __all__ = [
     "quick",
     "recall",
     "reference",
+    "short_form",
 ]
 
 
@@ -22,7 +23,7 @@ def __getattr__(name: str) -> Any:
     """Import on demand: the command line builds and copies lessons without waiting for torch."""
     if name not in __all__:
         raise AttributeError(name)
-    from coursekit.lessons.notebooks.lengths import quick
+    from coursekit.lessons.notebooks import lengths
     from coursekit.lessons.notebooks.magics import session
 
-    return quick if name == "quick" else getattr(session(), name)
+    return getattr(lengths if name in ("quick", "short_form") else session(), name)

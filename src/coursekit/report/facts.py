@@ -28,7 +28,7 @@ from coursekit.report.project import Project, read_project
 from coursekit.runs.config import RunConfig, load_config
 from coursekit.runs.load import WEIGHTS
 from coursekit.runs.train import step_config_of
-from coursekit.training.clock import PHASES
+from coursekit.training.clock import ALL_PHASES, PHASES, STEP
 from coursekit.training.hooks import METRICS, read_metrics
 
 DETECTIONS = "detections.json"
@@ -67,8 +67,11 @@ class Training:
 
     @property
     def phases(self) -> dict[str, float]:
-        """Return the seconds of each phase, summed over all steps."""
-        return {name: sum(step["phases"][name] for step in self.steps if "phases" in step) for name in PHASES}
+        """Return the seconds of each phase, summed over all steps. With a step of one's own, only of those it has."""
+        measured = [step["phases"] for step in self.steps if "phases" in step]
+        seconds = {name: sum(phases.get(name, 0.0) for phases in measured) for name in ALL_PHASES}
+        always = ("data",) if seconds[STEP] else PHASES
+        return {name: value for name, value in seconds.items() if value or name in always}
 
 
 @dataclass(frozen=True)

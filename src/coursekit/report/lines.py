@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from coursekit.core.errors import DataError
-from coursekit.training.clock import PHASES
+from coursekit.training.clock import ALL_PHASES, PHASES
 
 Number = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
@@ -60,7 +60,8 @@ def check_lines(
         msgspec.convert(lines, list[_Line])
         msgspec.convert(epochs, list[_EpochLine])
         for step in msgspec.convert(steps, list[_StepLine]):
-            if step.losses.keys() != steps[0]["losses"].keys() or step.phases.keys() != set(PHASES):
+            has_all_phases = set(PHASES) <= step.phases.keys() <= set(ALL_PHASES)
+            if step.losses.keys() != steps[0]["losses"].keys() or not has_all_phases:
                 raise ValueError(f"step {step.step} has other losses or phases than the first")
     except ValueError as error:
         raise DataError(f"{path}: not what a run writes ({error}). Copy it again, or train again.") from None

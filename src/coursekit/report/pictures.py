@@ -18,6 +18,7 @@ LOOKS = {
     "forward": (BLUE, ""),
     "backward": (ORANGE, "\\\\"),
     "optimizer": (GREEN, "xx"),
+    "step": (BLUE, ""),
 }
 MAX_CLASSES = 30
 

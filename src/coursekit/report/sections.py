@@ -17,12 +17,17 @@ from coursekit.report.facts import Course, Facts, Score
 from coursekit.report.meanings import METRIC_MEANS, SETTING_MEANS
 from coursekit.report.project import IN_SHORT, LABELS, texts
 from coursekit.runs.config import RunConfig
+from coursekit.training.clock import STEP
 
 Alts = Mapping[str, str]  # name of a picture → its alt text
 ABOUT_INTERVALS = (
     "`from` and `to` are a 95 % bootstrap interval: images were drawn from these with replacement, as many as there "
     "are, again and again, and 95 % of the draws scored between the two. It says how much the number depends on which "
     "images happen to be in the set. Other training seeds are not in it."
+)
+
+ONE_PHASE = (
+    " The training step is one phase here, because my own doesn't say when forward, backward and the update end."
 )
 
 
@@ -71,7 +76,7 @@ def _in_short(facts: Facts) -> str:
     rows += [
         ("data", f"{config.data}, {classes} classes; scored on {len(score.dataset):,} images of {score.split}"),
         ("detector", f"{config.detector.backbone}, FPN, Faster R-CNN at {config.detector.size} px"),
-        ("written by me", _written(facts.course)),
+        ("written by me", _written(facts.course, config)),
         ("machine", "; then ".join(facts.training.devices) or "not recorded"),
         ("training", f"{len(steps):,} steps, {images:,} images in {_duration(seconds)}"),
         ("speed", f"{images / max(seconds, 1e-9):.1f} images/s"),
@@ -81,13 +86,14 @@ def _in_short(facts: Facts) -> str:
     return "## In short\n\n" + table(("item", "value"), rows)
 
 
-def _written(course: Course) -> str:
+def _written(course: Course, config: RunConfig) -> str:
     if not course.lessons:
         return "no workbook"
     states = [state for lesson in course.lessons for state in lesson.states.values()]
     mine = sum(owner == "mine" for owner in course.parts.values())
     parts = f"{mine} of the {len(course.parts)} parts of the detector"
-    return f"{states.count('correct')} of {len(states)} exercises; in this run {parts}"
+    step = " and the training step" if _step(course, config) == "mine" else ""
+    return f"{states.count('correct')} of {len(states)} exercises; in this run {parts}{step}"
 
 
 def _project(facts: Facts) -> list[str]:
@@ -116,7 +122,7 @@ def _training(facts: Facts, alts: Alts) -> str:
     measured = f"the run used {training.memory / GIB:.2f} GiB" if training.memory else "it is measured on a GPU only"
     first, last = training.steps[0].get("micro_batch"), training.steps[-1].get("micro_batch")
     lines = [
-        f"Waiting for data took {waiting:.0%} of the time, computing the rest.",
+        f"Waiting for data took {waiting:.0%} of the time, computing the rest." + ONE_PHASE * (STEP in phases),
         f"Predicted peak memory of a step: {facts.predicted:.2f} GiB; {measured}.",
         f"Micro-batch size: {first}" + (f" at first, {last} in the end." if first != last else " throughout."),
     ]

@@ -27,6 +27,7 @@ def guesses_and_matches(
     strides: Sequence[int],
     sizes_for: Callable[[int], Sequence[float]],
     ratios: Sequence[float],
+    guess: int | None = None,
 ) -> None:
     """Show the anchors of one cell of the middle level, and all anchors that match an object.
 
@@ -36,6 +37,7 @@ def guesses_and_matches(
         strides: pixels per cell of each level.
         sizes_for: stride → sizes of the anchors in pixels.
         ratios: height / width of the anchors.
+        guess: how many were expected to match; it is shown beside the number.
     """
     grids = [(-(-image.shape[1] // stride), -(-image.shape[2] // stride)) for stride in strides]
     levels = [make_anchors(grid, (s, s), sizes_for(s), ratios) for grid, s in zip(grids, strides, strict=True)]
@@ -48,7 +50,7 @@ def guesses_and_matches(
     _picture(left, image, f"one cell of the middle level: {per_cell} guesses")
     _outlines(left, levels[1][first : first + per_cell], VERMILION)
     words = f"{len(matched)} of {len(anchors):,} guesses match the {len(boxes)} objects"
-    _picture(right, image, f"{words} (thick)")
+    _picture(right, image, f"{words} (thick)" + ("" if guess is None else f"; you guessed {guess:,}"))
     _outlines(right, boxes, GREEN, width=2.8)
     _outlines(right, matched, BLUE, "dashed", 1.0)
     figure(fig, f"A scene twice: with {per_cell} boxes about one point; and with its objects, where {words}.")

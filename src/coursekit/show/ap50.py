@@ -51,7 +51,7 @@ def ap50_area_picture(results: list[Result], dataset: CocoDataset, name: str) ->
     axes.set(xlim=(0, 1), xlabel=plain_text(f"recall: share of the objects ({name}) found so far"))
     axes.set(ylim=(0, 1.05), ylabel="precision: share of the boxes so far that are correct")
     axes.set_title(plain_text(f"{name}: from the highest score to the lowest"), fontsize=10)
-    axes.legend(loc="lower left", fontsize=9)
+    fig.legend(loc="outside lower center", ncols=3, fontsize=9)  # the curve can be anywhere
     return fig, f"Precision by recall for {name}: it ends at a recall of {last:.2f}; the area below is {ap50:.2f}."
 
 

@@ -75,7 +75,8 @@ def coco_images(
 
 def _counted(records: Sequence[Record]) -> str:
     crowds = sum(bool(record.get("iscrowd")) for record in records)
-    return f"{len(records) - crowds} objects, {crowds} crowds"
+    counts = {"object": len(records) - crowds, "crowd": crowds}
+    return ", ".join(f"{count} {word}{'s' * (count != 1)}" for word, count in counts.items())
 
 
 def _target(records: Sequence[Record], names: Mapping[int, str]) -> tuple[dict[str, Any], list[str]]:

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from coursekit.show.figures import as_html, figure
 
-# lowest, highest, step, start; or a list of values to choose from, of which the last is the start
-Control = tuple[float, float, float, float] | tuple[int, int, int, int] | list[Any]
+# lowest, highest, step, start; or a list of values, which starts at the last; or such a list, and where it starts
+Control = tuple[float, float, float, float] | tuple[int, int, int, int] | list[Any] | tuple[list[Any], Any]
 Draw = Callable[..., tuple[Figure, str]]
 
 
@@ -20,8 +20,9 @@ def explore(draw: Draw, **controls: Control) -> Any:
 
     Args:
         draw: takes the values of the sliders by name, and returns a figure and its alt text.
-        controls: name → (lowest, highest, step, start), or a list of values, of which the last is the start. Integers
-            make a slider of integers. An underscore in a name is shown as a space. The arrow keys move a slider, too.
+        controls: name → (lowest, highest, step, start), or a list of values, which starts at the last, or (list,
+            start). Integers make a slider of integers. An underscore in a name is shown as a space. The arrow keys move
+            a slider, too.
 
     Returns:
         None in a notebook, where sliders and picture are displayed at once, and without ipywidgets, where only the
@@ -68,8 +69,9 @@ def _slider(name: str, control: Control) -> Any:
         "layout": Layout(width="420px"),
         "style": {"description_width": "140px"},
     }
-    if isinstance(control, list):
-        return SelectionSlider(options=control, value=control[-1], **look)
+    if isinstance(control, list) or len(control) == 2:
+        values, start = (control, control[-1]) if isinstance(control, list) else control
+        return SelectionSlider(options=values, value=start, **look)
     kind = IntSlider if all(isinstance(number, int) for number in control) else FloatSlider
     lowest, highest, step, start = control
     return kind(min=lowest, max=highest, step=step, value=start, **look)

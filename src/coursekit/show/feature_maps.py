@@ -47,7 +47,7 @@ def explore_channels(scene: Tensor, maps: Sequence[Tensor]) -> Any:
         return fig, f"A grid of light and dark cells: {title}."
 
     strides = list(by_stride)
-    return explore(draw, stride=[*strides[1:], strides[0]], channel=(0, 31, 1, 3))
+    return explore(draw, stride=(strides, strides[0]), channel=(0, 31, 1, 3))
 
 
 def stride_of(scene: Tensor, features: Tensor) -> int:

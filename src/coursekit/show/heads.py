@@ -48,7 +48,8 @@ def heads_picture(trained: Mapping[str, TrainedHead]) -> tuple[Figure, str]:
     right.set(ylabel="named correctly", title="objects it has not seen", ylim=(0, 1))
     right.set_xticks(range(len(trained)), labels=list(trained))
     words = "; ".join(
-        f"{name}: loss {head.losses[-1]:.2f} at the end, {head.accuracy:.0%} of new objects named correctly"
+        f"{name}: loss {sum(head.losses[-window:]) / window:.2f} at the end, {head.accuracy:.0%} of new objects named "
+        "correctly"
         for name, head in trained.items()
     )
     return fig, f"Losses of {len(trained)} heads, and what they name correctly. {words}."

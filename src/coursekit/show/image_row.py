@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -10,7 +11,8 @@ from torch import Tensor
 from coursekit.show.boxes import draw_boxes
 from coursekit.show.figures import figure
 
-# An image (3, H, W) uint8, boxes (N, 4) xyxy in pixels, and N names; or an image, its target, and the classes.
+# An image (3, H, W) uint8, boxes (N, 4) xyxy in pixels, and N names; or an image, its target, and the
+# classes; or an image and None.
 Panel = tuple[Tensor, Any, Sequence[str]]
 WIDEST, HEIGHT = 11.0, 3.2  # inches
 
@@ -21,6 +23,7 @@ def image_row(panels: Mapping[str, Panel], alt: str) -> None:
     Args:
         panels: title → (image, boxes, names) or (image, target, classes). An image is (3, H, W) uint8, boxes are (N, 4)
             xyxy in pixels with N names; a target has `boxes` and `labels`, and perhaps `crowd_boxes`, drawn hatched.
+            None instead of boxes: it isn't about boxes.
         alt: what the picture shows. The names of the boxes are added to it.
     """
     figure(*image_row_picture(panels, alt))
@@ -38,12 +41,14 @@ def image_row_picture(panels: Mapping[str, Panel], alt: str) -> tuple[Figure, st
         draw_boxes(axes, image, boxes, names, title=title, hatched=crowds)
         _stay_inside(axes, image)
         counted = f"{len(boxes)} boxes" if len(boxes) else "no boxes"
-        words.append(f"{title}: {', '.join(filter(None, names)) or counted}")
+        words.append(title if what is None else f"{title}: {', '.join(filter(None, names)) or counted}")
     return fig, f"{alt} {'; '.join(words)}."
 
 
 def _unpacked(what: Any, texts: Sequence[str]) -> tuple[Tensor, list[str], Tensor | None]:
     """Return the boxes of a panel, their names, and crowd regions."""
+    if what is None:
+        return torch.empty(0, 4), [], None
     if isinstance(what, Mapping):
         names = [texts[label - 1] for label in what["labels"].tolist()]
         return what["boxes"], names, what.get("crowd_boxes")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from coursekit.show.colors import BLUE, ORANGE
 from coursekit.show.figures import figure, plain_text
@@ -48,5 +49,8 @@ def ladder_picture(rungs: Sequence[Rung]) -> tuple[Figure, str]:
     left.set(xlabel="images a second")
     right.set(xlabel="MiB at the peak of a step")
     left.invert_yaxis()
+    if any(hatches):
+        left_out = Patch(facecolor="0.6", hatch="//", edgecolor="white", label="left out")
+        fig.legend(handles=[left_out], loc="outside upper center", frameon=False, fontsize=8)
     words = [f"{rung.name} {rung.speed:.1f} images/s, {rung.memory:,.0f} MiB" for rung in rungs]
     return fig, "Bars for each rung, on top of those kept before it. " + "; ".join(words)

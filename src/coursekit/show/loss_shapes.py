@@ -58,7 +58,7 @@ def two_losses(history: Tensor) -> None:
         smooth = values.unfold(0, window, 1).mean(1)
         steps = torch.arange(len(smooth)) + window  # the last step of each window
         axes.plot(torch.arange(len(values)) + 1, values, color=SKY, linewidth=0.6, label="each step")
-        axes.plot(steps, smooth, color=BLUE, label=f"mean of {window} steps")
+        axes.plot(steps, smooth, "-" if len(smooth) > 1 else "o", color=BLUE, label=f"mean of {window} steps")
         axes.set(xlabel="step", ylabel="loss", title=name, ylim=(0, None))
         most, last = max(values[0].item(), smooth.max().item()), smooth[-1].item()
         words.append(f"{name}: {values[0]:.3f} at the first step, at most {most:.3f}, {last:.3f} at the end")

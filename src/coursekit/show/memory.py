@@ -62,7 +62,7 @@ def memory_picture(peaks: Peaks, card: float, long_side: int, images: int, title
     axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=8)
     times = -(-EFFECTIVE_BATCH // images)
     held = f"{images} of {long_side} px at a time hold {start:.2f} of {budget / GIB:.1f} GiB"
-    often = f"{times} time{'s' * (times > 1)} a step"
+    often = "one pass per step" if times == 1 else f"{times} passes per step"
     words = f"{held}: {verdict(peak.total, budget)}. For a batch of {EFFECTIVE_BATCH}: {often}"
     fig.suptitle(plain_text(f"{title}: {words}" if title else words), fontsize=9)
     return fig, words

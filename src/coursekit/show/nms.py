@@ -12,19 +12,20 @@ from coursekit.show.colors import BLUE, VERMILION
 from coursekit.show.explore import explore
 
 
-def explore_nms(image: Tensor, boxes: Tensor, scores: Tensor, *, nms: Part = nms) -> Any:
+def explore_nms(image: Tensor, boxes: Tensor, scores: Tensor, *, nms: Part = nms, score_thresh: float = 0.3) -> Any:
     """Show non-maximum suppression under two sliders: the lowest score, and the highest IoU that two boxes may have.
 
     Args:
         image: (3, H, W) uint8.
         boxes, scores: (N, 4) xyxy in pixels and (N,) in 0 to 1.
         nms: the function to use, such as your own.
+        score_thresh: the lowest score at the start.
     """
 
     def draw(score_thresh: float, iou_threshold: float) -> tuple[Figure, str]:
         return nms_picture(image, boxes, scores, score_thresh, iou_threshold, nms=nms)
 
-    return explore(draw, score_thresh=(0.0, 1.0, 0.05, 0.3), iou_threshold=(0.0, 1.0, 0.05, 0.5))
+    return explore(draw, score_thresh=(0.0, 1.0, 0.05, score_thresh), iou_threshold=(0.0, 1.0, 0.05, 0.5))
 
 
 def nms_picture(

@@ -56,10 +56,10 @@ def places_picture(boxes: Sequence[Tensor], read: Mapping[str, Tensor]) -> tuple
     words = []
     for axes, (name, means) in zip(row, read.items(), strict=True):
         off = int(((means[:, 3] - asked).abs() > TOLERANCE).sum())
-        axes.set_title(f"{name}\n{off} of {len(asked)} patches are of another place", fontsize=9)
+        axes.set_title(f"{name}\n{off} of {len(asked)} patches were read somewhere else", fontsize=9)
         axes.set_xlabel("x of the box's center, in pixels")
         _draw_dots(axes, asked, means)
-        words.append(f"{name}: {off} of {len(asked)} patches are of another place")
+        words.append(f"{name}: {off} of {len(asked)} patches were read somewhere else")
     row[0].set_ylabel("x that the patch has read")
     row[0].legend(fontsize=8)
     return fig, f"x read over x of the box. {'; '.join(words)}."

@@ -11,6 +11,7 @@ from coursekit.memory.step_config import GIB, KINDS, MIB, Peak
 from coursekit.show.figures import figure, plain_text
 
 LINES = {"weights": (6.0, "o"), "gradients": (2.0, "s"), "optimizer": (2.0, "^"), "activations": (2.0, "D")}
+LABEL_WIDTH = 1.4  # GiB, about
 
 
 def memory_by_side(count: Callable[[int], Mapping[str, int]], sides: Sequence[int]) -> None:
@@ -63,7 +64,8 @@ def memory_ladder_picture(peaks: Mapping[str, Peak], budget: int) -> tuple[Figur
             axes.barh(row, width, left=start, **look)
             start += width
         outcome = f"{start:.2f} GiB, {verdict(peak.total, budget)}"
-        axes.text(start + 0.05, row, outcome, va="center", fontsize=9, bbox=LABEL_BOX)
+        crosses = start < budget / GIB < start + LABEL_WIDTH  # then the line would run through the label
+        axes.text((budget / GIB if crosses else start) + 0.05, row, outcome, va="center", fontsize=9, bbox=LABEL_BOX)
         words.append(f"{name}: {outcome}")
     axes.axvline(budget / GIB, color="black", linestyle="--", zorder=0, label=f"usable {budget / GIB:.2f}")
     widest = max(peak.total for peak in peaks.values()) / GIB

@@ -15,7 +15,7 @@ import torch
 
 from coursekit.core.config import TrainConfig, check_config
 from coursekit.core.errors import ConfigError
-from coursekit.training.clock import PHASES
+from coursekit.training.clock import ALL_PHASES, PHASES
 from coursekit.training.state import Run, Step
 from coursekit.training.tensors import check_shapes, check_values, is_plain
 
@@ -84,7 +84,7 @@ def plain_content(content: Mapping[str, Any]) -> Plain:
         check_config(plain.config)
     except (ConfigError, RecursionError, AttributeError, TypeError) as error:
         raise ValueError(f"config, numbers, clock or history: {error}") from None
-    if set(plain.clock) != set(PHASES):
+    if not set(PHASES) <= set(plain.clock) <= set(ALL_PHASES):
         raise ValueError(f"clock has {len(plain.clock)} phases, expected {', '.join(PHASES)}")
     seconds = [plain.numbers.seconds, *plain.clock.values(), *(step.seconds for step in plain.history)]
     if not all(math.isfinite(value) and value >= 0 for value in seconds):

@@ -8,6 +8,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 PHASES = ("data", "copy", "forward", "backward", "optimizer")
+STEP = "step"  # in place of the last three, where a step of the reader's own doesn't say when each of them ends
+ALL_PHASES = (*PHASES, STEP)
 NOTEWORTHY_WAITING = 0.1  # share of the time spent waiting for data from which on the verdict says what to do
 MUCH_LARGER = 1.5  # long side of the stored images over that of the resized images
 Item = TypeVar("Item")
@@ -80,8 +82,8 @@ class Clock:
         self.last = dict.fromkeys(PHASES, 0.0)
         for name, start, end in intervals:
             seconds = start.elapsed_time(end) / 1000
-            self.last[name] += seconds
-            self.seconds[name] += seconds
+            for times in (self.last, self.seconds):
+                times[name] = times.get(name, 0.0) + seconds
         return self.last
 
     def shares(self) -> dict[str, float]:
@@ -97,7 +99,7 @@ class Clock:
             shrink: long side of the stored images, divided by that of the resized images.
         """
         shares = self.shares()
-        split = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        split = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share)
         if shares["data"] < NOTEWORTHY_WAITING:
             return f"{shares['data']:.0%} waiting for data: a faster loader gains little ({split})."
         cures = ["build the subset at the size that you train on"] if shrink > MUCH_LARGER else []

@@ -16,6 +16,15 @@ def on_the_cpu(lo, hi, *args):
     return weights * torch.ones(weights.shape[-1], dtype=lo.dtype)
 
 
+def neither_device_nor_dtype(lo, hi, size, output_size=7, sampling_ratio=2):
+    steps = torch.arange(output_size * sampling_ratio).float()
+    bin_size = (hi - lo).clamp(min=1.0) / output_size
+    points = lo[:, None] + (steps + 0.5) / sampling_ratio * bin_size[:, None]
+    on_map = (points >= -1) & (points <= size)
+    tents = (1 - (points.clamp(0, size - 1)[..., None] - torch.arange(size)).abs()).clamp(min=0)
+    return (tents * on_map[..., None]).view(-1, output_size, sampling_ratio, size).mean(2)
+
+
 SYSTEMATIC = {
     "a factor": ("average_precision", lambda *args: average_precision(*args) / 2, "always 0.5 times"),
     "a factor in one part": (
@@ -27,6 +36,7 @@ SYSTEMATIC = {
     "the dtype": ("level_for_box", lambda *args: level_for_box(*args).short(), "always int16"),
     "the order": ("axis_weights", lambda *args: axis_weights(*args).flip(-1), "the right numbers in another order"),
     "a device": ("axis_weights", on_the_cpu, "it is right on the CPU"),
+    "neither device nor dtype": ("axis_weights", neither_device_nor_dtype, "a new tensor without device=…"),
     "no gradient": ("roi_align", no_gradient_by_numpy, "no gradient"),
 }
 

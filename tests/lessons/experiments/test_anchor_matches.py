@@ -68,10 +68,12 @@ def test_there_may_be_only_upright_images_without_objects():
 
 
 def test_best_overlaps(capsys):
-    sizes, best = best_overlaps(SCENES)
+    sizes, best = best_overlaps(SCENES, guess=0.9)
     assert sizes.tolist() == [20, 10, 40]
     assert best.tolist() == pytest.approx([18 / 22, 0.25, 36 / 44])
-    assert capsys.readouterr().out.startswith("67% of 3 objects have an anchor")
+    printed = capsys.readouterr().out
+    assert printed.startswith("67% of 3 objects have an anchor")
+    assert printed.endswith("Your guess, of all objects: 90%\n")
 
 
 def test_the_share_with_an_anchor_by_rule_and_size(capsys):
@@ -83,10 +85,12 @@ def test_the_share_with_an_anchor_by_rule_and_size(capsys):
 
 
 def test_matched_pairs_and_their_shift(capsys):
-    anchors, boxes = matched_pairs(SCENES, match_anchors)
+    anchors, boxes = matched_pairs(SCENES, match_anchors, guess=4.0)
     assert torch.equal(anchors, ANCHORS)
     assert torch.equal(boxes, torch.cat([scene.boxes for scene in SCENES]))
-    assert "0 to 24 px                3.5 px = 0.18 anchor widths" in capsys.readouterr().out  # of 2 and -3
+    printed = capsys.readouterr().out
+    assert "0 to 24 px                3.5 px = 0.18 anchor widths" in printed  # of 2 and -3
+    assert printed.endswith("Your guess for the largest: 4 px\n")
 
 
 def test_round_trips_show_what_a_pair_does_alone(capsys):

@@ -44,8 +44,14 @@ def test_a_head_learns_from_right_patches_and_not_from_empty_ones(trained):
 def test_the_table_says_what_is_empty_and_what_guessing_would_give(capsys):
     ways = {"right": _right, "empty": _empty}
     train_heads(ways, lambda: BoxHead(CHANNELS, CLASSES, 16), nn.Identity(), _cached(0), _cached(1), epochs=1)
-    _, right, empty, common = capsys.readouterr().out.splitlines()
+    _, right, empty, common = capsys.readouterr().out.splitlines()[:4]
     assert right.split()[:2] == ["right", "0%"]
     assert empty.split()[:2] == ["empty", "100%"]
     labels = torch.cat([target["labels"] for target in _cached(1).targets])
     assert f"{torch.bincount(labels).max() / len(labels):.0%} would be correct" in common
+
+
+def test_the_short_form_says_that_its_numbers_mean_little(monkeypatch, capsys):
+    monkeypatch.setenv("COURSEKIT_FAST", "1")
+    train_heads({"right": _right}, lambda: BoxHead(CHANNELS, CLASSES, 16), nn.Identity(), _cached(0), _cached(1), 1)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Short form (COURSEKIT_FAST=1)")

@@ -7,7 +7,13 @@ from coursekit.core.errors import DataError
 from coursekit.data.folders import find_folder
 from coursekit.data.synthetic.damaged import DAMAGED_BOXES, DAMAGED_FILES, READABLE
 from coursekit.from_scratch.loader import CocoDataset, clean_boxes, collate
-from coursekit.lessons.experiments.damaged_files import Skipping, count_until_error, load_all, unusable_boxes
+from coursekit.lessons.experiments.damaged_files import (
+    Skipping,
+    count_until_error,
+    load_all,
+    shortened,
+    unusable_boxes,
+)
 
 
 class Some:
@@ -59,7 +65,18 @@ def test_the_damaged_set_is_skipped_and_its_boxes_are_explained(capsys):
     unusable_boxes(json.loads(file.read_text()), clean_boxes)
     *rows, summary = capsys.readouterr().out.splitlines()
     assert len(rows) == len(DAMAGED_BOXES)
-    for words in ("no width or height", "outside its image", "not a number", "its image is not in the file"):
+    for words in (
+        "negative width or height",
+        "no width or height",
+        "outside its image",
+        "not a number",
+        "its image is not in the file",
+    ):
         assert any(words in row for row in rows), words
     total, usable = (int(word) for word in summary.split() if word.isdigit())
     assert total - usable == len(DAMAGED_BOXES)
+
+
+def test_a_report_is_cut_at_a_word():
+    assert shortened("it could be anything", 12) == "it could …"
+    assert shortened("short", 5) == "short"

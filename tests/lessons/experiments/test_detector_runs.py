@@ -27,9 +27,9 @@ def test_orders_are_compared_in_a_table(cached, capsys, monkeypatch):
         asked.append(grid)
         return make_anchors(grid, stride, sizes, ratios).reshape(*grid, -1, 4).transpose(0, 1).reshape(-1, 4)
 
-    compare_anchor_orders({"rows": make_anchors, "columns": by_columns}, cached, cached, epochs=1)
+    compare_anchor_orders({"rows": make_anchors, "columns": by_columns}, cached, cached, epochs=1, guess=0.1)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["AP50", "rows", "columns", "100", "Short"]
+    assert [line.split()[0] for line in lines] == ["AP50", "rows", "columns", "100", "Your", "Short"]
     assert all(len(line.split()) == 5 for line in lines[1:3])
     assert (8, 8) in asked
 

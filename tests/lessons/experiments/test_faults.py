@@ -25,11 +25,12 @@ def test_a_fault_is_planted_in_copies(detected):
 
 
 def test_the_table_names_score_and_cause(detected, capsys):
-    faults.diagnose_faults(*detected, {"corners": corners})
+    faults.diagnose_faults(*detected, {"corners": corners}, "corners")
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == ["nothing", f"{score(*detected)['AP50']:.3f}", "nothing"]
     assert lines[2].startswith("corners  0.")
     assert lines[2].endswith("xyxy_as_xywh")
+    assert lines[3] == "mildest: corners; you said corners"
 
 
 def test_a_mended_file_has_its_score_again(detected, capsys):

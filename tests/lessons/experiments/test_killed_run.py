@@ -84,10 +84,14 @@ def stub(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_run_is_killed_and_goes_on(stub, capsys):
-    killed_run.train_and_kill(["train"], stub, at_step=3)
+    killed_run.train_and_kill(["train"], stub, at_step=3, guess=["last.pt"])
     assert 3 <= killed_run.steps_done(stub) < 10
     assert not (stub / "model.safetensors").exists()
-    assert "config.json, last.pt, metrics.jsonl, train.log" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    names = [line.split()[0] for line in printed.splitlines() if line.startswith("  ")]
+    assert names == ["config.json", "last.pt", "metrics.jsonl", "train.log"]
+    assert "the last checkpoint" in printed
+    assert "you said: last.pt" in printed
     killed_run.train_and_kill(["train"], stub, at_step=3)
     assert "nothing is killed" in capsys.readouterr().out
     killed_run.resume(["train"], stub, steps=10)

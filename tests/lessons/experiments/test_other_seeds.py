@@ -15,12 +15,14 @@ def detected():
 def test_each_pair_gets_a_verdict(detected, capsys, monkeypatch):
     results, dataset = detected
     pairs = {"the same": (results, results), "only half": (results, results[::2])}
-    other_seeds.compare_all(pairs, dataset, draws=40)
+    other_seeds.compare_all(pairs, dataset, guess=2, draws=40)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "the same   no difference that 12 images could show"
-    assert lines[1].startswith("only half  A is better: +0.")
+    assert lines[1] == "the same   +0.0000, +0.0000 to +0.0000: these images can't tell"
+    assert lines[2].startswith("only half  -0.")
+    assert lines[2].endswith(": A is better")
+    assert lines[3] == "1 of these 2 intervals hold 0; you said 2"
     monkeypatch.setenv("COURSEKIT_FAST", "1")
-    other_seeds.compare_all(pairs, dataset, draws=40)
+    other_seeds.compare_all(pairs, dataset, guess=2, draws=40)
     assert "Short form" in capsys.readouterr().out
 
 

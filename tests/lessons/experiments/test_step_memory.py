@@ -1,7 +1,7 @@
 import pytest
 
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.experiments.step_memory import chain_of, count_beside_torch, detectors, predicted
+from coursekit.lessons.experiments.step_memory import chain_of, count_beside_torch, detectors, one_by_one, predicted
 from coursekit.memory import StepConfig
 
 LAYERS = [(3, 8, 3, 2), (8, 16, 3, 2), (16, 4, 1, 1)]
@@ -37,3 +37,11 @@ def test_each_step_is_predicted_by_name():
     peaks = predicted({"one": StepConfig(LITE0, (64, 64), 1), "two": StepConfig(LITE0, (64, 64), 2)})
     assert list(peaks) == ["one", "two"]
     assert peaks["two"].activations > peaks["one"].activations
+
+
+def test_each_change_stays_for_those_after_it():
+    first = StepConfig(batch=1, channels=256)
+    ladder = one_by_one(first, {"as built": {}, "narrow": {"channels": 96}, "+ 4 images": {"batch": 4}})
+    assert list(ladder) == ["as built", "narrow", "+ 4 images"]
+    assert ladder["as built"] == first
+    assert (ladder["+ 4 images"].channels, ladder["+ 4 images"].batch) == (96, 4)

@@ -91,5 +91,12 @@ def test_only_events_without_a_parent_count():
 
 
 def test_launches_and_waits_are_counted(capsys):
-    step_times.count_for_gpu("mine", lambda images, targets: images[images > 0].sum().item(), BATCH, CPU)
-    assert capsys.readouterr().out.startswith("mine: 4 operations launched; Python waits 2 times (")
+    step_times.count_for_gpu("mine", lambda images, targets: images[images > 0].sum().item(), BATCH, CPU, ["nms"])
+    printed = capsys.readouterr().out
+    assert printed.startswith("mine: 4 operations launched; Python waits 2 times (")
+    assert "the course's" not in printed
+
+
+def test_a_count_says_when_all_parts_are_the_courses(capsys):
+    step_times.count_for_gpu("your step", lambda images, targets: images.sum().item(), BATCH, CPU, {})
+    assert "all parts of this detector are the course's" in capsys.readouterr().out

@@ -1,5 +1,5 @@
 from coursekit.lessons.experiments import what_fits as module
-from coursekit.lessons.experiments.what_fits import what_fits
+from coursekit.lessons.experiments.what_fits import compare_guesses, what_fits
 from coursekit.memory import StepConfig
 from coursekit.memory.planner import BATCHES, SIZES
 from coursekit.memory.step_config import GIB, Peak
@@ -20,3 +20,6 @@ def test_the_most_images_that_fit_comfortably(monkeypatch, capsys):
     assert lines[2].split()[2:] == ["2", "×", "8", "1", "×", "16", "1", "×", "16", "1", "×", "16", "1", "×", "16"]
     assert lines[3].split()[8:11] == ["8", "×", "2"]
     assert peaks["mine"]["640", 1].total == int(0.3 * GIB)
+
+    compare_guesses(peaks, "640", 4, {"mine": 3})
+    assert capsys.readouterr().out == "mine: 640 px on 4 GB, 8 at a time; you said 3\n"

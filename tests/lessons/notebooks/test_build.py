@@ -37,6 +37,12 @@ print(nms(2))
 '''
 
 
+@pytest.fixture(autouse=True)
+def without_rules(monkeypatch):
+    """The lessons here are too short for the rules of given code, minutes and badges; see test_rules.py."""
+    monkeypatch.setattr(rules, "ENFORCED", ())
+
+
 @pytest.fixture
 def root(tmp_path):
     for folder in ("solutions", "course"):

@@ -1,6 +1,7 @@
+import torch
 from ipywidgets import ToggleButtons
 
-from coursekit.lessons.checking.catch import Caught
+from coursekit.lessons.checking.catch import Caught, catch
 from coursekit.lessons.checking.verdict import check
 from coursekit.lessons.notebooks.buttons import below_catch, below_check
 from coursekit.lessons.workbook import progress
@@ -54,3 +55,13 @@ def test_a_wrong_answer_that_got_through_is_given_away_on_a_click():
     assert "it is slow" in text
     assert "a large case" in text
     assert "it is wrong" not in text
+
+
+def test_each_click_gives_away_the_next_one_and_keeps_its_input(workbook):
+    caught, kept = catch(workbook, "nms", (torch.zeros(0, 4), torch.zeros(0), 0.5)), []
+    box = below_catch(caught, kept.append)
+    first, both = (_click(box, "Show one that got through") for _ in range(2))
+    assert caught.through[0] in first
+    assert caught.through[1] in both.removeprefix(first)
+    assert len(kept) == 2
+    assert all(len(args) == 3 for args in kept)

@@ -15,7 +15,7 @@ ROWS = [
     if re.search(r"\| \d\d(, \d\d)* \|$", row)
 ]
 FIRST = {
-    "score": "00", "epoch": "01", "batch norm": "02", "logit": "05", "binary cross-entropy": "05", "smooth L1": "05",
+    "score": "00", "epoch": "00", "batch norm": "02", "logit": "05", "binary cross-entropy": "05", "smooth L1": "05",
     "cross-entropy": "07", "softmax": "07", "mixed precision": "08", "effective batch": "08",
 }  # fmt: skip
 

@@ -44,7 +44,9 @@ def test_an_unknown_name_is_a_line_and_an_error_in_a_strict_run(session, capsys)
 def test_a_saved_cell_says_so_and_an_empty_one_does_not(session, capsys):
     session.exercise("nms", f"{answer('nms', 'wrong_one_shot')}\n")
     assert capsys.readouterr().out.endswith("Saved to my_detector/nms.py. Now run the check.\n")
-    session.exercise("box_iou", "def box_iou(first, second):\n    raise NotImplementedError(\"box_iou: your code here\")\n")
+    session.exercise(
+        "box_iou", 'def box_iou(first, second):\n    raise NotImplementedError("box_iou: your code here")\n'
+    )
     assert "Saved" not in capsys.readouterr().out
 
 

@@ -1,6 +1,7 @@
 """`catch("nms", …)`: do the reader's inputs tell wrong answers from right ones?"""
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,9 @@ import msgspec
 from coursekit.core.errors import ConfigError
 from coursekit.lessons.checking.compare import mismatch
 from coursekit.lessons.checking.outcome import Outcome, Plain, attempt, expected_outcomes, plain
+from coursekit.lessons.checking.shapes import wrong_shape
 from coursekit.lessons.checking.verdict import find
 from coursekit.lessons.checking.wording import shown_args
-from coursekit.lessons.checking.shapes import wrong_shape
 from coursekit.lessons.course import badge_of
 from coursekit.lessons.exercise import Case, Exercise, Wrong
 from coursekit.lessons.gradients import is_trained, trained
@@ -29,6 +30,7 @@ class Caught:
         through: the mistakes of those that got through.
         look: a case on which the first of those fails; empty if none got through.
         is_shown: whether to give away the first of those, and that case.
+        answers: for each mistake in `through`, an answer that makes it.
     """
 
     exercise: str
@@ -36,6 +38,7 @@ class Caught:
     through: list[str]
     look: str
     is_shown: bool = False
+    answers: Sequence[Wrong] = ()
 
     @property
     def summary(self) -> str:
@@ -45,9 +48,15 @@ class Caught:
         counts = not self.through and badge_of(self.exercise) == "delegate"
         return f"{summary} Your test is complete: a correct {self.exercise} counts." if counts else summary
 
-    def give_away(self) -> str:
-        """Return the first mistake that got through, and a case that would catch it."""
-        return f"This got through: {self.through[0]}.\nThis would catch it: {self.look}"
+    def give_away(self, number: int = 0) -> str:
+        """Return a mistake that got through, and a case that would catch it. After the last comes the first."""
+        number %= len(self.through)
+        look = _in_words(find(self.exercise), self.case(number)) if number else self.look
+        return f"This got through: {self.through[number]}.\nThis would catch it: {look}"
+
+    def case(self, number: int = 0) -> Case:
+        """Return the smallest of the check's cases that would catch a mistake that got through; see `give_away`."""
+        return _smallest_case(find(self.exercise), self.answers[number % len(self.answers)])
 
     def __str__(self) -> str:
         lines = [self.summary, *(f"  ✓ {words}" for words in self.caught)]
@@ -89,10 +98,11 @@ def catch(workbook: Workbook, name: str, *inputs: tuple[Any, ...], show: bool = 
     if not through:
         record = progress.record(workbook, name)
         progress.save(workbook, name, msgspec.structs.replace(record, caught=True))
-    look = _smallest_case(exercise, through[0]) if through else ""
+    look = _in_words(exercise, _smallest_case(exercise, through[0])) if through else ""
     missed = dict.fromkeys(wrong.words for wrong in through)  # several answers can make the same mistake
     found = [words for words in dict.fromkeys(wrong.words for wrong in caught) if words not in missed]
-    return Caught(name, found, [*missed], look, show)
+    answers = [next(wrong for wrong in through if wrong.words == words) for words in missed]
+    return Caught(name, found, [*missed], look, show, answers)
 
 
 def _fails(exercise: Exercise, wrong: Wrong, case: Case, expected: Outcome) -> bool:
@@ -119,12 +129,15 @@ def _tries(exercise: Exercise, args: Any) -> list[tuple[Case, Outcome]]:
     return list(zip(cases, outcomes, strict=True))
 
 
-def _smallest_case(exercise: Exercise, wrong: Wrong) -> str:
-    """Return the smallest of the check's cases on which a wrong answer fails, in words."""
+def _smallest_case(exercise: Exercise, wrong: Wrong) -> Case:
+    """Return the smallest of the check's cases on which a wrong answer fails."""
     cases = zip(exercise.all_cases(), expected_outcomes(exercise), strict=True)
     failed = [case for case, expected in cases if _fails(exercise, wrong, case, expected)]
-    smallest = min(failed, key=lambda case: _count_numbers(plain(case.args)))
-    return f"{smallest.words}: {shown_args(exercise.argument_names(), smallest.args)}"
+    return min(failed, key=lambda case: _count_numbers(plain(case.args)))
+
+
+def _in_words(exercise: Exercise, case: Case) -> str:
+    return f"{case.words}: {shown_args(exercise.argument_names(), case.args)}"
 
 
 def _count_numbers(value: Plain) -> int:

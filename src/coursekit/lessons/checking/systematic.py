@@ -21,6 +21,8 @@ def systematic_mistake(cases: Sequence[Case], actual: Sequence[Outcome], expecte
     failed = [case for case, mine, theirs in triples if mismatch(mine, theirs, ALIKE)]
     if failed and all(is_elsewhere(case.args) for case in failed):
         return "it is right on the CPU, but makes a new tensor without device=…"
+    if failed and is_elsewhere(failed[0].args):  # the case that is shown; others fail, too
+        return "a new tensor without device=…; a later case is wrong on the CPU, too"
     if any(mine.value is None for case, mine, _ in triples if not is_elsewhere(case.args)):
         return None
     pairs = ((mine.value, theirs.value) for _, mine, theirs in triples)
@@ -78,7 +80,8 @@ def _factor(wrong: Sequence[Leaf]) -> str | None:
 
 def _order(wrong: Sequence[Leaf]) -> str | None:
     def same_numbers(mine: Tensor, theirs: Tensor) -> bool:
-        return torch.allclose(mine.flatten().sort()[0], theirs.flatten().sort()[0], ALIKE, ALIKE)
+        is_moved = not torch.allclose(mine, theirs, ALIKE, ALIKE)  # else only the dtype differs
+        return is_moved and torch.allclose(mine.flatten().sort()[0], theirs.flatten().sort()[0], ALIKE, ALIKE)
 
     is_that = _all(wrong, lambda mine, theirs: mine.numel() > 1 and same_numbers(mine, theirs))
     return "the right numbers in another order" if is_that else None

@@ -328,7 +328,7 @@ EXERCISE = Exercise(
             changed(top_of=lambda logits: -logits), "the worst `pre_nms_top_n` of each level are taken, not the best"
         ),
         Wrong(wrong_worst_first, "the worst proposals come first"),
-        Wrong(wrong_scores_too, "it returns scores, too: only the boxes are asked"),
+        Wrong(wrong_scores_too, "it returns scores, too: only the boxes are asked for"),
         Wrong(
             with_arguments(lambda given: {"size": (given["size"][0] - 1, given["size"][1] - 1)}),
             "boxes are clipped to the last pixel, not to the edge of the image",

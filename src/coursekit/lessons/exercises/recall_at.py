@@ -208,7 +208,7 @@ EXERCISE = Exercise(
         Wrong(
             wrong_sorts_by_iou, "the proposals are sorted by IoU: which are the best may not depend on the ground truth"
         ),
-        Wrong(lambda *args: 100 * recall_at(*args), "a percentage: a share from 0 to 1 is asked"),
+        Wrong(lambda *args: 100 * recall_at(*args), "a percentage: a share from 0 to 1 is asked for"),
         Wrong(wrong_on_the_cpu),
     ),
     right=(right_counting, right_object_by_object),

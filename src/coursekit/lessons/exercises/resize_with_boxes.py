@@ -230,7 +230,7 @@ EXERCISE = Exercise(
         "“interpolate complains about the shape.” It wants a batch: image[None] is (1, C, H, W), and [0] takes the image out "
         "again. Use mode='bilinear' and antialias=True: then each pixel of a small image is the mean of the pixels it covers.",
         "“Nearly there.” resized = interpolate(image[None], size, mode='bilinear', antialias=True)[0]; x = size[1] / "
-        "image.shape[2]; y = size[0] / image.shape[1]; boxes * boxes.new_tensor([x, y, x, y]). Don't round.",
+        "image.shape[2]; y = size[0] / image.shape[1]; boxes * boxes.new_tensor([x, y, x, y]). Don't round the boxes.",
     ),
     wrong=(
         Wrong(wrong_boxes_stay, "the image is resized, but the boxes are not"),

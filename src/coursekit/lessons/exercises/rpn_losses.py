@@ -138,6 +138,14 @@ def wrong_mean_of_images(logits, deltas, anchors, boxes, batch_size_per_image=25
     return {name: torch.stack([loss[name] for loss in losses]).mean() for name in losses[0]}
 
 
+def wrong_objectness_mean_of_images(*args):
+    return rpn_losses(*args) | {"loss_objectness": wrong_mean_of_images(*args)["loss_objectness"]}
+
+
+def wrong_box_mean_of_images(*args):
+    return rpn_losses(*args) | {"loss_rpn_box_reg": wrong_mean_of_images(*args)["loss_rpn_box_reg"]}
+
+
 def wrong_ignored_as_background(logits, deltas, anchors, boxes, batch_size_per_image=256, positive_fraction=0.5):
     def match(anchors, gt_boxes):
         return match_anchors(anchors, gt_boxes).clamp(min=-1)
@@ -363,7 +371,15 @@ EXERCISE = Exercise(
         Wrong(changed(beta=0.0), "a plain L1 loss, which is not quadratic near 0"),
         Wrong(
             wrong_mean_of_images,
-            "each image is averaged first, then the images: an anchor's weight depends on its image",
+            "each image is averaged first, then the images: the mean of the images' means isn't the mean over the batch's sample",
+        ),
+        Wrong(
+            wrong_objectness_mean_of_images,
+            "the objectness loss is the mean of the images' means, which isn't the mean over the batch's sample",
+        ),
+        Wrong(
+            wrong_box_mean_of_images,
+            "the box loss is divided in each image, then averaged: divide its sum by the batch's whole sample",
         ),
         Wrong(
             called_with(lambda *args: (*args[:4], 10**6, 1.0)),

@@ -167,7 +167,11 @@ EXERCISE = Exercise(
             "the standard deviation isn't divided by √n: that's the spread of one pair, not of the mean", root=False
         ),
         _changed("t is always 1.96: with few pairs it is larger, see T_975", t=lambda n: 1.96),
-        _changed("t is taken for n degrees of freedom: there are n - 1", t=lambda n: T_975[min(n - 1, 9)]),
+        _changed("t is for n degrees of freedom: it should be for n - 1", t=lambda n: T_975[min(n - 1, 9)]),
+        _changed(
+            "t is for n degrees of freedom: it should be for n - 1",
+            t=lambda n: T_975[n - 1] if n <= len(T_975) else 1.96,
+        ),
         _changed("the variance is used in place of the standard deviation", spread=lambda d: np.var(d, ddof=1)),
         _changed(limit=0.01),
     ),

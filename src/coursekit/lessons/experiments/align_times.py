@@ -40,7 +40,7 @@ def time_alignments(ways: Mapping[str, ReadPatches], maps: Sequence[Size]) -> di
     print(f"{'map':>22}" + "".join(f"{height:>5} × {width:<3}" for height, width in maps))
     for name, of_ways in times.items():
         ratios = [slow / fast for fast, slow in zip(of_ways[first], of_ways[second], strict=True)]
-        print(f"{name:>22}" + "".join(f"{ratio:7.1f}    " for ratio in ratios))
+        print(f"{name:>22}" + "".join(f"{float(f'{ratio:.2g}'):7g}    " for ratio in ratios))
     return times
 
 

@@ -64,12 +64,16 @@ def scenes_with_objects(dataset: CocoDataset, anchors_for: Callable[[Size], Tens
     return scenes
 
 
-def best_overlaps(scenes: Sequence[Scene]) -> tuple[Tensor, Tensor]:
-    """Return the √area in pixels of each object, and its IoU with the anchor that overlaps it most: (objects,) each."""
+def best_overlaps(scenes: Sequence[Scene], guess: float | None = None) -> tuple[Tensor, Tensor]:
+    """Return the √area in pixels of each object, and its IoU with the anchor that overlaps it most: (objects,) each.
+
+    Prints the share of the objects with an IoU of 0.7 or more, beside a guess of it.
+    """
     sizes = torch.cat([sizes_of(scene.boxes) for scene in scenes])
     best = torch.cat([box_iou(scene.boxes, scene.anchors).amax(1) for scene in scenes])
     print(f"{(best >= 0.7).float().mean():.0%} of {len(best):,} objects have an anchor with an IoU of 0.7 or more,")
     print(f"{(best[sizes < 16] >= 0.7).float().mean():.0%} of those below 16 pixels")
+    print("" if guess is None else f"Your guess, of all objects: {guess:.0%}\n", end="")
     return sizes, best
 
 
@@ -92,10 +96,10 @@ def _is_matched(matches: Tensor, count: int) -> Tensor:
     return torch.isin(torch.arange(count), matches)
 
 
-def matched_pairs(scenes: Sequence[Scene], match_anchors: Part) -> tuple[Tensor, Tensor]:
+def matched_pairs(scenes: Sequence[Scene], match_anchors: Part, guess: float | None = None) -> tuple[Tensor, Tensor]:
     """Return all anchors that match an object, and the box of that object: (M, 4) xyxy in pixels each.
 
-    Prints how far the centers are apart in x, by the width of the anchor.
+    Prints how far the centers are apart in x, by the width of the anchor, and a guess for large ones in pixels.
     """
     matches = [match_anchors(scene.anchors, scene.boxes) for scene in scenes]
     anchors = torch.cat([scene.anchors[found >= 0] for scene, found in zip(scenes, matches, strict=True)])
@@ -107,6 +111,7 @@ def matched_pairs(scenes: Sequence[Scene], match_anchors: Part) -> tuple[Tensor,
         words = f"from {low} px on" if high == WIDTHS[-1][1] else f"{low} to {high} px"
         if group.sum() > 1:
             print(f"{words:20} {shift[group].std():8.1f} px = {(shift / width)[group].std():.2f} anchor widths")
+    print("" if guess is None else f"Your guess for the largest: {guess:g} px\n", end="")
     return anchors, boxes
 
 

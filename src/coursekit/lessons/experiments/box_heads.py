@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from coursekit.lessons.experiments.cached_features import CachedFeatures
+from coursekit.lessons.notebooks.lengths import short_form
 
 Pool = Callable[[list[Tensor], list[int], list[Tensor]], Tensor]
 BATCH, LR = 32, 1e-3
@@ -61,6 +62,7 @@ def train_heads(
     print(f"{'':16} empty patches   loss at first   at the end   new objects named correctly", *rows, sep="\n")
     common = torch.bincount(answers).max().item() / len(answers)
     print(f"If you always named the class that is most common among the new objects, {common:.0%} would be correct.")
+    print(short_form(), end="")
     return trained
 
 

@@ -46,11 +46,11 @@ class Crops:
     labels: Tensor
     classes: list[str]
 
-    def panels(self, count: int) -> dict[str, tuple[Tensor, Tensor, list[str]]]:
+    def panels(self, count: int) -> dict[str, tuple[Tensor, None, list[str]]]:
         """Return the first crops as `show.image_row` takes them."""
         pixels = ((self.images[:count] * STD + MEAN) * 255).clamp(0, 255).byte()
         names = [self.classes[label] for label in self.labels[:count]]
-        return {f"{n}: {name}": (pixels[n - 1], torch.empty(0, 4), []) for n, name in enumerate(names, 1)}
+        return {f"{n}: {name}": (pixels[n - 1], None, []) for n, name in enumerate(names, 1)}
 
 
 def cut_out(dataset: CocoDataset) -> Crops:

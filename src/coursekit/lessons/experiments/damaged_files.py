@@ -47,13 +47,17 @@ def count_until_error(dataset: Any) -> None:
         for count in range(len(dataset)):
             dataset[count]
     except Exception as error:  # whatever it is, it would have ended a training run
-        print(f"{count} of {len(dataset)} samples, then {type(error).__name__}: {str(error)[:90]}")
+        print(f"{count} of {len(dataset)} samples, then {type(error).__name__}: {shortened(str(error), 90)}")
     else:
         print(f"all {len(dataset)} samples")
 
 
-def load_all(dataset: Skipping, collate: Collate, batch_size: int = 4) -> None:
-    """Load every batch of a data set, and print how many samples there were and which files were skipped."""
+def load_all(dataset: Skipping, collate: Collate, batch_size: int = 4) -> int:
+    """Load every batch of a data set; print how many samples there were and which files were skipped.
+
+    Returns:
+        The number of samples.
+    """
     samples, skipped = 0, set()
     for _, targets in DataLoader(dataset, batch_size, collate_fn=collate):
         samples += len(targets)
@@ -61,12 +65,18 @@ def load_all(dataset: Skipping, collate: Collate, batch_size: int = 4) -> None:
     print(f"{samples} samples; {len(skipped)} of {len(dataset)} files skipped:")
     for reason in sorted(skipped):
         print(f"  {_short(reason)}")
+    return samples
 
 
 def _short(reason: str) -> str:
     """Return a message that begins with a path, without the folders of that path, wherever they occur in it."""
     folder = re.match(r".*[/\\]", reason.split(": ", 1)[0])
-    return reason.replace(folder[0], "")[:110] if folder else reason[:110]
+    return shortened(reason.replace(folder[0], "") if folder else reason, 110)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most so many characters; if it is cut, it ends at a word, with "…"."""
+    return text if len(text) <= most else f"{text[: most - 1].rsplit(' ', 1)[0]} …"
 
 
 def unusable_boxes(content: Mapping[str, Sequence[Record]], clean_boxes: Callable[..., Any]) -> None:
@@ -88,10 +98,12 @@ def _reason(record: Record, sizes: Mapping[int, tuple[int, int]], clean_boxes: C
     """Return why an annotation can't be used, or an empty text."""
     size = sizes.get(record["image_id"])
     if size is None:
-        return "its image is not in the file"
+        return "its image is not in the file, so the index left it out"
     box = xywh_to_xyxy(torch.tensor([record["bbox"]], dtype=torch.float32))
     if clean_boxes(box, size)[1].all():
         return ""
     if not box.isfinite().all():
         return "not a number"
+    if (box[:, 2:] < box[:, :2]).any():
+        return "negative width or height"
     return "no width or height" if (box[:, 2:] <= box[:, :2]).any() else "outside its image"

@@ -122,7 +122,11 @@ def print_designs(measured: Mapping[str, Tensor]) -> None:
 
 
 def compare_anchor_orders(
-    makers: Mapping[str, Part], train_cached: CachedFeatures, val_cached: CachedFeatures, epochs: int
+    makers: Mapping[str, Part],
+    train_cached: CachedFeatures,
+    val_cached: CachedFeatures,
+    epochs: int,
+    guess: float | None = None,
 ) -> None:
     """Train and score a detector with each way to make anchors, and print a table.
 
@@ -132,6 +136,7 @@ def compare_anchor_orders(
         makers: name → function that makes the anchors of a level, as `make_anchors` does.
         train_cached, val_cached: features to train on, and to score on.
         epochs: passes over the data set.
+        guess: the AP50 that was expected of the second way; it is printed below the table.
     """
     detectors = [_with_anchors(train_cached, make) for make in makers.values()]
     score = partial(train_and_score, train_cached=train_cached, val_cached=val_cached, epochs=epochs)
@@ -141,6 +146,7 @@ def compare_anchor_orders(
         print(f"{name:18} {run.ap50[0]:5.3f}          " + "".join(f"{value:8.2f}" for value in run.recall))
     raw = recall_by_size([_large_anchors()] * len(val_cached), val_cached.targets, EDGES)
     print(f"{'100 raw anchors':18}   -            " + "".join(f"{value:8.2f}" for value in raw))
+    print("" if guess is None else f"Your guess for the AP50 of {list(makers)[1]!r}: {guess:g}\n", end="")
     print(short_form(), end="")
 
 

@@ -36,8 +36,7 @@ def print_expected() -> None:
     for run in MEASURED:
         ap = "–" if run.ap is None else f"{run.ap:.3f}"
         print(f"{run.data:32} {run.training:47} {ap:>6} {run.ap50:5.2f}")
-    for name in unmeasured():
-        print(f"{name:32} not yet measured")
+    print(f"not yet measured: {', '.join(unmeasured())}")
 
 
 def unmeasured() -> list[str]:

@@ -42,14 +42,24 @@ def show_faults(
     )
 
 
-def diagnose_faults(results: list[Result], dataset: CocoDataset, faults: Mapping[str, Fault]) -> None:
-    """Print AP50 and the causes that `diagnose` names, without a fault and with each."""
+def diagnose_faults(results: list[Result], dataset: CocoDataset, faults: Mapping[str, Fault], guess: str) -> None:
+    """Print AP50 and the causes that `diagnose` names, without a fault and with each.
+
+    Args:
+        results: detections in COCO's format.
+        dataset: has the ground truth.
+        faults: name → the fault.
+        guess: which of them the reader expects to leave most of the score.
+    """
     width = max(map(len, faults))
     print(f"{'planted':{width}}  AP50   diagnose() names")
     print(f"{'nothing':{width}}  {score(results, dataset)['AP50']:.3f}  {_causes(results, dataset)}")
+    left = {}
     for name, fault in faults.items():
         wrong = spoil(results, fault)
-        print(f"{name:{width}}  {score(wrong, dataset)['AP50']:.3f}  {_causes(wrong, dataset)}")
+        left[name] = score(wrong, dataset)["AP50"]
+        print(f"{name:{width}}  {left[name]:.3f}  {_causes(wrong, dataset)}")
+    print(f"mildest: {max(left, key=lambda name: left[name])}; you said {guess}")
 
 
 def print_findings(results: list[Result], dataset: CocoDataset, classes: Sequence[str] = ()) -> None:
@@ -61,11 +71,13 @@ def print_findings(results: list[Result], dataset: CocoDataset, classes: Sequenc
         print("  diagnose() finds nothing wrong.")
 
 
-def explain_all(strange: Mapping[str, list[Result]], dataset: CocoDataset) -> None:
-    """Print AP50 of each list of results, and what `diagnose` finds in it."""
+def explain_all(strange: Mapping[str, list[Result]], dataset: CocoDataset, guess: str = "") -> None:
+    """Print AP50 of each list of results, and what `diagnose` finds in it; then the reader's guess about the last."""
     for name, results in strange.items():
         print(f"{name}: AP50 {score(results, dataset)['AP50']:.3f}")
         print_findings(results, dataset)
+    if guess:
+        print(f"you said: {guess}")
 
 
 def mend_all(

@@ -91,7 +91,7 @@ def best_iou(detection: Detection, target: Target, box_iou: Iou) -> Tensor:
 
 
 def explore_steps(watch: Watch, target: Target, classes: list[str]) -> Any:
-    """Show ground truth and predictions of the watched scene, with a slider for the number of steps."""
+    """Show ground truth and predictions of the watched scene, with a slider for the number of steps, from 0."""
 
     def draw(steps: int) -> tuple[Figure, str]:
         detection = watch.frames[steps]
@@ -101,7 +101,7 @@ def explore_steps(watch: Watch, target: Target, classes: list[str]) -> Any:
         count = int((detection["scores"] >= CONFIDENT).sum())
         return fig, f"A scene with its ground truth, and with the {count} boxes predicted after {steps} steps."
 
-    return show.explore(draw, steps=sorted(watch.frames))
+    return show.explore(draw, steps=(sorted(watch.frames), min(watch.frames)))
 
 
 def show_detections(model: nn.Module, image: Tensor, classes: list[str]) -> None:

@@ -33,14 +33,18 @@ def kept_for_backward(net: nn.Module, images: Tensor) -> int:
     return sum(sizes.values())
 
 
-def savings(freeze_stages: Callable[[nn.Module, int], Any], counts: Sequence[int], images: Tensor) -> None:
+def savings(freeze_stages: Callable[[nn.Module, int], Any], counts: Sequence[int], images: Tensor) -> dict[int, int]:
     """Print what a step of the backbone takes with so many stages frozen.
 
     Args:
         freeze_stages: the function to use, such as your own.
         counts: numbers of frozen stages.
         images: (B, 3, H, W) normalized.
+
+    Returns:
+        Number of frozen stages → the bytes that forward keeps for backward.
     """
+    images, kept = images.contiguous(memory_format=torch.channels_last), {}
     nets = {count: new_body(pretrained=True).eval() for count in counts}
     for count, net in nets.items():
         freeze_stages(net, count)
@@ -48,13 +52,15 @@ def savings(freeze_stages: Callable[[nn.Module, int], Any], counts: Sequence[int
     print("frozen   weights trained   kept for backward   forward and backward")
     for count, net in nets.items():
         trained = sum(weight.numel() for weight in net.parameters() if weight.requires_grad)
-        mib = kept_for_backward(net, images) / 2**20
+        kept[count] = kept_for_backward(net, images)
         milliseconds = 1e3 * min(seconds[count] for seconds in rounds)
-        print(f"{count:6}   {trained:15,}   {mib:13.0f} MiB   {milliseconds:17.0f} ms")
+        print(f"{count:6}   {trained:15,}   {kept[count] / 2**20:13.0f} MiB   {milliseconds:17.0f} ms")
+    return kept
 
 
 def norm_modes(images: Tensor) -> None:
     """Print what forward keeps of images, (B, 3, H, W) normalized, by the mode of batch norm."""
+    images = images.contiguous(memory_format=torch.channels_last)
     body, folded = new_body(pretrained=True), load_backbone()
     print(f"what forward keeps of {len(images)} images:")
     print(f"batch norm by the batch    {kept_for_backward(body.train(), images) / 2**20:4.0f} MiB")

@@ -26,6 +26,14 @@ from coursekit.training.hooks import METRICS, read_metrics
 
 LOG = "train.log"
 ASKED = "asked.json"  # in a run's folder: what it was asked to do
+WHAT_FILES_ARE = {  # in a run's folder
+    ASKED: "what this notebook asked for",
+    CONFIG: "what the run was started with",
+    LAST: "the last checkpoint",
+    METRICS: "losses and scores, a line for each step and epoch",
+    LOG: "what the run printed",
+    "best.pt": "the checkpoint with the best score",
+}
 LOOKS = 0.2  # seconds between two looks at a run
 
 
@@ -58,7 +66,7 @@ def folder_for(folder: Path, settings: Mapping[str, Any], recipe: Path, workbook
     return candidate
 
 
-def train_and_kill(command: Sequence[str], folder: Path, at_step: int) -> None:
+def train_and_kill(command: Sequence[str], folder: Path, at_step: int, guess: Sequence[str] = ()) -> None:
     """Start a training in a process of its own, and kill it once it has taken some steps and left a checkpoint.
 
     A run that was begun before is left alone. What is left of the run is printed.
@@ -67,6 +75,7 @@ def train_and_kill(command: Sequence[str], folder: Path, at_step: int) -> None:
         command: the arguments of `coursekit`.
         folder: the run's folder.
         at_step: after which step to kill it.
+        guess: the names of the files that the reader expects to be left.
 
     Raises:
         CourseError: the run didn't start; the message is its last line.
@@ -76,7 +85,10 @@ def train_and_kill(command: Sequence[str], folder: Path, at_step: int) -> None:
         return
     _run_elsewhere(command, folder, at_step, until=lambda: steps_done(folder) >= at_step and (folder / LAST).exists())
     print(f"killed after step {steps_done(folder)}; left in {folder.as_posix()}:")
-    print("  " + ", ".join(sorted(path.name for path in folder.iterdir())))
+    for name in sorted(path.name for path in folder.iterdir()):
+        print(f"  {name:16} {WHAT_FILES_ARE.get(name, '')}")
+    if guess:
+        print(f"you said: {', '.join(guess)}")
 
 
 def resume(command: Sequence[str], folder: Path, steps: int) -> None:
@@ -134,7 +146,7 @@ def show_run(folder: Path) -> None:
     fig = show.loss_curves([step["step"] for step in steps], losses, [step["lr"] for step in steps])
     ends = ", ".join(f"{name} {values[-1]:.2f}" for name, values in losses.items())
     show.figure(fig, f"Losses over {len(steps)} steps, at the end {ends}; the learning rate.")
-    print(f"started {len(starts)} times, after step {', '.join(map(str, starts))}")
+    print(f"started at {', and again after '.join(f'step {step}' for step in starts)}")
     print(f"{len(steps)} steps in {steps[-1]['seconds'] / 60:.1f} minutes of training")
     for line in lines:
         if "AP50" in line:

@@ -18,6 +18,7 @@ from coursekit.data.boxes import Size
 from coursekit.data.loader import make_loader
 from coursekit.detector import build_detector
 from coursekit.lessons.checking.runner import can_fork
+from coursekit.lessons.notebooks.magics import session
 from coursekit.lessons.workbook.workbook import Workbook
 from coursekit.training import TrainConfig, train
 
@@ -122,7 +123,7 @@ def _unpacked(folder: Path, value: bytes) -> Any:
 def samples_per_second(
     ways: Mapping[str, tuple[Any, int]],
     collate: Callable[..., Any],
-    workbook: Workbook,
+    workbook: Workbook | None = None,
     start_method: str | None = None,
 ) -> dict[str, float]:
     """Measure loaders in batches of 8, and print a table.
@@ -131,12 +132,13 @@ def samples_per_second(
         ways: name → a data set, and the number of worker processes that read it. One from `coursekit.data.load` is read
             by the course's own loader.
         collate: samples → batch; the course's own loader doesn't need it.
-        workbook: yours, `my_workbook`: the workers import your functions from it.
+        workbook: the workers import your functions from it; by default this notebook's.
         start_method: how workers are started, "fork" or "spawn"; by default "fork" where that works.
 
     Returns:
         Name → samples per second, the best of three rounds. The time to start workers is printed, but not counted.
     """
+    workbook = workbook or session().my_workbook
     start_method = start_method or ("fork" if can_fork() else "spawn")
     print(f"{'':34} samples/s   first round   (workers: {start_method})")
     rates = {}

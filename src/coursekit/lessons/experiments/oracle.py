@@ -12,6 +12,7 @@ from coursekit.detector import encode_boxes
 from coursekit.detector.roi import BBOX_REG_WEIGHTS
 from coursekit.evaluation import Detection, score, to_coco_results
 from coursekit.evaluation.results import Result
+from coursekit.lessons.notebooks.lengths import short_form
 
 Postprocess = Callable[[Tensor, Tensor, Tensor, Size], Detection]  # logits, deltas, rois, size
 CONFIDENCE = 9.0  # logit of the correct class; the others have 0
@@ -74,6 +75,7 @@ def score_oracle(dataset: CocoDataset, ways: Mapping[str, Postprocess]) -> dict[
     print(f"{'':24} AP50     AP")
     for name, numbers in scores.items():
         print(f"{name:24} {numbers['AP50']:.2f}   {numbers['AP']:.2f}")
+    print(short_form(), end="")
     return scores
 
 

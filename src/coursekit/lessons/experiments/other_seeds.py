@@ -10,6 +10,7 @@ from torch import nn
 import coursekit.show as show
 from coursekit.data import CocoDataset
 from coursekit.evaluation import Result, compare, evaluate, predict_dataset
+from coursekit.evaluation.compare import Difference
 from coursekit.lessons.notebooks.lengths import quick, short_form
 from coursekit.training import TrainConfig, train
 
@@ -36,20 +37,38 @@ def with_options(detector: Any, **options: Any) -> nn.Module:
     return model
 
 
-def compare_all(pairs: Mapping[str, tuple[list[Result], list[Result]]], dataset: CocoDataset, draws: int = 200) -> None:
-    """Compare pairs of results: show the changes with their intervals, and print a verdict for each.
+def compare_all(
+    pairs: Mapping[str, tuple[list[Result], list[Result]]], dataset: CocoDataset, guess: int, draws: int = 200
+) -> None:
+    """Compare pairs of results: show the changes with their intervals, and print those of AP.
 
     Args:
         pairs: name → the results of A and of B.
         dataset: has the ground truth.
+        guess: how many of the intervals of AP the reader expects to hold 0.
         draws: draws of images for each interval.
     """
     compared = {name: compare(*both, dataset, draws=draws) for name, both in pairs.items()}
     show.changes(compared)
     width = max(map(len, compared))
+    print(f"{'':{width}}  AP of B − A, and its 95 % interval")
     for name, comparison in compared.items():
-        print(f"{name:{width}}  {comparison.verdict}")
+        ap = comparison.ap
+        print(f"{name:{width}}  {ap.change:+.4f}, {ap.low:+.4f} to {ap.high:+.4f}: {_sign(ap)}")
+    holding = sum(_holds_0(comparison.ap) for comparison in compared.values())
+    print(f"{holding} of these {len(compared)} intervals hold 0; you said {guess}")
     print(short_form(), end="")
+
+
+def _holds_0(difference: Difference) -> bool:
+    return difference.low <= 0 <= difference.high
+
+
+def _sign(difference: Difference) -> str:
+    """Say which of two runs is better, or that their images can't tell."""
+    if _holds_0(difference):
+        return "these images can't tell"
+    return "B is better" if difference.low > 0 else "A is better"
 
 
 def compare_by_class(a: list[Result], b: list[Result], dataset: CocoDataset, most: int = 3) -> None:

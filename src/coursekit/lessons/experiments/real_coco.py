@@ -22,7 +22,7 @@ def print_bill(speed: float, size: int, line: float, card: Card | None) -> None:
         line: speed of the internet connection, in megabits a second.
         card: what fits on a card; None leaves that column out.
     """
-    print("recipe         images   download   on disk      takes   an epoch here   fit on the card")
+    print("recipe         images   download   on disk   to download   an epoch here   fit on the card")
     for name in names():
         recipe = find_recipe(name)
         if recipe.source != "coco":
@@ -33,7 +33,8 @@ def print_bill(speed: float, size: int, line: float, card: Card | None) -> None:
         download, disk = cost["download_bytes"] / 1e9, cost["disk_bytes"] / 1e9
         fit = f"{_most_at_a_time(card, recipe.long_side) or '?'} of {recipe.long_side} px" if card else "–"
         waiting = download * 8000 / line / 3600
-        print(f"{name:12} {count:8,} {download:7.2f} GB {disk:6.2f} GB {waiting:8.1f} h {hours:13.1f} h   {fit:>15}")
+        took = f"{_hours(waiting):>13} {_hours(hours):>15}"
+        print(f"{name:12} {count:8,} {download:7.2f} GB {disk:6.2f} GB {took}   {fit:>15}")
 
 
 def print_expected_and_published() -> None:
@@ -51,6 +52,10 @@ def print_published() -> None:
     for name, weights in ZOO.items():
         meta = getattr(detection, weights).COCO_V1.meta
         print(f"{name:20} {meta['_metrics']['COCO-val2017']['box_map']:5.1f} {meta['num_params'] / 1e6:10.1f}")
+
+
+def _hours(hours: float) -> str:
+    return "< 0.1 h" if hours < 0.05 else f"{hours:,.1f} h"
 
 
 def _most_at_a_time(card: Card, long_side: int) -> int:

@@ -83,7 +83,8 @@ def prove(
         try:
             Process(detector, dataset, seed=0, killed_in=killed_in).run(save_and_resume, other, steps)
         except KilledError:
-            print(f"killed in step {killed_in}; left: {', '.join(sorted(p.name for p in Path(folder).glob('other*')))}")
+            left = sorted(path.name for path in Path(folder).glob("other*"))
+            print(f"killed in step {killed_in}; left: {', '.join(left) or 'nothing'} (other.pt is its checkpoint)")
         resumed = Process(detector, dataset, seed=1)
         first = resumed.run(save_and_resume, other, steps)
     same = int((undisturbed.weights() == resumed.weights()).sum())

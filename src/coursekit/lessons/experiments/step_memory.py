@@ -1,9 +1,11 @@
 """Memory of a training step: counted on paper, kept by PyTorch, and predicted for whole detectors. Lesson 02."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
+from msgspec import structs
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
@@ -62,6 +64,17 @@ def detectors(backbones: Mapping[str, str], sizes: Sequence[tuple[int, int]], **
             billions = operations.get_total_flops() / 1e9
             image = f"{height} × {width}"
             print(f"{name:8}   {weights / 1e6:9.1f} M   {image:10}   {billions:12.1f} GFLOP   {gib:19.2f} GiB")
+
+
+def one_by_one(as_built: StepConfig, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, StepConfig]:
+    """Return a training step after each change, by its name; every change stays for those after it.
+
+    Args:
+        as_built: before the first change.
+        changes: name → fields of `StepConfig` that change, with their new values.
+    """
+    configs = accumulate(changes.values(), lambda config, change: structs.replace(config, **change), initial=as_built)
+    return dict(zip(changes, list(configs)[1:], strict=True))
 
 
 def predicted(configs: Mapping[str, StepConfig]) -> dict[str, Peak]:

@@ -1,7 +1,10 @@
 """Where the time of a training step goes."""
 
+import os
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import repeat
 from operator import attrgetter
 from typing import Any
@@ -141,7 +144,9 @@ def verdict(phases: Mapping[str, float]) -> str:
     return f"{share:.0%} waiting for data: store resized images, or use workers."
 
 
-def count_for_gpu(name: str, step: Step, batch: Batch, device: torch.device, waits: int = 3) -> None:
+def count_for_gpu(
+    name: str, step: Step, batch: Batch, device: torch.device, own_parts: Collection[str], waits: int = 3
+) -> None:
     """Take a step, and print how many operations it launches and how often Python waits for a result.
 
     Without a GPU, what it would launch on one is counted.
@@ -151,12 +156,15 @@ def count_for_gpu(name: str, step: Step, batch: Batch, device: torch.device, wai
         step: (images, targets) → losses; takes a training step.
         batch: images and targets to take it on.
         device: where they are.
+        own_parts: the reader's parts that detectors are made of here; if there are none, that is printed.
         waits: how many of the operations that it waits for to print, the most frequent first.
     """
     with as_on_gpu(), count_launches(device) as counted:
         step(*batch)
     most = ", ".join(f"{count} × {name}" for name, count in counted.waited.most_common(waits))
     print(f"{name}: {counted.launches:,} operations launched; Python waits {counted.waits} times ({most}, …)")
+    if not own_parts:
+        print("  (all parts of this detector are the course's; yours may launch more, and wait more often)")
 
 
 def profile_step(step: Step, batch: Batch, operations: int = 4) -> None:
@@ -168,7 +176,8 @@ def profile_step(step: Step, batch: Batch, operations: int = 4) -> None:
         operations: how many of the operations to print.
     """
     on_gpu = torch.cuda.is_available()
-    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as profiled:
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with without_notes(), profile(activities=activities) as profiled:
         step(*batch)
     device = "device" if on_gpu else "cpu"
     for name, seconds in phases_of(profiled.events() or [], f"{device}_time_total").items():
@@ -177,6 +186,20 @@ def profile_step(step: Step, batch: Batch, operations: int = 4) -> None:
     own = attrgetter(f"self_{device}_time_total")
     for average in sorted(profiled.key_averages(), key=own, reverse=True)[:operations]:
         print(f"           {own(average) / 1e6:6.3f} s   {average.count:5} × {average.key}")
+
+
+@contextmanager
+def without_notes() -> Iterator[None]:
+    """Hide what C++ code prints to standard error in the block, such as the profiler's notes on its own progress."""
+    sys.stderr.flush()
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
 
 
 def phases_of(events: Iterable[Any], time_of: str) -> dict[str, float]:

@@ -35,7 +35,25 @@ def what_fits(ways: Mapping[str, StepConfig], cards: Collection[float]) -> Peaks
     return peaks
 
 
+def compare_guesses(peaks: Peaks, size: str, card: float, guesses: Mapping[str, int]) -> None:
+    """Print, for each way to train, how many images of a size fit on a card at a time, and the reader's guess.
+
+    Args:
+        peaks: see `what_fits`.
+        size: one of the image sizes, in pixels.
+        card: memory of the card, in GB.
+        guesses: images at a time, by way; those of other ways are ignored.
+    """
+    for name, table in peaks.items():
+        most = _most_at_a_time(table, size, usable(card, Constants()))
+        print(f"{name}: {size} px on {card:g} GB, {most} at a time; you said {guesses.get(name, '–')}")
+
+
 def _most(peaks: PeakTable, size: str, budget: int) -> str:
     """Return the most images that fit at a time, and how often that makes the batch, such as "4 × 4"."""
-    fitting = [batch for batch in BATCHES if verdict(peaks[size, batch].total, budget) == "fits"]
-    return f"{max(fitting)} × {EFFECTIVE_BATCH // max(fitting)}" if fitting else "nothing"
+    most = _most_at_a_time(peaks, size, budget)
+    return f"{most} × {EFFECTIVE_BATCH // most}" if most else "nothing"
+
+
+def _most_at_a_time(peaks: PeakTable, size: str, budget: int) -> int:
+    return max((batch for batch in BATCHES if verdict(peaks[size, batch].total, budget) == "fits"), default=0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import count
 from typing import Any
 
 from coursekit.lessons.checking.catch import Caught
@@ -25,9 +26,22 @@ def below_check(workbook: Workbook, verdict: Verdict) -> Any:
     return _row(texts)
 
 
-def below_catch(caught: Caught) -> Any:
-    """Return the button below `catch` that gives away a wrong answer that got through."""
-    return _row({("Show one that got through", "search"): caught.give_away})
+def below_catch(caught: Caught, keep: Callable[[tuple[Any, ...]], None] | None = None) -> Any:
+    """Return the button below `catch` that gives away a wrong answer that got through, and the next at each click.
+
+    Args:
+        caught: has at least one that got through.
+        keep: takes the arguments that would catch the one that is shown.
+    """
+    numbers = count()
+
+    def give_away() -> str:
+        number = next(numbers)
+        if keep is not None:
+            keep(caught.case(number).args)
+        return caught.give_away(number) + (" It is in the variable missed." if keep else "")
+
+    return _row({("Show one that got through", "search"): give_away})
 
 
 def _row(texts: Mapping[tuple[str, str], Callable[[], str]]) -> Any:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 from IPython.core.getipython import get_ipython
@@ -83,12 +83,17 @@ class Session:
     def catch(self, name: str, *inputs: tuple[Any, ...], show: bool = False) -> Caught | None:
         """Show how many wrong answers these inputs catch. Each input is a tuple of arguments.
 
-        With show=True, give away one that got through.
+        With show=True, give away one that got through. What is given away is also in the variable `missed`.
         """
         caught = catch(self.my_workbook, name, *inputs, show=show)
         result = _shown(caught)
-        if get_ipython() is not None and caught.through and not (show or self.is_strict):
-            display(below_catch(caught))
+        shell: Any = get_ipython()
+        if shell is not None and caught.through and not self.is_strict:
+            keep = partial(shell.user_ns.__setitem__, "missed")
+            if show:
+                keep(caught.case().args)
+            else:
+                display(below_catch(caught, keep))
         return result
 
     @_in_a_line
@@ -174,7 +179,9 @@ class Session:
             if not self.my_workbook.exists:
                 print(f"Your answers are stored in {self.my_workbook.folder}.")
                 if others := self.my_workbook.others():
-                    print(f"There is another workbook, {others[0]}. To go on with that one, open the notebook beside it,")
+                    print(
+                        f"There is another workbook, {others[0]}. To go on with that one, open the notebook beside it,"
+                    )
                     print("or set COURSEKIT_WORKBOOK to it before you start Jupyter.")
             self.my_workbook.begin()
 

@@ -19,6 +19,7 @@ from coursekit.lessons.workbook.named import changed_files
 from coursekit.lessons.workbook.own_parts import COURSE, guarded, part
 from coursekit.lessons.workbook.workbook import Workbook, importable
 from coursekit.runs.config import RunConfig
+from coursekit.training.clock import STEP as STEP_PHASE
 from coursekit.training.loop import StepFunction
 from coursekit.training.losses import StepLosses
 from coursekit.training.micro_batches import image_seeds, padded_size
@@ -102,7 +103,7 @@ def trainer_step(workbook: Workbook) -> StepFunction:
             batch, _ = collate(samples)
             batch = batch.to(run.device)
             moved = [_moved(*each, run.device) for each in zip(images, targets, seeds, strict=True)]
-        with run.clock.phase("forward"):  # and all that follows: real_step doesn't say when a phase ends
+        with run.clock.phase(STEP_PHASE):  # real_step doesn't say when forward, backward and the optimizer end
             losses = _take(run, lambda size: _call(real_step, run, model, batch, moved, size))
         return _as_step_losses(losses, targets), len(images)
 
