@@ -152,7 +152,7 @@ def solutions():
     """Exercise → the right code."""
     return {
         name: code
-        for path in sorted((ROOT / "solutions").glob("0*.ipynb"))
+        for path in sorted((ROOT / "solutions").glob("[01]*.ipynb"))
         for name, code in _exercises(json.loads(path.read_text()))
     }
 
@@ -187,7 +187,7 @@ def workbook(folder, codes, hints=0):
 def notebooks(folder, change=lambda notebook: notebook, source="solutions"):
     """A folder of notebooks, each changed a little."""
     folder.mkdir(parents=True)
-    for path in sorted((ROOT / source).glob("0*.ipynb")):
+    for path in sorted((ROOT / source).glob("[01]*.ipynb")):
         (folder / path.name).write_text(json.dumps(change(json.loads(path.read_text()))))
     return folder
 

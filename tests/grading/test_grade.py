@@ -105,7 +105,7 @@ def test_pages_speak_in_the_words_of_the_checks(class_of_eight):
     )
     assert "THE-HIDDEN-CANARY" not in "".join(path.read_text() for path in (top / "out").rglob("*.*"))
     rows = list(csv.DictReader((top / "out" / "grades.csv").open()))
-    assert {row["intern"]: row["points"] for row in rows}["right"] == "20.0"
+    assert {row["intern"]: row["points"] for row in rows}["right"] == "28.0"
 
 
 def test_again_it_gives_the_same_and_runs_only_what_changed(class_of_eight, monkeypatch):
@@ -124,10 +124,10 @@ def test_again_it_gives_the_same_and_runs_only_what_changed(class_of_eight, monk
 
 def test_points():
     terms = Terms(borrowed=0.5, hint_penalty=0.1)
-    assert points(Mark("box_iou", "correct", 14, 14), Terms(), hints=3, seen=True) == 15
-    assert points(Mark("box_iou", "borrowed", 14, 14), terms) == 7.5
-    assert points(Mark("box_iou", "not yet", 7, 14), Terms()) == 3.8
-    assert points(Mark("box_iou", "correct", 14, 14), terms, hints=3, seen=True) == 9
+    assert points(Mark("box_iou", "correct", 14, 14), Terms(), hints=3, seen=True) == 20
+    assert points(Mark("box_iou", "borrowed", 14, 14), terms) == 10
+    assert points(Mark("box_iou", "not yet", 7, 14), Terms()) == 5
+    assert points(Mark("box_iou", "correct", 14, 14), terms, hints=3, seen=True) == 12
     assert points(Mark("box_iou", "missing"), terms) == 0
 
 

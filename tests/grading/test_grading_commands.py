@@ -18,7 +18,7 @@ def test_submit_then_grade(coursekit, tmp_path):
     assert done.returncode == 0
     assert "answers run as you" in done.stderr
     assert "1 submission, 1 answer tried" in done.stdout
-    assert "anna,4.0,20,20.0,1," in (tmp_path / "out" / "grades.csv").read_text()
+    assert "anna,6.4,28,22.9,1," in (tmp_path / "out" / "grades.csv").read_text()
 
 
 def test_what_can_be_put_right_is_one_line(coursekit, tmp_path):
@@ -45,7 +45,7 @@ def test_everybody_gets_a_row_whatever_the_others_hand_in(coursekit, tmp_path, m
     assert len(done.stderr.splitlines()) == 2
     rows = list(csv.DictReader((out / "grades.csv").open(encoding="utf-8", newline="")))
     assert len(rows) == 1 + len(ZIPS) + len(NAMES) + len(special)
-    assert {row["intern"]: row["points"] for row in rows}["zoe"] == "20.0"
+    assert {row["intern"]: row["points"] for row in rows}["zoe"] == "28.0"
     assert len(list((out / "feedback").glob("*.html"))) == len(list((out / "marks").glob("*.json"))) == len(rows)
     class_page = (out / "class.html").read_text(encoding="utf-8")
     assert "it is encrypted, and was not read" in class_page
