@@ -104,7 +104,7 @@ def find_root(folder: Path, names: Sequence[str]) -> Iterator[Path]:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether there is such a file. A name that the system can't have is no file."""
+    """Return whether there is such a file. A name that the system doesn't allow counts as no file."""
     try:
         return path.is_file()
     except (OSError, ValueError):

@@ -83,7 +83,7 @@ def make_loader(
 ) -> Loader:
     """Make a loader of batches: (3, H, W) uint8 images and a list of targets each.
 
-    The images of a batch are usually on one canvas, see `PaddedImages`; if a GPU is here, in memory that it can fetch.
+    The images of a batch are usually on one canvas; see `PaddedImages`. If there is a GPU, it is in pinned memory.
 
     In training, another sample replaces one that can't be read; in evaluation it is left out. In both cases,
     `Loader.report()` names it.

@@ -45,7 +45,7 @@ class PaddedImages(Sequence[Tensor]):
 def canvas_size(sizes: Sequence[Size]) -> Size | None:
     """Return the (height, width) of a canvas for images of these sizes; None if it would be too large.
 
-    A batch with one photograph of 20 million pixels and many small images is better sent image by image.
+    If a batch has one photograph of 20 million pixels and many small images, it is better to send them one by one.
     """
     if not sizes:
         return None

@@ -38,7 +38,7 @@ def recall_by_size(
     *,
     recall_at: Part = recall_at,
 ) -> list[float]:
-    """Return the share of the objects with a proposal of IoU 0.5 or more, by size, whatever the class.
+    """Return, for each size range, the share of objects that have a proposal with IoU 0.5 or more, of any class.
 
     Args:
         proposals: (P, 4) xyxy for each image, best first.

@@ -143,7 +143,7 @@ def check_folder(out: Path, resume: bool) -> None:
     """Check that a run can start in a folder, or that there is one to resume.
 
     Raises:
-        ConfigError: there is a run already, or none to resume, or another training is writing there.
+        ConfigError: there is a run already, or none to resume, or another training run is writing there.
         DataError: the run to resume is damaged.
     """
     if out.exists():

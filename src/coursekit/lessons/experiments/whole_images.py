@@ -12,7 +12,7 @@ from coursekit.detector.resize import resize_boxes, resize_targets, size_of, to_
 
 
 def takes_images(detector_class: type) -> type:
-    """Make a detector that takes images out of one that takes padded batches.
+    """Turn a detector that takes padded batches into one that takes images.
 
     Args:
         detector_class: a detector with `losses` and `predict` on batches, such as your `FasterRCNN`.

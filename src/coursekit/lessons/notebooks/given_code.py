@@ -1,4 +1,4 @@
-"""How much code a lesson gives its reader to read. The build refuses what is beyond these limits.
+"""Limits on the code that a lesson gives its reader. The build refuses a lesson that exceeds them.
 
 Each given cell has a tag that says what it is for; docs/writing-lessons.md explains them.
 """

@@ -195,7 +195,7 @@ def results_of_run(
 
 
 def table(parts: list[Part]) -> str:
-    """Return the owner of each part, one line per part; the last line lists the course's."""
+    """Return the owner of each part, one line per part; the last line lists those of the course."""
     listed = [part for part in parts if part.function or part.owner != COURSE]
     lines = [f"  {part.name:18} {part.owner}{f' ({part.note})' if part.note else ''}" for part in listed]
     others = [part.name for part in parts if part not in listed]
