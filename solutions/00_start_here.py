@@ -340,9 +340,9 @@ print("far apart:           ", assistants_iou((0, 0, 10, 10), (20, 20, 30, 30)))
 # Far apart, and still a perfect 1.0! Both sides of the "shared" part are negative there, and minus times minus is plus. Nothing crashes;
 # a detector trained with this function would just be bad.
 #
-# So whoever wrote it, **test it**. Testing is a skill of its own, and `catch` trains it: you choose inputs, and the course runs them
-# on wrong answers that people have really given. How many of them does one pair of boxes catch? **Add inputs: lists of several boxes, empty
-# ones, tiny ones, other dtypes.** The button below the result shows one that got through. You can go on at any time.
+# So **test it**, even if you wrote it yourself. Testing is a skill of its own, and `catch` trains it: you choose inputs, and the course
+# runs them on wrong answers that people have really given. How many of them does one pair of boxes catch? **Add inputs: lists of several
+# boxes, empty ones, tiny ones, other dtypes.** The button below the result shows one that got through. You can go on at any time.
 
 # %%
 catch(

@@ -235,7 +235,7 @@ def read_image(path: Path) -> Tensor:
 check("read_image")
 
 # %% [markdown]
-# Whoever wrote it, **choose the files that it must be tried on**, until no known wrong answer gets through. In this `catch`, a file is named
+# Even if an assistant wrote it, **choose the files that it must be tried on**, until no known wrong answer gets through. In this `catch`, a file is named
 # by its kind. Images: `"png"`, `"gray"`, `"cmyk"`, `"palette"`, `"alpha"`, `"1 bit"`, `"on its side"`, `"png on its side"`, and
 # `"orientation 2"` to `"orientation 8"`, the ways in which EXIF can turn or mirror a picture. Not images, or damaged: `"text"`, `"empty"`,
 # `"missing"`, `"cut in half"`, `"cut by 2"`, `"png cut in half"`, `"broken png"`, and `"bomb"`, which claims to be enormous.
@@ -727,9 +727,9 @@ ways = {  # name: data set, number of workers
     "stored at 320 px, course's loader": (load(small, "train"), 0),
 }
 rates = loading.samples_per_second(ways, collate)  # yours: start_method="spawn"
-one, two, stored, *_ = rates.values()
-print(f"stored smaller: {stored / one:.1f} times as fast, you said {my_smaller}")
-print(f"with 2 workers: {two / one:.1f} times, you said {my_workers}")
+alone, two_workers, stored, *_ = rates.values()
+print(f"stored smaller: {stored / alone:.1f} times as fast, you said {my_smaller}")
+print(f"with 2 workers: {two_workers / alone:.1f} times, you said {my_workers}")
 
 # %% [markdown]
 # (The first round includes starting the workers.) On their own, these numbers say little. How many samples does *training* need? Let's train the course's detector on the small images.

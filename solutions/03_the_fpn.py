@@ -95,7 +95,7 @@ backbone = load_backbone().eval()
 for height, width in [(240, 320), (256, 320), (211, 317)]:
     with torch.no_grad():
         maps = backbone(torch.zeros(1, 3, height, width))
-    words = [f"C{k}: {tuple(one.shape[2:])}" for k, one in zip((3, 4, 5), maps)]
+    words = [f"C{k}: {tuple(features.shape[2:])}" for k, features in zip((3, 4, 5), maps)]
     said = "you said: fails" if height in fails_for else "you said: works"
     print(f"image {height} × {width}   ", "   ".join(words), "  ", said)
 

@@ -145,9 +145,9 @@ check("to_coco_results")
 # %% tags=["write"]
 import torch
 
-one = {"boxes": torch.tensor([[10.0, 20, 40, 80]]), "labels": torch.tensor([1])}
-one["scores"] = torch.tensor([0.75])
-catch("to_coco_results", ([one], [7], [3]))
+detection = {"boxes": torch.tensor([[10.0, 20, 40, 80]]), "labels": torch.tensor([1])}
+detection["scores"] = torch.tensor([0.75])
+catch("to_coco_results", ([detection], [7], [3]))
 
 # %% [markdown]
 # Back to the two files. Does your guess hold?

@@ -51,7 +51,7 @@ one_scene.show_found(picture, {"lesson 07's detector": (generalist, everything.c
 #
 # - *How good is my detector?* Good for what, and compared with what?
 # - *Does a detector that learns only four animals find them better than one that learned all classes?* Two runs, one difference, and a
-#   use: whoever counts cows needs no stop signs.
+#   use: to count cows, you need no stop signs.
 #
 # This notebook can answer three questions. Each is the difference of two scores, B minus A:
 #

@@ -62,18 +62,18 @@ def _detections(dataset, rng, recall):
 
 
 def _boxes(results):
-    return np.array([one["bbox"] for one in results])
+    return np.array([result["bbox"] for result in results])
 
 
 def _with_boxes(results, boxes):
-    return [one | {"bbox": box} for one, box in zip(results, np.asarray(boxes).tolist(), strict=True)]
+    return [result | {"bbox": box} for result, box in zip(results, np.asarray(boxes).tolist(), strict=True)]
 
 
 def _sizes(results, dataset):
     """Return (N, 2) width and height of each detection's image."""
     index = dataset.index
     size = {int(id_): wh for id_, wh in zip(index.image_ids, np.stack([index.widths, index.heights], 1), strict=True)}
-    return np.array([size[one["image_id"]] for one in results], float)
+    return np.array([size[result["image_id"]] for result in results], float)
 
 
 def _category_ids(results, dataset, rng):
@@ -88,7 +88,7 @@ def _category_ids(results, dataset, rng):
         lambda at: ids[at] - 1,
     ]
     kind = kinds[rng.integers(len(kinds))]
-    return [one | {"category_id": kind(place[one["category_id"]])} for one in results], dataset, {}
+    return [result | {"category_id": kind(place[result["category_id"]])} for result in results], dataset, {}
 
 
 def _image_ids(results, dataset, rng):
@@ -103,7 +103,7 @@ def _image_ids(results, dataset, rng):
         lambda id_: 10**7 + 31 * id_,  # of some other set
     ]
     kind = kinds[rng.integers(len(kinds))]
-    return [one | {"image_id": kind(one["image_id"])} for one in results], dataset, {}
+    return [result | {"image_id": kind(result["image_id"])} for result in results], dataset, {}
 
 
 def _corners(boxes):
@@ -149,12 +149,12 @@ def _resized_pixels(results, dataset, rng):
 def _part_of_the_images(results, dataset, rng):
     count = max(5, int(len(dataset) * rng.uniform(0.05, 0.3)))
     ids = dataset.image_ids if rng.random() < 0.5 else rng.permutation(dataset.image_ids).tolist()
-    return [one for one in results if one["image_id"] in set(ids[:count])], dataset, {}
+    return [result for result in results if result["image_id"] in set(ids[:count])], dataset, {}
 
 
 def _same_scores(results, dataset, rng):
     constant = rng.choice([0.0, 0.5, 1.0])
-    return [one | {"score": float(constant)} for one in results], dataset, {}
+    return [result | {"score": float(constant)} for result in results], dataset, {}
 
 
 def _changed_input(results, dataset, rng):
@@ -165,7 +165,7 @@ def _changed_input(results, dataset, rng):
 def _no_ground_truth(results, dataset, rng):
     """Remove ground truth: of a class asked about, of the only classes with detections, or of all."""
     index, kind = dataset.index, rng.integers(3)
-    made = {one["category_id"] for one in results}
+    made = {result["category_id"] for result in results}
     removed = rng.permutation(sorted(made))[: rng.integers(1, 4)] if kind < 2 else np.array(dataset.category_ids)
     kept = ~np.isin(index.category_ids, removed)
     counts = np.bincount(index.image_rows[kept], minlength=len(index))
@@ -210,7 +210,7 @@ def _planted(cause, whole, rng):
 
 def _ap50(results, dataset):
     known = set(dataset.image_ids)
-    return score([one for one in results if one["image_id"] in known], dataset)["AP50"]
+    return score([result for result in results if result["image_id"] in known], dataset)["AP50"]
 
 
 def _misnamed(cause, whole, seeds):
@@ -237,11 +237,11 @@ def _named_on_sound(whole, seeds):
 
 def _uneven(results, rng):
     """Keep the detections of a detector that knows one class, or that detects little in dark images."""
-    made, counts = np.unique([one["category_id"] for one in results], return_counts=True)
+    made, counts = np.unique([result["category_id"] for result in results], return_counts=True)
     if rng.random() < 0.5:
-        return [one for one in results if one["category_id"] == made[counts.argmax()]]
-    light = {image_id: rng.uniform() for image_id in {one["image_id"] for one in results}}
-    return [one for one in results if rng.random() < light[one["image_id"]]]
+        return [result for result in results if result["category_id"] == made[counts.argmax()]]
+    light = {image_id: rng.uniform() for image_id in {result["image_id"] for result in results}}
+    return [result for result in results if rng.random() < light[result["image_id"]]]
 
 
 def _untrained(dataset, rng):
@@ -295,9 +295,9 @@ def _sound(dataset, seed=0, recall=0.8):
 def test_two_causes_at_once_are_both_named(records):
     rng, sound = np.random.default_rng(0), _sound(records)
     corners = _xyxy_as_xywh(sound, records, rng)[0]
-    labels = [one | {"category_id": records.category_ids.index(one["category_id"]) + 1} for one in corners]
+    labels = [result | {"category_id": records.category_ids.index(result["category_id"]) + 1} for result in corners]
     assert {finding.cause for finding in diagnose(labels, records)} == {"category_ids", "xyxy_as_xywh"}
-    few = [one for one in corners if one["image_id"] in records.image_ids[:20]]
+    few = [result for result in corners if result["image_id"] in records.image_ids[:20]]
     assert [finding.cause for finding in diagnose(few, records)] == ["xyxy_as_xywh", "subset"]
 
 
@@ -323,10 +323,10 @@ def test_the_scale_of_resized_boxes_is_reported(records):
 
 def test_a_single_image_is_enough(records):
     most = max(range(len(records)), key=lambda at: len(records.target(at)["labels"]))
-    one = replace(records, rows=records.rows[[most]])
-    sound = _sound(one, recall=0.95)
-    assert diagnose(sound, one) == []
-    assert diagnose(_swapped_xy(sound, one, None)[0], one)[0].cause == "swapped_xy"
+    single = replace(records, rows=records.rows[[most]])
+    sound = _sound(single, recall=0.95)
+    assert diagnose(sound, single) == []
+    assert diagnose(_swapped_xy(sound, single, None)[0], single)[0].cause == "swapped_xy"
 
 
 def test_the_ground_truth_itself_with_one_score_is_sound(records):
@@ -413,7 +413,7 @@ def test_matched_agrees_with_a_plain_count(records):
         target = dataset.target(at)
         for box, label in zip(target["boxes"].double().numpy(), target["labels"].tolist(), strict=True):
             wanted = (target["image_id"], dataset.category_ids[label - 1])
-            mine = [one["bbox"] for one in results if (one["image_id"], one["category_id"]) == wanted]
+            mine = [result["bbox"] for result in results if (result["image_id"], result["category_id"]) == wanted]
             true = np.tile([*box[:2], *(box[2:] - box[:2])], (len(mine), 1))
             count += bool(mine) and bool((paired_iou(np.array(mine), true) >= 0.5).any())
     gt = read_ground_truth(dataset)
@@ -443,7 +443,9 @@ def test_five_thousand_images_take_seconds():
     places = rng.integers(0, len(chosen), 100_000)
     boxes = _corners(columns["boxes"][places] * rng.normal(1, 0.05, (100_000, 4)))
     ids = big.image_ids[big.image_rows[places]]
-    results = [_row(*one) for one in zip(ids, columns["category_ids"][places], boxes, rng.random(100_000), strict=True)]
+    results = [
+        _row(*result) for result in zip(ids, columns["category_ids"][places], boxes, rng.random(100_000), strict=True)
+    ]
     start = perf_counter()
     assert diagnose(results, dataset)[0].cause == "xyxy_as_xywh"
     print(f"{perf_counter() - start:.2f} s")

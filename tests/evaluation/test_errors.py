@@ -92,17 +92,19 @@ def _matched_slowly(results, dataset, iou=0.5):
     records, partners = dataset.ground_truth()["annotations"], {}
     taken = set()
     for place in sorted(range(len(results)), key=lambda place: -results[place]["score"]):
-        one = results[place]
-        same = [r for r in records if (r["image_id"], r["category_id"]) == (one["image_id"], one["category_id"])]
+        detection = results[place]
+        same = [
+            r for r in records if (r["image_id"], r["category_id"]) == (detection["image_id"], detection["category_id"])
+        ]
         best, chosen = iou, None
         for record in same:
-            overlap = 0 if record["iscrowd"] else _iou(one["bbox"], record["bbox"])
+            overlap = 0 if record["iscrowd"] else _iou(detection["bbox"], record["bbox"])
             if record["id"] not in taken and overlap >= best:
                 best, chosen = overlap, record
         if chosen:
             taken.add(chosen["id"])
             partners[place] = chosen
-        elif not any(record["iscrowd"] and _inside(one["bbox"], record["bbox"]) >= iou for record in same):
+        elif not any(record["iscrowd"] and _inside(detection["bbox"], record["bbox"]) >= iou for record in same):
             partners[place] = UNMATCHED
     return partners
 
@@ -114,10 +116,14 @@ def _kinds_slowly(results, dataset):
     used = {record["id"] for record in partners.values() if record != UNMATCHED}
     counts, stood_for = dict.fromkeys(KINDS, 0), set()
     for place in [place for place, record in partners.items() if record == UNMATCHED]:
-        one = results[place]
-        there = [record for record in objects if record["image_id"] == one["image_id"]]
-        same = [(_iou(one["bbox"], r["bbox"]), r["id"]) for r in there if r["category_id"] == one["category_id"]]
-        others = [(_iou(one["bbox"], r["bbox"]), r["id"]) for r in there if r["category_id"] != one["category_id"]]
+        detection = results[place]
+        there = [record for record in objects if record["image_id"] == detection["image_id"]]
+        same = [
+            (_iou(detection["bbox"], r["bbox"]), r["id"]) for r in there if r["category_id"] == detection["category_id"]
+        ]
+        others = [
+            (_iou(detection["bbox"], r["bbox"]), r["id"]) for r in there if r["category_id"] != detection["category_id"]
+        ]
         near, far = max(same, default=(0, 0)), max(others, default=(0, 0))
         if 0.1 <= near[0] < 0.5:
             kind, corrected = "localization", near[1]

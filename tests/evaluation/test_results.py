@@ -105,7 +105,7 @@ def test_the_same_detection_twice_is_named_with_the_first(dataset):
 
 def test_alike_in_all_but_one_field_is_not_twice(dataset):
     others = [{"image_id": 17}, {"category_id": 1}, {"bbox": [1.0, 2.0, 3.0, 4.5]}, {"score": 0.25}]
-    check_results([GOOD, *(GOOD | one for one in others)], dataset, "results")
+    check_results([GOOD, *(GOOD | record for record in others)], dataset, "results")
 
 
 def test_all_faults_come_together_each_record_with_its_first(dataset):
@@ -118,7 +118,7 @@ def test_all_faults_come_together_each_record_with_its_first(dataset):
 
 
 def test_results_of_another_data_set_are_recognized(dataset):
-    unknown = [one | {"image_id": 1000 + place} for place, one in enumerate(_others(9))]
+    unknown = [record | {"image_id": 1000 + place} for place, record in enumerate(_others(9))]
     message = _refused(check_results, [GOOD, *unknown], dataset, "results.json")
     assert "9 are of images that" in message
     assert "another data set or split" in message
@@ -182,8 +182,8 @@ _valid = st.fixed_dictionaries(
 )
 
 
-def _key(one):
-    return one["image_id"], one["category_id"], *one["bbox"], one["score"]
+def _key(record):
+    return record["image_id"], record["category_id"], *record["bbox"], record["score"]
 
 
 _lists = st.lists(_valid, max_size=8, unique_by=_key)

@@ -45,10 +45,10 @@ def test_the_scores_of_real_records_agree_with_each_other(real_coco, engine):
     results = noisy_detections(dataset, 5)
     scores = evaluate(results, dataset, engine=engine)
     assert scores.metrics == score(results, dataset, engine=engine)
-    assert [one.name for one in scores.per_class] == list(scores.curves) == dataset.classes
-    with_boxes = [one for one in scores.per_class if one.boxes]
-    assert np.mean([one.AP for one in with_boxes]) == pytest.approx(scores.metrics["AP"])
-    assert np.mean([one.AP50 for one in with_boxes]) == pytest.approx(scores.metrics["AP50"])
+    assert [of_class.name for of_class in scores.per_class] == list(scores.curves) == dataset.classes
+    with_boxes = [of_class for of_class in scores.per_class if of_class.boxes]
+    assert np.mean([of_class.AP for of_class in with_boxes]) == pytest.approx(scores.metrics["AP"])
+    assert np.mean([of_class.AP50 for of_class in with_boxes]) == pytest.approx(scores.metrics["AP50"])
     label = dataset.classes.index("person") + 1
     assert scores.curves["person"] == pytest.approx(precision_curve(results, dataset, label), abs=1e-9)
     mean = np.mean(scores.curves["person"])
@@ -58,25 +58,25 @@ def test_the_scores_of_real_records_agree_with_each_other(real_coco, engine):
 def test_boxes_and_images_are_those_of_the_file(real_coco):
     dataset = load(real_coco, "val")
     content = json.loads(dataset.annotation_file.read_text())
-    for one in evaluate([], dataset).per_class:
+    for of_class in evaluate([], dataset).per_class:
         images = [
             record["image_id"]
             for record in content["annotations"]
-            if record["category_id"] == one.category_id and not record["iscrowd"]
+            if record["category_id"] == of_class.category_id and not record["iscrowd"]
         ]
-        assert (one.boxes, one.images) == (len(images), len(set(images))), one.name
+        assert (of_class.boxes, of_class.images) == (len(images), len(set(images))), of_class.name
 
 
 def test_of_part_of_a_data_set_only_its_boxes_count(real_coco):
     part = load(real_coco, "val").head(10)
     scores = evaluate(noisy_detections(part, 0), part)
     singles = sum(len(part.target(place)["boxes"]) for place in range(10))
-    assert sum(one.boxes for one in scores.per_class) == singles
-    absent = [one for one in scores.per_class if not one.boxes]
+    assert sum(of_class.boxes for of_class in scores.per_class) == singles
+    absent = [of_class for of_class in scores.per_class if not of_class.boxes]
     assert absent
-    for one in absent:
-        assert (one.images, one.AP, one.AP50) == (0, -1, -1)
-        assert scores.curves[one.name] == [-1] * 101
+    for of_class in absent:
+        assert (of_class.images, of_class.AP, of_class.AP50) == (0, -1, -1)
+        assert scores.curves[of_class.name] == [-1] * 101
 
 
 def test_a_list_a_results_file_and_an_annotation_file_give_the_same(real_coco, tmp_path):
@@ -211,7 +211,11 @@ def test_evaluation_leaves_a_detector_as_it_was(coco_folder, open_detector, trai
     assert [module.training for module in open_detector.modules()] == modes
     for name, value in open_detector.state_dict().items():
         assert torch.equal(value, state[name]), name
-    assert all(one.requires_grad and one.grad is None for one in open_detector.parameters() if one.requires_grad)
+    assert all(
+        parameter.requires_grad and parameter.grad is None
+        for parameter in open_detector.parameters()
+        if parameter.requires_grad
+    )
 
 
 def test_invalid_results_are_refused(coco_folder):
@@ -262,7 +266,8 @@ def test_two_processes_both_get_the_scores_of_one(coco_folder, tmp_path):
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
     first, second, alone = (
-        json.loads(one.communicate(timeout=240)[0].splitlines()[-1]) for one in [start(rank) for rank in (0, 1, -1)]
+        json.loads(process.communicate(timeout=240)[0].splitlines()[-1])
+        for process in [start(rank) for rank in (0, 1, -1)]
     )
     assert first == second == alone
     assert len(alone["per_class"]) == 2

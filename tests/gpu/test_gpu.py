@@ -39,7 +39,7 @@ def test_it_trains_in_each_precision(precision):
 
 def test_a_real_lack_of_memory_is_survived_with_the_same_batch():
     run = start_run(_model(), load("mini", "train"), TrainConfig(batch_size=16), None, lambda: "")
-    batch = next(one for one in run.loader.epoch(0) if len(one[0]) == 16)
+    batch = next(loaded for loaded in run.loader.epoch(0) if len(loaded[0]) == 16)
     optimizer_step(run, *batch)  # what a step takes in all
     peak = torch.cuda.max_memory_allocated()
     total = torch.cuda.get_device_properties(0).total_memory

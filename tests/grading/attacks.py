@@ -183,7 +183,9 @@ def attack():
 === reads what is not its own
 def attack():
     places = ["/root", "/home", "/etc/passwd", "/etc/shadow", "/var", "/run", "/sys", "/opt", "/mnt", "/srv", "/boot",
-              "/proc/kcore", "/proc/kmsg", "/dev/mem", "/dev/vda", "/proc/1/root/etc/passwd"]
+              "/proc/kcore", "/proc/kmsg", "/dev/mem", "/proc/1/root/etc/passwd"]
+    disks = tried(lambda: [line.split()[3] for line in open("/proc/partitions").readlines()[2:]]) or []
+    places += [f"/dev/{{disk}}" for disk in disks]
     own = (sys.prefix, sys.base_prefix, *sys.path)
     def read(place):
         if os.path.isdir(place):

@@ -234,7 +234,10 @@ def make_hostile_class(folder, seed=0, hostile=20, honest=10):
     chosen, right = random.Random(seed).sample(kinds, 3 * hostile), solutions()
     named = {f"hostile_{number:02}": chosen[3 * number : 3 * number + 3] for number in range(hostile)}
     for name, three in named.items():
-        attacks = {one: attack(kind, one) for one, kind in zip(("box_iou", "nms", "collate"), three, strict=True)}
+        attacks = {
+            exercise: attack(kind, exercise)
+            for exercise, kind in zip(("box_iou", "nms", "collate"), three, strict=True)
+        }
         workbook(folder / name, right | attacks)
     for number in range(honest):
         workbook(folder / f"honest_{number:02}", right)
@@ -269,6 +272,8 @@ def _renamed(notebook):
 def _without(names):
     def change(notebook):
         starts = tuple(f"%%exercise {name}\n" for name in names)
-        return notebook | {"cells": [one for one in notebook["cells"] if not "".join(one["source"]).startswith(starts)]}
+        return notebook | {
+            "cells": [cell for cell in notebook["cells"] if not "".join(cell["source"]).startswith(starts)]
+        }
 
     return change

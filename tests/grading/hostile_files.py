@@ -59,11 +59,11 @@ def patched(signature, offset, value):
 
 def overlapping():
     """A zip with 400 names for one member."""
-    one = zipped((("a.ipynb", b"0" * (1 << 20)),))
-    central, end = one.index(b"PK\1\2"), one.index(b"PK\5\6")
-    entries = one[central:end] * 400
+    archive = zipped((("a.ipynb", b"0" * (1 << 20)),))
+    central, end = archive.index(b"PK\1\2"), archive.index(b"PK\5\6")
+    entries = archive[central:end] * 400
     sizes = struct.pack("<HHHHII", 0, 0, 400, 400, len(entries), central)
-    return one[:central] + entries + b"PK\5\6" + sizes + b"\0\0"
+    return archive[:central] + entries + b"PK\5\6" + sizes + b"\0\0"
 
 
 # Name → the bytes of a zip.

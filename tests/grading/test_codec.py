@@ -122,7 +122,8 @@ def test_all_messages_together_have_a_limit():
 def test_right_answers_are_far_from_the_limits():
     for name in ("coco_map", "CocoDataset", "FPN", "pool_levels"):
         sent = [
-            pack({"value": one.value, "args": one.args, "raised": None}) for one in expected_outcomes(EXERCISES[name])
+            pack({"value": outcome.value, "args": outcome.args, "raised": None})
+            for outcome in expected_outcomes(EXERCISES[name])
         ]
         lengths = [len(codec._parts(message)[0]) for message in sent]
         assert 25 * max(lengths) < codec.MAX_TEXT

@@ -42,7 +42,7 @@ def class_of_eight(sandboxed, tmp_path_factory):
         server.settimeout(0.1)
         places = {"folder": folder, "hidden": hidden, "port": server.getsockname()[1]}
         for name, kinds in PAIRS.items():
-            codes = [CRIMES[kind].format(name=one, **places) for one, kind in zip(right, kinds, strict=True)]
+            codes = [CRIMES[kind].format(name=exercise, **places) for exercise, kind in zip(right, kinds, strict=True)]
             workbook(folder / name, dict(zip(right, codes, strict=True)))
         pack(workbook(top / "tmp", right), folder / "right.zip")
         climbs_out(folder / "climbs.zip", right)
@@ -56,7 +56,7 @@ def class_of_eight(sandboxed, tmp_path_factory):
         with pytest.raises(TimeoutError):
             server.accept()
     assert {path: content for path, content in _everything(top).items() if "out" not in path.parts} == before
-    marks = {one.submission.name: {mark.exercise: mark for mark in one.marks} for one in graded}
+    marks = {submitted.submission.name: {mark.exercise: mark for mark in submitted.marks} for submitted in graded}
     return marks, top
 
 
@@ -119,7 +119,7 @@ def test_again_it_gives_the_same_and_runs_only_what_changed(class_of_eight, monk
     path = top / "class" / "mistaken" / "my_detector" / "xywh_to_xyxy.py"
     path.write_text(solutions()["xywh_to_xyxy"])
     graded = grade(top / "class", top / "out", jobs=1, hidden=top / "secret", lessons=[0])
-    assert {one.submission.name: one.tried for one in graded if one.tried} == {"mistaken": 1}
+    assert {submitted.submission.name: submitted.tried for submitted in graded if submitted.tried} == {"mistaken": 1}
 
 
 def test_points():
@@ -182,7 +182,10 @@ def test_a_fault_of_ours_stops_nobody_else(tmp_path, monkeypatch):
     monkeypatch.setattr("coursekit.grading.grade._mark", broken)
     graded = grade(tmp_path / "class", tmp_path / "out", lessons=[0], is_sealed=False)
     write_pages(tmp_path / "out", graded, Terms())
-    assert [[mark.state for mark in one.marks] for one in graded] == [["not yet", "missing"], ["missing", "missing"]]
+    assert [[mark.state for mark in submitted.marks] for submitted in graded] == [
+        ["not yet", "missing"],
+        ["missing", "missing"],
+    ]
     assert "ZeroDivisionError" in graded[0].submission.problems[0]
 
 
@@ -198,7 +201,7 @@ def betrayed(sandboxed, tmp_path_factory):
     workbook(top / "class" / "lends", {"xywh_to_xyxy": leaks.LENDS_ON_HIDDEN, "box_iou": right["box_iou"]})
     graded = grade(top / "class", top / "out", jobs=2, hidden=top / "secret", lessons=[0])
     write_pages(top / "out", graded, Terms())
-    marks = {one.submission.name: {mark.exercise: mark for mark in one.marks} for one in graded}
+    marks = {submitted.submission.name: {mark.exercise: mark for mark in submitted.marks} for submitted in graded}
     return marks, "".join(path.read_text() for path in (top / "out").rglob("*.*"))
 
 
@@ -232,10 +235,10 @@ def test_a_sandbox_that_does_not_start_costs_nobody_else(tmp_path, monkeypatch):
         workbook(tmp_path / "class" / name, {"xywh_to_xyxy": solutions()["xywh_to_xyxy"]})
     _no_start(monkeypatch, sandbox.ATTEMPTS)
     graded = grade(tmp_path / "class", tmp_path / "out", jobs=1, lessons=[0], is_sealed=False)
-    assert [one.marks[0].state for one in graded] == ["not yet", "correct"]
+    assert [submitted.marks[0].state for submitted in graded] == ["not yet", "correct"]
     assert "doesn't start" in graded[0].submission.problems[0]
     again = grade(tmp_path / "class", tmp_path / "out", jobs=1, lessons=[0], is_sealed=False)
-    assert [(one.marks[0].state, one.tried) for one in again] == [("correct", 1), ("correct", 0)]
+    assert [(submitted.marks[0].state, submitted.tried) for submitted in again] == [("correct", 1), ("correct", 0)]
 
 
 def test_if_no_sandbox_starts_nothing_is_graded(tmp_path, monkeypatch):
@@ -256,7 +259,7 @@ def test_a_submission_that_breaks_its_reader_stops_nobody_else(tmp_path, monkeyp
 
     monkeypatch.setattr("coursekit.grading.grade.read", read)
     graded = grade(tmp_path / "class", tmp_path / "out", lessons=[0], is_sealed=False)
-    assert [one.marks[0].state for one in graded] == ["missing", "correct"]
+    assert [submitted.marks[0].state for submitted in graded] == ["missing", "correct"]
     assert "MemoryError" in graded[0].submission.problems[0]
 
 
@@ -272,7 +275,9 @@ def test_twenty_of_thirty_are_hostile(sandboxed, tmp_path, seed):
     graded = grade(folder, out, jobs=2, hidden=hidden)
     print(f"30 submissions, 20 of them hostile: {time.monotonic() - begun:.0f} s")
     write_pages(out, graded, Terms())
-    states = {one.submission.name: {mark.exercise: mark.state for mark in one.marks} for one in graded}
+    states = {
+        submitted.submission.name: {mark.exercise: mark.state for mark in submitted.marks} for submitted in graded
+    }
     assert set(states) == {*hostile, *honest}
     for name in honest:
         assert set(states[name].values()) == {"correct"}, name
@@ -296,7 +301,9 @@ def test_thirty_submissions(sandboxed, tmp_path):
     graded = grade(folder, out, jobs=2, hidden=hidden)
     print(f"30 submissions: {time.monotonic() - begun:.0f} s")
     write_pages(out, graded, Terms())
-    states = {one.submission.name: {mark.exercise: mark.state for mark in one.marks} for one in graded}
+    states = {
+        submitted.submission.name: {mark.exercise: mark.state for mark in submitted.marks} for submitted in graded
+    }
     right = ["right_zip", "right_folder", "right_notebooks", "moved_cells", "renamed_cells", "climbs_out"]
     for name in right:
         assert set(states[name].values()) == {"correct"}, name
@@ -312,5 +319,5 @@ def test_thirty_submissions(sandboxed, tmp_path):
     assert _everything(folder) == before
     assert not [path for path in set(Path("/tmp").iterdir()) - outside if "OUTSIDE" in path.name]
     again = grade(folder, out, jobs=2, hidden=hidden)
-    assert [one.marks for one in again] == [one.marks for one in graded]
-    assert sum(one.tried for one in again) == 0
+    assert [submitted.marks for submitted in again] == [submitted.marks for submitted in graded]
+    assert sum(submitted.tried for submitted in again) == 0

@@ -25,7 +25,10 @@ def test_what_can_be_put_right_is_one_line(coursekit, tmp_path):
     graded = coursekit("grade", tmp_path / "none", "--out", tmp_path / "out", "--unsafe")
     submitted = coursekit("submit", tmp_path, "--name", "anna")
     assert (graded.returncode, submitted.returncode) == (2, 2)
-    assert [len(one.stderr.splitlines()) for one in (graded, submitted)] == [2, 1]  # the first warns of --unsafe, too
+    assert [len(command.stderr.splitlines()) for command in (graded, submitted)] == [
+        2,
+        1,
+    ]  # the first warns of --unsafe, too
 
 
 def test_everybody_gets_a_row_whatever_the_others_hand_in(coursekit, tmp_path, monkeypatch):

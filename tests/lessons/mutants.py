@@ -60,22 +60,22 @@ def _changes(node):
         if kind in SWAPPED:
             yield (
                 f"{kind.__name__} → {SWAPPED[kind].__name__}",
-                lambda one, f=field, k=kind: setattr(one, f, SWAPPED[k]()),
+                lambda copied, f=field, k=kind: setattr(copied, f, SWAPPED[k]()),
             )
     if isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPPED:
         kind = type(node.ops[0])
-        yield f"{kind.__name__} → {SWAPPED[kind].__name__}", lambda one: one.ops.__setitem__(0, SWAPPED[kind]())
+        yield f"{kind.__name__} → {SWAPPED[kind].__name__}", lambda copied: copied.ops.__setitem__(0, SWAPPED[kind]())
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         for value in {node.value + 1, -node.value} - {node.value}:
-            yield f"{node.value} → {value}", lambda one, v=value: setattr(one, "value", v)
+            yield f"{node.value} → {value}", lambda copied, v=value: setattr(copied, "value", v)
     if isinstance(node, ast.Constant) and isinstance(node.value, bool):
-        yield f"{node.value} → {not node.value}", lambda one: setattr(one, "value", not one.value)
+        yield f"{node.value} → {not node.value}", lambda copied: setattr(copied, "value", not copied.value)
     if isinstance(node, ast.Attribute) and node.attr in NAMES:
-        yield f"{node.attr} → {NAMES[node.attr]}", lambda one: setattr(one, "attr", NAMES[one.attr])
+        yield f"{node.attr} → {NAMES[node.attr]}", lambda copied: setattr(copied, "attr", NAMES[copied.attr])
     if isinstance(node, ast.UnaryOp):
-        yield "no sign", lambda one: setattr(one, "op", ast.UAdd())
+        yield "no sign", lambda copied: setattr(copied, "op", ast.UAdd())
     if isinstance(node, ast.Call) and node.keywords:
-        yield f"without {node.keywords[0].arg}=", lambda one: one.keywords.pop(0)
+        yield f"without {node.keywords[0].arg}=", lambda copied: copied.keywords.pop(0)
 
 
 def _compiled(tree, function):

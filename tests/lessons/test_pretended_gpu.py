@@ -84,7 +84,7 @@ def test_positions_may_be_on_the_cpu():
     ],
 )
 def test_an_answer_that_would_die_on_a_gpu_is_rejected(name, wrong):
-    answers = {getattr(one.answer, "__name__", ""): one.answer for one in EXERCISES[name].wrong}
+    answers = {getattr(wrong.answer, "__name__", ""): wrong.answer for wrong in EXERCISES[name].wrong}
     verdict = examine(EXERCISES[name], answers[wrong])
     assert verdict.state == "not yet"
     assert "on a GPU" in verdict.problem.tried

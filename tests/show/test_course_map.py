@@ -42,7 +42,7 @@ def test_no_label_covers_another_or_leaves_its_box(here):
     fig = course_map(DONE, here=here)
     FigureCanvasAgg(fig).draw()
     texts = [text.get_window_extent() for text in fig.axes[0].texts]
-    assert not any(one.overlaps(other) for one, other in combinations(texts, 2))
+    assert not any(text.overlaps(other) for text, other in combinations(texts, 2))
     boxes = [patch.get_window_extent() for patch in fig.axes[0].patches if not isinstance(patch, FancyArrowPatch)]
     assert all(any(box.x0 < text.x0 and text.x1 < box.x1 for box in boxes) for text in texts)
 

@@ -19,7 +19,7 @@ def _drawn(boxes):
 def _covered(fig):
     fig.draw_without_rendering()
     extents = [text.get_bbox_patch().get_window_extent() for text in fig.axes[0].texts]
-    shared = [Bbox.intersection(one, other) for one, other in combinations(extents, 2)]
+    shared = [Bbox.intersection(extent, other) for extent, other in combinations(extents, 2)]
     return sum(each is not None and each.width > 1 and each.height > 1 for each in shared)
 
 

@@ -61,7 +61,7 @@ def test_a_change_in_the_coarsest_map_reaches_every_level(shown, capsys):
     torch.manual_seed(0)
     pyramid = FPN([2, 2, 2], 4)
     maps = [torch.randn(1, 2, side, side) for side in (16, 8, 4)]
-    changed = [one.clone() for one in maps]
+    changed = [features.clone() for features in maps]
     changed[0][0, :, 3, 3] += 1
     with torch.no_grad():
         changed_cells(pyramid(maps), pyramid(changed))

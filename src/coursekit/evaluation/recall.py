@@ -51,7 +51,7 @@ def recall_by_size(
         A share from 0 to 1 for each range between two neighboring edges; NaN for a range without ground truth.
     """
     boxes = [target["boxes"] for target in targets]
-    return [recall_at(proposals, [of_size(one, *limits) for one in boxes], k) for limits in pairwise(edges)]
+    return [recall_at(proposals, [of_size(gt, *limits) for gt in boxes], k) for limits in pairwise(edges)]
 
 
 def of_size(boxes: Tensor, low: float, high: float) -> Tensor:

@@ -224,10 +224,10 @@ def _scale_repairs(case: Case) -> Iterator[Repair]:
 
 def _resizes(sizes: Floats) -> tuple[tuple[str, Floats, Floats], ...]:
     """Return the usual ways to resize: in words, and the (I,) lengths that become one number, for x and for y."""
-    long, short, one = sizes.max(axis=1), sizes.min(axis=1), np.ones(len(sizes))
+    long, short, unit = sizes.max(axis=1), sizes.min(axis=1), np.ones(len(sizes))
     limited = np.maximum(short / 800, long / 1333) * 800  # torchvision's: short side 800, long side at most 1333
     return (
-        ("by one factor, {x:.3g}", one, one),
+        ("by one factor, {x:.3g}", unit, unit),
         ("to a long side of {x:.0f}", long, long),
         ("to a short side of {x:.0f}", short, short),
         ("to a short side of {x:.0f}, with a limit for the long one", limited, limited),

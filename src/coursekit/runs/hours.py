@@ -15,7 +15,7 @@ from coursekit.memory.planner import EFFECTIVE_BATCH, LONG_SIDES, Candidate, Car
 from coursekit.memory.step import build, make_optimizer, train_step, warm_up
 from coursekit.memory.step_config import StepConfig
 
-MIN_EPOCHS, MAX_EPOCHS = 8, 40  # with fewer it has not learned yet, with more it learns its images by heart
+MIN_EPOCHS, MAX_EPOCHS = 8, 40  # with fewer it has hardly learned, with more it overfits
 FOR_TRAINING = 0.9  # of the time; the rest is for scoring and reading
 MEASURED_AT, MEASURED_BATCH, TIMED_STEPS = 320, 4, 3  # pixels, images, steps
 COCO_IMAGES = {"train2017": 118_287, "val2017": 5_000}

@@ -63,9 +63,9 @@ def _size(content, name):
     return image["height"], image["width"]
 
 
-def _difference(one, other):
+def _difference(image, other):
     """Return the mean absolute difference of pixel values, 0 to 255."""
-    return float(np.abs(np.asarray(one).astype(float) - np.asarray(other).astype(float)).mean())
+    return float(np.abs(np.asarray(image).astype(float) - np.asarray(other).astype(float)).mean())
 
 
 def _bytes_of(folder):

@@ -28,8 +28,8 @@ def test_it_is_trained_once_and_saved(workbook, capsys):
     assert "trained on mini for 1 epochs" in capsys.readouterr().out
     assert again.options == model.options
     image = [load("mini", "val")[1][0]]
-    for one, other in zip(predict(model, image), predict(again, image), strict=True):
-        torch.testing.assert_close(one, other)
+    for detection, other in zip(predict(model, image), predict(again, image), strict=True):
+        torch.testing.assert_close(detection, other)
 
 
 def test_a_run_of_other_data_or_a_shorter_one_is_not_used(workbook, capsys, monkeypatch):

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 
 from coursekit.core.errors import ConfigError
@@ -7,6 +5,7 @@ from coursekit.data import load
 from coursekit.evaluation import compare, score, to_coco_results
 from coursekit.lessons.experiments import questions
 from coursekit.lessons.experiments.lesson07_run import stand_in
+from tests.lessons.experiments.small_objects import without_large_objects
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +47,10 @@ def test_two_numbers_of_one_detector_are_compared(detected):
 
 
 def test_images_that_show_nothing_to_score_can_t_answer():
-    mine, one_image = _without_large_objects()
+    mine, one_image = without_large_objects()
     answer = questions.answer("?", ("mine", mine, "AP"), ("mine", mine, "AP_large"), one_image, draws=40)
     assert not answer.is_known
     assert str(answer) == "No answer: nothing in the images (1) can be scored for “mine, AP_large”."
-
-
-def _without_large_objects():
-    """The first image of mini that has objects, but none of 96² pixels or more; and its detections."""
-    dataset = load("mini", "val")
-    areas = {}
-    for record in dataset.ground_truth()["annotations"]:
-        areas.setdefault(record["image_id"], []).append(record["area"])
-    position = next(n for n, id_ in enumerate(dataset.image_ids) if max(areas.get(id_, [96**2])) < 96**2)
-    one = replace(dataset, rows=dataset.rows[position : position + 1])
-    return to_coco_results(stand_in(one), one.image_ids, one.category_ids), one
 
 
 def test_a_number_that_coco_does_not_have_is_refused(detected):

@@ -21,8 +21,8 @@ def _finds(boxes, labels):
 
 
 def test_detections_are_compared_image_by_image(capsys):
-    one, moved = _finds([[0.0, 0, 4, 4]], [1]), _finds([[0.0, 0, 4, 4.5]], [1])
-    compare_detections(one, moved, [None, None])
+    still, moved = _finds([[0.0, 0, 4, 4]], [1]), _finds([[0.0, 0, 4, 4.5]], [1])
+    compare_detections(still, moved, [None, None])
     line = "1 and 1 detections, the same classes, corners at most 5e-01 pixels apart"
     assert capsys.readouterr().out.splitlines() == [line, line]
 

@@ -98,8 +98,8 @@ def test_the_interval_over_images_is_that_of_compare_for_one_pair():
     dataset = load("mini", "val").head(12)
     results = to_coco_results(stand_in(dataset), dataset.image_ids, dataset.category_ids)
     expected = compare(results, results[::2], dataset, draws=60).ap
-    one = remedies.on_other_images([results], [results[::2]], dataset, draws=60)
-    assert one == pytest.approx((expected.low, expected.high))
+    interval = remedies.on_other_images([results], [results[::2]], dataset, draws=60)
+    assert interval == pytest.approx((expected.low, expected.high))
     both = remedies.on_other_images([results, results[::2]], [results[::2], results], dataset, draws=60)
     assert both == pytest.approx((0, 0))
 

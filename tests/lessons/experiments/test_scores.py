@@ -1,11 +1,10 @@
-from dataclasses import replace
-
 import pytest
 
 from coursekit.data import load
 from coursekit.evaluation import score, to_coco_results
 from coursekit.lessons.experiments import scores
 from coursekit.lessons.experiments.lesson07_run import stand_in
+from tests.lessons.experiments.small_objects import without_large_objects
 
 
 @pytest.fixture(scope="module")
@@ -23,19 +22,8 @@ def test_scores_come_with_their_intervals(detected, capsys):
 
 
 def test_what_the_images_don_t_show_has_no_score(capsys):
-    assert scores.print_scores(*_without_large_objects(), draws=40)["AP_large"] == -1
+    assert scores.print_scores(*without_large_objects(), draws=40)["AP_large"] == -1
     assert "AP_large       -1   no such object in these images" in capsys.readouterr().out
-
-
-def _without_large_objects():
-    """The first image of mini that has objects, but none of 96² pixels or more; and its detections."""
-    dataset = load("mini", "val")
-    areas = {}
-    for record in dataset.ground_truth()["annotations"]:
-        areas.setdefault(record["image_id"], []).append(record["area"])
-    position = next(n for n, id_ in enumerate(dataset.image_ids) if max(areas.get(id_, [96**2])) < 96**2)
-    one = replace(dataset, rows=dataset.rows[position : position + 1])
-    return to_coco_results(stand_in(one), one.image_ids, one.category_ids), one
 
 
 def test_the_costliest_kind_is_returned(detected, capsys):

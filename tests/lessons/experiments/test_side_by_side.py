@@ -50,8 +50,8 @@ def test_the_same_numbers_each_time():
         return weight.detach()
 
     first, again = (side_by_side(work, range(6)) for _ in range(2))
-    for one, other in zip(first, again, strict=True):
-        assert torch.equal(one, other)
+    for value, other in zip(first, again, strict=True):
+        assert torch.equal(value, other)
     assert not torch.equal(first[0], first[1])
 
 

@@ -38,7 +38,7 @@ def test_a_slider_moves_the_picture(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "lesson", [pytest.param(one, marks=() if one in OPENED_IN_CI else pytest.mark.long) for one in LESSONS]
+    "lesson", [pytest.param(lesson, marks=() if lesson in OPENED_IN_CI else pytest.mark.long) for lesson in LESSONS]
 )
 def test_a_lesson_runs_in_jupyterlab(lesson, tmp_path, monkeypatch):
     needs_jupyterlab()

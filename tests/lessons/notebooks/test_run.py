@@ -33,7 +33,7 @@ def test_an_error_stops_it_and_what_was_shown_until_then_is_kept(tmp_path):
     done = execute(path, tmp_path / "out.ipynb", tmp_path)
     assert done.problem == "ZeroDivisionError: division by zero"
     outputs = [cell["outputs"] for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"]]
-    assert [len(one) for one in outputs] == [1, 1, 0]
+    assert [len(output) for output in outputs] == [1, 1, 0]
 
 
 def test_no_such_lesson(tmp_path):

@@ -199,8 +199,8 @@ def wrong_weights_of_two_places_divided(boxes, anchors, weights=(1.0, 1.0, 1.0, 
 
 
 def wrong_sides_plus_one(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
-    one = boxes.new_tensor([0, 0, 1, 1])
-    return encode_boxes(boxes + one, anchors + one, weights)
+    shift = boxes.new_tensor([0, 0, 1, 1])
+    return encode_boxes(boxes + shift, anchors + shift, weights)
 
 
 def wrong_in_place(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):

@@ -117,7 +117,7 @@ def best_first(results, fault, sizes, category_ids):
 
 
 def by_a_table(results, fault, sizes, category_ids):
-    def one(record):
+    def fixed(record):
         (height, width), (a, b, c, d) = sizes[record["image_id"]], record["bbox"]
         scale = max(height, width) / 512
         box = {
@@ -129,7 +129,7 @@ def by_a_table(results, fault, sizes, category_ids):
         label = record["category_id"]
         return {**record, "bbox": box, "category_id": category_ids[label - 1] if fault == "labels" else label}
 
-    return [one(record) for record in results]
+    return [fixed(record) for record in results]
 
 
 def copied_first(results, fault, sizes, category_ids):

@@ -53,12 +53,12 @@ def share(is_found: list[Tensor]) -> float:
 
 
 def wrong_mean_of_images(proposals, boxes, k):
-    shares = [recall_at([one], [gt], k) for one, gt in zip(proposals, boxes, strict=True) if len(gt)]
+    shares = [recall_at([candidates], [gt], k) for candidates, gt in zip(proposals, boxes, strict=True) if len(gt)]
     return sum(shares) / len(shares) if shares else float("nan")
 
 
 def wrong_above_the_threshold(proposals, boxes, k):
-    return share([best_iou(gt, one[:k]) > 0.5 for one, gt in zip(proposals, boxes, strict=True)])
+    return share([best_iou(gt, candidates[:k]) > 0.5 for candidates, gt in zip(proposals, boxes, strict=True)])
 
 
 def wrong_all_proposals(proposals, boxes, k):
@@ -66,26 +66,28 @@ def wrong_all_proposals(proposals, boxes, k):
 
 
 def wrong_precision(proposals, boxes, k):
-    return recall_at(boxes, [one[:k] for one in proposals], 10**6)
+    return recall_at(boxes, [candidates[:k] for candidates in proposals], 10**6)
 
 
 def wrong_counts_proposals(proposals, boxes, k):
-    hits = sum(int((best_iou(one[:k], gt) >= 0.5).sum()) for one, gt in zip(proposals, boxes, strict=True))
+    hits = sum(
+        int((best_iou(candidates[:k], gt) >= 0.5).sum()) for candidates, gt in zip(proposals, boxes, strict=True)
+    )
     count = sum(map(len, boxes))
     return hits / count if count else float("nan")
 
 
 def wrong_counts_pairs(proposals, boxes, k):
-    hits = sum(int((box_iou(gt, one[:k]) >= 0.5).sum()) for one, gt in zip(proposals, boxes, strict=True))
+    hits = sum(int((box_iou(gt, candidates[:k]) >= 0.5).sum()) for candidates, gt in zip(proposals, boxes, strict=True))
     count = sum(map(len, boxes))
     return hits / count if count else float("nan")
 
 
 def wrong_each_proposal_once(proposals, boxes, k):
     found, count = 0, sum(map(len, boxes))
-    for one, gt in zip(proposals, boxes, strict=True):
+    for candidates, gt in zip(proposals, boxes, strict=True):
         is_free = torch.ones(len(gt), dtype=torch.bool)
-        for iou in box_iou(one[:k], gt):
+        for iou in box_iou(candidates[:k], gt):
             fits = torch.where((iou >= 0.5) & is_free)[0]
             is_free[fits[:1]] = False
         found += int((~is_free).sum())
@@ -94,58 +96,67 @@ def wrong_each_proposal_once(proposals, boxes, k):
 
 def wrong_k_of_all_images(proposals, boxes, k):
     left, is_found = k, []
-    for one, gt in zip(proposals, boxes, strict=True):
-        is_found.append(best_iou(gt, one[:left]) >= 0.5)
-        left = max(0, left - len(one))
+    for candidates, gt in zip(proposals, boxes, strict=True):
+        is_found.append(best_iou(gt, candidates[:left]) >= 0.5)
+        left = max(0, left - len(candidates))
     return share(is_found)
 
 
 def wrong_skips_images_without_proposals(proposals, boxes, k):
-    used = [(one, gt) for one, gt in zip(proposals, boxes, strict=True) if len(one)]
-    return recall_at([one for one, _ in used], [gt for _, gt in used], k) if used else 0.0
+    used = [(candidates, gt) for candidates, gt in zip(proposals, boxes, strict=True) if len(candidates)]
+    return recall_at([candidates for candidates, _ in used], [gt for _, gt in used], k) if used else 0.0
 
 
 def wrong_fails_without_proposals(proposals, boxes, k):
-    return share([box_iou(gt, one[:k]).amax(1) >= 0.5 for one, gt in zip(proposals, boxes, strict=True)])
+    return share([box_iou(gt, candidates[:k]).amax(1) >= 0.5 for candidates, gt in zip(proposals, boxes, strict=True)])
 
 
 def wrong_last_k(proposals, boxes, k):
-    return recall_at([one.flip(0) for one in proposals], boxes, k)
+    return recall_at([candidates.flip(0) for candidates in proposals], boxes, k)
 
 
 def wrong_zero_without_objects(proposals, boxes, k):
-    found = sum(int((best_iou(gt, one[:k]) >= 0.5).sum()) for one, gt in zip(proposals, boxes, strict=True))
+    found = sum(
+        int((best_iou(gt, candidates[:k]) >= 0.5).sum()) for candidates, gt in zip(proposals, boxes, strict=True)
+    )
     return found / max(1, sum(map(len, boxes)))
 
 
 def wrong_share_of_images(proposals, boxes, k):
-    is_found = [bool((best_iou(gt, one[:k]) >= 0.5).any()) for one, gt in zip(proposals, boxes, strict=True)]
+    is_found = [
+        bool((best_iou(gt, candidates[:k]) >= 0.5).any()) for candidates, gt in zip(proposals, boxes, strict=True)
+    ]
     return sum(is_found) / len(is_found)
 
 
 def wrong_mean_iou(proposals, boxes, k):
-    return share([best_iou(gt, one[:k]) for one, gt in zip(proposals, boxes, strict=True)])
+    return share([best_iou(gt, candidates[:k]) for candidates, gt in zip(proposals, boxes, strict=True)])
 
 
 def wrong_fails_without_objects(proposals, boxes, k):
-    found = sum(int((best_iou(gt, one[:k]) >= 0.5).sum()) for one, gt in zip(proposals, boxes, strict=True))
+    found = sum(
+        int((best_iou(gt, candidates[:k]) >= 0.5).sum()) for candidates, gt in zip(proposals, boxes, strict=True)
+    )
     return found / sum(map(len, boxes))
 
 
 def wrong_images_without_objects_are_perfect(proposals, boxes, k):
-    is_found = [best_iou(gt, one[:k]) >= 0.5 for one, gt in zip(proposals, boxes, strict=True)]
+    is_found = [best_iou(gt, candidates[:k]) >= 0.5 for candidates, gt in zip(proposals, boxes, strict=True)]
     return share([found if len(found) else found.new_ones(1) for found in is_found])
 
 
 def wrong_sorts_by_iou(proposals, boxes, k):
-    best = [one[best_iou(one, gt).argsort(descending=True)] for one, gt in zip(proposals, boxes, strict=True)]
+    best = [
+        candidates[best_iou(candidates, gt).argsort(descending=True)]
+        for candidates, gt in zip(proposals, boxes, strict=True)
+    ]
     return recall_at(best, boxes, k)
 
 
 def wrong_on_the_cpu(proposals, boxes, k):
     is_found = [torch.empty(0, dtype=torch.bool)]
-    for one, gt in zip(proposals, boxes, strict=True):
-        is_found.append((box_iou(gt, one[:k]) >= 0.5).any(1))
+    for candidates, gt in zip(proposals, boxes, strict=True):
+        is_found.append((box_iou(gt, candidates[:k]) >= 0.5).any(1))
     return share(is_found)
 
 

@@ -24,13 +24,13 @@ def _detections(boxes: Tensor, labels: list[int], scores: list[float]) -> dict[s
 def cases(generator: torch.Generator) -> Iterator[Case]:
     """Yield the simplest case first: an intern sees the first one that fails."""
     box = xyxy((10, 20, 40, 80))
-    one, nothing = _detections(box, [1], [0.75]), _detections(box[:0], [], [])
-    yield case("one detection", [one], [7], [3])
+    single, nothing = _detections(box, [1], [0.75]), _detections(box[:0], [], [])
+    yield case("one detection", [single], [7], [3])
     yield case(
         "category ids with gaps", [_detections(xyxy(*[(0, 0, 8, 4)] * 2), [2, 3], [0.75, 0.625])], [7], [1, 18, 44]
     )
-    yield case("two images", [one, _detections(xyxy((1, 2, 5, 4)), [2], [0.75])], [139, 42], [1, 18])
-    yield case("an image without detections", [nothing, one], [5, 6], [1])
+    yield case("two images", [single, _detections(xyxy((1, 2, 5, 4)), [2], [0.75])], [139, 42], [1, 18])
+    yield case("an image without detections", [nothing, single], [5, 6], [1])
     yield case("no images", [], [], [1, 2])
     yield case("a box between pixels", [_detections(xyxy((1.25, 2.5, 3.75, 9.5)), [1], [0.75])], [1], [9])
     yield case("a detection with a very low score", [_detections(box, [1], [1 / 1024])], [7], [3])

@@ -65,7 +65,7 @@ def step(
     """Return the right answer; keyword arguments turn it into a wrong one."""
     losses = model(images, targets)
     loss = loss_of(losses)
-    values = {name: value(one) for name, one in losses.items()}
+    values = {name: value(loss) for name, loss in losses.items()}
     if is_bad(loss) and if_bad == "stop":
         raise FloatingPointError
     if is_bad(loss) and if_bad == "skip":

@@ -54,7 +54,7 @@ def train_and_score(
     proposals, results = predict_on(detector, val_cached)
     precision = torch.from_numpy(run_engine(results, val_cached.dataset).precision[0, :, :, :, -1])
     by_size = precision.permute(2, 0, 1)  # all, small, medium, large; 101 recalls; classes
-    ap50 = [one[one > -1].mean().item() for one in by_size]
+    ap50 = [values[values > -1].mean().item() for values in by_size]
     edges = [edge * val_cached.side / SIDE for edge in EDGES]
     return Scores(recall_by_size(proposals, val_cached.targets, edges), ap50)
 

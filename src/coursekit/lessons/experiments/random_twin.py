@@ -37,8 +37,8 @@ def compare_detections(first: nn.Module, second: nn.Module, images: Sequence[Ten
         first, second: detectors in eval mode, called with a list of images.
         images: (3, H, W) float in 0 to 1.
     """
-    for one, other in zip(first(images), second(images), strict=True):
-        same = one["labels"].tolist() == other["labels"].tolist()
-        apart = (one["boxes"] - other["boxes"]).abs().max().item() if same else float("inf")
-        counts = f"{len(one['labels'])} and {len(other['labels'])} detections"
+    for detections, other in zip(first(images), second(images), strict=True):
+        same = detections["labels"].tolist() == other["labels"].tolist()
+        apart = (detections["boxes"] - other["boxes"]).abs().max().item() if same else float("inf")
+        counts = f"{len(detections['labels'])} and {len(other['labels'])} detections"
         print(f"{counts}, {'the same classes' if same else 'OTHER CLASSES'}, corners at most {apart:.0e} pixels apart")

@@ -105,7 +105,7 @@ def propose_all(rpn: nn.Module, propose: Part, cached: CachedFeatures, anchors: 
     proposals: list[Tensor] = []
     for rows in tqdm(torch.arange(len(cached)).split(8), "proposals", unit="batch", leave=False):
         outputs = zip(*rpn([level[rows] for level in cached.maps]), rows.tolist(), strict=True)
-        proposals += [propose(*one, all_anchors, counts, cached.sizes[i], 200, 300) for *one, i in outputs]
+        proposals += [propose(*arguments, all_anchors, counts, cached.sizes[i], 200, 300) for *arguments, i in outputs]
     return proposals
 
 
