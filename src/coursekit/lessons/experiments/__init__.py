@@ -1,1 +1,1 @@
-"""Training runs that several lessons share."""
+"""What the lessons measure: one function for each experiment, which prints its result."""
