@@ -6,6 +6,7 @@ import pytest
 
 from coursekit.lessons.checking import runner
 from coursekit.lessons.checking.runner import try_answer
+from coursekit.lessons.checking.trial import CPU_SECONDS
 from coursekit.lessons.exercise import Wrong
 from coursekit.lessons.exercises import EXERCISES
 from tests.lessons.answers import IOU
@@ -68,15 +69,14 @@ def test_garbage_in_the_pipe_ends_the_trial(content):
     assert runner._in_fork(serve)[0].ended == "died"
 
 
-def test_a_message_that_never_ends_is_too_slow(monkeypatch):
+def test_a_message_that_never_ends_is_too_slow():
     def serve(reply):
         (stream,) = reply.args
         stream.write((10**6).to_bytes(8, "big"))
         stream.flush()
         time.sleep(60)
 
-    monkeypatch.setattr(runner, "WALL_SECONDS", 0.5)
-    assert runner._in_fork(serve)[0].ended == "too slow"
+    assert runner._in_fork(serve, wait=0.5)[0].ended == "too slow"
 
 
 def test_a_helper_that_does_not_start_is_named(workbook, monkeypatch, tmp_path):
@@ -95,7 +95,9 @@ def test_a_tensor_of_many_dimensions_is_no_crash(workbook):
     assert trial.outcomes[0].value == ("other", "a tensor of 100,000 dimensions")
 
 
-def test_known_mistakes_run_under_the_limits_of_answers(monkeypatch):
+def test_known_mistakes_have_more_time_than_answers(monkeypatch):
+    exercise, until = EXERCISES["box_iou"], []
+
     def ends_its_process(first, second):
         os._exit(1)
 
@@ -103,9 +105,15 @@ def test_known_mistakes_run_under_the_limits_of_answers(monkeypatch):
         while True:
             pass
 
-    exercise = EXERCISES["box_iou"]
-    wrong = tuple(Wrong(answer, "words") for answer in (ends_its_process, never_ends, exercise.reference))
+    def starts_slowly(first, second):
+        until.append(time.process_time() + 1.1 * CPU_SECONDS)
+        while time.process_time() < until[0]:
+            pass
+        return exercise.reference(first, second)
+
+    wrong = tuple(Wrong(answer, "words") for answer in (ends_its_process, never_ends, starts_slowly))
     monkeypatch.setattr(runner, "EXERCISES", {"box_iou": dataclasses.replace(exercise, wrong=wrong)})
+    monkeypatch.setattr(runner, "MISTAKE_SECONDS", 2 * CPU_SECONDS)
     trials = runner.try_mistakes("box_iou", fork=True)
     assert [trial.ended for trial in trials] == ["died", "too slow", "well"]
     assert len(trials[2].outcomes) == len(exercise.all_cases())

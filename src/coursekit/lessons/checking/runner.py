@@ -29,6 +29,7 @@ from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook.workbook import Workbook
 
 WALL_SECONDS = 6.0  # of waiting, for an answer that sleeps, or on a busy machine
+MISTAKE_SECONDS = 60.0  # for a known mistake, which is our own code and ends: its outcomes are kept, so none is cut off
 START_SECONDS = 180.0  # to import torch, on a slow machine
 
 
@@ -56,16 +57,17 @@ def try_mistakes(name: str, *, fork: bool | None = None) -> list[Trial]:
     count = len(EXERCISES[name].mistakes)
     while len(trials) < count:  # after one that ended its process, another process goes on
         if can_fork() if fork is None else fork:
-            trials += _in_fork(partial(_serve_mistakes, EXERCISES[name], len(trials)), count - len(trials))
+            serve = partial(_serve_mistakes, EXERCISES[name], len(trials))
+            trials += _in_fork(serve, count - len(trials), MISTAKE_SECONDS)
         else:
-            trials += _helper().ask([name, len(trials)], count - len(trials))
+            trials += _helper().ask([name, len(trials)], count - len(trials), MISTAKE_SECONDS)
     return trials
 
 
 Serve = Callable[[Callable[[Any], None]], None]  # takes the function that sends a message
 
 
-def _in_fork(serve: Serve, most: int = 1) -> list[Trial]:
+def _in_fork(serve: Serve, most: int = 1, wait: float = WALL_SECONDS) -> list[Trial]:
     ours, theirs = os.pipe()
     process = multiprocessing.get_context("fork").Process(target=_forked, args=(serve, ours, theirs), daemon=True)
     with warnings.catch_warnings():
@@ -73,7 +75,7 @@ def _in_fork(serve: Serve, most: int = 1) -> list[Trial]:
         process.start()
     os.close(theirs)
     try:
-        return _receive(Messages(os.fdopen(ours, "rb")), most)
+        return _receive(Messages(os.fdopen(ours, "rb")), most, wait)
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid or 0, signal.SIGKILL)  # with what it has started
@@ -96,7 +98,7 @@ def _serve_answer(workbook: Workbook, exercise: Exercise, reply: Callable[[Any],
 
 def _serve_mistakes(exercise: Exercise, start: int, reply: Callable[[Any], None]) -> None:
     for wrong in exercise.mistakes[start:]:
-        try_function(exercise, wrong.answer, reply)
+        try_function(exercise, wrong.answer, reply, MISTAKE_SECONDS)
 
 
 @dataclass
@@ -106,7 +108,7 @@ class _Helper:
     process: "subprocess.Popen[bytes] | None" = None
     messages: Messages | None = None
 
-    def ask(self, request: Sequence[Any], most: int = 1) -> list[Trial]:
+    def ask(self, request: Sequence[Any], most: int = 1, wait: float = WALL_SECONDS) -> list[Trial]:
         if self.process is None or self.process.poll() is not None:
             problem = self._start()
             if problem:
@@ -116,7 +118,7 @@ class _Helper:
         assert self.messages is not None
         try:
             send(self.process.stdin, list(request))
-            trials = _receive(self.messages, most)
+            trials = _receive(self.messages, most, wait)
         except OSError:  # it has died meanwhile
             trials = [Trial()]
         if trials[-1].ended in ("too slow", "died"):
@@ -183,22 +185,22 @@ def _own(handle: int, mode: str) -> IO[bytes]:
     return stream
 
 
-def _receive(messages: Messages, most: int) -> list[Trial]:
+def _receive(messages: Messages, most: int, wait: float) -> list[Trial]:
     """Gather what some answers do, up to the first that ends their process."""
     trials: list[Trial] = []
     while len(trials) < most:
-        trials.append(_receive_one(messages))
+        trials.append(_receive_one(messages, wait))
         if trials[-1].ended == "died" or not messages.is_open:
             break
     return trials
 
 
-def _receive_one(messages: Messages) -> Trial:
+def _receive_one(messages: Messages, wait: float) -> Trial:
     """Gather what an answer does. A message that makes no sense ends it."""
     trial = Trial()
     while True:
         try:
-            content = messages.next(WALL_SECONDS)
+            content = messages.next(wait)
         except TimeoutError:
             trial.ended, messages.is_open = "too slow", False
             return trial
