@@ -4,7 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from coursekit.detector.backbone import load_backbone
+from coursekit.runs.config import load_config
+from coursekit.runs.load import load_run
 from tests.data.layout_folders import write_json
 
 pytestmark = pytest.mark.slow
@@ -15,7 +19,7 @@ FILES = {"config.json", "curves.png", "metrics.json", "model.safetensors", "pred
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo, with its budget cut to a few steps."""
-    monkeypatch.setattr("coursekit.runs.demo.DEMO_IMAGES", 6)
+    monkeypatch.setattr("coursekit.runs.demo.MOST_EPOCHS", 2)
     monkeypatch.setattr("coursekit.runs.demo.OVERFIT_STEPS", 3)
 
 
@@ -27,6 +31,25 @@ def test_the_demo_writes_its_files(quick, coco_folder, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
     assert list(metrics) == [*METRICS, "seconds", "images_per_second"]
+
+
+def test_a_run_takes_as_many_epochs_as_fit_and_can_be_repeated(coco_folder, tmp_path, monkeypatch):
+    from coursekit.runs import fit_epochs
+    from coursekit.runs.demo import demo
+
+    monkeypatch.setattr(fit_epochs, "FIRST", 1)
+    monkeypatch.setattr(fit_epochs, "LAST", 2)
+    monkeypatch.setattr("coursekit.runs.demo.SECONDS", 0)
+    demo(str(coco_folder), tmp_path / "fitted")
+    config = load_config(tmp_path / "fitted")
+    assert config.training.epochs == fit_epochs.LEAST_EPOCHS
+    demo(str(coco_folder), tmp_path / "again", epochs=config.training.epochs)
+    assert load_config(tmp_path / "again") == config
+    weights = [load_run(tmp_path / name)[0].state_dict() for name in ("fitted", "again")]
+    assert all(torch.equal(weights[0][name], value) for name, value in weights[1].items())
+    frozen = [name for name, parameter in load_run(tmp_path / "again")[0].named_parameters() if "backbone" in name]
+    assert frozen
+    assert torch.equal(weights[0][frozen[0]], load_backbone().state_dict()[frozen[0].removeprefix("backbone.")])
 
 
 def test_overfit_then_evaluate(quick, coco_folder, tmp_path):
@@ -51,7 +74,7 @@ def test_train_then_evaluate_by_command(coursekit, coco_folder, tmp_path):
 
 
 def test_one_absent_image_of_24_ends_neither_a_demo_nor_a_training(quick, coursekit, tmp_path, monkeypatch):
-    monkeypatch.setattr("coursekit.runs.demo.DEMO_IMAGES", 24)
+    monkeypatch.setattr("coursekit.runs.demo.MOST_EPOCHS", 1)
     names = [f"{number}.png" for number in range(24)]
     for split in ("train", "val"):
         write_json(tmp_path / split / "_annotations.coco.json", names, tmp_path / split)
@@ -96,6 +119,8 @@ def _no_classes(folder: Path) -> None:
         (_cut_image, [], "val2017/1.jpg: the image is damaged"),
         (_no_classes, [], "`categories` has no usable record"),
         (None, ["--overfit", 0], "--overfit 0"),
+        (None, ["--epochs", 0], "--epochs 0"),
+        (None, ["--epochs", 1, "--overfit", 2], "give one of them"),
         (None, ["--data", "nowhere"], "nowhere: no such folder"),
         (None, ["--out", "/dev/null/out"], "/dev/null/out: can't be written"),
     ],
@@ -107,7 +132,8 @@ def test_bad_input_gives_one_line_and_exit_code_2(coursekit, coco_folder, tmp_pa
     done = coursekit("demo", "--data", coco_folder, "--out", out, *options)
     assert done.returncode == 2
     assert words in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    lines = [line for line in done.stderr.strip().splitlines() if not line.startswith("Reading every image")]
+    assert len(lines) == 1, done.stderr
     assert not out.exists()
 
 

@@ -20,6 +20,9 @@ Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 def demo(
     data: Annotated[str | None, typer.Option(help=DATA, show_default="mini")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs/demo"),
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the images. Default: as many as fit into the time.")
+    ] = None,
     overfit: Annotated[
         int | None, typer.Option(help="Train and score on the first N training images: can the detector learn at all?")
     ] = None,
@@ -29,11 +32,11 @@ def demo(
     images: Images = None,
     val_share: ValShare = None,
 ) -> None:
-    """Train a detector in a few minutes, score it on unseen images, and draw its predictions."""
+    """Train a detector in a minute, score it on unseen images, and draw its predictions."""
     from coursekit.runs.demo import demo as run_demo
 
     data = with_options(data or (None if train_json or images else "mini"), train_json, val_json, images, val_share)
-    metrics = run_demo(data, out, overfit=overfit, seed=seed)
+    metrics = run_demo(data, out, epochs=epochs, overfit=overfit, seed=seed)
     print_metrics(metrics, f"{data}: scored on {f'the same {overfit} images' if overfit else 'unseen images'}")
     print(f"Look at {out / 'predictions.png'}, then open the first lesson: make lab (or: coursekit lessons copy work).")
 

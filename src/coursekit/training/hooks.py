@@ -78,6 +78,7 @@ class Bar(Hook):
         """Advance the bar, and print new events above it."""
         waiting = f"{run.clock.shares()['data']:.0%}"
         loss = f"{run.history[-1].loss:.3f}" if run.history else "…"
+        self.bar.total = run.config.epochs * len(run.loader.dataset)  # a hook may have changed the epochs
         self.bar.set_postfix(loss=loss, waiting=waiting, refresh=False)
         self.bar.update(run.images - self.bar.n)
         for event in run.events[self.events_shown :]:
