@@ -31,6 +31,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/bench_builder.py
 	$(BIN)/python benchmarks/bench_detector.py
 	$(BIN)/python benchmarks/bench_ladder.py
+	$(BIN)/python benchmarks/bench_first_detector.py
 	$(BIN)/python benchmarks/bench_time_to_ap50.py
 	$(BIN)/python benchmarks/bench_memory.py
 	$(BIN)/python benchmarks/bench_evaluation.py
