@@ -1,5 +1,6 @@
 """`coursekit demo` and `coursekit train`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,7 @@ def demo(
     val_share: ValShare = None,
 ) -> None:
     """Train a detector in a minute, score it on unseen images, and draw its predictions."""
+    print("Loading PyTorch.", file=sys.stderr)  # some seconds in which nothing else is seen
     from coursekit.runs.demo import demo as run_demo
 
     data = with_options(data or (None if train_json or images else "mini"), train_json, val_json, images, val_share)
