@@ -35,6 +35,8 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/bench_time_to_ap50.py
 	$(BIN)/python benchmarks/bench_memory.py
 	$(BIN)/python benchmarks/bench_evaluation.py
+	$(BIN)/python benchmarks/bench_start.py
+	$(BIN)/python benchmarks/bench_grading.py
 
 # On a machine with a GPU: its tests, and measurements beside torchvision's, which go to docs/gpu.md. Seven minutes.
 gpu: .venv/installed

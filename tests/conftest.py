@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from coursekit.commands.main import main
-from coursekit.data.subsets.build import subset_folder
+from coursekit.data.subsets.footprint import subset_folder
 from coursekit.data.subsets.recipe import find_recipe
 from coursekit.detector import build_detector
 

@@ -1,4 +1,4 @@
-"""`coursekit … --help`: answers at once, with the defaults of the configuration."""
+"""Commands that answer at once import nothing large; `--help` gives the defaults of the configuration."""
 
 import inspect
 import json
@@ -10,24 +10,56 @@ import pytest
 from coursekit.commands.machine import plan
 from coursekit.commands.train import demo, train
 from coursekit.core.config import EVALUATE_EVERY, DetectorConfig, TrainConfig
+from coursekit.lessons.workbook import progress
+from coursekit.lessons.workbook.progress import Record
+from coursekit.lessons.workbook.workbook import PACKAGE, Workbook, digest
+from tests.lessons.answers import IOU
 
-HELP = """
+RUN = """
 import json, sys
 from coursekit.commands.main import app
 try:
-    app([*sys.argv[1:], "--help"])
+    app(sys.argv[1:])
 except SystemExit as ended:
     assert not ended.code
 print(json.dumps(sorted(sys.modules)))
 """
+LARGE = {"torch", "torchvision", "timm", "matplotlib", "pycocotools", "hotcoco", "IPython", "httpx", "scipy"}
 
 
-@pytest.mark.parametrize("command", ["train", "data build", "lessons status", "grade"])
-def test_help_imports_no_heavy_library(command):
-    done = subprocess.run([sys.executable, "-c", HELP, *command.split()], capture_output=True, text=True, check=True)
+def _run(*command):
+    """Run a command in a fresh process. Return what it prints, and the modules that it imported."""
+    done = subprocess.run([sys.executable, "-c", RUN, *command], capture_output=True, text=True, check=True)
     *text, modules = done.stdout.splitlines()
-    assert "--help" in "\n".join(text)
-    assert not {"torch", "torchvision", "timm", "matplotlib", "numpy", "PIL"} & set(json.loads(modules))
+    return "\n".join(text), set(json.loads(modules))
+
+
+@pytest.mark.parametrize("command", ["", "train", "data build", "lessons status", "grade"])
+def test_help_imports_no_large_library(command):
+    text, modules = _run(*command.split(), "--help")
+    assert "--help" in text
+    assert not (LARGE | {"numpy", "PIL"}) & modules
+
+
+def test_listing_recipes_imports_no_large_library():
+    text, modules = _run("data", "list")
+    assert "mini" in text
+    assert not LARGE & modules
+
+
+def test_the_status_of_lessons_imports_no_large_library(tmp_path):
+    workbook, empty = (
+        Workbook(tmp_path / PACKAGE),
+        'def nms(boxes):\n    raise NotImplementedError("nms: your code here")\n',
+    )
+    for name, code in (("box_iou", IOU), ("nms", empty)):
+        workbook.begin()
+        workbook.file_of(name).write_text(code)
+    progress.save(workbook, "box_iou", Record("correct", digest(IOU)))
+    text, modules = _run("lessons", "status", str(tmp_path))
+    assert "✓\u00a0box_iou" in text
+    assert "○\u00a0nms" in text
+    assert not LARGE & modules
 
 
 def _defaults(command):

@@ -1,4 +1,9 @@
+import os
+from stat import S_IMODE
+
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.core.files import check_inside, make_folder, new_file, new_folder, remove_partial_files
@@ -79,3 +84,26 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     remove_partial_files(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(theirs)
+
+
+@pytest.fixture(params=[0o022, 0o027, 0o002], ids=oct)
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such permissions")
+def test_files_and_folders_have_the_permissions_that_the_umask_leaves(tmp_path, umask):
+    (tmp_path / "old").write_text("old")
+    (tmp_path / "old").chmod(0o600)
+    for name in ("new", "old"):
+        with new_file(tmp_path / name) as path:
+            path.write_text("new")
+    with new_file(tmp_path / "model.safetensors") as path:
+        save_file({"weight": np.zeros(3)}, path)  # makes a file of its own, which only its owner may read
+    with new_folder(tmp_path / "built") as folder:
+        (folder / "inside").touch()
+    made = {path.name: S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    files = dict.fromkeys(("new", "old", "model.safetensors", "inside"), 0o666 & ~umask)
+    assert made == files | {"built": 0o777 & ~umask}

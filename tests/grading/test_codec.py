@@ -35,6 +35,7 @@ def _forged(value, data=b""):
         torch.empty(0, 4), torch.tensor([True, False]), torch.randn(3).half(), torch.randn(3).bfloat16(),
         torch.ones(1).expand(5), [1, (2.5, None, "a")], {"a": {"b": [True]}},
         torch.arange(4, dtype=torch.float64).numpy(), float("nan"), -(2**62),
+        {7: [torch.ones(2), 1], "b": {8: {9: {}}}}, {1: {2: {3: {4: {5: [0]}}}}},
     ],
 )  # fmt: skip
 def test_values_come_as_they_were(value):
@@ -57,7 +58,8 @@ def test_what_no_check_expects_comes_as_something_else():
         ["tensor", "float32", [10**9, 0]], ["tensor", "float32", [0, 2**62, 2**62]], ["tensor", "float32", [True]],
         ["tensor", "float32", 7], ["tensor", "float32", [2**64 - 1] * 16],
         ["tensor", ["float32"], [0]], ["number", "1"], ["list", 7], ["odd", 1], ["tensor"], [], 7, "tensor",
-        ["number", True], ["dict", [1]],
+        ["number", True], ["dict", [1]], ["mapping", 7], ["mapping", [7]], ["mapping", [[["number", 1]]]],
+        ["mapping", {"a": 1}],
     ],
 )  # fmt: skip
 def test_forged_values_are_refused(value):
@@ -129,6 +131,15 @@ def test_right_answers_are_far_from_the_limits():
         assert 25 * max(lengths) < codec.MAX_TEXT
         assert 50 * sum(lengths) < codec.MAX_ALL_TEXT
         assert not [message for message in map(unpack, sent) if message.value[0] == "other"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXERCISES)
+def test_what_right_answers_return_comes_as_it_was(name):
+    for outcome in expected_outcomes(EXERCISES[name]):
+        again = unpack(pack({"value": outcome.value, "args": outcome.args, "raised": outcome.raised}))
+        for mine, theirs in ((again.value, outcome.value), (again.args, outcome.args)):
+            assert mine is theirs or difference(mine, theirs, 0.0) is None
 
 
 @pytest.mark.slow

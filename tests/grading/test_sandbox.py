@@ -43,6 +43,16 @@ from my_detector import xywh_to_xyxy as other
 def xywh_to_xyxy(boxes):
     return other(boxes)
 """
+TIMM = """
+import sys
+
+was_there = "timm" in sys.modules
+
+import timm
+
+def xywh_to_xyxy(boxes):
+    raise ValueError(f"timm was {'there' if was_there else 'missing'}")
+"""
 SLEEPS = """
 import time
 
@@ -106,6 +116,10 @@ def test_a_solution_of_ones_own_is_not_taken_for_borrowed(box, name):
     tried = _tried(box, solutions()[name], name)
     assert tried.trial.ended == "well", tried.trial.problem
     assert not tried.used_reference
+
+
+def test_importing_timm_takes_none_of_the_answers_time(box):
+    assert "timm was there" in _tried(box, TIMM).trial.outcomes[0].raised
 
 
 def test_an_answer_that_sleeps_is_stopped(box, monkeypatch):

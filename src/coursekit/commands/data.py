@@ -33,7 +33,7 @@ def data_list() -> None:
 
 
 def _recipe_cells(recipe: "Recipe") -> list[str]:
-    from coursekit.data.subsets.build import estimate, subset_folder
+    from coursekit.data.subsets.footprint import estimate, subset_folder
     from coursekit.data.subsets.unfinished import state_of
 
     counts = " + ".join(f"{count:,}" if count else f"all {split}" for split, count in recipe.images.items())
@@ -59,7 +59,8 @@ def data_build(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print how much would be downloaded.")] = False,
 ) -> None:
     """Download a recipe's photographs and resize them. To continue after an interruption, run it again."""
-    from coursekit.data.subsets.build import COCO_ANNOTATIONS, build_subset, estimate
+    from coursekit.data.subsets.build import COCO_ANNOTATIONS, build_subset
+    from coursekit.data.subsets.footprint import estimate
     from coursekit.data.subsets.recipe import find_recipe
 
     chosen = find_recipe(recipe)

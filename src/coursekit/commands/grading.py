@@ -31,8 +31,9 @@ def grade(
     folder: Annotated[Path, typer.Argument(help="Folder with a zip, folder or notebook per intern; or one of these.")],
     out: Annotated[Path, typer.Option(help="Folder for the grades and pages.")] = Path("grades"),
     jobs: Annotated[
-        int, typer.Option(min=1, max=32, help="Submissions at a time; each takes a core and 1 GB of memory.")
-    ] = 2,
+        int | None,
+        typer.Option(min=1, max=32, help="Submissions at a time. Default: one for each core and GB of free memory."),
+    ] = None,
     hidden: Annotated[Path | None, typer.Option(help="Folder of your own cases, NAME.py each.")] = None,
     lesson: Annotated[list[int] | None, typer.Option(help="Grade only this lesson. Can be repeated.")] = None,
     borrowed: Annotated[float, typer.Option(min=0, max=1, help="Share of the points for a borrowed answer.")] = 1.0,

@@ -71,7 +71,7 @@ def lessons_status(
     """Show which exercises you have finished, and what is left."""
     from dataclasses import asdict
 
-    from coursekit.lessons.checking.verdict import SIGNS
+    from coursekit.lessons.workbook.states import SIGNS
     from coursekit.lessons.workbook.status import status
     from coursekit.lessons.workbook.workbook import PACKAGE, Workbook, workbook_here
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_IMODE
 
 import platformdirs
 
@@ -43,9 +44,9 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     make_folder(target.parent)
     with room_for(target):
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        partial = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
+        partial.mkdir()  # not with tempfile, whose folders only their owner may read
         try:
-            partial.chmod(0o755)
             yield partial
             if not target.exists():
                 partial.rename(target)
@@ -60,13 +61,20 @@ def new_file(target: Path) -> Iterator[Path]:
     It keeps the suffix of `target`, from which libraries infer the format. Its name can't be guessed: a folder from
     somebody else could hold a link of that name, through which we would write elsewhere.
 
+    The permissions are those of any new file here, also if a library replaces it by one that only its owner may read,
+    as safetensors does.
+
     Raises:
         DiskError: the disk is full.
     """
     partial = target.with_name(f"{PARTIAL}-{secrets.token_hex(4)}-{target.name[-60:]}")  # a name has 255 bytes at most
     with room_for(target):
         try:
+            partial.touch(exist_ok=False)
+            mode = S_IMODE(partial.stat().st_mode)
             yield partial
+            if S_IMODE(partial.stat().st_mode) != mode:
+                partial.chmod(mode)
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)

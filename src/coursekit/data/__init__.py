@@ -1,11 +1,21 @@
 """From COCO's annotations to batches of images and boxes."""
 
-from coursekit.data.boxes import Target, flip_with_boxes, xywh_to_xyxy, xyxy_to_xywh
-from coursekit.data.dataset import CocoDataset, collate
-from coursekit.data.folders import load
-from coursekit.data.images import read_image
-from coursekit.data.index import CocoIndex
-from coursekit.data.synthetic.scene import Scene, scene
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coursekit.data.everything import (
+        CocoDataset,
+        CocoIndex,
+        Scene,
+        Target,
+        collate,
+        flip_with_boxes,
+        load,
+        read_image,
+        scene,
+        xywh_to_xyxy,
+        xyxy_to_xywh,
+    )  # fmt: skip
 
 __all__ = [
     "CocoDataset",
@@ -20,3 +30,12 @@ __all__ = [
     "xywh_to_xyxy",
     "xyxy_to_xywh",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on demand: a command that lists recipes doesn't wait for torch."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from coursekit.data import everything
+
+    return getattr(everything, name)

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from coursekit.core.config import DEFAULT_BACKBONE
 from coursekit.core.errors import ConfigError
 from coursekit.detector.norm import fold_batch_norm, is_batch_norm
-from coursekit.detector.timm_models import timm_features
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -77,6 +76,8 @@ def load_backbone(name: str = DEFAULT_BACKBONE, *, pretrained: bool = True, froz
         ConfigError: timm has no such model, or it has no maps at these strides; or `frozen_stages` is negative.
         CourseError: the weights are not on this machine and can't be downloaded.
     """
+    from coursekit.detector.timm_models import timm_features  # here, because timm takes a second to import
+
     body: Any = timm_features(name, pretrained)
     freeze_stages(body, frozen_stages)
     config = body.default_cfg

@@ -5,8 +5,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers.conv2d_same import Conv2dSame
-from timm.layers.padding import pad_same
 from torch import Tensor, nn
 
 
@@ -30,6 +28,9 @@ class ConvNorm(nn.Module):
     shift: Tensor
 
     def __init__(self, conv: nn.Conv2d, norm: Any) -> None:
+        from timm.layers.conv2d_same import Conv2dSame  # here, because timm takes a second to import
+        from timm.layers.padding import pad_same
+
         super().__init__()
         self.weight = conv.weight  # (C_out, C_in / groups, k, k)
         scale = norm.weight.detach() * torch.rsqrt(norm.running_var + norm.eps)
@@ -37,15 +38,15 @@ class ConvNorm(nn.Module):
         self.register_buffer("shift", norm.bias.detach() - norm.running_mean * scale)
         self.stride, self.dilation, self.groups = conv.stride, conv.dilation, conv.groups
         self.kernel_size = conv.kernel_size
-        self.pads_as_needed = isinstance(conv, Conv2dSame)  # as TensorFlow pads: more on the right and at the bottom
-        self.padding = (0, 0) if self.pads_as_needed else conv.padding
+        self.pad = pad_same if isinstance(conv, Conv2dSame) else None  # as TensorFlow: more right and at the bottom
+        self.padding = (0, 0) if self.pad else conv.padding
         self.float32_on_cpu = self.groups > 1 and self.kernel_size[0] >= 5  # oneDNN's bf16 backward is slow there
         self._folded: tuple[Tensor, Tensor, int, Tensor, int] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Turn (B, C_in, H, W) float into (B, C_out, H / stride, W / stride)."""
-        if self.pads_as_needed:
-            x = pad_same(x, list(self.kernel_size), list(self.stride), list(self.dilation))
+        if self.pad:
+            x = self.pad(x, list(self.kernel_size), list(self.stride), list(self.dilation))
         if self.float32_on_cpu and x.device.type == "cpu":
             with torch.autocast("cpu", enabled=False):
                 return self._convolve(x.to(self.weight.dtype))

@@ -122,6 +122,8 @@ def _packed(value: Plain, data: list[bytes]) -> list[Any]:
         return _packed_tensor(kind, content, data)
     if kind == "list":
         return [kind, [_packed(item, data) for item in content]]
+    if kind == "mapping":
+        return [kind, [[_packed(key, data), _packed(item, data)] for _, (key, item) in content]]
     if kind == "dict":
         return [kind, {_sent(key): _packed(item, data) for key, item in content.items()}]
     if type(content) is int and not -(2**63) <= content < 2**63:
@@ -148,6 +150,8 @@ def _unpacked(value: Any, data: BytesIO, depth: int = 0) -> Plain:
         return kind, _unpacked_tensor(data, *value[1:])
     if kind == "list" and type(value[1]) is list:
         return kind, [_unpacked(item, data, depth + 1) for item in value[1]]
+    if kind == "mapping" and type(value[1]) is list:
+        return kind, [("list", [_unpacked(part, data, depth + 1) for part in (key, item)]) for key, item in value[1]]
     if kind == "dict" and type(value[1]) is dict:
         return kind, {_text(key): _unpacked(item, data, depth + 1) for key, item in value[1].items()}
     types = {"number": (int, float), "bool": (bool,), "str": (str,), "other": (str,), "NoneType": (type(None),)}

@@ -16,6 +16,7 @@ from coursekit.grading import earlier
 from coursekit.grading.class_folder import submissions
 from coursekit.grading.earlier import Earlier, digest
 from coursekit.grading.hidden import Hidden, load_hidden
+from coursekit.grading.jobs import default_jobs
 from coursekit.grading.marks import Mark, marked, with_hidden
 from coursekit.grading.sandbox import Sandbox, StartError, require
 from coursekit.grading.submission import Submission, read
@@ -97,7 +98,7 @@ def grade(
     folder: Path,
     out: Path,
     *,
-    jobs: int = 2,
+    jobs: int | None = None,
     hidden: Path | None = None,
     lessons: Sequence[int] = (),
     is_sealed: bool = True,
@@ -107,7 +108,7 @@ def grade(
     Args:
         folder: folder of zips, folders and notebooks, one for each intern; or one of those.
         out: stores the marks, so that only what has changed is run the next time.
-        jobs: submissions at a time.
+        jobs: submissions at a time; by default what the machine can.
         hidden: folder of cases that no notebook shows.
         lessons: grade only these; by default all.
         is_sealed: run answers in a sandbox. Without one they can do whatever you can.
@@ -125,7 +126,7 @@ def grade(
         raise ConfigError(f"--lesson {', '.join(map(str, lessons))}: it has no exercises.")
     make_folder(out / earlier.FOLDER)
     job = _Job(out, names, load_hidden(hidden), is_sealed)
-    pool = ThreadPoolExecutor(max(1, jobs))
+    pool = ThreadPoolExecutor(jobs or default_jobs())
     try:
         begun = [partial(_begin, name, path, job) for name, path in places.items()]
         work = _each(pool, begun, "submission")

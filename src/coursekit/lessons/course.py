@@ -1,4 +1,7 @@
-"""The eleven lessons in order: title, minutes (reading included), and their exercises."""
+"""The eleven lessons in order: title, minutes (reading included), and their exercises.
+
+What the exercises' own files say, too, is here for those who can't wait for torch, which these files import.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,42 +9,50 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Lesson:
-    """A lesson of the course; `exercises` are the names of its exercises, in order."""
+    """A lesson of the course; `exercises` are the names of its exercises, in order, each with its minutes."""
 
     title: str
     minutes: int
-    exercises: tuple[str, ...]
+    exercises: dict[str, int]
 
 
 LESSONS = {
-    0: Lesson("Start here", 80, ("xywh_to_xyxy", "box_iou")),
+    0: Lesson("Start here", 80, {"xywh_to_xyxy": 8, "box_iou": 20}),
     1: Lesson(
         "The data loader", 150,
-        (
-            "index_annotations", "read_image", "clean_boxes", "resize_with_boxes", "flip_with_boxes", "CocoDataset",
-            "collate",
-        ),
+        {
+            "index_annotations": 18, "read_image": 15, "clean_boxes": 12, "resize_with_boxes": 10,
+            "flip_with_boxes": 8, "CocoDataset": 25, "collate": 12,
+        },
     ),
-    2: Lesson("The backbone", 115, ("receptive_field", "freeze_stages", "count_memory")),
-    3: Lesson("The FPN", 100, ("merge_top_down", "FPN", "level_for_box")),
-    4: Lesson("Anchors", 150, ("make_anchors", "match_anchors", "encode_boxes", "decode_boxes", "sample_balanced")),
-    5: Lesson("The RPN", 155, ("RPNHead", "rpn_losses", "nms", "propose", "recall_at")),
-    6: Lesson("RoI features", 105, ("axis_weights", "roi_align", "pool_levels", "BoxHead")),
-    7: Lesson("The detector", 150, ("sample_rois", "detection_losses", "postprocess", "FasterRCNN")),
+    2: Lesson("The backbone", 115, {"receptive_field": 22, "freeze_stages": 23, "count_memory": 25}),
+    3: Lesson("The FPN", 100, {"merge_top_down": 15, "FPN": 30, "level_for_box": 15}),
+    4: Lesson(
+        "Anchors", 150,
+        {
+            "make_anchors": 25, "match_anchors": 35, "encode_boxes": 12, "decode_boxes": 15, "sample_balanced": 10,
+        },
+    ),
+    5: Lesson("The RPN", 155, {"RPNHead": 20, "rpn_losses": 25, "nms": 20, "propose": 25, "recall_at": 10}),
+    6: Lesson("RoI features", 105, {"axis_weights": 20, "roi_align": 15, "pool_levels": 20, "BoxHead": 10}),
+    7: Lesson("The detector", 150, {"sample_rois": 15, "detection_losses": 25, "postprocess": 30, "FasterRCNN": 40}),
     8: Lesson(
         "Training", 180,
-        (
-            "warmup_cosine", "train_step", "time_step", "forward_backward", "accumulate", "halve_on_oom", "real_step",
-        ),
+        {
+            "warmup_cosine": 10, "train_step": 18, "time_step": 12, "forward_backward": 18, "accumulate": 15,
+            "halve_on_oom": 18, "real_step": 20,
+        },
     ),
     9: Lesson(
         "Evaluation", 175,
-        (
-            "to_coco_results", "match_detections", "precision_recall", "average_precision", "coco_map", "fix_results",
-        ),
+        {
+            "to_coco_results": 15, "match_detections": 30, "precision_recall": 10, "average_precision": 20,
+            "coco_map": 25, "fix_results": 10,
+        },
     ),
-    10: Lesson("Your detector", 270, ("save_and_resume", "verdict")),
+    10: Lesson("Your detector", 270, {"save_and_resume": 20, "verdict": 10}),
 }  # fmt: skip
+REGIONS = {"CocoDataset": 4, "FPN": 2, "RPNHead": 2, "BoxHead": 2, "FasterRCNN": 3}  # places to fill in; others have 1
 Badge = Literal["by hand", "explain only", "delegate"]
 BADGE_MEANS: dict[Badge, str] = {  # as an assistant is told
     "by hand": "I write this without you: it is the idea of the lesson. If I ask, write no code. Ask me one question.",

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from coursekit.core.config import TrainConfig
 from coursekit.detector import FasterRCNN, build_detector, freeze_stages
-from coursekit.detector.timm_models import timm_features
 from coursekit.memory.step_config import StepConfig
 from coursekit.training.backward import Phase, forward_backward, no_phase, update
 
@@ -26,6 +25,8 @@ def build(config: StepConfig) -> FasterRCNN:
         pretrained=False,
     )
     if not config.folds_norm:
+        from coursekit.detector.timm_models import timm_features  # here, because timm takes a second to import
+
         model.backbone.body = timm_features(config.backbone, pretrained=False)
         freeze_stages(model.backbone.body, config.frozen_stages)
         model.to(memory_format=torch.channels_last)

@@ -9,9 +9,9 @@ import msgspec
 from coursekit.core.errors import plain
 from coursekit.evaluation import METRICS
 from coursekit.evaluation.errors import KINDS
-from coursekit.lessons.checking.verdict import SIGNS
 from coursekit.lessons.workbook.journal import QUESTIONS
 from coursekit.lessons.workbook.own_parts import COURSE
+from coursekit.lessons.workbook.states import SIGNS
 from coursekit.memory.step_config import GIB
 from coursekit.report.facts import Course, Facts, Score
 from coursekit.report.meanings import METRIC_MEANS, SETTING_MEANS

@@ -13,7 +13,8 @@ import pytest
 from coursekit.core.errors import CourseError, DataError
 from coursekit.data import load
 from coursekit.data.subsets import fetch_images, http_client
-from coursekit.data.subsets.build import build_subset, estimate, subset_folder
+from coursekit.data.subsets.build import build_subset
+from coursekit.data.subsets.footprint import estimate, subset_folder
 from coursekit.data.subsets.manifest import read_manifest
 from coursekit.data.subsets.recipe import Recipe, read_recipe
 from coursekit.data.subsets.stored import scaled

@@ -17,7 +17,8 @@ from coursekit.core.make_once import locked
 from coursekit.data import load
 from coursekit.data.folders import find_folder
 from coursekit.data.subsets import http_client
-from coursekit.data.subsets.build import build_subset, subset_folder
+from coursekit.data.subsets.build import build_subset
+from coursekit.data.subsets.footprint import subset_folder
 from coursekit.data.subsets.manifest import read_manifest
 from coursekit.data.subsets.unfinished import JOURNAL, work_folder
 from coursekit.data.verify import verify

@@ -1,43 +1,27 @@
 """Build a subset of COCO. Only the selected photographs are downloaded, and an interrupted build continues."""
 
-import hashlib
 from pathlib import Path
 
 import msgspec
 
 from coursekit.core.disk import disk_errors
 from coursekit.core.errors import CourseError, DataError
-from coursekit.core.files import cache_folder, make_folder, new_file
+from coursekit.core.files import make_folder, new_file
 from coursekit.core.make_once import locked, remove_leftovers
 from coursekit.data.index import CocoIndex, Rows
 from coursekit.data.subsets.fetch_images import fetch_images
+from coursekit.data.subsets.footprint import subset_folder
 from coursekit.data.subsets.http_client import make_client
 from coursekit.data.subsets.manifest import MANIFEST, Entry, Manifest, Missing, hash_of, read_manifest
 from coursekit.data.subsets.plan import make_plan, make_tasks
 from coursekit.data.subsets.publish import publish
 from coursekit.data.subsets.recipe import Recipe, check_recipe
-from coursekit.data.subsets.recipe_checks import COCO_IMAGES
 from coursekit.data.subsets.stored import write_annotations
 from coursekit.data.subsets.unfinished import work_folder
 
 COCO_ANNOTATIONS = "http://images.cocodataset.org/annotations/annotations_trainval2017.zip"
-BYTES_PER_IMAGE = 162_000  # on average, in both splits
 
 Plan = dict[str, tuple[CocoIndex, Rows]]
-
-
-def subset_folder(recipe: Recipe) -> Path:
-    """Return where a recipe's subset is stored. Another recipe of the same name has another folder."""
-    key = hashlib.sha256(msgspec.json.encode(recipe)).hexdigest()[:8]
-    return cache_folder() / f"{recipe.name}-{key}"
-
-
-def estimate(recipe: Recipe) -> dict[str, int]:
-    """Estimate, without network, how many files a build fetches, how many bytes these are, and how many it stores."""
-    files = sum(count or COCO_IMAGES[recipe.split_of[split]] for split, count in recipe.images.items())
-    share = min(1.0, (recipe.long_side / 640) ** 2) if recipe.long_side else 1.0
-    download_bytes = files * BYTES_PER_IMAGE
-    return {"files": files, "download_bytes": download_bytes, "disk_bytes": int(download_bytes * share)}
 
 
 def build_subset(

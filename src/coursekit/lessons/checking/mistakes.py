@@ -28,7 +28,7 @@ def likely_mistake(exercise: Exercise, actual: Sequence[Outcome]) -> str | None:
             if len(wrong) == len(cases) and all(_is_alike(actual[number], wrong[number]) for number in here):
                 return words
     expected = expected_outcomes(exercise)
-    return _rearranged(actual, expected) or systematic_mistake(cases, actual, expected)
+    return _rearranged(actual, expected) or systematic_mistake(cases, actual, expected, exercise.results)
 
 
 @cache

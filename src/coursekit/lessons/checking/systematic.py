@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from coursekit.lessons.checking.compare import difference, mismatch, nth
+from coursekit.lessons.checking.compare import difference, mismatch, names_of_parts
 from coursekit.lessons.checking.outcome import Outcome, Plain
 from coursekit.lessons.exercise import Case
 from coursekit.lessons.gradients import NONE
@@ -15,8 +15,13 @@ Leaf = tuple[str, Plain, Plain]  # the name of a part, what an answer gave for i
 ALIKE = 1e-4
 
 
-def systematic_mistake(cases: Sequence[Case], actual: Sequence[Outcome], expected: Sequence[Outcome]) -> str | None:
-    """Return in words what all wrong values of an answer have in common; None if nothing is, or if it raised."""
+def systematic_mistake(
+    cases: Sequence[Case], actual: Sequence[Outcome], expected: Sequence[Outcome], names: Sequence[str] = ()
+) -> str | None:
+    """Return in words what all wrong values of an answer have in common; None if nothing is, or if it raised.
+
+    If it returns a tuple, `names` are those of its values.
+    """
     triples = list(zip(cases, actual, expected, strict=False))
     failed = [case for case, mine, theirs in triples if mismatch(mine, theirs, ALIKE)]
     if failed and all(is_elsewhere(case.args) for case in failed):
@@ -26,24 +31,25 @@ def systematic_mistake(cases: Sequence[Case], actual: Sequence[Outcome], expecte
     if any(mine.value is None for case, mine, _ in triples if not is_elsewhere(case.args)):
         return None
     pairs = ((mine.value, theirs.value) for _, mine, theirs in triples)
-    leaves = [leaf for pair in pairs if all(pair) for leaf in _leaves("", *pair)]  # type: ignore[arg-type]
+    leaves = [leaf for pair in pairs if all(pair) for leaf in _leaves("", *pair, names)]  # type: ignore[arg-type]
     wrong = [leaf for leaf in leaves if difference(leaf[1], leaf[2], ALIKE)]
     if not wrong:
         return None
-    names = sorted({name for name, *_ in wrong})
-    which = f"{names[0]}: " if len(names) == 1 and names[0] else ""
+    parts = sorted({name for name, *_ in wrong})
+    which = f"{parts[0]}: " if len(parts) == 1 and parts[0] else ""
     found = next(filter(None, (words(wrong) for words in (_no_gradient, _dtype, _factor, _order))), None)
     return f"{which}{found}" if found else None
 
 
-def _leaves(name: str, mine: Plain, theirs: Plain) -> Iterator[Leaf]:
+def _leaves(name: str, mine: Plain, theirs: Plain, names: Sequence[str] = ()) -> Iterator[Leaf]:
     """Yield the parts of two values of the same form; two of different forms are one part."""
     if mine[0] == theirs[0] == "dict" and mine[1].keys() == theirs[1].keys():
         for key in theirs[1]:
             yield from _leaves(key, mine[1][key], theirs[1][key])
     elif mine[0] == theirs[0] == "list" and len(mine[1]) == len(theirs[1]) and name == "":
-        for number, pair in enumerate(zip(mine[1], theirs[1], strict=True)):
-            yield from _leaves(nth(number), *pair)
+        parts = names_of_parts(len(theirs[1]), names=names)
+        for part, first, second in zip(parts, mine[1], theirs[1], strict=True):
+            yield from _leaves(part, first, second)
     else:
         yield name, mine, theirs
 

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -15,16 +15,13 @@ from coursekit.lessons.checking.outcome import Outcome, expected_outcomes, outco
 from coursekit.lessons.checking.runner import try_answer
 from coursekit.lessons.checking.trial import CPU_SECONDS, Trial
 from coursekit.lessons.checking.wording import shown_args
-from coursekit.lessons.course import badge_of
 from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import progress
+from coursekit.lessons.workbook.states import SIGNS, State, known_state
 from coursekit.lessons.workbook.stubs import open_stubs
 from coursekit.lessons.workbook.workbook import Workbook, digest
 
-State = Literal["not started", "not yet", "borrowed", "untested", "correct"]
-RIGHT: tuple[State, ...] = ("borrowed", "untested", "correct")  # the values are right: later lessons use the answer
-SIGNS: dict[State, str] = {"not started": "○", "not yet": "✗", "borrowed": "◐", "untested": "◔", "correct": "✓"}
 COLORS: dict[State, str] = {
     "not started": "#777777",
     "not yet": "#D55E00",
@@ -185,7 +182,7 @@ def first_problem(exercise: Exercise, trial: Trial) -> Problem | None:
 def first_wrong(exercise: Exercise, actual: Sequence[Outcome]) -> Problem | None:
     """Return the first outcome that differs from the reference's, among those that there are."""
     for case, outcome, expected in zip(exercise.all_cases(), actual, expected_outcomes(exercise), strict=False):
-        if wrong := mismatch(outcome, expected, exercise.tolerance):
+        if wrong := mismatch(outcome, expected, exercise.tolerance, exercise.results):
             args = shown_args(exercise.argument_names(), case.args)
             return Problem(f"{case.words}: {args}" if len(args) < 400 else case.words, *wrong)
     return None
@@ -225,10 +222,4 @@ def _remember(workbook: Workbook, name: str, code: str, state: State, mistake: s
 
 def state_of(workbook: Workbook, name: str) -> State:
     """Return the state of an exercise. If its code has changed since its last check, it is checked now."""
-    code, record = workbook.code_of(name), progress.record(workbook, name)
-    if code is None:
-        return "not started"
-    if record.code == digest(code) and record.state in ("not yet", "borrowed", "correct"):
-        lacks_inputs = record.state == "correct" and badge_of(name) == "delegate" and not record.caught
-        return "untested" if lacks_inputs else record.state  # type: ignore[return-value]
-    return "not yet" if workbook.in_trial else check(workbook, name).state
+    return known_state(workbook, name) or check(workbook, name).state

@@ -58,12 +58,12 @@ def if_few(value: Tensor) -> str:
     return f", {numbers(value)}" if 0 < value.numel() <= FEW else ""
 
 
-def numbers(value: Tensor) -> str:
-    """Return the numbers of a tensor, rounded to four digits."""
+def numbers(value: Tensor, digits: int = 4) -> str:
+    """Return the numbers of a tensor, rounded to so many decimal places."""
 
     def rounded(item: Any) -> Any:
         if isinstance(item, list):
             return [rounded(inner) for inner in item]
-        return round(item, 4) if isinstance(item, float) else item
+        return round(item, digits) if isinstance(item, float) else item
 
     return str(rounded(value.tolist()))

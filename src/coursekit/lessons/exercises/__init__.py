@@ -3,20 +3,23 @@
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coursekit.lessons.course import LESSONS
-from coursekit.lessons.exercise import Exercise
+
+if TYPE_CHECKING:  # it imports torch
+    from coursekit.lessons.exercise import Exercise
 
 FOLDER = Path(__file__).parent
 
 
-class _ByName(Mapping[str, Exercise]):
+class _ByName(Mapping[str, "Exercise"]):
     """All exercises by name, in the order of the course. A file is imported when its exercise is asked for."""
 
     def __init__(self) -> None:
         self._names = dict.fromkeys(name for lesson in LESSONS.values() for name in lesson.exercises)
 
-    def __getitem__(self, name: str) -> Exercise:
+    def __getitem__(self, name: str) -> "Exercise":
         if name not in self._names:
             raise KeyError(name)
         exercise: Exercise = import_module(f"{__name__}.{name}").EXERCISE
@@ -32,4 +35,4 @@ class _ByName(Mapping[str, Exercise]):
         return len(self._names)
 
 
-EXERCISES: Mapping[str, Exercise] = _ByName()
+EXERCISES: Mapping[str, "Exercise"] = _ByName()

@@ -3,8 +3,7 @@
 import functools
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,9 +18,10 @@ from coursekit.data import CocoDataset
 from coursekit.detector.choose_parts import PARTS
 from coursekit.detector.stages import called_by_twins
 from coursekit.evaluation import Result
-from coursekit.lessons.checking.verdict import RIGHT, State, state_of
+from coursekit.lessons.checking.verdict import state_of
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook.named import NotNamedError, changed_files
+from coursekit.lessons.workbook.states import RIGHT, State
 from coursekit.lessons.workbook.workbook import FORMER, Workbook, importable, workbook_of
 from coursekit.runs.config import RunConfig, load_config
 from coursekit.runs.load import load_run, results_of
@@ -102,7 +102,7 @@ def parts_of(workbook: Workbook, reference_for: Collection[str] = ()) -> list[Pa
             raise ConfigError(
                 f"--reference {name}: no such part{did_you_mean(name, names)}. They are: {', '.join(names)}."
             )
-    with importable(workbook), _twins(workbook):
+    with importable(workbook), workbook.twins(anew=True):
         return [_part(workbook, name, name in reference_for) for name in names]
 
 
@@ -113,18 +113,6 @@ def states_of(workbook: Workbook) -> dict[str, State]:
 
 def _state(workbook: Workbook, name: str) -> State:
     return state_of(workbook, name) if name in EXERCISES else "not started"
-
-
-@contextmanager
-def _twins(workbook: Workbook) -> Iterator[None]:
-    """Give answers that are loaded in the block the twins of what they import: `propose` gets that of `nms`."""
-    workbook.forget()
-    workbook.uses_twins = True
-    try:
-        yield
-    finally:
-        workbook.uses_twins = False
-        workbook.forget()
 
 
 def functions(parts: list[Part]) -> dict[str, Callable[..., Any]]:

@@ -14,9 +14,10 @@ from coursekit.core import distributed
 from coursekit.core.device import is_out_of_memory
 from coursekit.core.errors import ConfigError, CourseError
 from coursekit.data.boxes import Size, Target
-from coursekit.lessons.checking.verdict import RIGHT, state_of
+from coursekit.lessons.checking.verdict import state_of
 from coursekit.lessons.workbook.named import changed_files
 from coursekit.lessons.workbook.own_parts import COURSE, guarded, part
+from coursekit.lessons.workbook.states import RIGHT
 from coursekit.lessons.workbook.workbook import Workbook, importable
 from coursekit.runs.config import RunConfig
 from coursekit.training.clock import STEP as STEP_PHASE

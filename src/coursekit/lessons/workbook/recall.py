@@ -5,8 +5,9 @@ import re
 from dataclasses import dataclass
 from textwrap import fill
 
-from coursekit.lessons.checking.verdict import RIGHT, find, state_of
+from coursekit.lessons.checking.verdict import find, state_of
 from coursekit.lessons.description import Description, describe
+from coursekit.lessons.workbook.states import RIGHT
 from coursekit.lessons.workbook.workbook import Workbook
 
 
@@ -50,16 +51,23 @@ def _owner(workbook: Workbook, name: str) -> str:
 def _as_text(part: Description, owner: str) -> str:
     width = max(map(len, part.takes), default=0)
     lines = [f"{name:{width}}  {text}" for name, text in part.takes.items()]
-    returns = [f"→ {part.returns}"] if part.returns else []
-    indented = [fill(line, 100, initial_indent="  ", subsequent_indent="    ") for line in [*lines, *returns]]
-    return "\n".join([f"{part.signature}   ({owner})", f"  {part.summary}", *indented])
+    lines += [f"→ {part.returns}"] if part.returns else []
+    lines += [f"raises {name}: {text}" for name, text in part.raises.items()]
+    indented = [fill(line, 100, initial_indent="  ", subsequent_indent="    ") for line in lines]
+    summary = fill(_summary(part), 100, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join([f"{part.signature}   ({owner})", summary, *indented])
+
+
+def _summary(part: Description) -> str:
+    return f"{part.summary} {part.more}".strip()
 
 
 def _as_rows(part: Description, owner: str) -> str:
     left = 'style="text-align: left; vertical-align: top; font-weight: normal"'
-    title = f"<b><code>{html.escape(part.signature)}</code></b> · {owner}<br>{_prose(part.summary)}"
+    title = f"<b><code>{html.escape(part.signature)}</code></b> · {owner}<br>{_prose(_summary(part))}"
     pairs = [(f"<code>{name}</code>", text) for name, text in part.takes.items()]
     pairs += [("returns", part.returns)] if part.returns else []
+    pairs += [(f"raises <code>{name}</code>", text) for name, text in part.raises.items()]
     rows = [f'<tr><th scope="row" {left}>{name}</th><td {left}>{_prose(text)}</td></tr>' for name, text in pairs]
     return f'<tr><th scope="colgroup" colspan="2" {left}>{title}</th></tr>{"".join(rows)}'
 

@@ -1,5 +1,6 @@
 """The workbook: the package `my_detector/`, which has a module for each answer of an intern."""
 
+import ast
 import hashlib
 import importlib.util
 import os
@@ -18,6 +19,7 @@ from coursekit.core.files import make_folder, write_text
 from coursekit.lessons.workbook.stubs import is_empty
 
 PACKAGE, FORMER = "my_detector", "former"
+SOURCE = "__source__"  # what an answer's module was made from
 ABOUT = '''"""My detector: the parts I have written so far, one module per part.
 
 `from my_detector import box_iou` imports my version if it has passed its check, and the course's version otherwise.
@@ -130,9 +132,26 @@ class Workbook:
         sys.modules[f"{PACKAGE}.{name}"] = self._modules[key]  # dataclasses and pickle look their module up
         return self._modules[key]
 
-    def forget(self) -> None:
-        """Run each answer again the next time it is asked for."""
-        self._modules.clear()
+    def imports(self) -> Iterator[tuple[ModuleType, str, str]]:
+        """Yield each `from my_detector import NAME` in the answers that have run: whose, NAME, and its name there."""
+        for module in list(self._modules.values()):
+            nodes = [node for node in ast.parse(vars(module)[SOURCE]).body if isinstance(node, ast.ImportFrom)]
+            for alias in (alias for node in nodes if node.module == PACKAGE for alias in node.names):
+                yield module, alias.name, alias.asname or alias.name
+
+    @contextmanager
+    def twins(self, *, anew: bool) -> Iterator[None]:
+        """Let answers that run in the block import the twins of others. Afterward, they are forgotten.
+
+        Args:
+            anew: run those again that have run before, when they are asked for.
+        """
+        before = self._modules
+        self._modules, self.uses_twins = {} if anew else dict(before), True
+        try:
+            yield
+        finally:
+            self._modules, self.uses_twins = before, False
 
     def _run(self, name: str, code: str) -> ModuleType:
         """Execute an answer. Not with its loader: that takes a file of the same size and second for the old one."""
@@ -141,6 +160,7 @@ class Workbook:
         spec = importlib.util.spec_from_file_location(f"{PACKAGE}.{name}", path)
         assert spec is not None
         module = importlib.util.module_from_spec(spec)
+        vars(module)[SOURCE] = code
         sys.modules[spec.name] = module
         self.running.add(name)
         try:
