@@ -2,11 +2,13 @@
 
 Ground truth and detections are generated from a seed: 5,000 images, 36,500 boxes, 390,000 detections, crowds. Ours:
 `score` with a list of dicts in memory, on a data set that has not been evaluated yet, and on one that has been scored
-before, as in a training. Theirs: `COCO`, `loadRes` with the same list (a copy, because it writes into it), `COCOeval`.
-Reading the two files is timed separately: ours with all checks of `read_results`, theirs with `json`, unchecked.
+before, as in a training; with the same detections as arrays; and `evaluate`, which checks them first. Theirs: `COCO`,
+`loadRes` with a copy of the list, `COCOeval`. Reading the detections from a file is timed separately: ours with all
+checks, as arrays and as a list, theirs with `json`, unchecked.
 
-Both run in one process, ours several times (the median counts), theirs once. The time is elapsed time; pycocotools
-uses one core, hotcoco all. The processor time is printed next to it, for machines that are busy with other work.
+Both sides take turns in one process, five times. A ratio is that of runs of the same round; the median and the range
+are printed, for elapsed time and for processor time. pycocotools uses one core, hotcoco all, so elapsed time is what
+counts on a quiet machine; on a busy one, processor time says more.
 
     python benchmarks/bench_evaluation.py            # --scale 0.3 for a third of the images, boxes and detections
 """
@@ -34,9 +36,11 @@ from coursekit.data.categories import BY_SUPERCATEGORY
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.index import CocoIndex
 from coursekit.evaluation import METRICS, evaluate, read_results, score
+from coursekit.evaluation.columns import columns_of
+from coursekit.evaluation.results import read_columns
 
 CROWD_EVERY = 100  # boxes
-RUNS, AIM = 5, 100
+ROUNDS, AIM = 5, 100
 
 
 class Sizes(NamedTuple):
@@ -71,37 +75,61 @@ def main() -> None:
 
 
 def time_reading(gt_file: Path, results_file: Path) -> CocoDataset:
-    """Print how long it takes to read the files; return the data set."""
-    index = timed(lambda: CocoIndex.load(gt_file))
-    dataset = CocoDataset("generated", index.value, np.arange(len(index.value)), gt_file.parent)
-    ours = [index, timed(lambda: read_results(results_file, dataset))]
-    theirs = [timed(partial(json.loads, path.read_text())) for path in (gt_file, results_file)]
-    for name, mine, other in zip(("ground truth", "detections"), ours, theirs, strict=True):
-        print(f"reading {name:13} ours, checked {mine.seconds:6.2f} s    json, unchecked {other.seconds:6.2f} s")
+    """Print how long it takes to read the detections; return the data set."""
+    index = CocoIndex.load(gt_file)
+    dataset = CocoDataset("generated", index, np.arange(len(index)), gt_file.parent)
+    ways: dict[str, Callable[[], Any]] = {
+        "ours as arrays, checked": lambda: read_columns(results_file, dataset),
+        "ours as a list, checked": lambda: read_results(results_file, dataset),
+        "json, unchecked": lambda: json.loads(results_file.read_text()),
+    }
+    for name, runs in in_turn(ways).items():
+        print(f"reading the detections, {name:24} {statistics.median(run.seconds for run in runs):6.2f} s")
     return dataset
 
 
 def time_scoring(content: dict[str, Any], results: list[Any], dataset: CocoDataset) -> None:
     """Print how long scoring takes on both sides, and how much their numbers differ."""
-    first = several(lambda: score(results, replace(dataset)))  # a new data set, so its ground truth is built anew
-    again = several(lambda: score(results, dataset))
-    checked = several(lambda: evaluate(results, dataset))
-    copied = copy.deepcopy(results)
-    theirs = timed(lambda: by_pycocotools(content, copied))
-    for name, run in (("score, first", first), ("score, again", again), ("evaluate, again", checked)):
-        print(f"{name:16} {run.seconds:8.3f} s (processor {run.busy:.3f} s)  {theirs.seconds / run.seconds:6.1f} times")
-    print(f"{'pycocotools':16} {theirs.seconds:8.3f} s (processor {theirs.busy:.3f} s)")
-    difference = max(abs(first.value[name] - theirs.value[name]) for name in METRICS)
-    print(f"AP {first.value['AP']:.4f}; the twelve numbers differ by at most {difference:.1e}")
-    print(f"{theirs.seconds / first.seconds:.0f} times as fast (aim {AIM})")
+    columns, copied = columns_of(results), copy.deepcopy(results)  # pycocotools writes into its list
+    runs = in_turn(
+        {
+            "score, first": lambda: score(results, replace(dataset)),  # a new data set: its ground truth is built anew
+            "score, again": lambda: score(results, dataset),
+            "score of arrays, again": lambda: score(columns, dataset),
+            "evaluate, again": lambda: evaluate(results, dataset),
+            "pycocotools": partial(by_pycocotools, content, copied),
+        }
+    )
+    theirs = runs["pycocotools"]
+    for name, ours in runs.items():
+        seconds, busy = (statistics.median(run[part] for run in ours) for part in (1, 2))
+        ratios = " · ".join(f"{text_of(ratios_of(ours, theirs, part))} times" for part in (1, 2))
+        print(f"{name:24} {seconds:8.3f} s, processor {busy:8.3f} s: {ratios}")
+    numbers = [runs[name][0].value for name in ("score, first", "score of arrays, again", "pycocotools")]
+    difference = max(abs(ours[name] - numbers[-1][name]) for ours in numbers for name in METRICS)
+    print(f"AP {numbers[0]['AP']:.4f}; the twelve numbers differ by at most {difference:.1e}. The aim is {AIM} times.")
     if difference > 1e-9:
         sys.exit("The numbers differ.")
 
 
-def several(function: Callable[[], Any]) -> Timed:
-    """Return the median of some runs."""
-    runs = sorted((timed(function) for _ in range(RUNS)), key=lambda run: run.seconds)
-    return Timed(runs[0].value, *(statistics.median(run[part] for run in runs) for part in (1, 2)))
+def in_turn(ways: dict[str, Callable[[], Any]]) -> dict[str, list[Timed]]:
+    """Run each way in turn, several times."""
+    runs: dict[str, list[Timed]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            run = timed(way)
+            runs[name].append(run if not runs[name] else run._replace(value=None))
+    return runs
+
+
+def ratios_of(ours: list[Timed], theirs: list[Timed], part: int) -> list[float]:
+    """Return how many times as fast ours is in each round, by elapsed (1) or processor time (2)."""
+    return sorted(other[part] / mine[part] for mine, other in zip(ours, theirs, strict=True))
+
+
+def text_of(ratios: list[float]) -> str:
+    """Return the median and the range of ratios."""
+    return f"{statistics.median(ratios):.0f} ({ratios[0]:.0f} to {ratios[-1]:.0f})"
 
 
 def timed(function: Callable[[], Any]) -> Timed:

@@ -6,8 +6,9 @@ JPEGs, in the faster of two orders: resizing Pillow's image, or the tensor. Ours
 stored at 320 pixels, and from its images decoded in a memory-mapped file; (b) from the same original JPEGs, resized in
 the loader. The course trains from (a): large files were decoded and resized once, when the subset was built.
 
-Each way runs in processes of its own, and the ways take turns. After a warm-up, passes are timed one by one, and the
-median counts. A pass reads all photographs several times.
+Each way runs in processes of its own, and the ways take turns: five rounds, each with every way. After a warm-up, a
+process times a pass, which reads all photographs several times. The ratios are those of passes of the same round; their
+median and range are printed. Processes share the cores with whatever else runs, so one round alone says little.
 
     python benchmarks/bench_loader.py [--coco DIR]
 """
@@ -29,7 +30,7 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-LONG_SIDE, BATCH, PASSES, ROUNDS = 320, 8, 3, 2
+LONG_SIDE, BATCH, ROUNDS = 320, 8, 5
 AIMS = {"ours, stored at 320": 8.0, "ours, decoded": 8.0, "ours, originals": 1.3}
 Epoch = Callable[[int], Iterable[Any]]  # number → batches
 
@@ -57,26 +58,27 @@ def compare(coco: Path) -> None:
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     for way in [*WAYS] * ROUNDS:
         command = [sys.executable, __file__, "--coco", str(coco), "--way", way]
-        rates[way] += json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    median = {way: statistics.median(values) for way, values in rates.items()}
-    print(f"{'':30} {'img/s':>7}   each pass")
-    for way, rate in median.items():
-        print(f"{way:30} {rate:7.0f}   {', '.join(f'{value:.0f}' for value in rates[way])}")
-    theirs = max(rate for way, rate in median.items() if way not in AIMS)
-    print("; ".join(f"{way}: {median[way] / theirs:.1f} times as fast (aim {aim:g})" for way, aim in AIMS.items()))
+        rates[way].append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+    print(f"{'':30} {'img/s':>7}   each round")
+    for way, values in rates.items():
+        print(f"{way:30} {statistics.median(values):7.0f}   {', '.join(f'{value:.0f}' for value in values)}")
+    theirs = [max(values) for values in zip(*(rates[way] for way in WAYS if way not in AIMS), strict=True)]
+    for way, aim in AIMS.items():
+        ratios = sorted(ours / other for ours, other in zip(rates[way], theirs, strict=True))
+        median = statistics.median(ratios)
+        print(f"{way}: {median:.1f} times as fast, {ratios[0]:.1f} to {ratios[-1]:.1f} (aim {aim:g})")
 
 
-def measure(way: tuple[Epoch, int]) -> list[float]:
-    """Return the samples per second of each pass."""
+def measure(way: tuple[Epoch, int]) -> float:
+    """Return the samples per second of the second pass; the first is a warm-up."""
     torch.set_num_threads(1)
     epoch, epochs = way
-    rates = []
-    for number in range(1 + PASSES):
+    for number in range(2):
         start, count = time.perf_counter(), 0
         for part in range(epochs):
             count += sum(len(images) for images, _ in epoch(number * epochs + part))
-        rates.append(count / (time.perf_counter() - start))
-    return rates[1:]
+        seconds = time.perf_counter() - start
+    return count / seconds
 
 
 def theirs(coco: Path, *steps: Any) -> tuple[Epoch, int]:

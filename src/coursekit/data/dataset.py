@@ -3,23 +3,24 @@
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from coursekit.core.errors import ConfigError, DataError
-from coursekit.data.boxes import Size, Target, clean_boxes, xywh_to_xyxy
+from coursekit.data.boxes import Size, Target
 from coursekit.data.categories import match_classes
 from coursekit.data.images import read_image
 from coursekit.data.index import CocoIndex, Rows
 from coursekit.data.pictures import MAX_PIXELS
 from coursekit.data.pixels import Pixels, decode_all
 from coursekit.data.records import Category
+from coursekit.data.targets import Targets
 
 MOST_UNREADABLE = 0.1  # the share of images that a run can do without
 
@@ -109,20 +110,14 @@ class CocoDataset(Dataset[tuple[Tensor, Target]]):
         row = self.rows[index]
         return int(self.index.heights[row]), int(self.index.widths[row])
 
+    @cached_property
+    def targets(self) -> Targets:
+        """The targets of all samples, computed when the first one is needed."""
+        return Targets(self.index, self.rows)
+
     def target(self, index: int) -> Target:
         """Return the target of a sample without reading its image. Boxes without area in the image are left out."""
-        row = int(self.rows[index])
-        boxes = self.index.boxes[self.index.rows_of(row)]
-        labels = np.searchsorted(self.category_ids, self.index.category_ids[self.index.rows_of(row)]) + 1
-        is_crowd = self.index.is_crowd[self.index.rows_of(row)]
-        xyxy, keep = clean_boxes(xywh_to_xyxy(torch.from_numpy(boxes.astype(np.float32))), self.size(index))
-        crowd = torch.from_numpy(is_crowd)[keep]
-        return {
-            "boxes": xyxy[~crowd],
-            "labels": torch.from_numpy(labels)[keep][~crowd],
-            "crowd_boxes": xyxy[crowd],
-            "image_id": int(self.index.image_ids[row]),
-        }
+        return self.targets[index]
 
     def degenerate_boxes(self) -> int:
         """Count the boxes without width or height. Targets leave them out."""

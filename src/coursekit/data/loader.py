@@ -130,6 +130,7 @@ class Samples(Dataset[Sample]):
 
     def __init__(self, dataset: CocoDataset, augment: Augment | None, seed: int, slots: Slots) -> None:
         self.dataset, self.augment, self.seed, self.slots = dataset, augment, seed, slots
+        self.targets = dataset.targets  # computed here, so that workers share them
         # Reused for all samples: allocating fresh memory takes half as long as decoding.
         self.scratch = np.empty(dataset.most_pixels() * 3, np.uint8)
 

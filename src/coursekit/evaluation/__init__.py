@@ -1,6 +1,7 @@
 """From detections to a score."""
 
 from coursekit.evaluation.coco import METRICS, precision_curve, score
+from coursekit.evaluation.columns import Columns
 from coursekit.evaluation.compare import Comparison, compare
 from coursekit.evaluation.diagnose import diagnose
 from coursekit.evaluation.errors import best_thresholds, confusion_matrix, split_errors, worst_images
@@ -12,6 +13,7 @@ from coursekit.evaluation.try_repair import Finding
 __all__ = [
     "METRICS",
     "ClassScore",
+    "Columns",
     "Comparison",
     "Detection",
     "Finding",

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.data.dataset import CocoDataset
+from coursekit.evaluation.columns import Columns
 from coursekit.evaluation.engine import build, check_engine, evaluated
 from coursekit.evaluation.results import Result
 from coursekit.evaluation.table import Boxes, by_image_id, read_detections, read_ground_truth
@@ -24,11 +25,12 @@ class Evaluated(NamedTuple):
     precision: NDArray[np.float64]
 
 
-def score(results: list[Result], dataset: CocoDataset, *, engine: str = "hotcoco") -> dict[str, float]:
+def score(results: list[Result] | Columns, dataset: CocoDataset, *, engine: str = "hotcoco") -> dict[str, float]:
     """Return COCO's twelve numbers over the images of `dataset`. As in COCO, unknown classes are skipped.
 
     Args:
-        results: detections in COCO's format, as from `predict_dataset`; use `evaluate` to check those from elsewhere.
+        results: detections in COCO's format, as from `predict_dataset`, or as arrays, which takes less time; use
+            `evaluate` to check those from elsewhere.
         dataset: has the ground truth.
         engine: "hotcoco", or "pycocotools", which gives the same numbers and takes far longer.
 
@@ -42,7 +44,7 @@ def score(results: list[Result], dataset: CocoDataset, *, engine: str = "hotcoco
     return run_engine(results, dataset, engine).numbers
 
 
-def precision_curve(results: list[Result], dataset: CocoDataset, label: int) -> list[float]:
+def precision_curve(results: list[Result] | Columns, dataset: CocoDataset, label: int) -> list[float]:
     """Return precision by recall for one class at IoU 0.5.
 
     Args:
@@ -58,7 +60,7 @@ def precision_curve(results: list[Result], dataset: CocoDataset, label: int) -> 
     return curve
 
 
-def run_engine(results: list[Result], dataset: CocoDataset, engine: str = "hotcoco") -> Evaluated:
+def run_engine(results: list[Result] | Columns, dataset: CocoDataset, engine: str = "hotcoco") -> Evaluated:
     """Score results with an engine. Arguments and errors are those of `score`."""
     check_engine(engine)
     detections = read_known_detections(results, by_image_id(dataset))
@@ -67,7 +69,7 @@ def run_engine(results: list[Result], dataset: CocoDataset, engine: str = "hotco
     return Evaluated(numbers, np.asarray(evaluator.eval["precision"]))
 
 
-def read_known_detections(results: list[Result], dataset: CocoDataset) -> Boxes:
+def read_known_detections(results: list[Result] | Columns, dataset: CocoDataset) -> Boxes:
     """Return the detections of classes that the data set has.
 
     Raises:

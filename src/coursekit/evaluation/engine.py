@@ -71,7 +71,8 @@ def _build_hotcoco(gt: Boxes, images: int, classes: Sequence[str]) -> Any:
 
 def _start_hotcoco(built: Any, detections: Boxes) -> Any:
     table = np.column_stack([detections.images + 1, detections.boxes, detections.scores, detections.labels])
-    return hotcoco.COCOeval(built, built.loadRes(table), "bbox")
+    rows = np.argsort(detections.images.astype(np.min_scalar_type(detections.images.max(initial=0))), kind="stable")
+    return hotcoco.COCOeval(built, built.loadRes(table[rows]), "bbox")  # a tenth faster image by image
 
 
 def _build_pycocotools(gt: Boxes, images: int, classes: Sequence[str]) -> COCO:

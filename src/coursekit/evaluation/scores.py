@@ -13,9 +13,10 @@ from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.index import CocoIndex
 from coursekit.evaluation.coco import run_engine
+from coursekit.evaluation.columns import Columns
 from coursekit.evaluation.engine import check_engine
 from coursekit.evaluation.inference import predict_dataset
-from coursekit.evaluation.results import Result, check_results, read_results
+from coursekit.evaluation.results import Result, checked_columns, read_columns
 from coursekit.evaluation.table import read_ground_truth
 
 
@@ -52,7 +53,7 @@ class Scores:
 
 
 def evaluate(
-    predictions: nn.Module | list[Result] | str | Path,
+    predictions: nn.Module | list[Result] | Columns | str | Path,
     ground_truth: CocoDataset | str | Path,
     *,
     engine: str = "hotcoco",
@@ -63,7 +64,7 @@ def evaluate(
     With several processes, each runs the detector on its share of the images, and all get the scores.
 
     Args:
-        predictions: a detector; or detections in COCO's format, as a list or the path of a results file.
+        predictions: a detector; or detections in COCO's format, as a list, arrays or the path of a results file.
         ground_truth: a data set, or the path of an annotation file; only a detector needs the images.
         engine: see `score`.
         batch_size: images per batch, for a detector.
@@ -80,7 +81,7 @@ def evaluate(
         scores: Scores = broadcast(_checked_scores(results, dataset, engine, "the detector") if rank() == 0 else None)
         return scores
     if isinstance(predictions, str | Path):
-        return _scores(read_results(predictions, dataset), dataset, engine)
+        return _scores(read_columns(predictions, dataset), dataset, engine)
     return _checked_scores(predictions, dataset, engine, "results")
 
 
@@ -94,14 +95,13 @@ def load_annotations(path: Path) -> CocoDataset:
     return CocoDataset(str(path), index, np.arange(len(index)), path.parent)
 
 
-def _checked_scores(results: list[Result], dataset: CocoDataset, engine: str, name: str) -> Scores:
-    check_results(results, dataset, name)
-    return _scores(results, dataset, engine)
+def _checked_scores(results: list[Result] | Columns, dataset: CocoDataset, engine: str, name: str) -> Scores:
+    return _scores(checked_columns(results, dataset, name), dataset, engine)
 
 
-def _scores(results: list[Result], dataset: CocoDataset, engine: str) -> Scores:
+def _scores(columns: Columns, dataset: CocoDataset, engine: str) -> Scores:
     """Return the scores of checked results."""
-    metrics, precision = run_engine(results, dataset, engine)
+    metrics, precision = run_engine(columns, dataset, engine)
     overall = precision[:, :, :, 0, -1]  # (10 IoUs, 101 recalls, classes): boxes of every size, 100 an image
     curves = dict(zip(_distinct_names(dataset), overall[0].T.tolist(), strict=True))
     return Scores(metrics, _per_class(dataset, overall), curves)

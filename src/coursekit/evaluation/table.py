@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.data.dataset import CocoDataset
-from coursekit.evaluation.results import BROKEN, Columns, Result, check_results, columns_of
+from coursekit.evaluation.columns import BROKEN, Columns, columns_of
+from coursekit.evaluation.results import Result, check_results
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.signedinteger[Any]]
 Bools = NDArray[np.bool_]
+_WIDEST = 2_000_000  # between two ids, for a table of all ids between them: COCO's images go to 581,929
 
 
 @dataclass(frozen=True)
@@ -89,16 +91,16 @@ def locate(columns: Columns, dataset: CocoDataset) -> Boxes:
         labels=positions(np.array(dataset.category_ids), category_ids) + 1,
         boxes=boxes,
         scores=scores,
-        areas=boxes[:, 2:].prod(axis=1),
+        areas=boxes[:, 2] * boxes[:, 3],
         is_crowd=np.zeros(len(scores), bool),
     )
 
 
-def read_detections(results: list[Result], dataset: CocoDataset, name: str = "results") -> Boxes:
+def read_detections(results: list[Result] | Columns, dataset: CocoDataset, name: str = "results") -> Boxes:
     """Return detections in the order given. The thorough check is slow, so it runs only to say what is wrong.
 
     Args:
-        results: in COCO's format.
+        results: in COCO's format, or as arrays.
         dataset: has the images and classes.
         name: name of the results in error messages.
 
@@ -117,8 +119,19 @@ def read_detections(results: list[Result], dataset: CocoDataset, name: str = "re
 
 def positions(ids: Ints, wanted: Ints) -> Ints:
     """Return (N,) the position of each wanted id in `ids`, -1 where it isn't there."""
-    if not len(ids):
+    if not len(ids) or not len(wanted):
         return np.full(len(wanted), -1)
+    first, last = int(ids.min()), int(ids.max())
+    if last - first > _WIDEST:
+        return _searched(ids, wanted)
+    table = np.full(last - first + 2, -1)  # position by id; the last place is for ids out of range
+    table[(ids - first)[::-1]] = np.arange(len(ids))[::-1]  # of equal ids the first counts
+    found: Ints = table[np.where((wanted >= first) & (wanted <= last), wanted - first, -1)]
+    return found
+
+
+def _searched(ids: Ints, wanted: Ints) -> Ints:
+    """Do what `positions` does for ids so far apart that a table would be too large."""
     order = np.argsort(ids, kind="stable")
     places = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
     return np.where(ids[places] == wanted, places, -1)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from coursekit.data.dataset import CocoDataset
 from coursekit.evaluation.coco import METRICS
-from coursekit.evaluation.results import Columns, Result, columns_of
+from coursekit.evaluation.columns import Columns, columns_of
+from coursekit.evaluation.results import Result
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
