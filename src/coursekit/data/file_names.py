@@ -3,6 +3,7 @@
 import os
 import posixpath
 import re
+import string
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ from urllib.parse import unquote
 Key = Callable[[str], str]
 # A name in which nothing needs a closer look: words, single dots, no separators.
 _PLAIN = re.compile(r"[\w()-][\w ()-]*(\.[\w ()-]+)*")
+_PLAIN_ASCII = f"{string.ascii_letters}{string.digits}_-.\n".encode()
 _LINE_BREAKS = ("Cc", "Zl", "Zp")  # Unicode's categories of control characters and of line breaks
 
 
@@ -30,6 +32,15 @@ def name_fault(name: str) -> str:
     if any(unicodedata.category(character) == "Cs" for character in name):
         return "isn't valid Unicode"
     return _path_fault(name)
+
+
+def are_plain(names: Sequence[str]) -> bool:
+    """Return whether all names are like COCO's, and so need no closer look. It takes a few milliseconds for 100,000."""
+    lines = "\n".join(["", *names, ""])
+    if not lines.isascii() or lines.encode().translate(None, delete=_PLAIN_ASCII):
+        return False
+    is_one_line_each = lines.count("\n") == len(names) + 1
+    return is_one_line_each and not any(pair in lines for pair in ("\n\n", "\n.", ".\n", ".."))
 
 
 def _path_fault(name: str) -> str:

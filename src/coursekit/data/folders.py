@@ -13,7 +13,7 @@ from coursekit.data.index import CocoIndex
 from coursekit.data.layouts import Split, find_image_folder, find_splits
 from coursekit.data.source import Source
 from coursekit.data.subsets import recipe as recipes
-from coursekit.data.subsets.build import subset_folder
+from coursekit.data.subsets.footprint import subset_folder
 from coursekit.data.subsets.unfinished import refuse_unbuilt, refuse_unfinished
 from coursekit.data.synthetic.damaged import build_damaged
 from coursekit.data.synthetic.render import build_scenes

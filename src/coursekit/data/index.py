@@ -3,16 +3,18 @@
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from operator import attrgetter
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.core.errors import ConfigError, DataError, did_you_mean
+from coursekit.data.annotation_columns import column
+from coursekit.data.annotation_file import read_records
 from coursekit.data.fields import license_number
+from coursekit.data.index_cache import Place
 from coursekit.data.record_checks import (
     Followed,
     Test,
@@ -23,7 +25,7 @@ from coursekit.data.record_checks import (
     usable_categories,
     usable_images,
 )
-from coursekit.data.records import Category, Image, Records, Segmented, read_records
+from coursekit.data.records import Category, Image, Records
 from coursekit.data.remarks import complete, conventions, names, shortage
 from coursekit.data.tolerant import Fault
 
@@ -71,20 +73,18 @@ class CocoIndex:
     def load(cls, path: str | Path, *, segmentation: bool = False) -> "CocoIndex":
         """Read an annotation file of any size. Leave out faulty records, and list them in one warning.
 
-        Another warning is given for each remark.
+        Another warning is given for each remark. The index of a large file is kept in the cache: see `index_cache`.
 
         Raises:
             DataError: the file is missing or broken, two images or two classes share an id (so it isn't clear whose the
                 boxes are), or no usable record is left.
         """
         path = Path(path)
-        records = read_records(path, segmentation=segmentation)
-        faults = list(records.faults)
-        images = usable_images(path, records, faults)
-        categories = usable_categories(path, records, faults)
-        index = _arrange(path, images, categories, records, faults)
-        index.remarks.extend(conventions(index.boxes, *index.image_sizes.T))
-        index.remarks.extend(names([category.name for category in categories], index.file_names.tolist()))
+        place = None if segmentation else Place.of(path)
+        kept = place.read() if place else None
+        index = cls(path=path, **kept) if kept else _read(path, segmentation=segmentation)
+        if place and not kept:
+            place.write(path, vars(index))
         if index.faults:
             warnings.warn(f"{path}: left out records that can't be used:\n{listed(index.faults)}", stacklevel=2)
         for remark in index.remarks:
@@ -180,8 +180,15 @@ class CocoIndex:
         return np.bincount(self.image_rows[wanted], minlength=len(self)) > 0
 
 
-def _column(records: Sequence[Any], name: str, dtype: Any) -> NDArray[Any]:
-    return np.fromiter(map(attrgetter(name), records), dtype, count=len(records))
+def _read(path: Path, *, segmentation: bool) -> CocoIndex:
+    records = read_records(path, segmentation=segmentation)
+    faults = list(records.faults)
+    images = usable_images(path, records, faults)
+    categories = usable_categories(path, records, faults)
+    index = _arrange(path, images, categories, records, faults)
+    index.remarks.extend(conventions(index.boxes, *index.image_sizes.T))
+    index.remarks.extend(names([category.name for category in categories], index.file_names.tolist()))
+    return index
 
 
 def _lookup(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> tuple[Rows, NDArray[np.bool_]]:
@@ -201,13 +208,9 @@ def _arrange(
     path: Path, images: list[Image], categories: list[Category], records: Records, faults: list[Fault]
 ) -> CocoIndex:
     """Build the arrays, without the annotations that can't be used."""
-    positions: Rows | None = None
-    parsed: list[Any] = records.annotations
-    if faults:
-        positions = np.array([position for position, record in enumerate(parsed) if record is not None], np.intp)
-        parsed = [parsed[position] for position in positions]
-    columns, ids = _annotation_columns(parsed), _column(parsed, "image_id", np.int64)
-    image_rows, has_image = _lookup(_column(images, "id", np.int64), ids)
+    annotations = records.annotations
+    columns, ids = annotations.columns, annotations.image_ids
+    image_rows, has_image = _lookup(column(images, "id", np.int64), ids)
     has_class = _lookup(np.array([category.id for category in categories]), columns["category_ids"])[1]
     followers = Followed(records, faults)
     follows = followers.of("images", ids, ~has_image)
@@ -218,10 +221,10 @@ def _arrange(
         Test(~has_class, "its category_id is not among the categories", "category_id", columns["category_ids"]),
         *annotation_tests(columns, ids),
     ]
-    good = passing(tests, columns["annotation_ids"], positions, faults)
-    order = np.sort(image_rows[good] * len(parsed) + good) % max(1, len(parsed))  # faster than a stable argsort
-    columns = {name: column[order] for name, column in columns.items()}
-    remarks = complete(columns)
+    good = passing(tests, columns["annotation_ids"], annotations.positions, faults)
+    order = np.sort(image_rows[good] * len(ids) + good) % max(1, len(ids))  # faster than a stable argsort
+    columns = {name: values.take(order, axis=0) for name, values in columns.items()}
+    remarks, outlines = complete(columns), annotations.segmentations
     return CocoIndex(
         path=path,
         categories=categories,
@@ -230,31 +233,24 @@ def _arrange(
         **columns,
         faults=sorted_faults(followers.counted(faults)),
         remarks=remarks,
-        segmentations=[bytes(parsed[row].segmentation) for row in order] if _has_outlines(parsed) else None,
+        segmentations=outlines and [outlines[row] for row in order],
     )
 
 
 def _image_columns(images: list[Image]) -> dict[str, Any]:
     return {
-        "image_ids": _column(images, "id", np.int64),
+        "image_ids": column(images, "id", np.int64),
         "file_names": np.array([image.file_name for image in images]),
         "urls": np.array([image.coco_url if isinstance(image.coco_url, str) else "" for image in images]),
-        "widths": _column(images, "width", np.int64),
-        "heights": _column(images, "height", np.int64),
-        "licenses": np.array([license_number(image.license) for image in images]),
+        "widths": column(images, "width", np.int64),
+        "heights": column(images, "height", np.int64),
+        "licenses": _license_numbers([image.license for image in images]),
     }
 
 
-def _annotation_columns(annotations: list[Any]) -> dict[str, Any]:
-    numbers = chain.from_iterable(map(attrgetter("bbox"), annotations))
-    return {
-        "boxes": np.fromiter(numbers, np.float64, count=4 * len(annotations)).reshape(-1, 4),
-        "areas": _column(annotations, "area", np.float64),
-        "category_ids": _column(annotations, "category_id", np.int64),
-        "annotation_ids": _column(annotations, "id", np.int64),
-        "is_crowd": _column(annotations, "iscrowd", np.int64) != 0,
-    }
-
-
-def _has_outlines(annotations: list[Any]) -> bool:
-    return bool(annotations) and isinstance(annotations[0], Segmented)
+def _license_numbers(values: list[Any]) -> NDArray[np.int64]:
+    """Return the numbers of licenses, of which there are few."""
+    if {*map(type, values)} <= {int, str, NoneType}:
+        numbers = {value: license_number(value) for value in set(values)}
+        return np.array([numbers[value] for value in values])
+    return np.array([license_number(value) for value in values])

@@ -1,7 +1,7 @@
 """Which records of an annotation file can be used, and what is wrong with the others."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from coursekit.core.errors import DataError
 from coursekit.data.fields import MISSING
-from coursekit.data.file_names import clean_name, name_fault
+from coursekit.data.file_names import are_plain, clean_name, name_fault
 from coursekit.data.records import Category, Grouped, Image, Records
 from coursekit.data.tolerant import Fault
 
@@ -43,8 +43,18 @@ def usable_images(path: Path, records: Records, faults: list[Fault]) -> list[Ima
     Raises:
         DataError: two images share an id, or no usable image is left.
     """
-    images = []
-    for position, image in enumerate(records.images):
+    whole = [image for image in records.images if image is not None]
+    plain = are_plain([image.file_name for image in whole])
+    images = whole if plain else list(_with_clean_names(records.images, faults))
+    if not images:
+        reasons = f"\n{listed(faults)}" if faults else " A data set needs at least one image."
+        raise DataError(f"{path}: `images` has no usable record.{reasons}")
+    _refuse_duplicates(path, "images", [image.id for image in images])
+    return images
+
+
+def _with_clean_names(images: Iterable[Image | None], faults: list[Fault]) -> Iterator[Image]:
+    for position, image in enumerate(images):
         if image is None:
             continue
         if reason := name_fault(image.file_name):
@@ -52,12 +62,7 @@ def usable_images(path: Path, records: Records, faults: list[Fault]) -> list[Ima
             faults.append(Fault("images", position, f"its file_name {reason}", detail, image.id))
             continue
         name = clean_name(image.file_name)
-        images.append(image if name == image.file_name else msgspec.structs.replace(image, file_name=name))
-    if not images:
-        reasons = f"\n{listed(faults)}" if faults else " A data set needs at least one image."
-        raise DataError(f"{path}: `images` has no usable record.{reasons}")
-    _refuse_duplicates(path, "images", [image.id for image in images])
-    return images
+        yield image if name == image.file_name else msgspec.structs.replace(image, file_name=name)
 
 
 def usable_categories(path: Path, records: Records, faults: list[Fault]) -> list[Category]:
@@ -101,7 +106,7 @@ def _is_group(category: Grouped, categories: list[Grouped], records: Records) ->
     groups = {str(other.supercategory).strip() for other in others}
     if groups != {category.name} or category.supercategory == category.name:
         return False
-    return all(record is None or record.category_id != category.id for record in records.annotations)
+    return category.id not in records.annotations.columns["category_ids"]
 
 
 def _refuse_duplicates(path: Path, part: str, ids: list[int]) -> None:
@@ -126,7 +131,7 @@ def annotation_tests(columns: dict[str, Any], image_ids: NDArray[np.int64]) -> l
     boxes = columns["boxes"]
     return [
         Test(_same_as_earlier(columns, image_ids), "it is the same as an earlier record"),
-        Test((boxes[:, 2:] < 0).any(axis=1), "its bbox has a negative width or height"),
+        Test((boxes[:, 2] < 0) | (boxes[:, 3] < 0), "its bbox has a negative width or height"),
     ]
 
 
@@ -193,7 +198,7 @@ class Followed:
 
 def _key(fault: Fault, records: Records) -> Any:
     """Return the id of a faulty record, also of one that is only refused for what it says."""
-    record = getattr(records, fault.part)[fault.position]
+    record = None if fault.part == "annotations" else getattr(records, fault.part)[fault.position]
     return fault.key if record is None else record.id
 
 

@@ -1,22 +1,17 @@
-"""COCO's annotation file as typed records of the fields we need, with the position of every fault.
-
-A file that is written as COCO writes it is decoded in one pass. msgspec stops at the first wrong type, and rejects NaN.
-Such a file is read again, record by record: see `tolerant`.
-"""
+"""The records of COCO's annotation file: their types, with the fields that we need."""
 
 import codecs
-import mmap
 from math import nan
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
-from coursekit.core.errors import DataError
-from coursekit.data import tolerant
+from coursekit.data.annotation_columns import Annotations
 from coursekit.data.fields import LARGEST_ID, LARGEST_SIDE, MISSING
 from coursekit.data.tolerant import Fault, Followers
 
+BOM = codecs.BOM_UTF8  # many programs on Windows write it
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what msgspec raises for a file
 Id = Annotated[int, msgspec.Meta(ge=-LARGEST_ID, le=LARGEST_ID)]
 Pixels = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)]
 
@@ -66,66 +61,13 @@ class Grouped(Category, frozen=True):
 
 
 class Records(msgspec.Struct):
-    """The whole file. Faulty records, listed in `faults`, are None so that positions stay the same.
+    """The whole file. Faulty images and categories, listed in `faults`, are None so that positions stay the same.
 
     `followers` counts annotations that are left out because of their image or their class, by part and id of that.
     """
 
     images: list[Image | None]
-    annotations: list[Annotation | None]
+    annotations: Annotations
     categories: list[Grouped | None]
     faults: list[Fault] = []
     followers: Followers = {}
-
-
-class _File(msgspec.Struct):
-    images: list[Image]
-    annotations: list[Annotation]
-    categories: list[Grouped]
-
-
-class _SegmentedFile(msgspec.Struct):
-    images: list[Image]
-    annotations: list[Segmented]
-    categories: list[Grouped]
-
-
-def read_records(path: Path, *, segmentation: bool = False) -> Records:
-    """Read a COCO annotation file.
-
-    Raises:
-        DataError: the file is missing, isn't JSON, or doesn't consist of the three lists.
-    """
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            # Outlines point into the content, so they need a copy that stays.
-            return _decode(path, content[:] if segmentation else content, segmentation)
-    except FileNotFoundError:
-        expected = f"{path.parent.name}/{path.name}"
-        raise DataError(f"{path}: no such annotation file. In a COCO folder it is {expected}.") from None
-    except ValueError:  # an empty file can't be mapped
-        raise DataError(f"{path}: broken JSON: the file is empty. Download or export it again.") from None
-    except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror}). Check the file and its permissions.") from None
-
-
-def _decode(path: Path, content: bytes | mmap.mmap, segmentation: bool) -> Records:
-    kind: type[_File] | type[_SegmentedFile] = _SegmentedFile if segmentation else _File
-    marked = content[:3] == codecs.BOM_UTF8  # many programs on Windows write it
-    try:
-        parsed = msgspec.json.decode(content[3:] if marked else content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_slowly(path, content[:], segmentation)
-    return Records(list(parsed.images), list(parsed.annotations), list(parsed.categories))
-
-
-def _decode_slowly(path: Path, content: bytes, segmentation: bool) -> Records:
-    parsed = tolerant.parse(path, content)
-    faults: list[Fault] = []
-    followers: Followers = {}
-    kinds = (("images", Image), ("categories", Grouped), ("annotations", Segmented if segmentation else Annotation))
-    records = {
-        part: tolerant.convert(tolerant.items_of(path, parsed, part), part, kind, faults, followers)
-        for part, kind in kinds
-    }
-    return Records(**records, faults=faults, followers=followers)

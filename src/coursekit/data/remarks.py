@@ -31,7 +31,7 @@ def complete(columns: dict[str, Any]) -> list[str]:
             f"{unknown.sum():,} of {len(ids):,} annotations have no usable `area`: width × height is taken. AP by size "
             "(small, medium, large) rests on it."
         )
-    zero = (areas == 0) & (boxes[:, 2:] > 0).all(axis=1)
+    zero = (areas == 0) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
     if zero.any():
         remarks.append(
             f"{zero.sum():,} of {len(ids):,} boxes have `area` 0, but a width and a height. They are kept, and count "
@@ -63,14 +63,16 @@ def conventions(boxes: NDArray[np.float64], widths: NDArray[np.int64], heights: 
         boxes: (N, 4) left, top, width, height in pixels.
         widths, heights: (N,) of the image of each box.
     """
-    columns = np.stack([*boxes.T, widths, heights])  # rows of their own: sums over short axes are slow
-    return [*_normalized(columns), *_corners(columns)]
+    return [*_normalized(boxes, widths, heights), *_corners(boxes, widths, heights)]
 
 
-def _normalized(columns: NDArray[np.float64]) -> list[str]:
-    """Look for boxes with all numbers in 0 to 1. Columns are left, top, width, height, and the size of the image."""
-    numbers, is_large = columns[:4], columns[4:].min(axis=0) >= SMALLEST_IMAGE
-    inside = is_large & (numbers.max(axis=0) <= 1) & (numbers.min(axis=0) >= 0) & (numbers[2:].min(axis=0) > 0)
+def _normalized(boxes: NDArray[np.float64], widths: NDArray[np.int64], heights: NDArray[np.int64]) -> list[str]:
+    """Look for boxes with all numbers in 0 to 1."""
+    is_thin = boxes[:, 2] <= 1
+    if not is_thin.any() or is_thin.mean() < NORMALIZED_SHARE:  # the rest takes longer
+        return []
+    is_large = np.minimum(widths, heights) >= SMALLEST_IMAGE
+    inside = is_large & (boxes <= 1).all(axis=1) & (boxes >= 0).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
     if not inside.any() or inside.mean() < NORMALIZED_SHARE:
         return []
     return [
@@ -79,10 +81,10 @@ def _normalized(columns: NDArray[np.float64]) -> list[str]:
     ]
 
 
-def _corners(columns: NDArray[np.float64]) -> list[str]:
+def _corners(boxes: NDArray[np.float64], widths: NDArray[np.int64], heights: NDArray[np.int64]) -> list[str]:
     """Look for boxes that leave their image, and would fit if their last two numbers were right and bottom."""
-    left, top, width, height = columns[:4]
-    x_limit, y_limit = columns[4:] * (1 + MARGIN) + 1
+    left, top, width, height = boxes.T
+    x_limit, y_limit = (size * (1 + MARGIN) + 1 for size in (widths, heights))
     beyond = (left + width > x_limit) | (top + height > y_limit)
     if not beyond.any() or beyond.mean() < BEYOND_SHARE:
         return []
