@@ -13,8 +13,9 @@
 # - explain in one sentence what AP50 means,
 # - solve an exercise, have it checked, ask for a hint, and find your answer again in a Python package.
 #
-# Here is the map. Each box is a lesson. A hatched box still runs the course's own code, the **reference**. Once you've solved all of
-# its exercises, the box turns solid and says *yours*. If you meet a term you don't know, look it up in [the glossary](GLOSSARY.md).
+# Here is the map. Each box is a lesson. A hatched box still runs the course's own code, the **reference**. Once you've solved all of its
+# exercises, the box turns solid and says *yours*. The arrows show what one part hands on to the next. (Which lessons you need for which is
+# in [a table](README.md).) If you meet a term you don't know, look it up in [the glossary](GLOSSARY.md).
 
 # %% tags=["setup"]
 import coursekit.show as show
@@ -182,7 +183,7 @@ def xywh_to_xyxy(boxes: Tensor) -> Tensor:
     """Convert COCO's boxes (left, top, width, height) to two corners (left, top, right, bottom).
 
     Args:
-        boxes: (..., 4) in pixels, any dtype.
+        boxes: (..., 4) in pixels, any dtype, on any device.
 
     Returns:
         (..., 4) in pixels, same dtype, on the same device. A new tensor: the input isn't changed.
@@ -204,7 +205,7 @@ check("xywh_to_xyxy")
 #
 # - *A hint* opens the first of three, from a nudge to nearly the code. `hint("xywh_to_xyxy")` in a cell does the same. They're counted, but
 #   only for you. After the third, `reference("xywh_to_xyxy")` shows the course's own answer.
-# - *Show what this looks like* says which known mistake your answer resembles.
+# - *Show what this looks like* says which known mistake your answer resembles. From your second try on, the check says so itself.
 # - *Text for a chat* prints what you may paste into a chat with an assistant: first the badge, then the case that fails, and your code.
 #   In a terminal, `coursekit explain xywh_to_xyxy` does the same.
 #
@@ -273,8 +274,8 @@ def box_iou(first: Tensor, second: Tensor) -> Tensor:
     """Return the intersection over union (IoU) of every pair of boxes.
 
     Args:
-        first: (N, 4) xyxy in pixels, float.
-        second: (M, 4) xyxy in pixels, float.
+        first: (N, 4) xyxy in pixels, float, on any device.
+        second: (M, 4) xyxy in pixels, float, on the same device.
 
     Returns:
         (N, M) from 0 to 1, same dtype, on the same device. Two boxes without area have an IoU of 0,
@@ -317,6 +318,13 @@ print(
 )
 
 # %% [markdown]
+# <details><summary>The answer</summary>
+#
+# 10/3 pixels, a third of its width. Shifted by s, the boxes share 10 · (10 − s) and cover 10 · (10 + s). So the IoU is
+# (10 − s) / (10 + s), and that is a half if 20 − 2s = 10 + s.
+#
+# </details>
+#
 # ### An assistant's answer, and how to see through it
 #
 # An AI assistant may well write this for a pair of boxes. It reads nicely, and it gets the example from above right. **Before you run
@@ -399,7 +407,7 @@ print(f"loss in the first step {history[0].loss:.2f}, in the last one {end.loss:
 # function. When did it find its first object, and what did you guess?
 
 # %% tags=["call"]
-first_training.found_by_step(watch, target, box_iou)
+first_training.found_by_step(watch, target, box_iou, guess=my_steps)
 first_training.explore_steps(watch, target, val_set.classes)
 
 # %% [markdown]

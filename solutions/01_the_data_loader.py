@@ -254,9 +254,9 @@ show.file_grid(damaged / "train2017", list(DAMAGED_FILES), read_image)
 print("you said", my_refused)
 
 # %% [markdown]
-# Did you expect six? `zeroed_in_the_middle.jpg` was read, and half of it is nonsense. It begins and ends as it should, and a decoder
-# reads on through the hole. No reader can detect that. Only a **hash** can, a fingerprint of the bytes that is stored with the data.
-# Remember this file when a loss jumps for no reason.
+# Six of the files are damaged, and it refused five. `zeroed_in_the_middle.jpg` was read, and half of it is nonsense. It begins and ends as
+# it should, and a decoder reads on through the hole. No reader can detect that. Only a **hash** can, a fingerprint of the bytes that is
+# stored with the data. Remember this file when a loss jumps for no reason.
 #
 # ## 1.3 · Boxes that can be used · 18 min
 #
@@ -296,7 +296,7 @@ def clean_boxes(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     pixel stays: small is not broken.
 
     Args:
-        boxes: (N, 4) xyxy in pixels.
+        boxes: (N, 4) xyxy in pixels, float, on any device.
         size: (height, width) of the image.
 
     Returns:
@@ -355,6 +355,9 @@ show.image_row(
 # 1 to 2. The two directions may need **different** factors, because sizes are whole numbers: half of a 317 × 211 image is 158 or 159 wide
 # and 105 or 106 high. So compute the factors from the sizes.
 #
+# One more thing. Boxes and images may be on a GPU, and a tensor that you create is on the CPU: the two don't mix.
+# `boxes.new_tensor(…)` creates one where `boxes` is, with the same dtype. The check tests that, too.
+#
 # ### Exercise 1.4 · `resize_with_boxes` · ●○○ · 10 min · explain only
 #
 # Leaving out every other column, as above, is crude: what was in them is lost. `torch.nn.functional.interpolate` does better. It resizes a
@@ -372,8 +375,8 @@ def resize_with_boxes(image: Tensor, boxes: Tensor, size: tuple[int, int]) -> tu
     """Resize an image to a given size, and its boxes with it.
 
     Args:
-        image: (C, H, W) uint8 or float.
-        boxes: (N, 4) xyxy in pixels of the image, float.
+        image: (C, H, W) uint8 or float, on any device.
+        boxes: (N, 4) xyxy in pixels of the image, float, on the same device.
         size: the new (height, width). The two directions may scale by different factors.
 
     Returns:
@@ -420,8 +423,8 @@ def flip_with_boxes(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Flip an image left to right, and its boxes with it.
 
     Args:
-        image: (C, H, W).
-        boxes: (N, 4) xyxy in pixels of the image.
+        image: (C, H, W), on any device.
+        boxes: (N, 4) xyxy in pixels of the image, on the same device.
 
     Returns:
         New tensors: the image and the boxes, of the same dtypes. x1 is still less than x2.
@@ -498,7 +501,7 @@ class CocoDataset(Dataset):
     """The images of a COCO folder with their targets, including images without boxes.
 
     Args:
-        annotation_file: COCO's JSON.
+        annotation_file: COCO's JSON. The numbers of a box may be whole, as in [1, 2, 4, 3].
         image_folder: the folder of the image files.
 
     Attributes:

@@ -527,13 +527,14 @@ ladder = step_memory.one_by_one(first_step, changes)
 my_best_step, my_first_that_fits = "+ 3 stages frozen", "+ 640 pixels"  # yours
 
 # %% tags=["call"]
-chosen = quick(list(ladder), ["as built, 1 image", my_best_step, my_first_that_fits])
-peaks = step_memory.predicted({name: ladder[name] for name in chosen})
+chosen = quick(ladder, step_memory.some_steps(ladder, [my_best_step, my_first_that_fits]))
+peaks = step_memory.predicted(chosen)
 show.memory_ladder(peaks, budget)
 print(f"you said: “{my_best_step}” saves most; from “{my_first_that_fits}” on, it fits")
 
 # %% [markdown]
-# (*Tight* means that it fits, but takes more than 90 % of what can be used. The *rest* is temporary: tensors of backward and of the update.)
+# (In the short form, there are bars for your two steps only. *Tight* means that it fits, but takes more than 90 % of what can be used. The
+# *rest* is temporary: tensors of backward and of the update.)
 #
 # And what does each step cost in accuracy? Folding a frozen batch norm computes the very same thing. Three frozen stages cost too little
 # to be seen in 2.4. What 16 bits cost, you can measure in lesson 08. Fewer pixels cost small objects: at half the side, the

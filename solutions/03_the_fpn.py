@@ -40,6 +40,7 @@ from coursekit.data import load
 train_set, val_set = load("mini", "train"), load("mini", "val")
 image, target = train_set[114]
 show.smallest_object(image, target, train_set.classes)
+print(f"at a stride of 32, you said {my_guess_cells} cells")
 
 # %% [markdown]
 # The three maps are called **C3, C4 and C5**. Level k has a **stride** of $2^k$ pixels: 8, 16 and 32. An object that fills a
@@ -54,6 +55,7 @@ my_guess_share = 0.1  # yours
 boxes = torch.cat([train_set.target(i)["boxes"] for i in range(len(train_set))])
 sizes = (boxes[:, 2:] - boxes[:, :2]).prod(1).sqrt()  # side of a square of the same area
 show.object_sizes(sizes)
+print(f"for C5, you said {my_guess_share:.0%}")
 
 # %% [markdown]
 # So should all objects be found on the finest map? Its cells are small, but each has gone through only a few layers and sees
@@ -68,6 +70,8 @@ show.object_sizes(sizes)
 #
 # From the left comes what each map knows itself (**lateral**). From above comes what the deeper ones know (**top-down**). In the
 # end, each level keeps its resolution and gains the semantics of the deepest level: what things are, not only where edges are.
+# **M5, M4 and M3** are the maps after merging; into M5, nothing comes from above. **P5, P4 and P3** are the same after smoothing:
+# the *levels* of the pyramid.
 #
 # ## 3.2 · One step down · 20 min
 #
@@ -116,8 +120,9 @@ def merge_top_down(fine: Tensor, coarse: Tensor) -> Tensor:
     """Upsample a coarse level to the size of the next finer one, and add them.
 
     Args:
-        fine: (B, C, H, W) float.
-        coarse: (B, C, h, w) float, about half as large: h is H / 2, rounded up if H is odd.
+        fine: (B, C, H, W) float, on any device.
+        coarse: (B, C, h, w) float, on the same device, about half as large: h is H / 2, rounded up
+            if H is odd.
 
     Returns:
         (B, C, H, W): fine, plus coarse upsampled by repeating cells (nearest neighbor; for odd
@@ -198,7 +203,10 @@ class FPN(nn.Module):
         ### END SOLUTION
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Turn (B, C_i, H_i, W_i) maps, finest first, into (B, out_channels, H_i, W_i) levels."""
+        """Turn (B, C_i, H_i, W_i) maps, finest first, into (B, out_channels, H_i, W_i) levels.
+
+        The weights and the maps may be on any device.
+        """
         ### BEGIN SOLUTION
         merged = [lateral(features) for lateral, features in zip(self.lateral, maps)]
         for fine in reversed(range(len(merged) - 1)):
@@ -227,6 +235,7 @@ with torch.no_grad():
 
 # %% tags=["call"]
 show.changed_cells(before, after)
+print("rows of P3 that you expected:", my_guess_rows)
 
 # %% [markdown]
 # One cell of C5 reaches all three levels, at the same place in the image. A cell of C3 would change P3 alone.
@@ -268,7 +277,7 @@ def level_for_box(
     """Choose the pyramid level for each box by its size.
 
     Args:
-        boxes: (R, 4) xyxy in pixels, float.
+        boxes: (R, 4) xyxy in pixels, float, on any device.
         finest: the finest level there is; level k has a stride of 2^k pixels.
         coarsest: the coarsest level there is.
         canonical_scale: the smallest √area, in pixels, of a box on `canonical_level`.
@@ -315,6 +324,7 @@ my_guess_on_level_3 = 0.5  # yours
 
 # %% tags=["call"]
 show.level_shares(sizes, level_for_box, canonical_scales=(64, 224))
+print(f"with 224, you said {my_guess_on_level_3:.0%} on level 3")
 
 # %% [markdown]
 # With 224, a pyramid of three levels is used as if it had one. Nothing crashes, and nothing warns you. Whenever you change the size
@@ -356,17 +366,21 @@ designs = {
 }
 measured = compare_designs(designs, *cached, **lengths)
 print_designs(measured)
+print(f"you said: {best_for_small} for small objects, {best_for_large} for large ones")
 
 # %% [markdown]
-# The loop over designs and seeds is in [detector_runs.py](../src/coursekit/lessons/experiments/detector_runs.py). **Look at the last
-# three columns:** how far apart are the seeds of one design? A lead that's smaller than that is no lead. (In the short form all of
-# them are 0.)
+# **Look at the last three columns:** how far apart are the seeds of one design? A lead that's smaller than that is no lead. (In the
+# short form all of them are 0.) ([The loop over designs and seeds](../src/coursekit/lessons/experiments/detector_runs.py).)
 
 # %% tags=["write"]
 largest_difference_between_seeds = 0.0  # yours, from the table
 
 # %% tags=["call"]
+from coursekit.lessons.experiments.detector_runs import largest_spread
+
 show.scores_by_size(measured)
+most = largest_spread(measured)
+print(f"seeds of a design are up to {most:.2f} apart; you said {largest_difference_between_seeds}")
 
 # %% [markdown]
 # After a full run, read it by columns. **Small objects**: C5 finds next to none, C4 some, and the pyramid most. **Large ones**: the
@@ -440,6 +454,7 @@ shrunk = [cache_features(dataset, backbone, side=192) for dataset in images]
 at_192 = {"your pyramid, 192 px": designs["your pyramid"]}
 measured |= compare_designs(at_192, *shrunk, **lengths)
 print_designs({name: measured[name] for name in ("your pyramid", *at_192)})
+print(f"AP50 of small objects at 192 px: you said {my_guess_shrunk}")
 
 # %% [markdown]
 # After a full run, AP50 falls for all sizes, and the recall of small objects falls most: at 192 pixels, an object of 20 pixels has

@@ -227,25 +227,16 @@ show.explore_orders(image, boxes, level, predicted)
 # %% tags=["write"]
 my_guess_passes = {"same shape": 6, "same numbers": 1, "addresses": 1}  # yours
 
-# %% tags=["variants"]
-from itertools import permutations
+# %% tags=["call"]
+from coursekit.lessons.experiments.anchor_orders import try_checks
 
-places = [torch.arange(length) for length in predicted.shape]
-address = torch.stack(torch.meshgrid(*places, indexing="ij"))  # (3, A, H, W): shape, row, column
-centers, sides = (level[:, :2] + level[:, 2:]) / 2, level[:, 2:] - level[:, :2]
-print(f"you: {my_order}; {my_guess_passes}\norder     same shape   same numbers   at their address")
-for order in permutations(range(3)):
-    flat = predicted.permute(order).flatten()
-    shape, row, column = (part.permute(order).flatten() for part in address)
-    is_home = (centers == 16 * torch.stack([column, row], 1)).all(1)
-    is_home &= (sides == sides[shape]).all(1)  # the first nine anchors have one shape each
-    same = flat.shape == true_iou.shape, torch.equal(flat.sort()[0], true_iou.sort()[0])
-    name = ", ".join("AHW"[axis] for axis in order)
-    print(f"{name:9} {same[0]!s:12} {same[1]!s:14} {is_home.float().mean():.1%}")
+print(f"you: {my_order}; {my_guess_passes}")
+try_checks(level, predicted, stride=16)
 
 # %% [markdown]
 # Shape and numbers are right in all six. Only the addresses tell them apart. Keep this trick, *data that say where they come
 # from*: you'll need it again in lessons 05 and 06.
+# ([The code of the checks](../src/coursekit/lessons/experiments/anchor_orders.py).)
 #
 # But a network learns. Couldn't it learn to live with a wrong order? Try it: three small detectors on cached features (as in
 # lesson 03), identical except for one thing. The second is trained *and* tested with anchors that run column by column, the
@@ -282,8 +273,8 @@ compare_anchor_orders(makers, *cached, epochs=quick(6, 1), guess=my_guess_ap50)
 # the same answer to the same pixels wherever they are; a wrong order asks it about *another* cell, which it can't see.
 #
 # And the large objects? Look at the last line: a hundred large anchors, chosen blindly, without any network. If you look at
-# large objects only, or at a loss that falls, you see no fault. (The training is in
-# [detector_runs.py](../src/coursekit/lessons/experiments/detector_runs.py).)
+# large objects only, or at a loss that falls, you see no fault.
+# ([The code of the training](../src/coursekit/lessons/experiments/detector_runs.py).)
 #
 # ## 4.3 · Which anchor takes which object? · 47 min
 #

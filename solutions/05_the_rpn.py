@@ -105,8 +105,8 @@ for x1, y1, x2, y2 in make_anchors((2, 3), (8, 8), [12, 20], [1.0])[:4].tolist()
 #
 # ### Exercise 5.1 · `RPNHead` · ●●○ · 20 min · explain only
 #
-# Write the class. `forward` gets all levels of a batch and returns one list of logits and one of deltas per image, both in the
-# order of your anchors.
+# Write the class. `forward` gets all levels of a batch. It returns two tensors with a row for each image, its logits and its
+# deltas, both in the order of your anchors.
 
 # %%
 recall("make_anchors")
@@ -145,7 +145,7 @@ class RPNHead(nn.Module):
         """Predict logits and deltas for all anchors of all levels.
 
         Args:
-            levels: (B, C, H_i, W_i) float, finest first.
+            levels: (B, C, H_i, W_i) float, finest first, on any device: that of the weights.
 
         Returns:
             Logits (B, N) and deltas (B, N, 4), where N is the number of anchors of all levels. The
@@ -226,11 +226,16 @@ for name, number, fraction in (("all anchors", 10**6, 1.0), ("256 sampled", 256,
 # %% [markdown]
 # Averaged over all anchors, laziness is almost free. In the sample, each object counts about twelve times as much.
 #
-# And the box loss? Background has no box to predict, so **only positives** have one. What is their sum divided by? We divide
-# both losses by the number of *sampled* anchors, as torchvision does. Ren et al. (2015, equation 1) divide the objectness loss
-# by the size of the sample, 256, and the box loss by the number of anchor locations, about 2,400; then they multiply the box
-# loss by λ = 10. Since 10/2,400 is nearly 1/256, the two ways hardly differ. The paper itself says that this normalization
-# isn't required.
+# And the box loss? Background has no box to predict, so **only positives** have one. Both losses are sums, divided by the number
+# of *sampled* anchors, as in torchvision.
+#
+# <details><summary>And in the paper?</summary>
+#
+# Ren et al. (2015, equation 1) divide the objectness loss by the size of the sample, 256, and the box loss by the number of
+# anchor locations, about 2,400; then they multiply the box loss by λ = 10. Since 10/2,400 is nearly 1/256, the two ways hardly
+# differ. The paper itself says that this normalization isn't required.
+#
+# </details>
 #
 # ### Exercise 5.2 · `rpn_losses` · ●●● · 25 min · explain only
 #
@@ -261,7 +266,7 @@ def rpn_losses(
     """Compute the losses of the RPN on a sample of its anchors.
 
     Args:
-        logits: (B, N) float from `RPNHead`.
+        logits: (B, N) float from `RPNHead`, on any device; the other tensors are on the same one.
         deltas: (B, N, 4) float from `RPNHead`.
         anchors: (N, 4) xyxy in pixels, the same for all images.
         boxes: the ground truth of each image, (G, 4) xyxy in pixels. G may be 0.
@@ -306,30 +311,20 @@ check("rpn_losses")
 my_guess_loss = 0.7  # yours
 
 # %% tags=["variants"]
+from coursekit.lessons.experiments.made_up_heads import flattened_wrongly, perfect_head
 from my_detector import encode_boxes
 
-is_positive = matches >= 0
-logits = torch.where(is_positive, 6.0, -6.0)
-deltas = torch.zeros(len(anchors), 4)
-deltas[is_positive] = encode_boxes(gt_boxes[matches[is_positive]], anchors[is_positive])
-zeros, shift = torch.zeros_like(logits), is_positive[:, None] * torch.tensor([0.1, 0, 0, 0])
-
-
-def flattened_wrongly(values):
-    """Return the values in the order of maps that were only flattened."""
-    parts = values.split([len(level) for level in anchors_of_levels])
-    maps = [part.unflatten(0, (-1, 2)).transpose(0, 1) for part in parts]  # the anchor first
-    return torch.cat([map_.flatten(0, 1) for map_ in maps])
-
-
+logits, deltas = perfect_head(anchors, matches, gt_boxes, encode_boxes)
+zeros, too_far_right = torch.zeros_like(logits), deltas + torch.tensor([0.1, 0, 0, 0])
+last = f"flattened in the wrong order ({my_guess_loss}?)"
 heads = {
     "correct": (logits, deltas),
     "undecided, deltas of 0": (zeros, 0 * deltas),
     "“nothing anywhere”": (zeros - 6, deltas),
     "“objects everywhere”": (zeros + 6, deltas),
-    "boxes a tenth of an anchor too far right": (logits, deltas + shift),
+    "boxes a tenth of an anchor too far right": (logits, too_far_right),
     "deltas four times too large": (logits, 4 * deltas),
-    f"flattened in the wrong order ({my_guess_loss}?)": [*map(flattened_wrongly, (logits, deltas))],
+    last: flattened_wrongly(logits, deltas, [len(level) for level in anchors_of_levels]),
 }
 
 # %% tags=["call"]
@@ -395,8 +390,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     A dropped box suppresses nothing.
 
     Args:
-        boxes: (N, 4) xyxy in pixels. N may be 0.
-        scores: (N,) float, of any range. Of equal scores, the first comes first.
+        boxes: (N, 4) xyxy in pixels, on any device. N may be 0.
+        scores: (N,) float, of any range, on the same device. Of equal scores, the first comes first.
         iou_threshold: a box is dropped if its IoU with a better box that is kept exceeds this.
 
     Returns:
@@ -431,9 +426,9 @@ apart = torch.tensor([[0.0, 0.0, 10.0, 10.0], [50.0, 50.0, 60.0, 60.0]])
 catch("nms", (apart, torch.tensor([0.9, 0.8]), 0.5))
 
 # %% [markdown]
-# And on real boxes? Imagine an RPN whose objectness at each anchor is the anchor's IoU with the nearest object. **Move the
-# sliders** (the arrow keys work, too). At which IoU threshold does each pile become one box? How many are left at 0.9? And if
-# you raise the score threshold, which objects vanish first?
+# And on real boxes? Imagine an RPN whose objectness at each anchor is the anchor's IoU with the nearest object. Each dropped
+# box names the one that dropped it. **Move the sliders** (the arrow keys work, too). At which IoU threshold does each pile
+# become one box? How many are left at 0.9? And if you raise the score threshold, which objects vanish first?
 
 # %% tags=["call"]
 ideal = box_iou(gt_boxes, anchors).amax(0)
@@ -456,8 +451,9 @@ show.times(counts, times, f"boxes (your guess: {my_guess_times} times as fast)")
 
 # %% [markdown]
 # A loop in Python makes a few calls for each box, and each call costs some microseconds, however little there is to compute. So
-# in training and prediction, torchvision's function runs in place of yours, as its **compiled twin**. That's fair: you've just
-# seen that both keep the same boxes. You know now what it does, and what it can't know: that two people who hold hands are two.
+# in training and prediction, torchvision's function runs in place of yours, as its **compiled twin**, and a line says so.
+# That's fair: you've just seen that both keep the same boxes. You know now what it does, and what it can't know: that two
+# people who hold hands are two.
 #
 # ## 5.4 · Proposals · 29 min
 #
@@ -515,7 +511,8 @@ def propose(
     """Return the proposals of one image: the boxes that the second stage will look at.
 
     Args:
-        logits: (N,) float, objectness of the anchors of all levels, one level after the other.
+        logits: (N,) float, objectness of the anchors of all levels, one level after the other. On
+            any device; the other tensors are on the same one.
         deltas: (N, 4) float.
         anchors: (N, 4) xyxy in pixels.
         level_sizes: how many of the N anchors are on each level.
@@ -590,8 +587,9 @@ def recall_at(proposals: Sequence[Tensor], boxes: Sequence[Tensor], k: int) -> f
     A proposal finds every object that it overlaps with an IoU of 0.5 or more.
 
     Args:
-        proposals: (P, 4) xyxy in pixels for each image, best first. P may be 0.
-        boxes: (G, 4) xyxy in pixels for each image: the ground truth. G may be 0.
+        proposals: (P, 4) xyxy in pixels for each image, best first, on any device. P may be 0.
+        boxes: (G, 4) xyxy in pixels for each image, on the same device: the ground truth. G may
+            be 0.
         k: the number of proposals that count in each image; an image may have fewer.
 
     Returns:
@@ -653,12 +651,14 @@ class RPN(nn.Module):
 my_guess_before, my_guess_after = 0.1, 0.5  # yours
 
 # %% tags=["call"]
-same = (train_cached, val_cached, square_anchors, rpn_losses, propose)  # for all runs
+from coursekit.lessons import my_workbook
+
+same = (train_cached, val_cached, square_anchors, rpn_losses, propose, my_workbook)  # for all runs
 sampled = run_rpn(RPN, *same, epochs=quick(5, 1), batch_size_per_image=256, positive_fraction=0.5)
 
 # %% [markdown]
-# The loop is the usual one: AdamW, a short warm-up, a cosine. You write one in lesson 08; this one is in
-# [rpn_alone.py](../src/coursekit/lessons/experiments/rpn_alone.py).
+# The loop is the usual one: AdamW, a short warm-up, a cosine. You write one in lesson 08.
+# ([The code of this one](../src/coursekit/lessons/experiments/rpn_alone.py).)
 
 # %% tags=["call"]
 show.two_losses(sampled.history)
@@ -671,7 +671,8 @@ show.two_losses(sampled.history)
 # What do the proposals look like? Choose three scenes.
 
 # %% tags=["write"]
-scenes = (1, 6, 14)  # yours: from 0 to 99
+scenes = (1, 6, 14)  # yours
+print(f"chosen: {scenes}; there are {len(val_cached)} scenes, 0 to {len(val_cached) - 1}")
 
 # %% tags=["call"]
 proposals = {"before training": sampled.before, "after": sampled.after}

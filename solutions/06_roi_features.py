@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 06 · RoI features
 #
-# **105 minutes · you need lessons 03 and 05 · no GPU needed**
+# **105 minutes, 3 of them for this opening · you need lessons 03 and 05 · no GPU needed**
 #
 # The RPN gives you some hundred boxes and says of each: *there is something here*. Now you have to look into each box and say
 # **what** it is. That's the second stage of the detector. This lesson builds its eyes: for each box a small patch of features,
@@ -83,7 +83,7 @@ print("value  ", (weights @ row).item(), "   your guess", my_guess)
 #
 # So each bin is a mean of tents: one row of weights, as long as the row of cells. Seven bins make a matrix with seven rows.
 #
-# ### Exercise 6.1 · `axis_weights` · ●●○ · 20 min · by hand
+# ### Exercise 6.2 · `axis_weights` · ●●○ · 20 min · by hand
 #
 # Write the function that builds these matrices, for many boxes at once. The docstring has two rules for odd cases. They are
 # torchvision's, and you'll want to agree with it: a **minimum width** for narrow boxes, and what a point **outside the map** reads.
@@ -169,7 +169,7 @@ print(a_y @ small_map @ a_x.T)
 # Two matrix products, no loop over pixels. He et al. (*Mask R-CNN*, 2017, section 3) describe the same sum point by point:
 # each sampling point is interpolated from its four neighbors.
 #
-# ### Exercise 6.2 · `roi_align` · ●●○ · 15 min · by hand
+# ### Exercise 6.3 · `roi_align` · ●●○ · 15 min · by hand
 #
 # Now for all boxes and all channels. Watch the order of the axes: the wrong one often has the right shape. The check uses maps
 # whose cells hold their own row and column, so a swap shows at once.
@@ -240,8 +240,10 @@ show.sliding_box(
 )
 
 # %% [markdown]
-# A head that reads the staircase can't tell where on a step the box is. So it can't correct the box by less than a step. The coarser
-# the map, the longer the step.
+# A head that reads the staircase can't tell where on a step the box is. So it can't correct the box by less than a step. How high are the
+# steps? Left and right edge are rounded separately. At a stride of 8, the box is 5 cells wide, and both edges jump at once, by a cell: 8
+# pixels. At 16 it's 2.5 cells wide. The edges jump in turn, and each time the center moves by half a cell: 8 pixels again. At 32, half a
+# cell is 16 pixels.
 #
 # torchvision has the same operation, written in C++. Yours should agree with it to the last digits of float64. In float32 both
 # are right and differ by their rounding.
@@ -332,7 +334,7 @@ def maps_of_places(images, height=320, width=320):
 print(maps_of_places(images=2)[1][1, :, 5, 7].tolist())  # the second level, the second image
 
 # %% [markdown]
-# ### Exercise 6.3 · `pool_levels` · ●●○ · 20 min · explain only
+# ### Exercise 6.4 · `pool_levels` · ●●○ · 20 min · explain only
 #
 # For each image and each level: find the boxes that read this level, read their patches, and put them back into the order of the
 # boxes. An image may have no boxes, and neither may a whole batch.
@@ -418,12 +420,13 @@ catch("pool_levels", (maps_of_places(images=1), strides, [two_boxes]))  # yours:
 # ## 6.5 · The head · 12 min
 #
 # A patch of 96 × 7 × 7 numbers goes in, and two predictions come out. The first is a logit for each class and for "nothing here", the
-# **background**, which is class 0. The second is four deltas that move the box onto the object, as in lesson 04. There are four **for each class**, because a giraffe's box needs other corrections than a cat's.
+# **background**, which is class 0. The second is four deltas that move the box onto the object, as in lesson 04. There are four **for
+# each class**, because a giraffe's box needs other corrections than a cat's.
 #
 #     patch ─► flatten ─► linear ─► ReLU ─► linear ─► ReLU ─┬─► linear ─► logits (R, K + 1)
 #                                                           └─► linear ─► deltas (R, K + 1, 4)
 #
-# ### Exercise 6.4 · `BoxHead` · ●○○ · 10 min · explain only
+# ### Exercise 6.5 · `BoxHead` · ●○○ · 10 min · explain only
 #
 # Define the four layers, and run a patch through them. **Which layer has the most weights?** Guess before you write.
 
@@ -501,7 +504,7 @@ journal("06")
 # - **scale left out**: pixels are used as cells.
 #
 # **Your prediction:** on which of them does the loss fall? And what share of new objects will each head name correctly, of 16 classes?
-# (Here is [how the heads are trained](../src/coursekit/lessons/experiments/box_heads.py).)
+# ([How the heads are trained](../src/coursekit/lessons/experiments/box_heads.py).)
 
 # %% tags=["write"]
 my_guesses = {"right": 0.5, "wrong order": 0.5, "scale left out": 0.5}  # yours: named correctly
@@ -577,10 +580,10 @@ print("your guesses:", my_guesses)
 # want any: there, proposals are fixed inputs of the second stage, and the deltas correct them.
 #
 # </details>
-# <details><summary>3. A test uses random features and two boxes. Which wrong answers in 6.4 pass it?</summary>
+# <details><summary>3. A test uses random features and two boxes. Which wrong <code>pool_levels</code> pass it?</summary>
 #
-# A wrong order usually shows with random features. But one wrong order is its own inverse: with two boxes, putting the patches back by
-# `places` and by the inverse of `places` is the same thing. With three boxes that change places in a circle, it isn't.
+# A wrong order usually shows with random features. But say the patches are put back with the order in which they were read, where it
+# should be the inverse of that order. With two boxes, both are the same. With three boxes that change places in a circle, they aren't.
 #
 # </details>
 #

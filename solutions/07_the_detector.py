@@ -60,9 +60,9 @@ untrained_rpn(train_set.head(quick(40, 8)), size=256)
 print("your guess:", my_guess)
 
 # %% [markdown]
-# The experiment is [here](../src/coursekit/lessons/experiments/untrained_rpn.py). That's hardly anything to learn a class from. The way out
-# is a small trick: **add the ground-truth boxes to the proposals**. Then each object has an RoI that fits, from the first step on. Later,
-# when the RPN has learned, they do no harm.
+# So few proposals fit an object: hardly anything to learn a class from. ([How that was
+# measured](../src/coursekit/lessons/experiments/untrained_rpn.py).) The way out is a small trick: **add the ground-truth boxes to the
+# proposals**. Then each object has an RoI that fits, from the first step on. Later, when the RPN has learned, they do no harm.
 #
 # Even so, nearly everything is background. So you draw a sample, as you did for the anchors: 64 RoIs per image, at most a quarter of
 # them with an object. You wrote both functions in lesson 04. Two things are different here. The limit is **0.5 for both thresholds**, so
@@ -305,8 +305,14 @@ print("with each class moved, it keeps", nms(both + offsets, scores, 0.5).tolist
 #
 # ### Exercise 7.3 · `postprocess` · ●●● · 30 min · explain only
 #
-# Read the docstring below first. **Then write two inputs on which a careless version would fail.** The input here is harmless: one proposal (its logits, its deltas, its
-# box, and the size of the image). Add yours, and see what they catch.
+# Here, the test comes first. This is what the function takes and returns:
+
+# %%
+recall("postprocess")
+
+# %% [markdown]
+# **Write two inputs on which a careless version would fail.** The input here is harmless: one proposal (its logits, its deltas, its box, and
+# the size of the image). Add yours, and see what they catch.
 
 # %% tags=["write"]
 one_roi, no_change = torch.tensor([[10.0, 10.0, 30.0, 30.0]]), torch.zeros(1, 3, 4)

@@ -31,7 +31,7 @@ lesson_map(8)
 # %% [markdown]
 # ## What does a day of training cost? · 8 min
 #
-# COCO has 118,287 training images. Take your detector the obvious way: images of 640 pixels, all weights trained, plain float32. **How many
+# COCO has 118,287 training images. Train your detector the obvious way: images of 640 pixels, all weights trained, plain float32. **How many
 # hours does one pass over COCO take on this machine?** Published detectors train for a dozen passes and more. And how many times as fast
 # will it be once you have climbed the ladder at the end of this lesson?
 
@@ -109,8 +109,8 @@ def warmup_cosine(step: int, total: int, warmup: int) -> float:
 
     Args:
         step: number of the step, from 0.
-        total: total number of steps. From this step on the factor is 0; but if all steps were
-            warm-up, step `total` has 1, and what is returned beyond it doesn't matter.
+        total: total number of steps. From step `total` on the factor is 0. Steps up to `warmup`
+            belong to the rise, though, even if `total` is no larger than that.
         warmup: steps of the linear rise. Step 0 has a factor of 1 / (warmup + 1), so it already
             changes the weights. Each step adds as much again, and step `warmup` has a factor of 1.
 
@@ -305,8 +305,8 @@ check("time_step")
 # The check's inputs are two numbers: how long the batch takes to arrive, and how long the step takes. A third one is the number of steps, one
 # after the other. **Add inputs until no wrong version gets through.**
 
-# %%
-catch("time_step", (0.0, 2.0))
+# %% tags=["write"]
+catch("time_step", (0.0, 2.0))  # yours: more inputs
 
 # %% [markdown]
 # Now time your own step, with your loader and with one that is slow on purpose: like a network disk, it takes a fifth of a second longer for
@@ -339,11 +339,11 @@ show.step_times(step_times.mean_times(time_step, your_step, loaders, DEVICE, my_
 my_longest, my_launches, my_waits = "backward", 100, 5  # yours
 
 # %% tags=["call"]
-step_times.profile_step(your_step, four)
-step_times.count_for_gpu("your step", your_step, four, DEVICE, parts)
+step_times.profile_step(your_step, four, my_longest)
+step_times.count_for_gpu("your step", your_step, four, parts, my_waits, my_launches)
 
 # %% [markdown]
-# (Without a GPU, the last line counts what the step *would* launch on one.)
+# (Without a GPU, the last count is what the step *would* launch on one.)
 #
 # With your own parts, most of these waits come from loops over images and levels: `nonzero` and an index with a mask have results of unknown
 # length, so Python has to wait for it. Each `loss.item()` is a wait, too (`_local_scalar_dense`). Keep the number in mind: in 8.7 you'll
@@ -502,8 +502,8 @@ check("accumulate")
 # **Test somebody else's.** The check's inputs are the images in the batch and the micro-batch. What most people try first is below. Add inputs
 # until no wrong version gets through. A third number sets all gradients to it beforehand.
 
-# %%
-catch("accumulate", (8, 4))
+# %% tags=["write"]
+catch("accumulate", (8, 4))  # yours: more inputs
 
 # %% [markdown]
 # Two traps wait in detection, and neither crashes.
@@ -541,7 +541,7 @@ for name, each in {"as it is": image, "padded": wider}.items():
 # ## 8.6 · What fits on your card? · 25 min
 #
 # How small must a micro-batch be? The planner of lesson 02 predicts that without a card. **Type in the memory of yours**, or leave it at 4 GB.
-# Then guess: how many images of 640 pixels fit at a time, for the first way below and for the second?
+# Then guess: how many images of 640 pixels fit at a time, for the first way below and for the second? (Predicting both takes up to a minute.)
 
 # %% tags=["write"]
 my_card = 4  # GB; yours
@@ -569,6 +569,14 @@ show.explore_memory(peaks["your step"], "your step", my_card)
 # With three frozen stages and 16 bits, 4 GB holds all 16 at 640. Look at 800, at 2 GB, or at B3 as built: that's where you need accumulation.
 #
 # **In the picture: what is worth more, half the long side or half the images?** (Half the long side leaves a quarter of the pixels.)
+#
+# <details><summary>Answer</summary>
+#
+# Half the long side. Most of the memory is activations, and they grow with the number of pixels. A quarter of the pixels needs about a third
+# of the memory, because weights don't shrink; half the images need a little more than half. But half the images cost only time, because
+# gradients add up. Half the long side costs small objects.
+#
+# </details>
 #
 # Plans fail. A batch of larger images arrives, or another program takes memory, and you get `OutOfMemoryError`. Many scripts crash or skip the
 # batch. You can do better: retry **the same batch in micro-batches half the size**. Gradients accumulate, so the effective batch size stays
@@ -622,7 +630,7 @@ check("halve_on_oom")
 # %% [markdown]
 # ## 8.7 · The real step · 25 min
 #
-# You have three pieces, and each takes the one before it as an argument:
+# You have three pieces. Each of the first two takes the one below it as an argument:
 #
 #     halve_on_oom      attempts a batch       with  attempt(micro_batch)
 #     accumulate        cuts it into parts     with  backward(images, targets, weight)
@@ -735,8 +743,8 @@ for name, model, start in (("enough memory", fixed, 3), ("memory for two", Limit
 print(f"you said {my_difference:.1e}")
 
 # %% [markdown]
-# What's left is rounding: the same numbers, added in another order. The second attempt ran out of memory on the way, and still its gradient is
-# that of all seven images, without anything left over from the failed tries.
+# What's left is rounding: the same numbers, added in another order. The second line's run ran out of memory on the way, and still its gradient
+# is that of all seven images, without anything left over from the failed attempts.
 #
 # `real_step` returns the micro-batch for the next step, so that only the first step fails. A small wrapper remembers it. Then it's a step like
 # any other: for your loop, for your `time_step`, and for the ladder below. **How often does Python wait now, with two images at a time?**
@@ -761,8 +769,8 @@ def step_for(model, dtype, micro_batch):
 
 # %% tags=["call"]
 batched = training_model.new_model({}, classes).to(DEVICE)  # without loops over images
-for name, model in {"your detector": fresh(), "the course's detector": batched}.items():
-    step_times.count_for_gpu(name, step_for(model, torch.float32, 2), four, DEVICE, parts)
+step_times.count_for_gpu("your detector", step_for(fresh(), torch.float32, 2), four, parts, my_waits)
+step_times.count_for_gpu("the course's", step_for(batched, torch.float32, 2), four, parts)
 
 # %% [markdown]
 # Now read the step of the course's trainer. **What would you add to `real_step`** for a detector that trains on four GPUs for a week? Note an
@@ -788,7 +796,9 @@ print(inspect.getsource(micro_batches.optimizer_step))
 #   batch. So a retried or resumed step computes the same.
 #
 # And the second count above? That's the course's detector with *your* step. With your own parts, the first count is larger. Without loops over
-# images, there's little left to wait for but your own `loss.item()`: four losses in each micro-batch.
+# images, little is left to wait for. In each micro-batch, that's your own `loss.item()` for four losses (`_local_scalar_dense`), and three
+# waits of the course's: whether the boxes of the targets make sense (`_local_scalar_dense`, too), NMS, and how many RoIs read each level
+# (`tolist`).
 #
 # From here on your step counts: `coursekit train --detector my_detector` trains with your `real_step` once it's correct, and says so.
 #
@@ -902,8 +912,8 @@ journal("08")
 #
 # **Next: 09 · Evaluation.** It trains. How good is it, and what kinds of mistakes does it make?
 #
-# **Read on:** P. Goyal et al., *Accurate, Large Minibatch SGD*, 2017, sections 2.1 (learning rate and batch), 2.2 (warm-up) and 3 (pitfalls) · S. Malladi
-# et al., *On the SDEs and Scaling Rules for Adaptive Gradient Algorithms*, 2022 · I. Loshchilov and F. Hutter, *SGDR*, 2017, equation 5 ·
+# **Read on:** P. Goyal et al., *Accurate, Large Minibatch SGD*, 2017, sections 2.1 (learning rate and batch), 2.2 (warm-up) and 3 (pitfalls) · S.
+# Malladi et al., *On the SDEs and Scaling Rules for Adaptive Gradient Algorithms*, 2022 · I. Loshchilov and F. Hutter, *SGDR*, 2017, equation 5 ·
 # P. Micikevicius et al., *Mixed Precision Training*, 2018, section 3.
 
 # %% [markdown] tags=["instructor"]

@@ -51,10 +51,7 @@ my_ap50 = 0.5  # yours
 # Now something odd. The same detections are written into two files, and both files are scored.
 
 # %% tags=["read"]
-from coursekit.evaluation import to_coco_results as written
-
-one_file = written(detections, unseen.image_ids, unseen.category_ids)
-other_file = written(detections, unseen.image_ids, range(1, len(unseen.classes) + 1))
+one_file, other_file = patient.write_twice(detections, unseen)  # a list of records each
 ap50, other_ap50 = score(one_file, unseen)["AP50"], score(other_file, unseen)["AP50"]
 print(f"AP50 {ap50:.2f} and {other_ap50:.2f}; your guess was {my_ap50:.2f}")
 
@@ -147,7 +144,7 @@ import torch
 
 detection = {"boxes": torch.tensor([[10.0, 20, 40, 80]]), "labels": torch.tensor([1])}
 detection["scores"] = torch.tensor([0.75])
-catch("to_coco_results", ([detection], [7], [3]))
+catch("to_coco_results", ([detection], [7], [3]))  # yours: more inputs
 
 # %% [markdown]
 # Back to the two files. Does your guess hold?
@@ -295,11 +292,11 @@ for number, (half, strict, mine) in enumerate(zip(*matches, my_verdicts.ljust(6)
 # Look at detection 5: it has the lowest score of all, and at 0.8 it is the only true positive left.
 #
 # **Your turn to test.** The input below catches only some of the wrong versions of `match_detections`. Add inputs until none gets
-# through: a second choice, a crowd, an overlap of exactly 0.5, some forty detections with equal scores, …
+# through: a second choice, a crowd, an overlap of exactly 0.5, some forty detections that share three scores, …
 
 # %% tags=["write"]
 no_crowd = np.zeros(2, bool)
-catch("match_detections", (boxes[:2], scores[:2], dogs[:2], no_crowd))
+catch("match_detections", (boxes[:2], scores[:2], dogs[:2], no_crowd))  # yours: more inputs
 
 # %% [markdown]
 # ## 9.3 · Precision and recall · 15 min
@@ -358,9 +355,9 @@ print("recall   ", curve[1].round(2).tolist(), "you:", my_recall)
 # Recall never falls. Precision falls with each false positive and *rises* with each true one, unless it is 1 already: look at the
 # last step, from 0.33 to 0.5.
 #
-# Now your detector: all detections of one class, from all images, in one list. Each was matched **in its own image**; now they are sorted
-# by score. ([The code](../src/coursekit/lessons/experiments/one_class.py) calls your `match_detections`.) Move the slider; the arrow
-# keys work, too. **Where would you put it** to search for missing people? Where in a machine that sorts apples?
+# Now your detector: all detections of one class, from all images, in one list. Your `match_detections` has matched each **in its own image**;
+# now they are sorted by score ([the code](../src/coursekit/lessons/experiments/one_class.py)). Move the slider; the arrow keys work, too.
+# **Where would you put it** to search for missing people? Where in a machine that sorts apples?
 
 # %% tags=["call"]
 chosen, name = one_class.best_found_class(results, unseen)  # most true positives
@@ -452,6 +449,7 @@ my_gap = 0.3  # AP50 of the best class minus that of the worst, yours
 # %% tags=["call"]
 gap = one_class.compare_classes(results, unseen, train_set)
 print(f"best minus worst {gap:.2f}, your guess {my_gap:.2f}")
+print(patient.who_is_it(own, one_file), end="")
 
 # %% [markdown]
 # Is the worst class hard, or is it rare in training? And what is the AP of a class that isn't there? Not 0: nothing was missed. It
@@ -574,12 +572,16 @@ check("coco_map")
 
 # %% [markdown]
 # This one may be delegated, too, so the test is yours again. **Add inputs until no wrong version gets through.** The rows are those
-# of the check's messages. Two classes, one of them without objects? Objects of three sizes? More than 10, more than 100 detections in one
-# image? A crowd?
+# of the check's messages. The input below has three sizes and three classes, one of them without detections, one without objects. What about
+# no objects at all? An area of exactly 32²? An outline smaller than its box? More than 10, more than 100 detections in one image? A second
+# image?
 
 # %% tags=["write"]
-found, objects = [[1, 3, 5, 5, 20, 20, 0.9]], [[1, 3, 5, 5, 20, 20, 400, 0]]
-catch("coco_map", (found, objects, [3], [1]))  # category ids, image ids
+small, medium, large = (5, 5, 20, 20), (50, 50, 60, 50), (100, 100, 200, 150)
+objects = [[1, 3, *small, 400, 0], [1, 3, *medium, 3000, 0], [1, 7, *large, 30000, 0]]
+found = [[1, 3, *small, 0.9], [1, 3, 200, 5, 20, 20, 0.8], [1, 3, 50, 50, 60, 37, 0.7]]
+category_ids, image_ids = [3, 7, 9], [1]
+catch("coco_map", (found, objects, category_ids, image_ids))  # yours: more inputs
 
 # %% [markdown]
 # Now the proof. **pycocotools** is COCO's own program, the one that papers are scored with. It reads two files. **How many digits
@@ -896,8 +898,8 @@ journal("09")
 # - All twelve numbers are −1 ([ssd_keras, issue 334](https://github.com/pierluigiferrari/ssd_keras/issues/334)): scored on COCO's test
 #   images, whose ground truth isn't public.
 # - Two boxes, found perfectly, and AP isn't 1 ([cocoapi, issue 672](https://github.com/cocodataset/cocoapi/issues/672)). Their
-#   annotations are numbered from **0**. pycocotools keeps, for each detection, the id of the object it took, and 0 means "none". Here are two such boxes
-#   ([the code](../src/coursekit/lessons/experiments/annotation_ids.py)):
+#   annotations are numbered from **0**. pycocotools keeps, for each detection, the id of the object it took, and 0 means "none".
+#   Here are two such boxes ([the code](../src/coursekit/lessons/experiments/annotation_ids.py)).
 
 # %% tags=["call"]
 for first_id in (0, 1):
@@ -920,10 +922,10 @@ print(f"with {planted}: AP {score(faults.spoil(gt_as_results, plant[planted]), u
 # %% [markdown]
 # ## What you learned
 #
-# A detection is a true positive if it overlaps an object enough that no better-scored detection has taken. In the order of the
-# scores, precision and recall make a curve. Filled and read at 101 points, it's AP. The score, mAP, is a mean over IoU thresholds and
-# classes, without the classes that aren't there. A score of 0 with good pictures is nearly always a fault of the file. Errors have kinds,
-# and each kind has a cost. And a change is a number *with an interval*, to be compared with the change that another seed makes.
+# A detection is a true positive if it overlaps an object of its class by enough, and no detection with a higher score has taken that
+# object. In the order of the scores, precision and recall make a curve. Filled and read at 101 points, it's AP. The score, mAP, is a mean over IoU
+# thresholds and classes, without the classes that aren't there. A score of 0 with good pictures is nearly always a fault of the file. Errors have
+# kinds, and each kind has a cost. And a change is a number *with an interval*, to be compared with the change that another seed makes.
 #
 # **Three questions to think about**
 #

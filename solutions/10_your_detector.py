@@ -78,8 +78,8 @@ print(my_question)
 # ## 10.2 · A subset of your own · 30 min
 #
 # A **recipe** says which images, which classes, what size. If others have your recipe, they have your data. That makes an experiment
-# repeatable. (The cells below explain the usual fields. All of them are in
-# `data_subsets/README.md` of the course's repository, which isn't copied with the notebooks.)
+# repeatable. (The cells below explain the usual fields. Photographs have two more: `split_of` says from which of COCO's splits `train` and
+# `val` are taken, and `licenses` which licenses are allowed, by COCO's numbers.)
 
 # %% tags=["write"]
 # my choice: a name, the classes, how many images
@@ -131,7 +131,7 @@ my_subset.look_at(folder)
 my_card = 4.0
 
 # %% tags=["call"]
-card = plans.print_plan(my_card, num_classes=len(my_classes)) if quick(1, 0) else None
+card = plans.print_plan(my_card, num_classes=len(my_classes))
 
 # %% [markdown]
 # The data is small here, and so is your time today: 256 pixels, 4 images a step, and the whole backbone stays as it was pretrained, as in
@@ -146,16 +146,16 @@ my_frozen = 8  # stages of the backbone that aren't trained: all of them
 # %% tags=["call"]
 speed = plans.images_per_second(train_set, batch=my_batch, size=my_size, frozen_stages=my_frozen)
 steps = my_epochs * -(-len(train_set) // my_batch)
-minutes = my_epochs * len(train_set) / speed / 60
-print(f"{speed:.1f} images a second: about {steps} steps in {minutes:.1f} minutes")
+expected = plans.duration(my_epochs * len(train_set) / speed)
+print(f"{speed:.1f} images a second: about {steps} steps in {expected}")
 
 # %% [markdown]
-# (The run may take a few steps more: the images of a batch have the same shape, so some batches aren't full. Scoring after each epoch comes on top.) **How long would five times as many images and twelve epochs take on this machine?** Compute it in
-# your head before you open a calculator.
+# (The run may take a few steps more: the images of a batch have the same shape, so some batches aren't full. Scoring after each epoch comes on
+# top.) **How long would five times as many images and twelve epochs take on this machine?** Compute it in your head before you open a calculator.
 
 # %% tags=["write"]
 my_minutes = 100  # yours
-print(f"{5 * len(train_set) * 12 / speed / 60:.0f} minutes; you said {my_minutes}")
+print(f"{plans.duration(5 * len(train_set) * 12 / speed)}; you said {my_minutes} minutes")
 
 # %% [markdown]
 # ## 10.4 · A run that survives · 55 min
@@ -229,7 +229,7 @@ check("save_and_resume")
 # the parts have other names), `"with a scaler"`, `"on a GPU"` (a pretended one) and `"somebody else's"` (a checkpoint with code in it).
 
 # %% tags=["write"]
-catch("save_and_resume", (4, 2, "between steps"))
+catch("save_and_resume", (4, 2, "between steps"))  # yours: more runs
 
 # %% [markdown]
 # Now lesson 07's detector, on eight images: one run goes through; a second is killed in step 2; a third goes on from there, with other weights and
@@ -280,7 +280,7 @@ killed_run.train_and_kill(command, run_folder, steps // 2, my_guess_of_files)
 # %% tags=["call"]
 killed_run.resume(command, run_folder, steps)
 killed_run.show_run(run_folder)
-print(f"the stopwatch had said {minutes:.1f} minutes")
+print(f"the stopwatch had said {expected}")
 
 # %% [markdown]
 # Look for the kill in the curves. You can't find it: the steps after the last checkpoint were done once more, with the same images and the
@@ -364,8 +364,13 @@ my_reason = f"{costliest} costs most"
 my_expectation = 0.02
 
 # %% [markdown]
-# (What the three names that aren't options of the detector do, [the code](../src/coursekit/lessons/experiments/remedies.py) says. Any
-# option works, too: `{"box_detections_per_img": 20}`.)
+# Any option of the detector can be changed: `{"box_detections_per_img": 20}`. Three names in the menu aren't options:
+#
+# - `positive_fraction` is the share of the sampled RoIs that may be objects, 0.25 without the change.
+# - `box_loss_weight` multiplies the box loss of the second stage.
+# - `background_iou` leaves out background RoIs that overlap no object by at least this IoU: what's left is harder to tell from objects.
+#
+# ([The code of these three](../src/coursekit/lessons/experiments/remedies.py).)
 #
 # A fair trial needs a **baseline** that differs in nothing else. Both go on from your run, for one more epoch, on some of its images. The backbone is
 # frozen, so its features are computed once; that makes a trial a matter of seconds. And because a seed can do as much as an idea
@@ -379,8 +384,8 @@ trial = remedies.Trial.of(mine, train_set.head(quick(48, 8)), unseen, my_size)
 baseline_results, changed_results, pupil = trial.pairs(quick(4, 2), **my_change)
 
 # %% [markdown]
-# Before you look at the results, fix the rule that judges them. Here are three pairs, made up. The seeds are far apart: one baseline has 0.17, another
-# 0.41. **Is a gain of 0.02 or 0.03 lost in that?**
+# Before you look at the results, fix the rule that judges them. Here are three pairs, made up. The seeds are far apart: one baseline has 0.17,
+# another 0.41. **Is a gain of 0.02 or 0.03 lost in that?**
 
 # %% tags=["read"]
 import numpy as np
@@ -396,8 +401,8 @@ print(f"spread of the differences: {(with_change - without).std(ddof=1):.3f}")
 #
 # $$\bar d \;\pm\; t \cdot \frac{s}{\sqrt{n}}$$
 #
-# for $n$ pairs whose differences have the standard deviation $s$. With few pairs, $s$ itself is uncertain; Student's $t$ makes up for it: it is 12.7 for two pairs
-# and 3.2 for four.
+# for $n$ pairs whose differences have the standard deviation $s$. With few pairs, $s$ itself is uncertain; Student's $t$ makes up for it: it is
+# 12.7 for two pairs and 3.2 for four.
 #
 # ### Exercise 10.6 · `verdict` · ●●○ · 10 min · explain only
 #
@@ -442,8 +447,8 @@ def verdict(changes, baselines):
 check("verdict")
 
 # %% [markdown]
-# Now your change. Your rule speaks about *other seeds on these images*. A second interval speaks about *other images*: the same draws of images for all
-# runs, as in lesson 09.
+# Now your change. Your rule speaks about *other seeds on these images*. A second interval speaks about *other images*: the same draws of images for
+# all runs, as in lesson 09.
 
 # %% tags=["read"]
 baselines = scores.ap_of_each(baseline_results, unseen)
@@ -458,9 +463,9 @@ result = f"AP {mean:+.3f} (95 % intervals: {intervals})"
 print(f"{word}: {result}")
 
 # %% [markdown]
-# Three warnings before you celebrate. If only one of the two intervals is clear of 0, the other has a say. The change was chosen on the very images
-# that now judge it: of twenty attempts, one succeeds by chance. In a paper, a third set of images, looked at once, has the last word. And a trial behind a
-# frozen backbone is a pilot: a whole run must keep what it promises. That's the night's work:
+# Three warnings before you celebrate. If only one of the two intervals is clear of 0, the question is still open. The change was chosen on the very
+# images that now judge it: of twenty attempts, one succeeds by chance. In a paper, a third set of images, looked at once, has the last word. And a
+# trial behind a frozen backbone is a pilot: a whole run must keep what it promises. That's the night's work:
 #
 #     coursekit train --data four-classes.toml --out runs/changed --detector my_detector --seed 1 …
 #     coursekit compare runs/mine runs/changed --data four-classes.toml
@@ -469,7 +474,7 @@ print(f"{word}: {result}")
 
 # %% tags=["write"]
 # my choice: my conclusion, in a sentence
-my_conclusion = f"{word}: {my_remedy}"
+my_conclusion = remedies.conclusion(word, my_remedy)
 
 # %% tags=["call"]
 from coursekit.report import Project, write_project
@@ -512,8 +517,9 @@ beginning(page)
 #
 # ## 10.9 · The way to real COCO · 15 min
 #
-# What changes with photographs? The recipe's `source` is COCO itself, the data comes over your internet connection, and an epoch takes longer. Here's the bill for this
-# machine: what there is to download, the hours to download it, and the hours for an epoch at the speed measured above, if more pixels cost in proportion.
+# What changes with photographs? The recipe's `source` is COCO itself, the data comes over your internet connection, and an epoch takes longer.
+# Here's the bill for this machine: what there is to download, the hours to download it, and the hours for an epoch at the speed measured above, if
+# more pixels cost in proportion.
 
 # %% tags=["write"]
 # my choice: the speed of my internet connection, in megabits a second
@@ -526,8 +532,8 @@ real_coco.print_bill(speed, my_size, my_line, card)
 # Sizes are estimates from COCO's mean. Recipes that use `train2017` also need its annotations, once. On a GPU, run 10.3 again there: the
 # stopwatch measures that machine. Start with `coco-5class`, or with a recipe of your own.
 #
-# **Which AP can you expect?** First what this course's code has reached. Then published detectors of this kind, on COCO's 5,000 validation images and all
-# 80 classes. (AP there counts to 100.) **Which of them is yours most like?**
+# **Which AP can you expect?** First what this course's code has reached. Then published detectors of this kind, on COCO's 5,000 validation images
+# and all 80 classes. (AP there counts to 100.) **Which of them is yours most like?**
 
 # %% tags=["write"]
 my_relative = "…"  # yours
@@ -538,13 +544,13 @@ real_coco.print_expected_and_published()
 # %% [markdown]
 # - torchvision trained these for **26 epochs on 8 V100** GPUs ([its training
 #   scripts](https://github.com/pytorch/vision/tree/main/references/detection)).
-# - [detectron2's model zoo](https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md) has ResNet-50 + FPN at **37.9** after about 12 epochs
-#   and at **40.2** after about 37.
-# - [EfficientDet-D0](https://github.com/google/automl/tree/master/efficientdet), a one-stage detector with a backbone of the same family at 512 pixels, has
-#   **34.3** after **300** epochs.
+# - [detectron2's model zoo](https://github.com/facebookresearch/detectron2/blob/main/MODEL_ZOO.md) has ResNet-50 + FPN at **37.9** after about 12
+#   epochs and at **40.2** after about 37.
+# - [EfficientDet-D0](https://github.com/google/automl/tree/master/efficientdet), a one-stage detector with a backbone of the same family at 512
+#   pixels, has **34.3** after **300** epochs.
 #
-# Your nearest relative is the first line of the second table: a light backbone at 320 pixels. With fewer epochs or fewer images, expect a part of its AP.
-# And on a subset of few, frequent classes you get a number that compares with none of these, because the mean is over other classes.
+# Your nearest relative is the first line of the second table: a light backbone at 320 pixels. With fewer epochs or fewer images, expect a part of
+# its AP. And on a subset of few, frequent classes you get a number that compares with none of these, because the mean is over other classes.
 
 # %%
 journal("10")
@@ -553,34 +559,34 @@ journal("10")
 # ## What could go wrong
 #
 # - Three trainings with the same configuration and the same seed, three quite different mAPs ([mmdetection, issue
-#   3496](https://github.com/open-mmlab/mmdetection/issues/3496)). On COCO it's less than 0.3 points, a maintainer writes; a small set fluctuates more. That's
-#   what the pairs above are for.
-# - One configuration, eleven seeds, AP from 0 to 0.74 ([OBBDetection, issue 146](https://github.com/jbwang1997/OBBDetection/issues/146)). With a single
-#   seed, anything could have been proved.
-# - 400 images to train on, and an *empty* list to test on ([darknet, issue 2992](https://github.com/AlexeyAB/darknet/issues/2992)). The chart showed a mAP of
-#   0 all the way. What would COCO have written?
+#   3496](https://github.com/open-mmlab/mmdetection/issues/3496)). On COCO it's less than 0.3 points, a maintainer writes; a small set fluctuates
+#   more. That's what the pairs above are for.
+# - One configuration, eleven seeds, AP from 0 to 0.74 ([OBBDetection, issue 146](https://github.com/jbwang1997/OBBDetection/issues/146)). With a
+#   single seed, anything could have been proved.
+# - 400 images to train on, and an *empty* list to test on ([darknet, issue 2992](https://github.com/AlexeyAB/darknet/issues/2992)). The chart
+#   showed a mAP of 0 all the way. What would COCO have written?
 # - The classifier is right in 82 of 100 cases, and AP is 0.05, on the training images ([Detectron, issue
 #   561](https://github.com/facebookresearch/Detectron/issues/561)). Most RoIs are background, so "background" is mostly right. Which of your pictures
 #   would have shown it?
 #
 # ## What you learned
 #
-# A question comes before a run, and a guess before a number. A recipe makes data repeatable, a plan tells how long it takes, a checkpoint makes a kill
-# harmless. Errors say what to change. One change at a time, in pairs with the same seed, says whether it helped. And all the way through it
+# A question comes before a run, and a guess before a number. A recipe makes data repeatable, a plan tells how long it takes, a checkpoint makes a
+# kill harmless. Errors say what to change. One change at a time, in pairs with the same seed, says whether it helped. And all the way through it
 # was your detector.
 #
 # **Three questions to think about**
 #
 # <details><summary>1. Three pairs gain 0.012, 0.010 and 0.011, and two baselines differ by 0.03. What do you write?</summary>
 #
-# Proved, for other seeds on these images: the mean is 0.011, and the differences hardly differ, so the interval is about 0.011 ± 0.0025. That the baselines
-# are far apart doesn't matter, because it cancels in each pair. Whether it holds on other images is another question.
+# Proved, for other seeds on these images: the mean is 0.011, and the differences hardly differ, so the interval is about 0.011 ± 0.0025. That the
+# baselines are far apart doesn't matter, because it cancels in each pair. Whether it holds on other images is another question.
 #
 # </details>
 # <details><summary>2. A colleague tries 20 changes on one validation set and reports the best, with its 95 % interval. What is wrong?</summary>
 #
-# Of 20 changes that do nothing, about one has an interval that misses 0. The interval is for one comparison that was chosen before. The best should be
-# tried again on images that had no say in the choice.
+# Of 20 changes that do nothing, about one has an interval that misses 0. The interval is for one comparison that was chosen before. The best should
+# be tried again on images that had no say in the choice.
 #
 # </details>
 # <details><summary>3. Why can't the AP of a detector for four classes be compared with a published AP of 80?</summary>
@@ -591,8 +597,9 @@ journal("10")
 #
 # **Next:** take a recipe with photographs, leave the run overnight, and show somebody the report.
 #
-# **Read on:** B. Efron and R. Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13 · D. Bolya et al., *TIDE*, 2020, section 2 · X. Bouthillier et
-# al., *Accounting for Variance in Machine Learning Benchmarks*, 2021 · R. Girshick, *Fast R-CNN*, 2015, section 2.3, for which RoIs to sample.
+# **Read on:** B. Efron and R. Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13 · D. Bolya et al., *TIDE*, 2020, section 2 · X.
+# Bouthillier et al., *Accounting for Variance in Machine Learning Benchmarks*, 2021 · R. Girshick, *Fast R-CNN*, 2015, section 2.3, for which RoIs
+# to sample.
 
 # %% [markdown] tags=["instructor"]
 # ## For instructors
@@ -603,8 +610,8 @@ journal("10")
 # **Questions of your own.** `coursekit report RUN --questions yours.md`, with `## Title` and your question below it; answers are stored by title. In
 # the notebook: `form(my_workbook, read_questions(Path("yours.md")))`.
 #
-# **What people get wrong.** Two changes at once; a baseline that was trained for less time; a change chosen after the result; pairs torn apart; an AP of four
-# classes beside one of 80; "no difference" where it should say "can't tell".
+# **What people get wrong.** Two changes at once; a baseline that was trained for less time; a change chosen after the result; pairs torn apart; an
+# AP of four classes beside one of 80; "no difference" where it should say "can't tell".
 #
-# **Questions to ask.** What would have made you give up the idea? Which error in your gallery has the change fixed? Show me one. If you had twice the time,
-# would you take more images, more epochs, or more seeds?
+# **Questions to ask.** What would have made you give up the idea? Which error in your gallery has the change fixed? Show me one. If you had twice
+# the time, would you take more images, more epochs, or more seeds?

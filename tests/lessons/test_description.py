@@ -21,6 +21,10 @@ def area(boxes: Tensor, scale: tuple[int, ...] = (1, 2)) -> Tensor:
         (N,) in pixels
         squared.
 
+    Raises:
+        torch.OutOfMemoryError: none is left. Then
+            there is no area.
+
     >>> area(1)
     """
     raise NotImplementedError''',
@@ -60,12 +64,14 @@ def cells(monkeypatch):
 
 
 @pytest.mark.usefixtures("cells")
-def test_a_function_is_described_by_its_docstring():
+def test_a_function_is_described_by_all_that_its_docstring_says():
     (area,) = describe("area")
     assert area.signature == "area(boxes, scale=(1, 2))"
     assert area.summary == "Return the `area` of boxes."
-    assert area.takes == {"boxes": "(N, 4) < xyxy.", "scale, unit": "factors."}
+    assert area.more == "More that is long."
+    assert area.takes == {"boxes": "(N, 4) < xyxy. N may be 0, or more.", "scale, unit": "factors."}
     assert area.returns == "(N,) in pixels squared."
+    assert area.raises == {"torch.OutOfMemoryError": "none is left. Then there is no area."}
 
 
 @pytest.mark.usefixtures("cells")
@@ -74,7 +80,7 @@ def test_a_class_is_described_with_its_forward_or_with_what_its_docstring_says_a
     assert (head.signature, head.takes, head.returns) == ("Head(channels)", {"channels": "C."}, "")
     assert (called.signature, called.summary) == ("Head(…)(levels)", "Turn levels into logits.")
     (images,) = describe("Images")
-    assert images.returns == "len(images) is their number."
+    assert images.more == "len(images) is their number."
 
 
 @pytest.mark.usefixtures("cells")
@@ -85,6 +91,15 @@ def test_without_a_docstring_there_is_only_the_signature():
 def test_an_exercise_without_a_cell_is_an_error():
     with pytest.raises(ConfigError, match="did you mean 'nms'"):
         describe("nmss")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_nothing_of_a_contract_is_lost(name):
+    cell = " ".join(description._cells()[name].split())
+    for part in describe(name):
+        for text in (part.summary, part.more, part.returns, *part.takes.values(), *part.raises.values()):
+            assert text in cell
+    assert sum(len(part.raises) > 0 for part in describe(name)) == cell.count("Raises:")
 
 
 def test_the_arguments_of_a_reference_are_described_in_the_cell():

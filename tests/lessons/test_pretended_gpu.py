@@ -4,6 +4,7 @@ from torch import nn
 
 from coursekit.detector import nms, pool_levels, postprocess
 from coursekit.lessons.checking.verdict import examine
+from coursekit.lessons.description import describe
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.other_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import (
@@ -56,6 +57,37 @@ def test_what_a_gpu_would_do_is_done(name):
         assert torch.equal(from_gpu(RIGHT[name](on_gpu(X))), RIGHT[name](X))
 
 
+DRAWN = {  # with x on the GPU: is it right to draw like that?
+    "there": (lambda x, g: torch.randperm(3, generator=g, device=x.device), True),
+    "on the generator's device": (lambda x, g: x[torch.randperm(3, generator=g, device=g.device)], True),
+    "into a tensor": (lambda x, g: torch.empty_like(x).uniform_(generator=g), True),
+    "by weight": (lambda x, g: x[0].softmax(0).multinomial(2, generator=g), True),
+    "by torch's own": (lambda x, g: x[torch.randperm(3)], True),
+    "here": (lambda x, g: x[torch.randperm(3, generator=g)], False),
+    "here, then moved": (lambda x, g: torch.rand(3, generator=g).to(x.device), False),
+    "there, from a generator here": (
+        lambda x, g: torch.randperm(3, generator=torch.Generator(), device=x.device),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_generator_draws_on_its_own_device(name):
+    draw, is_right = DRAWN[name]
+    if is_right:
+        assert anywhere(draw, on_gpu(X), on_gpu(torch.Generator())) == "a result on the GPU"
+    else:
+        with pytest.raises(RuntimeError, match=r"random numbers on the .PU, from a generator on the .PU.*device="):
+            anywhere(draw, on_gpu(X), on_gpu(torch.Generator()))
+
+
+def test_a_generator_there_goes_on_where_it_was():
+    generator = torch.Generator().manual_seed(3)
+    moved = on_gpu(generator)
+    assert torch.rand(2, generator=moved).tolist() == torch.rand(2, generator=generator).tolist()
+
+
 def test_gradients_flow_there():
     x = on_gpu(X.clone()).requires_grad_()
     with PretendedGpu():
@@ -78,6 +110,7 @@ def test_positions_may_be_on_the_cpu():
         ("nms", "wrong_on_the_cpu"),
         ("propose", "wrong_limits_on_the_cpu"),
         ("sample_rois", "zeros_on_the_cpu"),
+        ("sample_balanced", "wrong_shuffled_on_the_cpu"),
         ("FPN", "wrong_zeros_on_the_cpu"),
         ("RPNHead", "wrong_copied_to_the_cpu"),
         ("BoxHead", "wrong_zeros_on_the_cpu"),
@@ -118,3 +151,13 @@ def test_the_detector_s_parts_run_there():
         (postprocess, on_a_gpu(torch.randn(1, 3), torch.zeros(1, 3, 4), boxes, (60, 60))),
     ):
         assert anywhere(part, *case.args) == "a result on the GPU"
+
+
+BEFORE_06 = [name for name, exercise in EXERCISES.items() if exercise.lesson < 6]
+
+
+@pytest.mark.parametrize("name", BEFORE_06)
+def test_an_exercise_that_is_tried_on_a_gpu_says_so(name):
+    if any(is_elsewhere(case.args) for case in EXERCISES[name].all_cases()):
+        texts = [text for part in describe(name) for text in (part.summary, part.more, *part.takes.values())]
+        assert "any device" in " ".join(texts)

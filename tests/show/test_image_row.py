@@ -11,6 +11,7 @@ def test_boxes_and_names_of_each_image(tmp_path):
     fig, alt = image_row_picture({"one": (WIDE, BOXES, ["dog", "cat"]), "two": (TALL, BOXES[:0], [])}, "Two scenes.")
     left, right = fig.axes
     assert (all_texts(left), all_texts(right)) == ({"dog", "cat"}, set())
+    assert (left.get_title(), right.get_title()) == ("one", "two: no boxes")
     assert [len(axes.patches) for axes in fig.axes] == [2, 0]
     assert alt == "Two scenes. one: dog, cat; two: no boxes."
     assert is_drawn(fig, tmp_path / "row.png")

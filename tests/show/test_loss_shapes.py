@@ -32,6 +32,13 @@ def test_two_losses_say_where_they_began_peaked_and_ended(shown, capsys):
     assert first in shown[0][1]
 
 
+def test_the_highest_loss_is_inside_and_steps_are_whole(shown):
+    two_losses(torch.tensor([[0.7, 0.01], [0.5, 0.03], [0.6, 0.02], [0.4, 0.01]]))
+    for axes, highest in zip(shown[0][0].axes, (0.7, 0.03), strict=True):
+        assert axes.get_ylim() == (0, pytest.approx(1.1 * highest))
+        assert all(tick == round(tick) for tick in axes.get_xticks())
+
+
 def test_a_run_of_one_step(shown, capsys):
     two_losses(torch.tensor([[0.7, 0.01]]))
     assert len(shown[0][0].axes[0].get_lines()[0].get_xdata()) == 1

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from coursekit.core.errors import ConfigError
 from coursekit.lessons.inputs import xyxy
 from coursekit.show import proposals as module
 from coursekit.show.proposals import anchors_to_objects, best_proposals, recall_curves
@@ -35,6 +36,21 @@ def test_the_best_proposals_are_drawn_in_pixels_of_the_picture(shown):
     assert [len(axes.patches) for axes in fig.axes] == [2, 2, 1, 1]
     assert fig.axes[2].patches[0].get_width() == 20
     assert "before, after" in alt
+
+
+@pytest.mark.parametrize(
+    ("picks", "message"),
+    [
+        ((1, 3), "there is no scene 3: there are 3. Choose numbers from 0 to 2."),
+        ((-1, 50), "there is no scene -1 or 50"),
+        ((), "no scene is chosen: there are 3"),
+    ],
+)
+def test_a_scene_that_is_not_there_is_named(shown, picks, message):
+    resized = SimpleNamespace(dataset=[(IMAGE, {})] * 3, sizes=[(20, 40)] * 3)
+    with pytest.raises(ConfigError, match=message):
+        best_proposals(resized, picks, {"before": [BOXES] * 3})
+    assert not shown
 
 
 def test_a_curve_for_each_run_and_the_guesses(shown):

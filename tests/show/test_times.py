@@ -1,4 +1,20 @@
+import pytest
+
 from coursekit.show.times import times
+
+
+@pytest.mark.parametrize("milliseconds", [[3.0, 9.0], [0.2, 300.0], [15.0, 180.0]])
+def test_both_axes_have_labels_in_plain_numbers(monkeypatch, milliseconds):
+    shown = []
+    monkeypatch.setitem(times.__globals__, "figure", lambda fig, alt: shown.append(fig))
+    times([80, 19200], {"yours": milliseconds})
+    fig = shown[0]
+    fig.canvas.draw()
+    axes = fig.axes[0]
+    low, high = axes.get_ylim()
+    labels = [label.get_text() for label in axes.get_yticklabels() if low <= label.get_position()[1] <= high]
+    assert len(labels) >= 2
+    assert all(float(label.replace(",", "")) for label in labels)
 
 
 def test_a_line_for_each_function(monkeypatch):

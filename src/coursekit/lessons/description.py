@@ -5,7 +5,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 from coursekit.core.errors import ConfigError, did_you_mean
@@ -19,14 +19,18 @@ class Description:
     Attributes:
         signature: how it is called, as in `nms(boxes, scores, iou_threshold)`.
         summary: what it does, in a sentence.
-        takes: the shape and meaning of each argument, in a sentence, by its name.
+        more: the other paragraphs; empty if there are none.
+        takes: the shape and meaning of each argument, by its name.
         returns: what it returns; empty if there is no such section.
+        raises: when it raises each error, by the error's name.
     """
 
     signature: str
     summary: str
+    more: str
     takes: dict[str, str]
     returns: str
+    raises: dict[str, str]
 
 
 def describe(name: str) -> list[Description]:
@@ -59,20 +63,18 @@ def _descriptions(node: ast.FunctionDef | ast.ClassDef) -> Iterator[Description]
         yield _description(node.name, node, ast.get_docstring(node))
         return
     methods = {method.name: method for method in node.body if isinstance(method, ast.FunctionDef)}
-    class_docstring = ast.get_docstring(node) or ""
+    yield _description(node.name, methods["__init__"], ast.get_docstring(node))
     if forward := methods.get("forward"):
-        yield _description(node.name, methods["__init__"], class_docstring)
         yield _description(f"{node.name}(…)", forward, ast.get_docstring(forward))
-    else:  # then paragraphs of the class say how to use it
-        more = "\n\n".join(_sections(class_docstring)[""].split("\n\n")[1:])
-        yield replace(_description(node.name, methods["__init__"], class_docstring), returns=_line(more))
 
 
 def _description(called: str, function: ast.FunctionDef, docstring: str | None) -> Description:
     sections = _sections(docstring or "")
-    summary = sections[""].split("\n\n")[0]
+    prose = re.split(r"^>>>", sections[""], maxsplit=1, flags=re.MULTILINE)[0]
+    summary, *more = map(_line, prose.split("\n\n"))
+    takes, raises = _entries(sections["Args"]), _entries(sections["Raises"])
     signature = f"{called}({_arguments(function)})"
-    return Description(signature, _line(summary), _takes(sections["Args"]), _line(sections["Returns"]))
+    return Description(signature, summary, " ".join(filter(None, more)), takes, _line(sections["Returns"]), raises)
 
 
 def _arguments(function: ast.FunctionDef) -> str:
@@ -97,11 +99,10 @@ def _sections(docstring: str) -> dict[str, str]:
     return sections
 
 
-def _takes(section: str) -> dict[str, str]:
-    """Return the first sentence of each entry of a section, by its name or names."""
-    _, *parts = re.split(r"^    (\w[\w, ]*): ", section, flags=re.MULTILINE)  # text, name, text, name, …
-    texts = map(_line, parts[1::2])
-    return {name: re.split(r"(?<=\.) (?=[A-Z])", text)[0] for name, text in zip(parts[::2], texts, strict=True)}
+def _entries(section: str) -> dict[str, str]:
+    """Return the text of each entry of a section, by its name or names."""
+    _, *parts = re.split(r"^    ([\w.][\w., ]*): ", section, flags=re.MULTILINE)  # text, name, text, name, …
+    return dict(zip(parts[::2], map(_line, parts[1::2]), strict=True))
 
 
 def _line(text: str) -> str:

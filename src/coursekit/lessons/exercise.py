@@ -60,6 +60,7 @@ class Exercise:
         twin: a faster function with equal results. Training runs it once the intern's answer is correct.
         tolerance: relative and absolute, for float32; for float64, divided by 100,000.
         regions: how many places of the cell the intern fills in.
+        results: how messages name the values of a tuple that it returns: "first result" without names.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Exercise:
     twin: Answer | None = None
     tolerance: float = 1e-5
     regions: int = 1
+    results: tuple[str, ...] = ()
 
     @property
     def mistakes(self) -> tuple[Wrong, ...]:

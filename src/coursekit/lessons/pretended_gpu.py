@@ -21,6 +21,8 @@ WORDS = "{} on a GPU (here a pretended one: its tensors don't mix with the CPU's
 MIXED = "a tensor on the GPU and one on the CPU in one operation: a new tensor needs device=…"
 LEFT = "the arguments are on a GPU, but the result is on the CPU: a new tensor needs device=…"
 NO_NUMPY = "a tensor on the GPU has no numpy()"
+GENERATOR = "random numbers on the {}, from a generator on the {}: what draws them needs device=…"
+REFUSED = (MIXED, LEFT, NO_NUMPY, GENERATOR.partition(" {}")[0])
 MAY_MIX = ("_to_copy", "index")  # a GPU's tensor takes positions and copies from the CPU
 
 
@@ -41,7 +43,7 @@ def anywhere(answer: Answer, *args: Any) -> Any:
             result = answer(*args)
             from_gpu(result)
     except Exception as error:
-        if isinstance(error, OSError) or str(error).startswith((MIXED, LEFT, NO_NUMPY)):
+        if isinstance(error, OSError) or str(error).startswith(REFUSED):
             raise
         return "a result on the GPU"
     return "a result on the GPU" if any(isinstance(part, Tensor) for part in tree_flatten(result)[0]) else result
@@ -110,6 +112,12 @@ class _OnGpu(Tensor):
         return _run(func, args, kwargs or {})
 
 
+class _GpuGenerator(torch.Generator):
+    """Stands for a random generator on a GPU."""
+
+    device = GPU
+
+
 class PretendedGpu(TorchDispatchMode):
     """In this block, tensors may be made on the device `GPU`."""
 
@@ -122,19 +130,35 @@ class PretendedGpu(TorchDispatchMode):
 
 
 class _NumbersToGpu(TorchFunctionMode):
-    """In this block, `torch.tensor([…], device=GPU)` keeps its numbers, too."""
+    """In this block, `torch.tensor([…], device=GPU)` keeps its numbers, and a generator draws on its own device."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in (torch.tensor, torch.as_tensor, torch.asarray) and kwargs.get("device") is not None:
             made = func(*args, **kwargs | {"device": "cpu"})
             return _OnGpu(made) if torch.device(kwargs["device"]) == GPU else made
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if isinstance(result, Tensor) and isinstance(generator := kwargs.get("generator"), torch.Generator):
+            _refuse_elsewhere(generator, result)
+        return result
+
+
+def _refuse_elsewhere(generator: torch.Generator, drawn: Tensor) -> None:
+    """Refuse numbers that are drawn on another device than their generator's, as torch does."""
+    places = [isinstance(drawn, _OnGpu), isinstance(generator, _GpuGenerator)]
+    if places[0] != places[1]:
+        raise RuntimeError(GENERATOR.format(*("GPU" if is_there else "CPU" for is_there in places)))
 
 
 def on_gpu(value: Any) -> Any:
-    """Return the same value with all its tensors on the pretended GPU."""
-    return tree_map(lambda part: _OnGpu(part) if isinstance(part, Tensor) else part, value)
+    """Return the same value with all its tensors on the pretended GPU, and generators that draw there."""
+
+    def moved(part: Any) -> Any:
+        if isinstance(part, torch.Generator):
+            return _GpuGenerator().set_state(part.get_state())
+        return _OnGpu(part) if isinstance(part, Tensor) else part
+
+    return tree_map(moved, value)
 
 
 def from_gpu(value: Any) -> Any:

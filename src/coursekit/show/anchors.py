@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -22,7 +23,7 @@ def explore_anchors(
         boxes: (G, 4) xyxy, the ground truth.
         anchors: (A, 4) xyxy.
         match_anchors: the function to use, such as your own.
-        most: draw at most this many of the ignored anchors.
+        most: draw at most this many of the ignored anchors, chosen at random. The title says how many there are.
     """
 
     def draw(fg_iou_thresh: float, bg_iou_thresh: float) -> tuple[Figure, str]:
@@ -50,7 +51,7 @@ def anchor_picture(
         The figure and its alt text.
     """
     matches = match_anchors(anchors, boxes, fg_iou_thresh, bg_iou_thresh)
-    positive, ignored = anchors[matches >= 0], anchors[matches == -2]
+    positive, ignored = anchors[matches >= 0], _shuffled(anchors)[_shuffled(matches) == -2]
     fig, axes = on_image(image)
     for drawn, color, style, width in (
         (ignored[:most], ORANGE, "dotted", 0.8),
@@ -60,9 +61,14 @@ def anchor_picture(
         for box in drawn.tolist():
             outline(axes, box, color, style, "", width)
     background = len(anchors) - len(positive) - len(ignored)
-    words = (
-        f"{len(boxes)} objects: {len(positive)} anchors match, {len(ignored)} are ignored, {background} are background"
-    )
+    some = f" ({most} of them drawn)" if len(ignored) > most else ""
+    words = f"{len(boxes)} objects: {len(positive)} anchors match, {len(ignored)} are ignored{some}"
+    words += f", {background} are background"
     axes.set_title(f"{words}\nobjects thick, matches solid, ignored dotted", fontsize=9)
     without = len(boxes) - len(set(matches[matches >= 0].tolist()))
     return fig, f"{words}; {without} objects have no anchor."
+
+
+def _shuffled(rows: Tensor) -> Tensor:
+    """Return the rows in a random order, always the same: so as a slider moves, boxes that stay ignored stay drawn."""
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]

@@ -5,7 +5,9 @@ import html
 import io
 from pathlib import Path
 
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from coursekit.core.errors import plain
 from coursekit.core.files import write_bytes
@@ -36,6 +38,13 @@ def save(fig: Figure, path: Path) -> None:
     buffer = io.BytesIO()
     fig.savefig(buffer, format=path.suffix[1:] or "png", dpi=120)
     write_bytes(path, buffer.getvalue())
+
+
+def log_ticks(axis: Axis) -> None:
+    """Label a logarithmic axis with plain numbers at 1, 2 and 5 times each power of ten."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def plain_text(text: str) -> str:

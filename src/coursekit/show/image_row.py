@@ -38,7 +38,8 @@ def image_row_picture(panels: Mapping[str, Panel], alt: str) -> tuple[Figure, st
     words = []
     for axes, (title, (image, what, texts)) in zip(row, panels.items(), strict=True):
         boxes, names, crowds = _unpacked(what, texts)
-        draw_boxes(axes, image, boxes, names, title=title, hatched=crowds)
+        is_empty = what is not None and not len(boxes)
+        draw_boxes(axes, image, boxes, names, title=f"{title}: no boxes" if is_empty else title, hatched=crowds)
         _stay_inside(axes, image)
         counted = f"{len(boxes)} boxes" if len(boxes) else "no boxes"
         words.append(title if what is None else f"{title}: {', '.join(filter(None, names)) or counted}")

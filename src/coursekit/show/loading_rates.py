@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from coursekit.show.colors import BLUE, VERMILION
-from coursekit.show.figures import figure, plain_text
+from coursekit.show.figures import figure, log_ticks, plain_text
 
 
 def loading_rates(rates: Mapping[str, float], needed: float) -> None:
@@ -27,6 +27,7 @@ def loading_rates_picture(rates: Mapping[str, float], needed: float) -> tuple[Fi
     axes.axvline(needed, color=VERMILION, linestyle="dashed", label=f"training needs {needed:.1f}")
     low, high = min([needed, *rates.values()]), max([needed, *rates.values()])
     axes.set(xscale="log", xlim=(low / 2, 2 * high), xlabel="samples per second (logarithmic)")
+    log_ticks(axes.xaxis)
     axes.invert_yaxis()
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.25), fontsize=8, frameon=False)
     words = "; ".join(f"{name}: {rate:,.0f}" for name, rate in rates.items())

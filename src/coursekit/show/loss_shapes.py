@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from coursekit.show.colors import BLUE, ORANGE, SKY, VERMILION
@@ -59,9 +60,10 @@ def two_losses(history: Tensor) -> None:
         steps = torch.arange(len(smooth)) + window  # the last step of each window
         axes.plot(torch.arange(len(values)) + 1, values, color=SKY, linewidth=0.6, label="each step")
         axes.plot(steps, smooth, "-" if len(smooth) > 1 else "o", color=BLUE, label=f"mean of {window} steps")
-        axes.set(xlabel="step", ylabel="loss", title=name, ylim=(0, None))
+        axes.set(xlabel="step", ylabel="loss", title=name, ylim=(0, 1.1 * values.max().item()))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         most, last = max(values[0].item(), smooth.max().item()), smooth[-1].item()
         words.append(f"{name}: {values[0]:.3f} at the first step, at most {most:.3f}, {last:.3f} at the end")
         print(words[-1])
-    fig.axes[0].legend(fontsize=8)
+    fig.axes[0].legend(fontsize=8, loc="lower left")
     figure(fig, f"Two losses over {len(history)} steps. " + "; ".join(words) + ".")

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from coursekit.core.errors import ConfigError
 from coursekit.data import CocoDataset
 from coursekit.data.boxes import Size
 from coursekit.show.boxes import draw_boxes
@@ -64,7 +65,11 @@ def best_proposals(
         picks: positions of the images to show.
         runs: name → proposals of every image, (P, 4) xyxy, best first.
         most: proposals to draw in each image.
+
+    Raises:
+        ConfigError: there is no image with one of these numbers.
     """
+    _check_picks(picks, len(resized.sizes))
     fig = Figure(figsize=(3.2 * len(picks), 2.6 * len(runs)), layout="constrained")
     for row, (name, proposals) in zip(fig.subplots(len(runs), len(picks), squeeze=False), runs.items(), strict=True):
         for axes, i in zip(row, picks, strict=True):
@@ -72,6 +77,13 @@ def best_proposals(
             best = proposals[i][:most] * image.shape[2] / resized.sizes[i][1]
             _draw(axes, image, best, f"{name}: the best {len(best)}")
     figure(fig, f"{len(picks)} scenes, each with its {most} best proposals: {', '.join(runs)}, one below the other.")
+
+
+def _check_picks(picks: Sequence[int], count: int) -> None:
+    missing = [str(pick) for pick in picks if not 0 <= pick < count]
+    if missing or not picks:
+        what = f"there is no scene {' or '.join(missing)}" if missing else "no scene is chosen"
+        raise ConfigError(f"{what}: there are {count}. Choose numbers from 0 to {count - 1}.")
 
 
 def recall_curves(recalls: Mapping[str, Tensor], ks: Sequence[int], guesses: Sequence[float] = ()) -> None:

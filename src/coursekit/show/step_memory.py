@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from coursekit.memory.budget import verdict
 from coursekit.memory.picture import LABEL_BOX, STYLES
 from coursekit.memory.step_config import GIB, KINDS, MIB, Peak
-from coursekit.show.figures import figure, plain_text
+from coursekit.show.figures import figure, log_ticks, plain_text
 
 LINES = {"weights": (6.0, "o"), "gradients": (2.0, "s"), "optimizer": (2.0, "^"), "activations": (2.0, "D")}
 LABEL_WIDTH = 1.4  # GiB, about
@@ -36,6 +36,7 @@ def memory_by_side_picture(count: Callable[[int], Mapping[str, int]], sides: Seq
         words.append(f"{kind} from {mib[0]:.1f} to {mib[-1]:.1f} MiB")
     axes.set(xscale="log", yscale="log", xlabel="side of one image in pixels", ylabel="MiB")
     axes.set_xticks(sides, [str(side) for side in sides])
+    log_ticks(axes.yaxis)
     axes.minorticks_off()
     axes.legend(fontsize=8)
     return fig, f"Memory by the side of an image, {sides[0]} to {sides[-1]} pixels: {', '.join(words)}."

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from coursekit.show.colors import BLUE, GREEN, VERMILION
-from coursekit.show.figures import figure
+from coursekit.show.figures import figure, log_ticks
 
 STYLES = ((BLUE, "o-"), (VERMILION, "s--"), (GREEN, "^:"))
 
@@ -24,6 +24,7 @@ def times(counts: Sequence[int], milliseconds: Mapping[str, Sequence[float]], wh
         axes.plot(counts, values, style, color=color, label=name)
     axes.set(xscale="log", yscale="log", xlabel=what, ylabel="milliseconds")
     axes.set_xticks(counts, labels=[f"{count:,}" for count in counts])
+    log_ticks(axes.yaxis)
     axes.minorticks_off()
     axes.legend(fontsize=8)
     ends = "; ".join(f"{name}: {values[0]:.1f} to {values[-1]:.1f} ms" for name, values in milliseconds.items())

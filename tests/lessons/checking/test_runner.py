@@ -113,7 +113,7 @@ def test_known_mistakes_have_more_time_than_answers(monkeypatch):
 
     wrong = tuple(Wrong(answer, "words") for answer in (ends_its_process, never_ends, starts_slowly))
     monkeypatch.setattr(runner, "EXERCISES", {"box_iou": dataclasses.replace(exercise, wrong=wrong)})
-    monkeypatch.setattr(runner, "MISTAKE_SECONDS", 2 * CPU_SECONDS)
+    monkeypatch.setattr(runner, "MISTAKE_CPU_SECONDS", 2 * CPU_SECONDS)
     trials = runner.try_mistakes("box_iou", fork=True)
     assert [trial.ended for trial in trials] == ["died", "too slow", "well"]
     assert len(trials[2].outcomes) == len(exercise.all_cases())

@@ -30,7 +30,7 @@ SYSTEMATIC = {
     "a factor in one part": (
         "precision_recall",
         lambda *args: (precision_recall(*args)[0], 2 * precision_recall(*args)[1]),
-        "second result: always 2 times",
+        "recall: always 2 times",
     ),
     "the sign": ("average_precision", lambda *args: -average_precision(*args), "the sign is wrong"),
     "the dtype": ("level_for_box", lambda *args: level_for_box(*args).short(), "always int16"),

@@ -8,7 +8,13 @@ from coursekit.detector import FPN, make_anchors
 from coursekit.detector import level_for_box as coursekit_level_for_box
 from coursekit.detector.backbone import load_backbone
 from coursekit.lessons.experiments.cached_features import cache_features
-from coursekit.lessons.experiments.detector_runs import EDGES, compare_anchor_orders, compare_designs, print_designs
+from coursekit.lessons.experiments.detector_runs import (
+    EDGES,
+    compare_anchor_orders,
+    compare_designs,
+    largest_spread,
+    print_designs,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -62,3 +68,10 @@ def test_a_design_without_objects_of_a_size_is_nan_in_the_table(capsys):
     print_designs({"one": torch.tensor([[[1.0, 0.5, torch.nan]] * 2, [[0.5, 0.5, torch.nan]] * 2])})
     last = capsys.readouterr().out.splitlines()[-1].split()
     assert last == ["one", "0.75", "0.50", "nan", "0.75", "0.50", "nan", "0.50", "0.00", "nan"]
+
+
+def test_the_largest_spread_is_that_of_ap50_between_the_seeds_of_a_design():
+    recall = [0.0, 1.0, 0.5]
+    near = torch.tensor([[recall, [0.1, 0.2, torch.nan]], [recall[::-1], [0.1, 0.5, torch.nan]]])
+    far = torch.tensor([[recall, [0.9, 0.9, torch.nan]], [recall, [0.9, 0.8, torch.nan]]])
+    assert largest_spread({"near": near, "far": far}) == pytest.approx(0.3)

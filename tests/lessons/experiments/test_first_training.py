@@ -69,6 +69,14 @@ def test_the_table_uses_your_function(capsys):
     assert capsys.readouterr().out.splitlines()[-1].split() == ["3", "2", "0"]
 
 
+def test_the_table_ends_with_the_readers_guess(capsys):
+    found_by_step(_watched(), TARGET, box_iou, guess=50)
+    assert capsys.readouterr().out.splitlines()[-1] == "an object found by step 2; you guessed step 50"
+    nowhere = {"boxes": TARGET["boxes"] + 100, "labels": TARGET["labels"]}
+    found_by_step(_watched(), nowhere, box_iou, guess=50)
+    assert capsys.readouterr().out.splitlines()[-1] == "no object found; you guessed step 50"
+
+
 def test_the_slider_goes_over_the_steps():
     slider, picture = explore_steps(_watched(), TARGET, ["dog", "cat"]).children
     assert "0 boxes predicted after 0 steps" in picture.value

@@ -99,7 +99,7 @@ def test_a_run_is_killed_and_goes_on(stub, capsys):
     killed_run.resume(["train"], stub, steps=10)
     assert "has ended before" in capsys.readouterr().out
     killed_run.show_run(stub)
-    assert "minutes of training" in capsys.readouterr().out
+    assert " steps in 10 seconds of training" in capsys.readouterr().out
 
 
 @pytest.mark.slow

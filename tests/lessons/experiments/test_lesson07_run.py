@@ -25,7 +25,7 @@ def test_it_is_trained_once_and_saved(workbook, capsys):
     assert not model.training
     assert "There is no run in runs/07 yet" in capsys.readouterr().out.replace("\\", "/")
     again = first_run(workbook)
-    assert "trained on mini for 1 epochs" in capsys.readouterr().out
+    assert "trained on mini for 1 epoch." in capsys.readouterr().out
     assert again.options == model.options
     image = [load("mini", "val")[1][0]]
     for detection, other in zip(predict(model, image), predict(again, image), strict=True):

@@ -45,6 +45,20 @@ class Nothing(torch.nn.Module):
         return [{"boxes": none.reshape(0, 4), "labels": none.long(), "scores": none} for _ in images]
 
 
+def test_a_stand_in_is_named_where_training_is_asked_about(dataset):
+    results = to_coco_results(stand_in(dataset), dataset.image_ids, dataset.category_ids)
+    assert patient.who_is_it(results, list(results)) == ""
+    assert "made from the ground truth" in patient.who_is_it([], results)
+
+
+def test_two_files_differ_in_the_classes_alone(dataset):
+    right, wrong = patient.write_twice(stand_in(dataset), dataset)
+    assert {record["category_id"] for record in right} <= set(dataset.category_ids)
+    labels = [dataset.category_ids.index(record["category_id"]) + 1 for record in right]
+    assert [record["category_id"] for record in wrong] == labels
+    assert all(one["bbox"] == other["bbox"] for one, other in zip(right, wrong, strict=True))
+
+
 def test_the_fullest_image_has_the_most_classes():
     scores = torch.tensor([0.9, 0.8, 0.2])
     labels = [[1, 1, 2], [1, 2, 3], [4, 4, 4]]

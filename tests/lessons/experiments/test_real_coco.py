@@ -20,11 +20,13 @@ def test_the_bill_names_each_recipe_of_photographs(capsys):
     hours = 118_287 / 10 / 3600
     assert f"{hours:.1f} h" in lines["coco-320"]
     real_coco.print_bill(10.0, 320, 8.0, None)
-    assert all(line.endswith("–") for line in capsys.readouterr().out.splitlines()[1:])
+    *rows, note = capsys.readouterr().out.splitlines()[1:]
+    assert all(line.endswith("–") for line in rows)
+    assert note == "(–: no card was planned for in 10.3, as in the short form)"
 
 
 def test_expected_and_published_scores_are_printed(capsys):
     real_coco.print_expected_and_published()
     printed = capsys.readouterr().out
-    assert "not yet measured" in printed
+    assert "aren't measured yet" in printed
     assert "MobileNetV3, 320 px   22.8" in printed

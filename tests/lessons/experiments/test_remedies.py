@@ -29,6 +29,13 @@ def _losses(detector, batch, **changes):
     return changed.train()(*batch, seeds=[0])
 
 
+@pytest.mark.parametrize("word", ["proved", "disproved", "open"])
+def test_a_conclusion_is_a_sentence_about_the_remedy(word):
+    sentence = remedies.conclusion(word, "the box loss counts twice")
+    assert sentence.startswith("the box loss counts twice: ")
+    assert word in sentence
+
+
 def test_an_option_is_changed_and_nothing_else(tiny_detector):
     before = tiny_detector.options
     remedies.change_detector(tiny_detector, box_nms_thresh=0.4, rpn_post_nms_top_n=(600, 400))

@@ -14,7 +14,7 @@ def test_the_right_answer_ends_with_the_same_bits_and_a_wrong_one_does_not(coco_
     weights = {name: value.clone() for name, value in before.items()}
     resumed.prove(save_and_resume, tiny_detector, dataset, steps=3, killed_in=1)
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == "killed in step 1; left: other.pt (other.pt is its checkpoint)"
+    assert printed[0] == "killed in step 1; left: checkpoint.pt, its checkpoint"
     assert printed[1] == "resumed with step 1 of 3"
     same, _, total, *_ = printed[2].split()
     assert same == total

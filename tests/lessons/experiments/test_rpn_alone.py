@@ -4,9 +4,12 @@ from torch import nn
 
 from coursekit.detector import RPNHead, make_anchors, propose, rpn_losses
 from coursekit.evaluation.recall import recall_at
+from coursekit.lessons.checking.verdict import check
+from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.experiments.cached_features import CachedFeatures
 from coursekit.lessons.experiments.rpn_alone import RPNRun, compare_rpns, loss_table, one_thread, recall_table, run_rpn
 from coursekit.lessons.inputs import xyxy
+from tests.lessons.answers import answer
 
 ANCHORS = [make_anchors((4, 4), (16, 16), [16], [1.0])]
 BOX = xyxy((8, 8, 24, 24))  # exactly an anchor's: in row 1 and column 1
@@ -84,3 +87,19 @@ def test_the_number_of_threads_is_restored():
         assert torch.get_num_threads() == 1
         raise KeyError
     assert torch.get_num_threads() == before
+
+
+def test_correct_parts_of_a_workbook_run_as_their_twins(cached, workbook, capsys):
+    workbook.store("nms", answer("nms", "right_with_a_shrinking_list"))
+    assert check(workbook, "nms").state == "correct"
+    called = workbook.store("propose", "from my_detector import nms\n").module
+    used = set()
+
+    def spy(*args):
+        used.add(called.nms)
+        return propose(*args)
+
+    run_rpn(OneLevel, cached, cached, ANCHORS, rpn_losses, spy, workbook, epochs=1)
+    assert used == {EXERCISES["nms"].twin}
+    assert "nms: its compiled twin runs in place of yours" in capsys.readouterr().out
+    assert called.nms.__module__ == "my_detector.nms"

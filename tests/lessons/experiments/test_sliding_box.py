@@ -14,4 +14,5 @@ def test_a_patch_slides_with_its_box_and_a_rounded_one_jumps(stride, capsys):
     assert (read["exact"] - asked).abs().max() < 1e-3
     assert (read["rounded"] - asked).abs().max() >= stride / 4
     lines = capsys.readouterr().out.splitlines()
+    assert "e+" not in lines[1]
     assert [line.split()[0] for line in lines] == ["exact", "rounded"]

@@ -1,7 +1,14 @@
 import pytest
 
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.experiments.step_memory import chain_of, count_beside_torch, detectors, one_by_one, predicted
+from coursekit.lessons.experiments.step_memory import (
+    chain_of,
+    count_beside_torch,
+    detectors,
+    one_by_one,
+    predicted,
+    some_steps,
+)
 from coursekit.memory import StepConfig
 
 LAYERS = [(3, 8, 3, 2), (8, 16, 3, 2), (16, 4, 1, 1)]
@@ -37,6 +44,14 @@ def test_each_step_is_predicted_by_name():
     peaks = predicted({"one": StepConfig(LITE0, (64, 64), 1), "two": StepConfig(LITE0, (64, 64), 2)})
     assert list(peaks) == ["one", "two"]
     assert peaks["two"].activations > peaks["one"].activations
+
+
+def test_a_name_after_steps_that_were_left_out_says_so():
+    steps = {name: StepConfig(batch=batch) for batch, name in enumerate(("as built", "a", "b", "c", "d"), 1)}
+    some = some_steps(steps, ["c", "a", "d", "typo"])
+    assert list(some) == ["as built", "a", "all up to c", "d"]
+    assert [config.batch for config in some.values()] == [1, 2, 4, 5]
+    assert list(some_steps(steps, [])) == ["as built"]
 
 
 def test_each_change_stays_for_those_after_it():

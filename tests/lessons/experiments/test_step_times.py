@@ -1,3 +1,4 @@
+import re
 from itertools import repeat
 from types import SimpleNamespace
 
@@ -70,10 +71,11 @@ def test_a_profiled_step_is_divided_into_phases(capsys):
         (weight @ weight).sum().backward()
         optimizer.step()
 
-    step_times.profile_step(step, BATCH, 2)
+    step_times.profile_step(step, BATCH, "forward", operations=2)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["forward", "backward", "optimizer"]
-    assert len(lines) == 6
+    assert re.fullmatch("the longest phase: (forward|backward|optimizer); you said forward", lines[3])
+    assert len(lines) == 7
 
 
 def test_only_events_without_a_parent_count():
@@ -91,12 +93,34 @@ def test_only_events_without_a_parent_count():
 
 
 def test_launches_and_waits_are_counted(capsys):
-    step_times.count_for_gpu("mine", lambda images, targets: images[images > 0].sum().item(), BATCH, CPU, ["nms"])
+    step_times.count_for_gpu("mine", lambda images, targets: images[images > 0].sum().item(), BATCH, ["nms"])
     printed = capsys.readouterr().out
-    assert printed.startswith("mine: 4 operations launched; Python waits 2 times (")
+    assert printed.startswith("mine: 4 operations launched; Python waits 2 times\n  waits for: ")
     assert "the course's" not in printed
 
 
+def test_guesses_are_repeated(capsys):
+    def step(images, targets):
+        return images.sum().item()
+
+    step_times.count_for_gpu("mine", step, BATCH, ["nms"], 5, 1000)
+    assert "  you said 1,000 operations and 5 waits\n" in capsys.readouterr().out
+    step_times.count_for_gpu("mine", step, BATCH, ["nms"], 0)
+    assert "  you said 0 waits\n" in capsys.readouterr().out
+
+
+def test_every_kind_of_wait_is_named(capsys):
+    def step(images, targets):
+        x = images.float()
+        (x > 0).nonzero(), x.unique(), x.masked_select(x > 0), torch.equal(x, x), x.sum().item()
+
+    step_times.count_for_gpu("mine", step, BATCH, ["nms"])
+    words = capsys.readouterr().out.partition("waits for: ")[2]
+    assert "…" not in words
+    assert "_local_scalar_dense" in words
+    assert len(words.split(",")) == 5
+
+
 def test_a_count_says_when_all_parts_are_the_courses(capsys):
-    step_times.count_for_gpu("your step", lambda images, targets: images.sum().item(), BATCH, CPU, {})
+    step_times.count_for_gpu("your step", lambda images, targets: images.sum().item(), BATCH, {})
     assert "all parts of this detector are the course's" in capsys.readouterr().out

@@ -5,7 +5,17 @@ from coursekit.memory.planner import BATCHES, SIZES
 from coursekit.memory.step_config import GIB, Peak
 
 
+def test_the_short_form_predicts_the_last_way_only(monkeypatch, capsys):
+    monkeypatch.setenv("COURSEKIT_FAST", "1")
+    monkeypatch.setattr(module, "peaks_of", lambda config: peaks)
+    peaks = {(name, batch): Peak(0, 0, 0, GIB, 0) for name in SIZES for batch in BATCHES}
+    assert list(what_fits({"slow": StepConfig(), "mine": StepConfig()}, {4})) == ["mine"]
+    assert capsys.readouterr().out.startswith("(slow: left out in the short form)\n")
+
+
 def test_the_most_images_that_fit_comfortably(monkeypatch, capsys):
+    monkeypatch.delenv("COURSEKIT_FAST", raising=False)
+
     def peaks_of(config):
         sides = {name: size[0] / 640 for name, size in SIZES.items()}
         return {

@@ -63,5 +63,6 @@ def test_each_click_gives_away_the_next_one_and_keeps_its_input(workbook):
     first, both = (_click(box, "Show one that got through") for _ in range(2))
     assert caught.through[0] in first
     assert caught.through[1] in both.removeprefix(first)
+    assert first.endswith("\nThe input is in the variable missed.\n")
     assert len(kept) == 2
     assert all(len(args) == 3 for args in kept)

@@ -1,3 +1,4 @@
+import re
 from email.message import Message
 
 import pytest
@@ -68,6 +69,25 @@ def test_a_link_out_of_the_folder_leads_to_the_web_or_becomes_words():
     web = copy.relinked(text, "https://example.org/course")
     assert "[a\n small class](https://example.org/course/blob/main/src/a/b.py)" in web
     assert copy.relinked(text, "") == "see a\n small class, the log, [05](05_the_rpn.ipynb)"
+
+
+def test_a_parenthesis_that_holds_only_a_link_goes_with_it():
+    text = "a guess ([how it is timed](../src/b.py)). ([The log](../docs/log.md).) More (see [c](../src/c.py))."
+    assert copy.relinked(text, "") == "a guess. More (see c)."
+    assert "([The log](https://example.org/blob/main/docs/log.md).)" in copy.relinked(text, "https://example.org")
+
+
+def test_the_words_of_a_link_stand_alone():
+    """Without the repository's address, a copy keeps only the words of a link out of its folder."""
+    paths = [path for path in shipped("course").iterdir() if path.suffix in (".ipynb", ".md")]
+    pages = [path.read_text(encoding="utf-8") for path in paths]
+    texts = [copy.ASIDE.sub("", page) for page in pages]
+    words = [words for text in texts for words, _ in copy.LINK.findall(text)]
+    assert words
+    pointing = re.compile(r"\b(here|code|log|experiment)$|\.\w+`?$", re.IGNORECASE)
+    assert [each for each in words if pointing.search(each)] == []
+    new = [line for page, text in zip(pages, texts, strict=True) for line in {*text.split("\n")} - {*page.split("\n")}]
+    assert [line for line in new if re.match(r' *"?[:.,;]', line)] == []
 
 
 def test_no_link_of_a_copy_leads_out_of_its_folder(tmp_path):

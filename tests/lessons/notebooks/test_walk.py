@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from coursekit.lessons.checking.verdict import RIGHT, state_of
+from coursekit.lessons.checking.verdict import state_of
 from coursekit.lessons.notebooks.copy import copy_lessons
 from coursekit.lessons.workbook import journal as journals
+from coursekit.lessons.workbook.states import RIGHT
 from coursekit.lessons.workbook.status import status
 from coursekit.lessons.workbook.workbook import Workbook
 from tests.lessons.notebooks.in_browser import jupyterlab, needs_jupyterlab, run_all

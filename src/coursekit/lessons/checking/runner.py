@@ -29,7 +29,8 @@ from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook.workbook import Workbook
 
 WALL_SECONDS = 6.0  # of waiting, for an answer that sleeps, or on a busy machine
-MISTAKE_SECONDS = 60.0  # for a known mistake, which is our own code and ends: its outcomes are kept, so none is cut off
+# For a known mistake, which is our own code and ends. Its outcomes are kept, so none may be cut off on a busy machine.
+MISTAKE_CPU_SECONDS, MISTAKE_WALL_SECONDS = 20.0, 60.0
 START_SECONDS = 180.0  # to import torch, on a slow machine
 
 
@@ -58,9 +59,9 @@ def try_mistakes(name: str, *, fork: bool | None = None) -> list[Trial]:
     while len(trials) < count:  # after one that ended its process, another process goes on
         if can_fork() if fork is None else fork:
             serve = partial(_serve_mistakes, EXERCISES[name], len(trials))
-            trials += _in_fork(serve, count - len(trials), MISTAKE_SECONDS)
+            trials += _in_fork(serve, count - len(trials), MISTAKE_WALL_SECONDS)
         else:
-            trials += _helper().ask([name, len(trials)], count - len(trials), MISTAKE_SECONDS)
+            trials += _helper().ask([name, len(trials)], count - len(trials), MISTAKE_WALL_SECONDS)
     return trials
 
 
@@ -98,7 +99,7 @@ def _serve_answer(workbook: Workbook, exercise: Exercise, reply: Callable[[Any],
 
 def _serve_mistakes(exercise: Exercise, start: int, reply: Callable[[Any], None]) -> None:
     for wrong in exercise.mistakes[start:]:
-        try_function(exercise, wrong.answer, reply, MISTAKE_SECONDS)
+        try_function(exercise, wrong.answer, reply, MISTAKE_CPU_SECONDS)
 
 
 @dataclass

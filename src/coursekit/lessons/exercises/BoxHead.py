@@ -1,4 +1,4 @@
-"""Exercise 6.4, `BoxHead`: two hidden layers, then a class and a box for each class."""
+"""Exercise 6.5, `BoxHead`: two hidden layers, then a class and a box for each class."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -413,8 +413,9 @@ EXERCISE = Exercise(
         "dtype=torch.int64 keeps labels integers when there are none.",
         "“Labels and boxes don't match.” clean_boxes returns two things: the boxes that are left, and a mask of the boxes it "
         "kept. labels[keep] and is_crowd[keep] drop the same ones. Only then separate the crowds.",
-        "“Nearly there.” annotations = self.annotations[record['id']]; make three tensors of it: bbox, label, and "
-        "annotation.get('iscrowd', 0) with dtype=torch.bool. boxes, keep = clean_boxes(xywh_to_xyxy(raw), (height, width)); "
+        "“Nearly there.” annotations = self.annotations[record['id']]; make three tensors of it: bbox, with "
+        "dtype=torch.float32 and reshape(-1, 4); label, with dtype=torch.int64; and annotation.get('iscrowd', 0), with "
+        "dtype=torch.bool. boxes, keep = clean_boxes(xywh_to_xyxy(raw), (height, width)); "
         "then [keep] for the other two. 'boxes' is boxes[~is_crowd], 'crowd_boxes' is boxes[is_crowd].",
     ),
     wrong=(

@@ -1,4 +1,4 @@
-"""Exercise 6.1, `axis_weights`: the interpolation weights of RoIAlign along one axis."""
+"""Exercise 6.2, `axis_weights`: the interpolation weights of RoIAlign along one axis."""
 
 from collections.abc import Iterator
 

@@ -247,6 +247,7 @@ EXERCISE = Exercise(
     minutes=12,
     reference=clean_boxes,
     cases=cases,
+    results=("boxes", "which remain"),
     call=anywhere_or_here,
     hints=(
         "“A box outside the image is still there.” Do you clip first, or test first? Clip first: then a box outside the image "

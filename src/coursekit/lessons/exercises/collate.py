@@ -213,6 +213,7 @@ EXERCISE = Exercise(
     minutes=12,
     reference=collate,
     cases=cases,
+    results=("batch", "targets"),
     hints=(
         "“stack expects each tensor to be equal size.” Make a batch of zeros that is large enough for the tallest image and "
         "for the widest, and copy each image into its top left corner.",

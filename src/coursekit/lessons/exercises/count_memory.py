@@ -287,7 +287,8 @@ EXERCISE = Exercise(
         "trained, no activations are kept.",
         "“Nearly there.” Make two lists: weights, c_in · c_out · kernel² of each layer; and maps, which starts with the images, "
         "then has each output. A stride divides height and width and rounds up: -(-height // stride). Then sum(weights), "
-        "sum(weights[frozen:]) and sum(maps[frozen:]), each times 4 bytes.",
+        "sum(weights[frozen:]), twice that for the optimizer, and sum(maps[frozen:]), which is 0 if all layers are frozen; "
+        "each times 4 bytes.",
     ),
     wrong=(
         Wrong(wrong_counts_numbers, "it counts numbers, not bytes: a float32 has 4 bytes"),

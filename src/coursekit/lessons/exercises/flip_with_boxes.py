@@ -145,6 +145,7 @@ EXERCISE = Exercise(
     minutes=8,
     reference=flip_with_boxes,
     cases=cases,
+    results=("image", "boxes"),
     call=anywhere_or_here,
     hints=(
         "“My boxes have a negative width.” In a mirror, the right edge becomes the left one. Which of the two becomes x1?",

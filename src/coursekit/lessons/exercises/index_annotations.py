@@ -266,6 +266,7 @@ EXERCISE = Exercise(
     minutes=18,
     reference=index_annotations,
     cases=cases,
+    results=("annotations by image id", "labels by category id"),
     call=call,
     hints=(
         "“Some images are missing.” An image without annotations never shows up if you only loop over the annotations. Start "

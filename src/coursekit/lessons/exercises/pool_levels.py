@@ -1,4 +1,4 @@
-"""Exercise 6.3, `pool_levels`: a patch for each box, from the level that suits its size."""
+"""Exercise 6.4, `pool_levels`: a patch for each box, from the level that suits its size."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -241,7 +241,7 @@ EXERCISE = Exercise(
         Wrong(wrong_sorted_by_level, "the patches come level by level, not in the order of the boxes"),
         Wrong(
             wrong_indexes_by_the_places,
-            "they are indexed by the places instead of argsort(places): right for two boxes only",
+            "the patches are put back with the order in which they were read, not with its inverse: right for two boxes only",
         ),
         Wrong(wrong_places_restart, "the places start at 0 again with each image"),
         Wrong(wrong_stride_for_scale, "the scale is the stride, not 1 / stride"),

@@ -150,6 +150,7 @@ EXERCISE = Exercise(
     minutes=10,
     reference=precision_recall,
     cases=cases,
+    results=("precision", "recall"),
     hints=(
         "“I return a single number.” Both are curves: one value after the first detection, one after the second, and so on.",
         "is_tp.cumsum() counts the true positives among the first 1, 2, … detections. What is it divided by for precision, and "

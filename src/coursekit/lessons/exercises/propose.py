@@ -277,7 +277,7 @@ EXERCISE = Exercise(
         "“Nearly there.” for logit, delta, anchor in zip(*(tensor.detach().split(list(level_sizes)) for tensor in …)): best = "
         "logit.topk(min(pre_nms_top_n, len(logit))).indices; boxes = decode_boxes(delta[best], anchor[best]), then clamp; a "
         "mask; kept = nms(boxes, scores, nms_thresh). Collect boxes[kept] and scores[kept], torch.cat both, "
-        "argsort(descending=True).",
+        "argsort(descending=True, stable=True).",
     ),
     wrong=(
         Wrong(

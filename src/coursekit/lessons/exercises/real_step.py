@@ -56,22 +56,22 @@ def call(answer: Answer, precision: str, micro_batch: int, settings: dict[str, A
     optimizer.register_step_pre_hook(lambda *_: gradients.append(model.gradients()))
     scaler = torch.amp.GradScaler("cpu", init_scale=how["scale"] or 1.0, enabled=how["scale"] > 0)
     norm = {} if how["max_norm"] == 10 else {"max_norm": how["max_norm"]}
-    ended, returned = "well", []
+    raised, returned = "nothing", []
     try:
         for number in range(how["steps"]):
             batch = draw_batch(BATCH, number)
             returned.append(answer(model, *batch, optimizer, scaler, DTYPES[precision], micro_batch, **norm))
             micro_batch = returned[-1][1]
     except FloatingPointError:
-        ended = "with a FloatingPointError"
+        raised = "a FloatingPointError"
     except torch.OutOfMemoryError:
-        ended = "with an OutOfMemoryError"
+        raised = "a torch.OutOfMemoryError"
     except TooManyCallsError:
-        ended = "never"
+        raised = "nothing, and it never ends"
     except (TypeError, IndexError, KeyError):
-        ended = "with a result that is no pair of losses and a micro-batch"
+        raised = "nothing, and returns no pair of losses and a micro-batch"
     return {
-        "it ends": ended,
+        "raises": raised,
         "losses and micro-batch of each step": without_graphs(returned),
         "forward computes in": sorted(set(model.dtypes)),
         "most images at a time": model.largest_batch,

@@ -192,7 +192,7 @@ EXERCISE = Exercise(
         "whether *any* of the best k proposals overlaps it by 0.5 or more.",
         "“Wrong when images have different numbers of objects.” Don't average over images: collect one yes or no for each "
         "object of all images, then take the mean once. box_iou(gt_boxes, best[:k]) has a row for each object.",
-        "“Nearly there.” In a loop over both lists: overlaps = box_iou(gt_boxes, best[:k]) >= 0.5, and append "
+        "“Nearly there.” For best, gt_boxes in zip(proposals, boxes): overlaps = box_iou(gt_boxes, best[:k]) >= 0.5, and append "
         "overlaps.any(dim=1), which is False for every object if there is no proposal. After the loop torch.cat, then "
         ".float().mean().item(): without objects that is NaN.",
     ),

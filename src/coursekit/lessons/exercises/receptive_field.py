@@ -200,6 +200,7 @@ EXERCISE = Exercise(
     minutes=22,
     reference=receptive_field,
     cases=cases,
+    results=("size", "stride"),
     hints=(
         "“My receptive field is far too small.” After a stride of 2, neighboring cells are two pixels apart. By how many "
         "pixels does the window grow, if a 3 × 3 kernel reads one more neighbor on each side?",

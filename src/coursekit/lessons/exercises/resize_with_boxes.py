@@ -223,6 +223,7 @@ EXERCISE = Exercise(
     minutes=10,
     reference=resize_with_boxes,
     cases=cases,
+    results=("image", "boxes"),
     call=anywhere_or_here,
     hints=(
         "“My boxes are right in some images only.” x and y each have their own factor. Which side of the image belongs to x: "

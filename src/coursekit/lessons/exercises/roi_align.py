@@ -1,4 +1,4 @@
-"""Exercise 6.2, `roi_align`: cut a patch out of a feature map for each box, by two matrix products."""
+"""Exercise 6.3, `roi_align`: cut a patch out of a feature map for each box, by two matrix products."""
 
 from collections.abc import Iterator
 from typing import Any

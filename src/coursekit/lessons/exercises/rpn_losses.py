@@ -355,7 +355,7 @@ EXERCISE = Exercise(
         "responsible for. Ignored anchors are in no sample: sample_balanced has taken care of that.",
         "“Nearly there.” For each image: matches = …; positives, negatives = sample_balanced(matches, batch_size_per_image, "
         "positive_fraction); collect logits[image, torch.cat([positives, negatives])], as many ones and zeros, deltas[image, "
-        "positives] and encode_boxes(gt_boxes[matches[positives]], anchors[positives]). After the loop torch.cat, then "
+        "positives] and encode_boxes(boxes[image][matches[positives]], anchors[positives]). After the loop torch.cat, then "
         'F.binary_cross_entropy_with_logits and F.smooth_l1_loss(…, beta=1 / 9, reduction="sum") / number of sampled anchors.',
     ),
     wrong=(

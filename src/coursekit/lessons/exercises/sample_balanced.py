@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from coursekit.detector import sample_balanced
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.other_device import is_elsewhere
-from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
+from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu, on_gpu
 
 BACKGROUND, IGNORED = -1, -2
 DRAWS = 60
@@ -45,7 +46,8 @@ def _matches(positive: int, negative: int, ignored: int) -> Tensor:
 def call(answer: Answer, matches: Tensor, batch_size_per_image: int, positive_fraction: float) -> Any:
     """Return what must hold for any sample: how many of which kind, and whether it is random and repeatable."""
     if is_elsewhere((matches,)):
-        return anywhere(answer, matches, batch_size_per_image, positive_fraction)
+        args = matches, batch_size_per_image, positive_fraction
+        return [anywhere(answer, *args), anywhere(answer, *args, on_gpu(torch.Generator()))]
 
     def draw(generator: torch.Generator | None) -> list[Tensor]:
         return list(answer(matches, batch_size_per_image, positive_fraction, generator))
@@ -340,6 +342,13 @@ def wrong_mask_on_the_cpu(matches, batch_size_per_image, positive_fraction, gene
     return order[:most], others[: min(len(negatives), batch_size_per_image - most)]
 
 
+def wrong_shuffled_on_the_cpu(matches, batch_size_per_image, positive_fraction, generator=None):
+    positives, negatives = _kinds(matches)
+    most = min(len(positives), int(batch_size_per_image * positive_fraction))
+    some = positives[torch.randperm(len(positives), generator=generator)[:most]]
+    return some, negatives[torch.randperm(len(negatives), generator=generator)[: batch_size_per_image - most]]
+
+
 def right_by_shuffling_all(matches, batch_size_per_image, positive_fraction, generator=None):
     order = torch.randperm(len(matches), generator=generator, device=matches.device)
     shuffled = matches[order]
@@ -373,7 +382,8 @@ def right_by_a_draw_after_another(matches, batch_size_per_image, positive_fracti
     counts += [min(len(pools[1]), batch_size_per_image - counts[0])]
     drawn = []
     for pool, count in zip(pools, counts, strict=True):
-        some = [pool.pop(int(torch.randint(len(pool), (1,), generator=generator))) for _ in range(count)]
+        draw = partial(torch.randint, size=(1,), generator=generator, device=matches.device)
+        some = [pool.pop(int(draw(high=len(pool)))) for _ in range(count)]
         drawn.append(torch.tensor(some, dtype=torch.int64, device=matches.device))
     return tuple(drawn)
 
@@ -441,6 +451,7 @@ EXERCISE = Exercise(
         Wrong(wrong_int32),
         Wrong(wrong_columns, "positions have two dimensions, (n, 1): nonzero() returns a column"),
         Wrong(wrong_mask_on_the_cpu),
+        Wrong(wrong_shuffled_on_the_cpu),
     ),
     right=(right_by_shuffling_all, right_by_random_keys, right_by_multinomial, right_by_a_draw_after_another),
 )

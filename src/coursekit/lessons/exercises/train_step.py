@@ -45,14 +45,14 @@ def call(
     if special:
         model.special, model.special_call = special, len(batch_sizes)
     norm = {} if max_norm == 10 else {"max_norm": max_norm}
-    ended, losses = "with losses", []
+    raised, losses = "nothing", []
     try:
         for number, size in enumerate(batch_sizes):
             losses.append(answer(model, *draw_batch(size, number), optimizer, **norm))
     except FloatingPointError:
-        ended = "by a FloatingPointError"
+        raised = "a FloatingPointError"
     return {
-        "the last step ends": ended,
+        "the last step raises": raised,
         "losses of each step": without_graphs(losses),
         "weights afterward": model.weights(),
     }

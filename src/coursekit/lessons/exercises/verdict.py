@@ -138,6 +138,7 @@ EXERCISE = Exercise(
     minutes=10,
     reference=verdict,
     cases=cases,
+    results=("verdict", "mean of the differences", "low end of the interval", "high end of the interval"),
     hints=(
         "“My interval is far too wide.” What do you take the spread of? The baselines differ because of their seeds, and so "
         "do the runs with the change. In a pair the seed is the same: subtract first.",

@@ -36,7 +36,7 @@ def print_expected() -> None:
     for run in MEASURED:
         ap = "–" if run.ap is None else f"{run.ap:.3f}"
         print(f"{run.data:32} {run.training:47} {ap:>6} {run.ap50:5.2f}")
-    print(f"not yet measured: {', '.join(unmeasured())}")
+    print(f"recipes of photographs (lesson 10) that aren't measured yet: {', '.join(unmeasured())}")
 
 
 def unmeasured() -> list[str]:

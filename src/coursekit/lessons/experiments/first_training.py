@@ -65,19 +65,24 @@ def forward_cost(model: nn.Module, scene: Tensor) -> float:
     return operations
 
 
-def found_by_step(watch: Watch, target: Target, box_iou: Iou) -> None:
+def found_by_step(watch: Watch, target: Target, box_iou: Iou, guess: int | None = None) -> None:
     """Print how many boxes there are after each number of steps, and how many objects they find.
 
     Args:
         watch: after the training.
         target: ground truth of its scene.
         box_iou: the function to use, such as your own.
+        guess: after how many steps the reader expects the first object; it is printed beside the answer.
     """
+    successes: list[int] = []
     print(f"steps   boxes   found of {len(target['boxes'])} objects")
     for step, detection in sorted(watch.frames.items()):
         confident = detection["scores"] >= CONFIDENT
-        found = (best_iou(detection, target, box_iou) >= CLOSE).sum()
-        print(f"{step:5}   {int(confident.sum()):5}   {int(found):5}")
+        found = int((best_iou(detection, target, box_iou) >= CLOSE).sum())
+        print(f"{step:5}   {int(confident.sum()):5}   {found:5}")
+        successes += [step] if found else []
+    first = f"an object found by step {successes[0]}" if successes else "no object found"
+    print("" if guess is None else f"{first}; you guessed step {guess}\n", end="")
 
 
 def best_iou(detection: Detection, target: Target, box_iou: Iou) -> Tensor:

@@ -14,10 +14,12 @@ from tqdm.auto import tqdm
 import coursekit.show as show
 from coursekit.core.errors import CourseError
 from coursekit.core.files import make_folder, write_bytes
-from coursekit.lessons.checking.verdict import RIGHT, state_of
+from coursekit.lessons.checking.verdict import state_of
+from coursekit.lessons.experiments.plans import duration
 from coursekit.lessons.workbook.named import digests
 from coursekit.lessons.workbook.own_parts import functions, parts_of
 from coursekit.lessons.workbook.own_step import NAMES, STEP
+from coursekit.lessons.workbook.states import RIGHT
 from coursekit.lessons.workbook.workbook import Workbook
 from coursekit.runs.config import CONFIG
 from coursekit.runs.load import WEIGHTS
@@ -147,7 +149,7 @@ def show_run(folder: Path) -> None:
     ends = ", ".join(f"{name} {values[-1]:.2f}" for name, values in losses.items())
     show.figure(fig, f"Losses over {len(steps)} steps, at the end {ends}; the learning rate.")
     print(f"started at {', and again after '.join(f'step {step}' for step in starts)}")
-    print(f"{len(steps)} steps in {steps[-1]['seconds'] / 60:.1f} minutes of training")
+    print(f"{len(steps)} steps in {duration(steps[-1]['seconds'])} of training")
     for line in lines:
         if "AP50" in line:
             print(f"epoch {line['epoch'] + 1}: AP {line['AP']:.3f}, AP50 {line['AP50']:.3f}")

@@ -6,8 +6,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from coursekit.lessons.notebooks.lengths import short_form
-
-LAST = 5  # steps whose mean loss counts as the end
+from coursekit.show.loss_runs import at_the_end
 
 
 def compare_runs(
@@ -24,15 +23,15 @@ def compare_runs(
         The losses of each run by name. A run that a FloatingPointError stopped is left out; the table says why.
     """
     histories: dict[str, list[float]] = {}
-    print(f"{'':16} {'first':>8} {'highest':>10} {'your guess':>11} {'at the end':>11}")
+    print(f"{'':16} {'first':>8} {'highest':>10} {'your guess':>11} {'last quarter':>13}")
     for name, arguments in tqdm(runs.items(), "runs", leave=False):
         try:
             histories[name] = history = train(*arguments)
         except FloatingPointError as error:
             print(f"{name:16} stopped: {error}")
             continue
-        end = sum(history[-LAST:]) / len(history[-LAST:])
         guess = f"{guesses[name]:.2f}" if name in guesses else ""
-        print(f"{name:16} {history[0]:8.2f} {max(history):10.2f} {guess:>11} {end:11.2f}")
+        print(f"{name:16} {history[0]:8.2f} {max(history):10.2f} {guess:>11} {at_the_end(history):13.2f}")
+    print("(The last column is the mean loss of the last quarter of the steps.)")
     print(short_form(), end="")
     return histories

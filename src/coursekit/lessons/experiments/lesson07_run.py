@@ -47,7 +47,8 @@ def first_run(workbook: Workbook, data: str = "mini") -> nn.Module:
             config = load_config(FOLDER)
             if config.data == data and config.training.epochs >= quick(*EPOCHS):
                 model = _load(workbook)
-                print(f"The detector of {FOLDER}, trained on {data} for {config.training.epochs} epochs.")
+                epochs = f"{config.training.epochs} epoch{'s' if config.training.epochs > 1 else ''}"
+                print(f"The detector of {FOLDER}, trained on {data} for {epochs}.")
                 return model
             reason = f"The run in {FOLDER} used other data, or was shorter"
         except CourseError as error:

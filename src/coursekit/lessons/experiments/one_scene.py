@@ -27,7 +27,7 @@ def show_found(image: Tensor, detectors: Mapping[str, tuple[nn.Module, Sequence[
         detectors: title → a detector and its classes.
     """
     panels = {title: _panel(image, *both) for title, both in detectors.items()}
-    show.image_row(panels, f"The scene {len(panels)} times, with what each detector found.")
+    show.image_row(panels, "The scene, and what was found in it.")
 
 
 def detections_of(detector: nn.Module, trained_on: CocoDataset, dataset: CocoDataset) -> list[Result]:

@@ -17,6 +17,7 @@ from coursekit.lessons.experiments.lesson07_run import stand_in
 FOLDER = Path("runs") / "09"  # beside the notebooks
 LEAST_AP50 = 0.2  # below, there is too little to see
 CONFIDENT = 0.3
+STAND_IN = "(These are the stand-in's detections, made from the ground truth: no training is behind them.)"
 
 
 def predict_all(detector: nn.Module, dataset: CocoDataset) -> list[Detection]:
@@ -40,6 +41,18 @@ def examined(detector: nn.Module, dataset: CocoDataset) -> tuple[list[Result], l
     print(f"Your detector finds next to nothing yet (AP50 {ap50:.2f}). So that there is something to see, this lesson")
     print("examines a stand-in up to 9.8: the ground truth with noise, and with errors of each kind.")
     return own, stand_in(dataset)
+
+
+def who_is_it(own: list[Result], results: list[Result]) -> str:
+    """Return a line that says that the examined results are a stand-in's; an empty text if they are the detector's."""
+    return "" if results == own else f"{STAND_IN}\n"
+
+
+def write_twice(detections: Sequence[Detection], dataset: CocoDataset) -> tuple[list[Result], list[Result]]:
+    """Return the records of two results files: a right one, and one with labels where category ids belong."""
+    labels = range(1, len(dataset.classes) + 1)
+    right, wrong = (to_coco_results(detections, dataset.image_ids, ids) for ids in (dataset.category_ids, labels))
+    return right, wrong
 
 
 def fullest(detections: Sequence[Detection]) -> int:

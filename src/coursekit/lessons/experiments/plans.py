@@ -2,6 +2,7 @@
 
 from coursekit.data import CocoDataset
 from coursekit.detector import build_detector
+from coursekit.lessons.notebooks.lengths import is_short
 from coursekit.memory.planner import BATCHES, SIZES, Card, make_plan
 from coursekit.memory.step_config import GIB
 from coursekit.training import TrainConfig, train
@@ -9,8 +10,14 @@ from coursekit.training import TrainConfig, train
 WARM_UP, TIMED = 1, 5  # steps
 
 
-def print_plan(vram: float, num_classes: int) -> Card:
-    """Print the memory of a training step by image size and batch, and what to start with on a card of `vram` GB."""
+def print_plan(vram: float, num_classes: int) -> Card | None:
+    """Print the memory of a training step by image size and batch, and what to start with on a card of `vram` GB.
+
+    It takes half a minute. In the short form nothing is planned, which is printed, and None is returned.
+    """
+    if is_short():
+        print("(The plan is left out in the short form. In full, it takes about half a minute.)")
+        return None
     card = make_plan(vram, num_classes=num_classes).card
     print(f"GiB for a step, of {card.usable:.1f} that are usable; * is tight or too much\n")
     print("long side   " + "".join(f"{batch:>2} images " for batch in BATCHES))
@@ -22,6 +29,15 @@ def print_plan(vram: float, num_classes: int) -> Card:
     best = card.recommended
     print(f"\nto start with: long side {best.size}, {best.batch} images at a time" if best else "\nnothing fits")
     return card
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words: seconds below a minute, else minutes."""
+    if seconds < 1:
+        return "less than a second"
+    if seconds < 59.5:
+        return f"{seconds:.0f} second{'s' if seconds >= 1.5 else ''}"
+    return f"{seconds / 60:.1f} minutes"
 
 
 def images_per_second(train_set: CocoDataset, *, batch: int, size: int, frozen_stages: int) -> float:

@@ -1,6 +1,6 @@
 """What photographs would cost on this machine, and what published detectors reach."""
 
-from coursekit.data.subsets.build import estimate
+from coursekit.data.subsets.footprint import estimate
 from coursekit.data.subsets.recipe import find_recipe, names
 from coursekit.data.subsets.recipe_checks import COCO_IMAGES
 from coursekit.lessons.experiments.expected_ap import print_expected
@@ -20,7 +20,7 @@ def print_bill(speed: float, size: int, line: float, card: Card | None) -> None:
         speed: images a second, measured at a long side of `size` pixels. More pixels are taken to cost in proportion.
         size: see `speed`.
         line: speed of the internet connection, in megabits a second.
-        card: what fits on a card; None leaves that column out.
+        card: what fits on a card; None leaves that column empty, and a line says why.
     """
     print("recipe         images   download   on disk   to download   an epoch here   fit on the card")
     for name in names():
@@ -35,6 +35,8 @@ def print_bill(speed: float, size: int, line: float, card: Card | None) -> None:
         waiting = download * 8000 / line / 3600
         took = f"{_hours(waiting):>13} {_hours(hours):>15}"
         print(f"{name:12} {count:8,} {download:7.2f} GB {disk:6.2f} GB {took}   {fit:>15}")
+    if card is None:
+        print("(–: no card was planned for in 10.3, as in the short form)")
 
 
 def print_expected_and_published() -> None:

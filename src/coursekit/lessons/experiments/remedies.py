@@ -29,6 +29,12 @@ LR = 5e-4
 MORE = ("positive_fraction", "background_iou", "box_loss_weight")  # changes that are none of the detector's options
 
 
+def conclusion(word: str, remedy: str) -> str:
+    """Return a verdict ("proved", "disproved" or "open") on a remedy as a sentence, without its full stop."""
+    ends = {"proved": "proved, it helped", "disproved": "disproved, it made things worse"}
+    return f"{remedy}: {ends.get(word, 'whether it helps is open')}"
+
+
 def change_detector(detector: FasterRCNN, **changes: Any) -> None:
     """Change a detector in place.
 

@@ -65,6 +65,12 @@ class Process:
         return torch.cat([parameter.detach().flatten() for parameter in self.trained])
 
 
+def _left(checkpoint: Path) -> str:
+    """Return in words which files a killed run has left."""
+    names = sorted(path.name for path in checkpoint.parent.iterdir())
+    return ", ".join(f"{name}, its checkpoint" if name == checkpoint.name else name for name in names) or "nothing"
+
+
 def prove(
     save_and_resume: SaveAndResume, detector: nn.Module, dataset: CocoDataset, *, steps: int, killed_in: int
 ) -> None:
@@ -78,13 +84,13 @@ def prove(
         killed_in: the step in which the second run is killed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        undisturbed, other = Process(detector, dataset, seed=0), Path(folder) / "other.pt"
+        undisturbed, other = Process(detector, dataset, seed=0), Path(folder) / "other" / "checkpoint.pt"
+        other.parent.mkdir()
         undisturbed.run(save_and_resume, Path(folder) / "undisturbed.pt", steps)
         try:
             Process(detector, dataset, seed=0, killed_in=killed_in).run(save_and_resume, other, steps)
         except KilledError:
-            left = sorted(path.name for path in Path(folder).glob("other*"))
-            print(f"killed in step {killed_in}; left: {', '.join(left) or 'nothing'} (other.pt is its checkpoint)")
+            print(f"killed in step {killed_in}; left: {_left(other)}")
         resumed = Process(detector, dataset, seed=1)
         first = resumed.run(save_and_resume, other, steps)
     same = int((undisturbed.weights() == resumed.weights()).sum())

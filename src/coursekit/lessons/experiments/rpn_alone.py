@@ -1,7 +1,7 @@
 """An RPN without a second stage: trained on cached features, and what its proposals find."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from coursekit.detector.boxes import Part
 from coursekit.evaluation.recall import recall_by_size
 from coursekit.lessons.experiments.cached_features import CachedFeatures
 from coursekit.lessons.notebooks.lengths import short_form
+from coursekit.lessons.workbook.callers import twins_at_work
+from coursekit.lessons.workbook.workbook import Workbook
 from coursekit.training.backward import update
 from coursekit.training.optimizer import warmup_cosine
 
@@ -47,6 +49,7 @@ def run_rpn(
     anchors: Sequence[Tensor],
     rpn_losses: Part,
     propose: Part,
+    workbook: Workbook | None = None,
     *,
     epochs: int,
     **sampling: Any,
@@ -58,12 +61,16 @@ def run_rpn(
         train_cached, val_cached: features to train on, and to propose boxes for.
         anchors: (N_i, 4) xyxy in pixels for each level.
         rpn_losses, propose: the functions to use, such as your own.
+        workbook: where these are yours. Where they call correct parts that have a compiled twin, such as `nms`, the
+            twin runs, and a line says so.
         epochs: passes over the data set.
         sampling: passed to `rpn_losses`, such as `batch_size_per_image=256`.
     """
     torch.manual_seed(0)
     rpn = make_rpn(train_cached.channels)
-    with one_thread():
+    with one_thread(), twins_at_work(workbook) if workbook else nullcontext() as twins:
+        for name in twins or ():
+            print(f"{name}: its compiled twin runs in place of yours, which gives the same results")
         before = propose_all(rpn, propose, val_cached, anchors)
         history = train_rpn(rpn, rpn_losses, train_cached, torch.cat(list(anchors)), epochs, **sampling)
         after = propose_all(rpn, propose, val_cached, anchors)

@@ -26,5 +26,6 @@ def slide_box(ways: Mapping[str, ReadPatches], stride: int) -> tuple[Tensor, dic
     asked = left + SIDE / 2
     read = {name: way(positions, boxes, 1 / stride).mean((1, 2, 3)) for name, way in ways.items()}
     for name, centers in read.items():
-        print(f"{name:30} at most {(centers - asked).abs().max().item():.1g} pixels off")
+        off = float(f"{(centers - asked).abs().max().item():.2g}")
+        print(f"{name:30} at most {off:g} pixels off")
     return asked, read

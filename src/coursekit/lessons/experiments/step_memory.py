@@ -1,6 +1,6 @@
 """Memory of a training step: counted on paper, kept by PyTorch, and predicted for whole detectors. Lesson 02."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -75,6 +75,18 @@ def one_by_one(as_built: StepConfig, changes: Mapping[str, Mapping[str, Any]]) -
     """
     configs = accumulate(changes.values(), lambda config, change: structs.replace(config, **change), initial=as_built)
     return dict(zip(changes, list(configs)[1:], strict=True))
+
+
+def some_steps(configs: Mapping[str, StepConfig], names: Collection[str]) -> dict[str, StepConfig]:
+    """Return the first of some training steps and those with these names, in order.
+
+    A name that follows steps that were left out says so: "all up to + 16 bits".
+    """
+    order = list(configs)
+    kept = [place for place, name in enumerate(order) if place == 0 or name in names]
+    is_next = [place == 0 or place - 1 in kept for place in kept]
+    labels = [order[place] if near else f"all up to {order[place]}" for place, near in zip(kept, is_next, strict=True)]
+    return {label: configs[order[place]] for label, place in zip(labels, kept, strict=True)}
 
 
 def predicted(configs: Mapping[str, StepConfig]) -> dict[str, Peak]:

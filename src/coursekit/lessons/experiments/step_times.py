@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from itertools import repeat
 from operator import attrgetter
+from textwrap import fill
 from typing import Any
 
 import torch
@@ -145,7 +146,12 @@ def verdict(phases: Mapping[str, float]) -> str:
 
 
 def count_for_gpu(
-    name: str, step: Step, batch: Batch, device: torch.device, own_parts: Collection[str], waits: int = 3
+    name: str,
+    step: Step,
+    batch: Batch,
+    own_parts: Collection[str],
+    waits: int | None = None,
+    launches: int | None = None,
 ) -> None:
     """Take a step, and print how many operations it launches and how often Python waits for a result.
 
@@ -155,24 +161,28 @@ def count_for_gpu(
         name: what the step is called.
         step: (images, targets) → losses; takes a training step.
         batch: images and targets to take it on.
-        device: where they are.
         own_parts: the reader's parts that detectors are made of here; if there are none, that is printed.
-        waits: how many of the operations that it waits for to print, the most frequent first.
+        waits, launches: the reader's guesses, if there are any.
     """
-    with as_on_gpu(), count_launches(device) as counted:
+    with as_on_gpu(), count_launches(batch[0].device) as counted:
         step(*batch)
-    most = ", ".join(f"{count} × {name}" for name, count in counted.waited.most_common(waits))
-    print(f"{name}: {counted.launches:,} operations launched; Python waits {counted.waits} times ({most}, …)")
+    print(f"{name}: {counted.launches:,} operations launched; Python waits {counted.waits} times")
+    kinds = ", ".join(f"{count} × {operation}" for operation, count in counted.waited.most_common())
+    print(fill(kinds or "nothing", 110, initial_indent="  waits for: ", subsequent_indent="    "))
+    guesses = {"operations": launches, "waits": waits}
+    if said := [f"{guess:,} {what}" for what, guess in guesses.items() if guess is not None]:
+        print(f"  you said {' and '.join(said)}")
     if not own_parts:
         print("  (all parts of this detector are the course's; yours may launch more, and wait more often)")
 
 
-def profile_step(step: Step, batch: Batch, operations: int = 4) -> None:
+def profile_step(step: Step, batch: Batch, longest: str, operations: int = 4) -> None:
     """Take a step under PyTorch's profiler. Print its phases, and the operations that take the longest.
 
     Args:
         step: (images, targets) → losses; takes a training step.
         batch: images and targets to take it on.
+        longest: the phase that the reader expects to take the longest.
         operations: how many of the operations to print.
     """
     on_gpu = torch.cuda.is_available()
@@ -180,8 +190,10 @@ def profile_step(step: Step, batch: Batch, operations: int = 4) -> None:
     with without_notes(), profile(activities=activities) as profiled:
         step(*batch)
     device = "device" if on_gpu else "cpu"
-    for name, seconds in phases_of(profiled.events() or [], f"{device}_time_total").items():
+    phases = phases_of(profiled.events() or [], f"{device}_time_total")
+    for name, seconds in phases.items():
         print(f"{name:10} {seconds:6.3f} s")
+    print(f"the longest phase: {max(phases, key=lambda name: phases[name])}; you said {longest}")
     print("the operations that take the longest:")
     own = attrgetter(f"self_{device}_time_total")
     for average in sorted(profiled.key_averages(), key=own, reverse=True)[:operations]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from coursekit.lessons.notebooks.lengths import is_short, quick
 from coursekit.memory import Constants, StepConfig, usable
 from coursekit.memory.budget import verdict
 from coursekit.memory.planner import BATCHES, EFFECTIVE_BATCH, SIZES, PeakTable, peaks_of
@@ -17,6 +18,8 @@ AS_BUILT: dict[str, Any] = {"folds_norm": False, "channels": 256, "hidden": 1024
 def what_fits(ways: Mapping[str, StepConfig], cards: Collection[float]) -> Peaks:
     """Print, for each way to train and each card, the most images at a time for each image size.
 
+    A way takes some ten seconds to predict. In the short form only the last one is.
+
     Args:
         ways: what a step is, by name; the size and batch of a config are ignored.
         cards: memory of each card, in GB.
@@ -25,7 +28,10 @@ def what_fits(ways: Mapping[str, StepConfig], cards: Collection[float]) -> Peaks
         The predicted peaks of each way.
     """
     peaks = {}
-    for name, config in tqdm(ways.items(), "predicting", leave=False):
+    *others, last = ways
+    if is_short() and others:
+        print(f"({', '.join(others)}: left out in the short form)\n")
+    for name, config in tqdm([(name, ways[name]) for name in (*quick(others, []), last)], "predicting", leave=False):
         peaks[name] = peaks_of(config)
         print(f"{name}\ncard    " + "".join(f"{size:>13}" for size in SIZES))
         for card in sorted(cards):

@@ -39,7 +39,7 @@ def below_catch(caught: Caught, keep: Callable[[tuple[Any, ...]], None] | None =
         number = next(numbers)
         if keep is not None:
             keep(caught.case(number).args)
-        return caught.give_away(number) + (" It is in the variable missed." if keep else "")
+        return caught.give_away(number) + ("\nThe input is in the variable missed." if keep else "")
 
     return _row({("Show one that got through", "search"): give_away})
 

@@ -13,6 +13,7 @@ from coursekit.lessons.notebooks.agents import FILE, agents_text
 
 COPIED = (".ipynb", ".md", ".py")  # notebooks, the glossary, and scripts that run without the course
 LINK = re.compile(r"\[([^\[\]]*)\]\(\.\./([^()\s]*)\)")  # words and path of a link out of the folder
+ASIDE = re.compile(rf" ?\({LINK.pattern}\.?\)")  # a parenthesis that holds nothing else
 DISTRIBUTION = "build-a-detector"
 NOTE = ".course.json"  # lesson → digest of the version that was copied
 
@@ -77,8 +78,14 @@ def _content(path: Path) -> bytes:
 
 
 def relinked(text: str, address: str) -> str:
-    """Replace links to files of the repository by links to its web address; without one, keep only their words."""
-    return LINK.sub(rf"[\1]({address}/blob/main/\2)" if address else r"\1", text)
+    """Replace links to files of the repository by links to its web address.
+
+    Without an address, a link becomes its words. A parenthesis that holds only a link goes with it: "(the code)" would
+    lead nowhere.
+    """
+    if address:
+        return LINK.sub(rf"[\1]({address}/blob/main/\2)", text)
+    return LINK.sub(r"\1", ASIDE.sub("", text))
 
 
 def repository() -> str:

@@ -12,15 +12,16 @@ from coursekit.core.errors import ConfigError, CourseError
 from coursekit.lessons.checking import verdict as checking
 from coursekit.lessons.checking.catch import Caught, catch
 from coursekit.lessons.checking.outcome import error_text
-from coursekit.lessons.checking.verdict import SIGNS, Verdict
+from coursekit.lessons.checking.verdict import Verdict
 from coursekit.lessons.course import badge_of
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.notebooks.buttons import below_catch, below_check
-from coursekit.lessons.workbook import hints, own_parts
+from coursekit.lessons.workbook import callers, hints, own_parts
 from coursekit.lessons.workbook import journal as journals
 from coursekit.lessons.workbook.explain import explain
 from coursekit.lessons.workbook.missing_names import cures
 from coursekit.lessons.workbook.recall import Recalled, recall
+from coursekit.lessons.workbook.states import SIGNS
 from coursekit.lessons.workbook.status import status
 from coursekit.lessons.workbook.stubs import is_empty
 from coursekit.lessons.workbook.workbook import Stored, Workbook, workbook_here
@@ -63,11 +64,15 @@ class Session:
 
     @_in_a_line
     def check(self, name: str) -> Verdict | None:
-        """Check an exercise. From then on, its name is your answer if that is correct, and the reference if not."""
+        """Check an exercise. From then on, its name is your answer if that is correct, and the reference if not.
+
+        That is true in the notebook and in your other answers.
+        """
         verdict = checking.check(self.my_workbook, name, is_strict=self.is_strict)
         shell: Any = get_ipython()
         if shell is not None:
             shell.user_ns[name] = own_parts.part(self.my_workbook, name)
+            callers.refresh(self.my_workbook, name)
             shell.user_ns |= {} if verdict.failing is None else {"failing": verdict.failing}
         result = _shown(verdict)
         if shell is not None and not self.is_strict and verdict.state != "borrowed":
