@@ -769,9 +769,8 @@ def step_for(model, dtype, micro_batch):
 
 # %% tags=["call"]
 batched = training_model.new_model({}, classes).to(DEVICE)  # without loops over images
-yours, ours = (step_for(model, torch.float32, 2) for model in (fresh(), batched))
-step_times.count_for_gpu("your detector", yours, four, parts, my_waits)
-step_times.count_for_gpu("the course's", ours, four, parts)
+step_times.count_for_gpu("your step", step_for(fresh(), torch.float32, 2), four, parts, my_waits)
+step_times.count_for_gpu("the course's", step_for(batched, torch.float32, 2), four, parts)
 
 # %% [markdown]
 # Now read the step of the course's trainer. **What would you add to `real_step`** for a detector that trains on four GPUs for a week? Note an

@@ -38,7 +38,7 @@ from coursekit.lessons.experiments import lesson07_run, one_class, other_seeds, 
 data = os.environ.get("COURSEKIT_DATA", "mini")
 train_set, unseen = load(data, "train"), load(data, "val").head(quick(120, 12))
 detector = lesson07_run.first_run(my_workbook, data)
-own, detections = patient.examined(detector, unseen)  # boxes, labels, scores for each image
+own, detections = patient.examined(detector, unseen)  # boxes, labels, scores per image
 shown = patient.fullest(detections)  # the image with the most confident detections
 
 # %% [markdown]
