@@ -34,7 +34,7 @@ from coursekit.detector.model import ANCHOR_SCALES
 from coursekit.detector.timm_models import timm_features
 from coursekit.training import TrainConfig
 from coursekit.training.micro_batches import optimizer_step
-from coursekit.training.state import start_run
+from coursekit.training.run_state import start_run
 
 BATCH, FROZEN, CHANNELS, HIDDEN = 8, 3, 96, 256
 NUMBERS = {64: (500, 300, 64), 512: (2000, 2000, 512)}  # RoIs per image: pre_nms_top_n, post_nms_top_n, RoIs

@@ -47,7 +47,7 @@ from coursekit.memory.step_config import GIB, MIB, StepConfig
 from coursekit.training import TrainConfig, train
 from coursekit.training.launches import count_launches
 from coursekit.training.micro_batches import accumulate_or_halve, local_batch, optimizer_step
-from coursekit.training.state import Run, start_run
+from coursekit.training.run_state import Run, start_run
 
 PAGE, MARK = Path(__file__).parents[1] / "docs" / "gpu.md", "<!-- results of benchmarks/bench_gpu.py --write -->"
 SMALL_CARD = 4  # GiB

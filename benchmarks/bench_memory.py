@@ -33,11 +33,11 @@ from coursekit.data import load
 from coursekit.data.boxes import Target
 from coursekit.detector import FasterRCNN
 from coursekit.detector.from_torchvision import from_torchvision
-from coursekit.memory.predict import peak_of, predict
+from coursekit.memory.predict_peak import peak_of, predict
 from coursekit.memory.step import build
 from coursekit.memory.step_config import MIB, StepConfig
 from coursekit.training.micro_batches import optimizer_step
-from coursekit.training.state import start_run
+from coursekit.training.run_state import start_run
 
 TOLERANCE, TARGET = 0.05, 24  # configurations within the tolerance
 DETECTRON2 = 3.0  # GB

@@ -424,7 +424,7 @@ first_training.explore_steps(watch, target, val_set.classes)
 
 # %% tags=["write"]
 from coursekit.data import scene as draw_scene
-from coursekit.data.images import to_tensor
+from coursekit.data.read_images import to_tensor
 
 my_scene = to_tensor(draw_scene("🐕🚗🍎🛑🎸", seed=1).picture)  # yours
 first_training.show_detections(detector, my_scene, val_set.classes)

@@ -29,7 +29,7 @@ lesson_map(1)
 import numpy as np
 from PIL import Image
 
-from coursekit.data.folders import find_folder
+from coursekit.data.load_by_name import find_folder
 from coursekit.data.synthetic.damaged import DAMAGED_FILES
 
 damaged = find_folder("damaged")
@@ -708,12 +708,12 @@ import tempfile
 from pathlib import Path
 
 from coursekit.data import load
-from coursekit.lessons.experiments import loading
+from coursekit.lessons.experiments import loader_speed
 
 work = tempfile.TemporaryDirectory()  # it is removed when the notebook is closed
 large, small = (Path(work.name) / name for name in ("640 px", "320 px"))
 for long_side, place in ((640, large), (320, small)):
-    loading.store(loading.Resized(train_set, long_side, resize_with_boxes), quick(80, 24), place)
+    loader_speed.store(loader_speed.Resized(train_set, long_side, resize_with_boxes), quick(80, 24), place)
 
 # %% [markdown]
 # A worker is a process of its own. On Linux it starts as a copy of yours (`fork`). On Windows and macOS it starts empty (`spawn`): it imports
@@ -721,7 +721,7 @@ for long_side, place in ((640, large), (320, small)):
 # find a class from a notebook cell. That's why a `Dataset` belongs in a file.
 
 # %% tags=["write"]
-resized = loading.Resized(open_coco(large), 320, resize_with_boxes)
+resized = loader_speed.Resized(open_coco(large), 320, resize_with_boxes)
 ways = {  # name: data set, number of workers
     "640 px, resized when read": (resized, 0),
     "640 px, resized, 2 workers": (resized, 2),
@@ -729,7 +729,7 @@ ways = {  # name: data set, number of workers
     "stored at 320 px, 2 workers": (open_coco(small), 2),
     "stored at 320 px, course's loader": (load(small, "train"), 0),
 }
-rates = loading.samples_per_second(ways, collate)  # yours: start_method="spawn"
+rates = loader_speed.samples_per_second(ways, collate)  # yours: start_method="spawn"
 alone, two_workers, stored, *_ = rates.values()
 print(f"stored smaller: {stored / alone:.1f} times as fast, you said {my_smaller}")
 print(f"with 2 workers: {two_workers / alone:.1f} times, you said {my_workers}")
@@ -738,9 +738,9 @@ print(f"with 2 workers: {two_workers / alone:.1f} times, you said {my_workers}")
 # (The first round includes starting the workers.) On their own, these numbers say little. How many samples does *training* need? Let's train the course's detector on the small images.
 
 # %% tags=["call"]
-needed = loading.training_needs(load(small, "train").first(quick(32, 8)))
+needed = loader_speed.training_needs(load(small, "train").first(quick(32, 8)))
 show.loading_rates(rates, needed)
-loading.longer_steps(rates, needed)
+loader_speed.longer_steps(rates, needed)
 
 # %% [markdown]
 # Were two workers slower than none? That happens: each batch has to travel from the worker's process to yours, and if reading is quick, the

@@ -351,7 +351,7 @@ best_for_small, best_for_large = "…", "…"  # yours
 
 # %% tags=["call"]
 from coursekit.lessons.experiments.cached_features import cache_features
-from coursekit.lessons.experiments.detector_runs import compare_designs, print_designs
+from coursekit.lessons.experiments.compare_designs import compare_designs, print_designs
 
 images = train_set.head(quick(128, 8)), val_set.head(quick(64, 8))
 cached = [cache_features(dataset, backbone) for dataset in images]
@@ -370,13 +370,13 @@ print(f"you said: {best_for_small} for small objects, {best_for_large} for large
 
 # %% [markdown]
 # **Look at the last three columns:** how far apart are the seeds of one design? A lead that's smaller than that is no lead. (In the
-# short form all of them are 0.) ([The loop over designs and seeds](../src/coursekit/lessons/experiments/detector_runs.py).)
+# short form all of them are 0.) ([The loop over designs and seeds](../src/coursekit/lessons/experiments/compare_designs.py).)
 
 # %% tags=["write"]
 largest_difference_between_seeds = 0.0  # yours, from the table
 
 # %% tags=["call"]
-from coursekit.lessons.experiments.detector_runs import largest_spread
+from coursekit.lessons.experiments.compare_designs import largest_spread
 
 show.scores_by_size(measured)
 most = largest_spread(measured)

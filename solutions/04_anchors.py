@@ -262,7 +262,7 @@ def by_shapes(grid, stride, sizes, ratios):
 
 # %% tags=["call"]
 from coursekit.lessons.experiments.cached_features import cache_features
-from coursekit.lessons.experiments.detector_runs import compare_anchor_orders
+from coursekit.lessons.experiments.compare_designs import compare_anchor_orders
 
 cached = cache_features(train_set.head(quick(96, 8))), cache_features(val_set.head(quick(48, 8)))
 makers = {"row by row": make_anchors, "column by column": by_columns, "shape by shape": by_shapes}
@@ -274,7 +274,7 @@ compare_anchor_orders(makers, *cached, epochs=quick(6, 1), guess=my_guess_ap50)
 #
 # And the large objects? Look at the last line: a hundred large anchors, chosen blindly, without any network. If you look at
 # large objects only, or at a loss that falls, you see no fault.
-# ([The code of the training](../src/coursekit/lessons/experiments/detector_runs.py).)
+# ([The code of the training](../src/coursekit/lessons/experiments/compare_designs.py).)
 #
 # ## 4.3 · Which anchor takes which object? · 47 min
 #

@@ -35,7 +35,7 @@ lesson_map(6)
 # recognize it, then as **7 × 7**, which is what a head gets. The boxes differ in size and shape. The patches don't.
 
 # %% tags=["call"]
-from coursekit.lessons.experiments.scenes import objects_of_many_sizes
+from coursekit.lessons.experiments.choose_scenes import objects_of_many_sizes
 
 image, boxes, names = objects_of_many_sizes(train_set, count=4)
 show.patches(image, boxes, names, sizes=(28, 7))

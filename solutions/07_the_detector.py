@@ -33,7 +33,7 @@ lesson_map(7)
 # come out.
 
 # %% tags=["call"]
-from coursekit.lessons.experiments.oracle import around, know, score_oracle
+from coursekit.lessons.experiments.oracle_box_head import around, know, score_oracle
 
 image, target = train_set.first(13)[12]
 near = around(target, each=8, spread=0.15, seed=7)  # boxes; the label and box of their object
@@ -665,7 +665,7 @@ journal("07")
 # ## 7.7 · What could go wrong · 4 min
 #
 # These four mistakes are in the issue tracker of every detection library. What they share: **nothing crashes**. Plant them, and see what
-# they cost. You don't need to train for that. Take an [oracle](../src/coursekit/lessons/experiments/oracle.py), a head that knows the ground
+# they cost. You don't need to train for that. Take an [oracle](../src/coursekit/lessons/experiments/oracle_box_head.py), a head that knows the ground
 # truth, and give its predictions to a `postprocess` with one fault.
 
 

@@ -22,7 +22,7 @@ import os
 import torch
 
 import coursekit.show as show
-from coursekit.data.folders import find_folder
+from coursekit.data.load_by_name import find_folder
 from coursekit.lessons import catch, check, hint, journal, lesson_map, my_workbook, quick, recall
 from my_detector import CocoDataset, collate  # from lesson 01: yours, or the course's
 
@@ -818,7 +818,7 @@ my_prediction = {"fewer pixels": 4.0, "16 bits": 2.0, "frozen": 1.5, "workers": 
 
 # %% tags=["variants"]
 from coursekit.core.device import half_precision
-from coursekit.lessons.experiments.ladder import climb, peak_memory
+from coursekit.lessons.experiments.speed_ladder import climb, peak_memory
 
 HALF = torch.float16 if half_precision(DEVICE) == "fp16" else torch.bfloat16
 LADDER = {
@@ -846,7 +846,7 @@ show.ladder(climb(LADDER, prepare, clock, guesses, memory_of, quick(2, 0)))
 #
 # Which rung surprised you? Fewer pixels save most, and they cost small objects, as at the end of lesson 03: at half the side, one of 20 pixels
 # has 10 left. So climb with one eye on the score. A rung that gains no speed may still be worth its memory on a small card, and 16 bits may
-# gain little here and much on your card. Measure where you train ([how it's measured here](../src/coursekit/lessons/experiments/ladder.py)).
+# gain little here and much on your card. Measure where you train ([how it's measured here](../src/coursekit/lessons/experiments/speed_ladder.py)).
 # Put the table into your report.
 #
 # For more rungs, there's the optional [GPU workshop](gpu-workshop.md): channels last, `torch.compile`, activation checkpointing, pinned memory.

@@ -33,13 +33,13 @@ lesson_map(9)
 # %% tags=["setup"]
 from coursekit.lessons import my_workbook, quick
 from coursekit.lessons.experiments import annotation_ids, expected_ap, faults
-from coursekit.lessons.experiments import lesson07_run, one_class, other_seeds, patient
+from coursekit.lessons.experiments import examined_detections, lesson07_run, one_class, other_seeds
 
 data = os.environ.get("COURSEKIT_DATA", "mini")
 train_set, unseen = load(data, "train"), load(data, "val").head(quick(120, 12))
 detector = lesson07_run.first_run(my_workbook, data)
-own, detections = patient.examined(detector, unseen)  # boxes, labels, scores per image
-shown = patient.fullest(detections)  # the image with the most confident detections
+own, detections = examined_detections.examined(detector, unseen)  # boxes, labels, scores per image
+shown = examined_detections.fullest(detections)  # the image with the most confident detections
 
 # %% [markdown]
 # How good is it? **Guess its AP50**, a number from 0 to 1.
@@ -51,12 +51,12 @@ my_ap50 = 0.5  # yours
 # Now something odd. The same detections are written into two files, and both files are scored.
 
 # %% tags=["read"]
-one_file, other_file = patient.write_twice(detections, unseen)  # a list of records each
+one_file, other_file = examined_detections.write_twice(detections, unseen)  # a list of records each
 ap50, other_ap50 = score(one_file, unseen)["AP50"], score(other_file, unseen)["AP50"]
 print(f"AP50 {ap50:.2f} and {other_ap50:.2f}; your guess was {my_ap50:.2f}")
 
 # %% tags=["call"]
-panel = patient.panel(unseen, shown, detections[shown])
+panel = examined_detections.panel(unseen, shown, detections[shown])
 titles = f"one file: AP50 {ap50:.2f}", f"the other: AP50 {other_ap50:.2f}"
 show.image_row(dict.fromkeys(titles, panel), "The same boxes twice.")
 
@@ -74,7 +74,7 @@ my_guess = "the boxes are …"  # yours
 
 # %% tags=["read"]
 print("detector:    ", {name: value[:2] for name, value in detections[shown].items()})
-print("ground truth:", patient.first_object(unseen, shown))
+print("ground truth:", examined_detections.first_object(unseen, shown))
 labels = sorted({*range(1, 6), *detections[shown]["labels"][:2].tolist()})
 print("label → category id:", {n: unseen.category_ids[n - 1] for n in labels}, "…")
 
@@ -449,7 +449,7 @@ my_gap = 0.3  # AP50 of the best class minus that of the worst, yours
 # %% tags=["call"]
 gap = one_class.compare_classes(results, unseen, train_set)
 print(f"best minus worst {gap:.2f}, your guess {my_gap:.2f}")
-print(patient.who_is_it(own, one_file), end="")
+print(examined_detections.who_is_it(own, one_file), end="")
 
 # %% [markdown]
 # Is the worst class hard, or is it rare in training? And what is the AP of a class that isn't there? Not 0: nothing was missed. It
@@ -589,7 +589,7 @@ catch("coco_map", (found, objects, category_ids, image_ids))  # yours: more inpu
 
 # %% tags=["call"]
 yours = coco_map(results, unseen)
-truth_file, results_file = patient.write_coco_files(results, unseen)
+truth_file, results_file = examined_detections.write_coco_files(results, unseen)
 
 # %% tags=["read"]
 from pycocotools.coco import COCO

@@ -24,8 +24,9 @@ import os
 import coursekit.show as show
 from coursekit.data import load
 from coursekit.lessons import catch, check, hint, journal, lesson_map, my_workbook, quick, reference
-from coursekit.lessons.experiments import killed_run, lesson07_run, my_subset, one_scene, plans
-from coursekit.lessons.experiments import questions, real_coco, remedies, resumed, scores
+from coursekit.lessons.experiments import costs_of_coco, drawn_scene, killed_run, lesson07_run
+from coursekit.lessons.experiments import lesson10_questions, my_subset, paired_remedies, plans
+from coursekit.lessons.experiments import resume_check, run_scores
 
 lesson_map(10)
 
@@ -40,8 +41,8 @@ my_scene = "🐈🐕🐎🐄🐻🛑"
 # %% tags=["call"]
 data = os.environ.get("COURSEKIT_DATA", "mini")
 everything, generalist = load(data, "train"), lesson07_run.first_run(my_workbook, data)
-picture = one_scene.draw(my_scene)
-one_scene.show_found(picture, {"lesson 07's detector": (generalist, everything.classes)})
+picture = drawn_scene.draw(my_scene)
+drawn_scene.show_found(picture, {"lesson 07's detector": (generalist, everything.classes)})
 
 # %% [markdown]
 # ## 10.1 · A question · 15 min
@@ -71,7 +72,7 @@ one_scene.show_found(picture, {"lesson 07's detector": (generalist, everything.c
 my_choice = "few classes"
 my_own_question = ""  # a sentence, if my choice is "my own"
 my_guess = 0.05  # B minus A; may be negative
-my_question = questions.text_of(my_choice, my_own_question)
+my_question = lesson10_questions.text_of(my_choice, my_own_question)
 print(my_question)
 
 # %% [markdown]
@@ -236,7 +237,7 @@ catch("save_and_resume", (4, 2, "between steps"))  # yours: more runs
 # other random numbers. **Will the two that ended have the same weights, to the last bit?**
 
 # %% tags=["call"]
-resumed.prove(save_and_resume, generalist, everything, steps=4, killed_in=2)
+resume_check.prove(save_and_resume, generalist, everything, steps=4, killed_in=2)
 
 # %% [markdown]
 # (The last bit is a promise for one machine and the CPU. Some GPU operations add numbers in a different order each time, so there a resumed run
@@ -250,7 +251,7 @@ import shlex
 from pathlib import Path
 
 from coursekit.lessons.workbook.own_parts import parts_from
-from coursekit.lessons.workbook.own_step import step_of
+from coursekit.lessons.workbook.own_training_step import step_of
 
 parts, my_step = parts_from(my_workbook), step_of(my_workbook)
 settings = {"--data": recipe_file, "--epochs": my_epochs, "--batch": my_batch, "--size": my_size}
@@ -296,10 +297,10 @@ print(f"the stopwatch had said {expected}")
 my_ap = 0.2  # yours
 
 # %% tags=["call"]
-from coursekit.runs.load import results_of
+from coursekit.runs.save_and_load import results_of
 
 results, unseen = results_of(run_folder, str(recipe_file), parts=parts)
-scores.print_scores(results, unseen, draws=quick(100, 40))
+run_scores.print_scores(results, unseen, draws=quick(100, 40))
 print(f"my guess of AP was {my_ap:.3f}")
 
 # %% [markdown]
@@ -307,7 +308,7 @@ print(f"my guess of AP was {my_ap:.3f}")
 # **say which two scores answer it**: whose detections, and which of the twelve numbers.
 
 # %% tags=["call"]
-theirs = one_scene.detections_of(generalist, everything, unseen)
+theirs = drawn_scene.detections_of(generalist, everything, unseen)
 
 # %% tags=["write"]
 # my choice: A and B, for a question of my own
@@ -321,7 +322,7 @@ pairs = {
     "tight boxes": (("mine", results, "AP75"), ("mine", results, "AP50")),
     "my own": (my_a, my_b),
 }
-answer = questions.answer(my_question, *pairs[my_choice], unseen, draws=quick(100, 40))
+answer = lesson10_questions.answer(my_question, *pairs[my_choice], unseen, draws=quick(100, 40))
 print(my_question, f"\n{answer}\nmy guess was {my_guess:+.3f}")
 
 # %% [markdown]
@@ -334,7 +335,7 @@ print(my_question, f"\n{answer}\nmy guess was {my_guess:+.3f}")
 my_kind = "missed"  # yours: classification, localization, both, duplicate, background or missed
 
 # %% tags=["call"]
-costliest = scores.show_errors(results, unseen)
+costliest = run_scores.show_errors(results, unseen)
 print(f"costliest: {costliest}; you said {my_kind}")
 show.worst_images(results, unseen, 3, 0.3)
 
@@ -370,7 +371,7 @@ my_expectation = 0.02
 # - `box_loss_weight` multiplies the box loss of the second stage.
 # - `background_iou` leaves out background RoIs that overlap no object by at least this IoU: what's left is harder to tell from objects.
 #
-# ([The code of these three](../src/coursekit/lessons/experiments/remedies.py).)
+# ([The code of these three](../src/coursekit/lessons/experiments/paired_remedies.py).)
 #
 # A fair trial needs a **baseline** that differs in nothing else. Both go on from your run, for one more epoch, on some of its images. The backbone is
 # frozen, so its features are computed once; that makes a trial a matter of seconds. And because a seed can do as much as an idea
@@ -380,7 +381,7 @@ my_expectation = 0.02
 from coursekit.runs import load_run
 
 mine, _ = load_run(run_folder, parts)
-trial = remedies.Trial.of(mine, train_set.head(quick(48, 8)), unseen, my_size)
+trial = paired_remedies.Trial.of(mine, train_set.head(quick(48, 8)), unseen, my_size)
 baseline_results, changed_results, pupil = trial.pairs(quick(4, 2), **my_change)
 
 # %% [markdown]
@@ -451,13 +452,13 @@ check("verdict")
 # all runs, as in lesson 09.
 
 # %% tags=["read"]
-baselines = scores.ap_of_each(baseline_results, unseen)
-changes = scores.ap_of_each(changed_results, unseen)
+baselines = run_scores.ap_of_each(baseline_results, unseen)
+changes = run_scores.ap_of_each(changed_results, unseen)
 word, mean, low, high = verdict(changes, baselines)
 
 # %% tags=["call"]
 show.paired_changes(baselines, changes, (low, high), my_expectation, my_remedy)
-other = remedies.on_other_images(baseline_results, changed_results, unseen, draws=quick(200, 40))
+other = paired_remedies.on_other_images(baseline_results, changed_results, unseen, draws=quick(200, 40))
 intervals = f"seeds {low:+.3f} to {high:+.3f}, images {other[0]:+.3f} to {other[1]:+.3f}"
 result = f"AP {mean:+.3f} (95 % intervals: {intervals})"
 print(f"{word}: {result}")
@@ -474,7 +475,7 @@ print(f"{word}: {result}")
 
 # %% tags=["write"]
 # my choice: my conclusion, in a sentence
-my_conclusion = remedies.conclusion(word, my_remedy)
+my_conclusion = paired_remedies.conclusion(word, my_remedy)
 
 # %% tags=["call"]
 from coursekit.report import Project, write_project
@@ -492,7 +493,7 @@ write_project(run_folder, Project(**told))
 
 # %% tags=["call"]
 two = {"mine": (mine, unseen.classes), "mine, changed": (pupil.eval(), unseen.classes)}
-one_scene.show_found(picture, two)
+drawn_scene.show_found(picture, two)
 
 # %% [markdown]
 # ## 10.8 · The report · 30 min
@@ -526,7 +527,7 @@ beginning(page)
 my_line = 6
 
 # %% tags=["call"]
-real_coco.print_bill(speed, my_size, my_line, card)
+costs_of_coco.print_bill(speed, my_size, my_line, card)
 
 # %% [markdown]
 # Sizes are estimates from COCO's mean. Recipes that use `train2017` also need its annotations, once. On a GPU, run 10.3 again there: the
@@ -539,7 +540,7 @@ real_coco.print_bill(speed, my_size, my_line, card)
 my_relative = "…"  # yours
 
 # %% tags=["call"]
-real_coco.print_expected_and_published()
+costs_of_coco.print_expected_and_published()
 
 # %% [markdown]
 # - torchvision trained these for **26 epochs on 8 V100** GPUs ([its training

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from coursekit.commands.main import app
 from coursekit.core.errors import CourseError
-from coursekit.data.folders import find_folder
+from coursekit.data.load_by_name import find_folder
 
 RECIPE = """
 name = "five"

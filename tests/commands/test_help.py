@@ -91,7 +91,7 @@ def test_the_defaults_are_those_of_the_configuration():
 )
 def test_options_become_the_configuration(coursekit, tmp_path, monkeypatch, options, expected):
     calls = []
-    monkeypatch.setattr("coursekit.runs.train.train_run", lambda *arguments, **named: calls.append(arguments))
+    monkeypatch.setattr("coursekit.runs.train_or_resume.train_run", lambda *arguments, **named: calls.append(arguments))
     done = coursekit("train", "--data", "mini", "--out", tmp_path, *options)
     assert done.returncode == 0, done.stderr
     assert calls == [("mini", tmp_path, expected, DetectorConfig(num_classes=0))]

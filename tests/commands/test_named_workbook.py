@@ -12,11 +12,11 @@ from coursekit.core.config import DetectorConfig
 from coursekit.core.errors import ConfigError
 from coursekit.data.records import Category
 from coursekit.lessons.checking.verdict import check
-from coursekit.lessons.workbook import named
-from coursekit.lessons.workbook.named import digests, remember
+from coursekit.lessons.workbook import trusted_workbooks
+from coursekit.lessons.workbook.trusted_workbooks import digests, remember
 from coursekit.lessons.workbook.workbook import Workbook
-from coursekit.runs.config import RunConfig, load_config, relative_to_run, save_config
-from coursekit.runs.load import build, save_run
+from coursekit.runs.run_config import RunConfig, load_config, relative_to_run, save_config
+from coursekit.runs.save_and_load import build, save_run
 from coursekit.training import TrainConfig
 from tests.lessons.answers import IOU
 
@@ -26,7 +26,7 @@ CATEGORIES = [Category(1, "person"), Category(18, "dog")]
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path, monkeypatch):
     """The user's state folder, elsewhere than that of whoever runs the tests."""
-    monkeypatch.setattr(named.platformdirs, "user_state_path", lambda name: tmp_path / "state" / name)
+    monkeypatch.setattr(trusted_workbooks.platformdirs, "user_state_path", lambda name: tmp_path / "state" / name)
     monkeypatch.delenv("COURSEKIT_WORKBOOK", raising=False)
 
 

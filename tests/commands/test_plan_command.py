@@ -11,7 +11,7 @@ from coursekit.core.errors import ConfigError
 from coursekit.memory import Peak, b3_picture
 from coursekit.memory.step_config import GIB, StepConfig
 
-picture_module = sys.modules["coursekit.memory.picture"]
+picture_module = sys.modules["coursekit.memory.b3_picture"]
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_the_picture_is_written(calls, no_prediction, tmp_path, capsys):
 
 
 def test_hours(calls, capsys, monkeypatch):
-    monkeypatch.setattr("coursekit.runs.hours.speed_here", lambda backbone: 60.0)
+    monkeypatch.setattr("coursekit.runs.plan_by_hours.speed_here", lambda backbone: 60.0)
     plan(4, hours=3)
     out = capsys.readouterr().out
     assert "In 3 hours, at 60 images" in out
@@ -110,14 +110,14 @@ def test_hours(calls, capsys, monkeypatch):
 
 
 def test_hours_on_a_named_card(calls, capsys, monkeypatch):
-    monkeypatch.setattr("coursekit.runs.hours.speed_of_card", lambda rate, backbone: rate / 1e11)
+    monkeypatch.setattr("coursekit.runs.plan_by_hours.speed_of_card", lambda rate, backbone: rate / 1e11)
     plan(hours=3, card="t4")
     assert calls[0][0] == 16
     assert "T4, estimated from its data sheet, not measured" in capsys.readouterr().out
 
 
 def test_hours_that_are_not_enough(calls, capsys, monkeypatch):
-    monkeypatch.setattr("coursekit.runs.hours.speed_here", lambda backbone: 0.001)
+    monkeypatch.setattr("coursekit.runs.plan_by_hours.speed_here", lambda backbone: 0.001)
     plan(4, hours=0.1)
     out = capsys.readouterr().out
     assert "No recipe gets 8 epochs in this time" in out

@@ -5,9 +5,9 @@ from PIL import Image
 from coursekit.core.config import DetectorConfig
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data.records import Category
-from coursekit.runs.config import RunConfig
-from coursekit.runs.load import build, save_run
-from coursekit.runs.predict import predict_files
+from coursekit.runs.predict_files import predict_files
+from coursekit.runs.run_config import RunConfig
+from coursekit.runs.save_and_load import build, save_run
 from coursekit.training import TrainConfig
 
 

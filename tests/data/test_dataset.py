@@ -8,7 +8,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import collate, load
-from coursekit.data.images import MAX_PIXELS
+from coursekit.data.read_images import MAX_PIXELS
 
 
 def test_samples_equal_torchvisions(real_coco):

@@ -9,7 +9,7 @@ from torch import nn
 
 from coursekit.core.errors import ConfigError, CourseError
 from coursekit.detector.backbone import Backbone, load_backbone
-from coursekit.detector.norm import ConvNorm, is_batch_norm
+from coursekit.detector.fold_batch_norm import ConvNorm, is_batch_norm
 
 NAMES = ["tf_efficientnet_lite0", "efficientnet_b0", "efficientnet_b3", "mobilenetv3_large_100", "resnet50"]
 some_names = pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from coursekit.core.device import as_on_gpu
 from coursekit.detector import anchors, batch_matching, batch_nms, batched, roi, rpn
 from coursekit.detector.batch_matching import GT_ID, PROPOSAL_ID, anchor_ids, random_keys, scramble
-from coursekit.detector.padded import pad_boxes, pad_targets
+from coursekit.detector.padded_boxes import pad_boxes, pad_targets
 
 GRIDS, STRIDES, SIZE = [(12, 16), (6, 8), (3, 4)], [8, 16, 32], (96, 128)
 CLASSES = 5

@@ -13,6 +13,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, nms
 from coursekit.core.errors import ConfigError
 from coursekit.data import load
 from coursekit.detector import (
+    batched_or_per_image,
     decode_boxes,
     encode_boxes,
     from_torchvision,
@@ -20,12 +21,11 @@ from coursekit.detector import (
     make_anchors,
     match_anchors,
     roi_align,
-    stages,
 )
 from coursekit.detector.anchors import BACKGROUND
 from coursekit.detector.batch_matching import roi_ids, scramble
 from coursekit.detector.choose_parts import choose_parts
-from coursekit.detector.norm import ConvNorm
+from coursekit.detector.fold_batch_norm import ConvNorm
 from coursekit.detector.resize import resize_boxes
 
 RESNET50, MOBILENET, MOBILENET_320 = MAKES = (
@@ -226,9 +226,9 @@ def replace_parts(trio, monkeypatch):
     def replace(parts):
         parts = {"sample_balanced": lambda *args, **kwargs: lowest_keys(*args, **kwargs)} | parts
         ours.parts = choose_parts(parts)
-        ours.stages = stages.choose_stages(ours.parts, stages.TWINS)
+        ours.stages = batched_or_per_image.choose_stages(ours.parts, batched_or_per_image.TWINS)
 
-    monkeypatch.setattr(stages, "_generators", lambda keys, column: list(keys))
+    monkeypatch.setattr(batched_or_per_image, "_generators", lambda keys, column: list(keys))
     monkeypatch.setattr(ours, "_anchors", {})
     yield replace
     ours.parts, ours.stages = choose_parts(), before

@@ -9,7 +9,7 @@ import torch
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.detector import build_detector, resize
 from coursekit.detector.choose_parts import PARTS
-from coursekit.detector.padded import pad_targets
+from coursekit.detector.padded_boxes import pad_targets
 
 LOSSES = {"loss_classifier", "loss_box_reg", "loss_objectness", "loss_rpn_box_reg"}
 halves = pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])

@@ -5,7 +5,7 @@ from coursekit.core.device import as_on_gpu
 from coursekit.data.padded_images import pad_images
 from coursekit.detector import build_detector
 from coursekit.detector.packed_targets import pack_targets
-from coursekit.detector.padded import pad_targets
+from coursekit.detector.padded_boxes import pad_targets
 from coursekit.detector.resize import resize_targets
 
 SIZES = [(64, 48), (30, 64), (100, 90)]

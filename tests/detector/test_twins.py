@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from coursekit.core.device import as_on_gpu
-from coursekit.detector import build_detector, stages
+from coursekit.detector import batched_or_per_image, build_detector
 from coursekit.detector.anchors import BACKGROUND
 from coursekit.detector.choose_parts import choose_parts
 
@@ -52,9 +52,9 @@ def image_by_image(batched, counts, monkeypatch):
     detector = copy.deepcopy(batched)
     detector.dense = detector._dense
     detector.parts = choose_parts({"sample_balanced": lambda *args, **kwargs: _lowest_keys(*args, **kwargs)})
-    detector.stages = stages.choose_stages(detector.parts, stages.TWINS)
+    detector.stages = batched_or_per_image.choose_stages(detector.parts, batched_or_per_image.TWINS)
     generators = lambda keys, column: [(row, column, count) for row, count in zip(keys, counts, strict=True)]  # noqa: E731
-    monkeypatch.setattr(stages, "_generators", generators)
+    monkeypatch.setattr(batched_or_per_image, "_generators", generators)
     return detector
 
 

@@ -11,7 +11,7 @@ from coursekit.data.dataset import CocoDataset
 from coursekit.data.index import CocoIndex
 from coursekit.evaluation import score
 from coursekit.evaluation.compare import Comparison, Difference, compare, draw_images, precisions
-from coursekit.evaluation.matching import match
+from coursekit.evaluation.match_detections import match
 
 
 def _load(folder, images, annotations, classes):

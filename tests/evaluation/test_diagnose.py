@@ -11,9 +11,9 @@ from coursekit.data import load
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.index import CocoIndex
 from coursekit.evaluation import score
+from coursekit.evaluation.causes_and_repairs import Case, box_repairs, from_corners
 from coursekit.evaluation.diagnose import CAUSES, diagnose
-from coursekit.evaluation.matching import paired_iou
-from coursekit.evaluation.repairs import Case, box_repairs, from_corners
+from coursekit.evaluation.match_detections import paired_iou
 from coursekit.evaluation.table import read_detections, read_ground_truth
 from coursekit.evaluation.try_repair import matched
 

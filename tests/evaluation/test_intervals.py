@@ -5,7 +5,7 @@ from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
 from coursekit.evaluation import METRICS, score
 from coursekit.evaluation.compare import compare
-from coursekit.evaluation.errors import best_images, worst_images
+from coursekit.evaluation.error_analysis import best_images, worst_images
 from coursekit.evaluation.intervals import Resampled, intervals
 from tests.evaluation.test_compare import _detector, _load, _object
 

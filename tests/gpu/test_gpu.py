@@ -8,7 +8,7 @@ from coursekit.data import load
 from coursekit.detector import build_detector
 from coursekit.training import Hook, TrainConfig, train
 from coursekit.training.micro_batches import optimizer_step
-from coursekit.training.state import start_run
+from coursekit.training.run_state import start_run
 
 pytestmark = [
     pytest.mark.gpu,

@@ -11,11 +11,11 @@ from coursekit.data import load
 from coursekit.detector import batch_nms, build_detector
 from coursekit.detector.batch_matching import match, random_keys, sample
 from coursekit.training import TrainConfig
-from coursekit.training.backward import forward_backward
-from coursekit.training.compiled import compile_dense
+from coursekit.training.forward_backward import forward_backward
 from coursekit.training.launches import count_launches
 from coursekit.training.micro_batches import optimizer_step
-from coursekit.training.state import start_run
+from coursekit.training.run_state import start_run
+from coursekit.training.torch_compile import compile_dense
 
 pytestmark = pytest.mark.gpu
 

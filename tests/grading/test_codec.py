@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coursekit.grading import codec
 from coursekit.grading.codec import ForgedError, framed, frames, messages, pack, unpack
-from coursekit.lessons.checking.compare import difference
+from coursekit.lessons.checking.compare_outcomes import difference
 from coursekit.lessons.checking.outcome import Outcome, expected_outcomes, plain
 from coursekit.lessons.checking.wording import shown
 from coursekit.lessons.exercises import EXERCISES

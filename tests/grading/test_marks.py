@@ -3,8 +3,8 @@ import torch
 
 from coursekit.grading.marks import marked
 from coursekit.grading.sandbox import Tried
+from coursekit.lessons.checking.inside_process import Trial
 from coursekit.lessons.checking.outcome import Outcome, expected_outcomes
-from coursekit.lessons.checking.trial import Trial
 from coursekit.lessons.exercises import EXERCISES
 
 CODE = "def box_iou(first, second):\n    return 1\n"

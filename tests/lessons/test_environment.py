@@ -10,8 +10,8 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCE.rg
 CHANGES = {"setdefault", "update", "pop", "clear", "putenv", "unsetenv", "popitem"}
 EDGE = {  # where each variable is read
     "COURSEKIT_WORKBOOK": ["lessons/workbook/workbook.py"],
-    "COURSEKIT_STRICT": ["lessons/notebooks/magics.py"],
-    "COURSEKIT_FAST": ["lessons/notebooks/lengths.py"],
+    "COURSEKIT_STRICT": ["lessons/notebooks/notebook_session.py"],
+    "COURSEKIT_FAST": ["lessons/notebooks/short_form.py"],
     "COURSEKIT_CACHE": ["core/files.py"],
 }
 
@@ -63,7 +63,7 @@ def test_only_notebooks_and_commands_ask_for_the_workbook_here():
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "workbook_here"
     }
     assert callers == {
-        "lessons/notebooks/magics.py",
+        "lessons/notebooks/notebook_session.py",
         "commands/explain.py",
         "commands/lessons.py",
         "commands/evaluate.py",

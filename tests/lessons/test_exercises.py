@@ -2,10 +2,10 @@
 
 import pytest
 
-from coursekit.lessons.checking.compare import mismatch
-from coursekit.lessons.checking.mistakes import likely_mistake
+from coursekit.lessons.checking.compare_outcomes import mismatch
+from coursekit.lessons.checking.inside_process import Trial
+from coursekit.lessons.checking.known_mistakes import likely_mistake
 from coursekit.lessons.checking.outcome import attempt, expected_outcomes, outcomes
-from coursekit.lessons.checking.trial import Trial
 from coursekit.lessons.checking.verdict import check, first_problem
 from coursekit.lessons.course import LESSONS, badge_of
 from coursekit.lessons.exercises import EXERCISES, FOLDER

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coursekit.lessons.checking.compare import mismatch
+from coursekit.lessons.checking.compare_outcomes import mismatch
 from coursekit.lessons.checking.outcome import attempt
 from coursekit.lessons.exercises import EXERCISES
 from tests.lessons.mutants import mutants

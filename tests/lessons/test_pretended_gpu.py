@@ -6,7 +6,7 @@ from coursekit.detector import nms, pool_levels, postprocess
 from coursekit.lessons.checking.verdict import examine
 from coursekit.lessons.description import describe
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.meta_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import (
     PretendedGpu,
     anywhere,

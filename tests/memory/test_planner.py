@@ -7,10 +7,10 @@ import pytest
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.memory import Constants, Peak, StepConfig, advice, as_json, load_constants, make_plan, markdown_table
 from coursekit.memory.budget import constants_file, usable, verdict
+from coursekit.memory.plan_tables import recommendation
 from coursekit.memory.planner import BATCHES, CARDS, EFFECTIVE_BATCH, SIZES, Candidate, recommend
-from coursekit.memory.predict import predict
+from coursekit.memory.predict_peak import predict
 from coursekit.memory.step_config import GIB
-from coursekit.memory.tables import recommendation
 
 USUAL_B3 = StepConfig("efficientnet_b3", (800, 1333), 1, "fp32", 0, channels=256, hidden=1024, folds_norm=False)
 

@@ -16,7 +16,7 @@ from coursekit.report.facts import read_notes, read_training
 from coursekit.report.html import page
 from coursekit.report.meanings import METRIC_MEANS, SETTING_MEANS
 from coursekit.report.sections import table
-from coursekit.runs.train import train_run
+from coursekit.runs.train_or_resume import train_run
 from coursekit.training import TrainConfig
 from tests.lessons.answers import right_answer
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from coursekit.detector.backbone import load_backbone
-from coursekit.runs.config import load_config
-from coursekit.runs.load import load_run
+from coursekit.runs.run_config import load_config
+from coursekit.runs.save_and_load import load_run
 from tests.data.layout_folders import write_json
 
 pytestmark = pytest.mark.slow

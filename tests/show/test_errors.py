@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coursekit.core.errors import ConfigError
-from coursekit.evaluation.errors import KINDS, ErrorReport, Kind
+from coursekit.evaluation.error_analysis import KINDS, ErrorReport, Kind
 from coursekit.show.errors import confusion_picture, error_bars
 from tests.show.pictures import all_texts, is_drawn
 

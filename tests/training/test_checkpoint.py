@@ -13,7 +13,7 @@ from coursekit.data import load
 from coursekit.detector import build_detector
 from coursekit.training import Checkpoints, Hook, TrainConfig, train
 from coursekit.training.checkpoint import LAST, load_checkpoint, read_checkpoint, save_checkpoint
-from coursekit.training.state import start_run
+from coursekit.training.run_state import start_run
 from tests.forked import run_forked
 
 QUICK = TrainConfig(epochs=3, batch_size=2, checkpoint_every=1, precision="fp32")

@@ -10,8 +10,8 @@ from coursekit.data import load
 from coursekit.training import Checkpoints, Evaluate, Log, TrainConfig, train
 from coursekit.training.checkpoint import BEST, LAST, read_checkpoint
 from coursekit.training.hooks import Bar, FullCard, LearningRate, read_metrics
-from coursekit.training.losses import StepLosses
-from coursekit.training.state import start_run
+from coursekit.training.run_state import start_run
+from coursekit.training.step_losses import StepLosses
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from coursekit.core.errors import CourseError
 from coursekit.data import load
 from coursekit.training import Checkpoints, Evaluate, Hook, Log, TrainConfig, train
 from coursekit.training.checkpoint import LAST, read_checkpoint
-from coursekit.training.losses import StepLosses
+from coursekit.training.step_losses import StepLosses
 
 FP32 = {"precision": "fp32", "batch_size": 1, "checkpoint_every": 100}
 

@@ -12,7 +12,7 @@ from coursekit.detector.resize import to_batch
 from coursekit.evaluation import predict
 from coursekit.training import TrainConfig
 from coursekit.training.micro_batches import accumulate_or_halve, local_batch, optimizer_step, padded_size
-from coursekit.training.state import start_run
+from coursekit.training.run_state import start_run
 
 SIZES = [[(48, 64)], [(64, 48)], [(48, 64), (33, 64)], [(100, 30), (40, 200)], [(37, 53), (71, 29), (64, 64)]]
 

@@ -13,12 +13,12 @@ from coursekit.core.device import as_on_gpu, autocast
 from coursekit.data import load
 from coursekit.data.boxes import Target
 from coursekit.detector import build_detector
-from coursekit.detector.padded import GroundTruth, pad_targets
+from coursekit.detector.padded_boxes import GroundTruth, pad_targets
 from coursekit.training import TrainConfig, micro_batches
-from coursekit.training.backward import update
+from coursekit.training.forward_backward import update
 from coursekit.training.launches import Launches, count_launches
 from coursekit.training.optimizer import make_optimizer
-from coursekit.training.state import start_run
+from coursekit.training.run_state import start_run
 
 MOST_LAUNCHES, MOST_WAITS, MOST_OUTSIDE_DENSE = 700, 6, 300
 LITE0 = "tf_efficientnet_lite0"

@@ -65,7 +65,7 @@ def data_build(
 
     chosen = find_recipe(recipe)
     if chosen.source == "scenes":
-        from coursekit.data.synthetic.render import build_scenes
+        from coursekit.data.synthetic.write_coco_folder import build_scenes
 
         print(f"{recipe} is drawn, not downloaded: {'nothing to fetch' if dry_run else build_scenes(chosen)}")
         return
@@ -119,7 +119,7 @@ def data_verify(
     val_share: ValShare = None,
 ) -> None:
     """Find all files that are damaged, missing, extra or changed. Exit code 1 if there are any."""
-    from coursekit.data.folders import find_folder
+    from coursekit.data.load_by_name import find_folder
     from coursekit.data.subsets.manifest import read_manifest
     from coursekit.data.verify import verify
 

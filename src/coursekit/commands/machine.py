@@ -16,7 +16,7 @@ from coursekit.core.errors import ConfigError, command
 
 if TYPE_CHECKING:
     from coursekit.memory import Plan
-    from coursekit.runs.hours import Proposal
+    from coursekit.runs.plan_by_hours import Proposal
 
 ASSUMED_VRAM = 4.0  # GiB, without a card to ask: the laptops that this course is for
 ESTIMATED_CONSTANTS = (
@@ -63,14 +63,14 @@ def plan(
         _plan_hours(hours, card, vram, backbone, as_json=as_json)
         return
     from coursekit.memory import calibrate as measure_constants
-    from coursekit.memory import planner, tables
-    from coursekit.memory.picture import save_b3_picture
+    from coursekit.memory import plan_tables, planner
+    from coursekit.memory.b3_picture import save_b3_picture
 
     if calibrate:
         measure_constants()
     made = planner.make_plan(_vram_here() if vram is None else vram, backbone)
     if as_json:
-        print(json.dumps(tables.as_json(made)))
+        print(json.dumps(plan_tables.as_json(made)))
     else:
         _print_plan(made)
     if picture is not None:
@@ -80,14 +80,14 @@ def plan(
 
 def _print_plan(made: "Plan") -> None:
     """Print sizes by batch, what to start with and where its memory goes, and other cards."""
-    from coursekit.memory import tables
+    from coursekit.memory import plan_tables
 
     console, chosen = Console(), made.card.recommended
-    console.print(tables.sizes_table(made))
-    print(tables.recommendation(made))
+    console.print(plan_tables.sizes_table(made))
+    print(plan_tables.recommendation(made))
     if chosen:
-        console.print(tables.peak_table(chosen.peak))
-    console.print(tables.cards_table(made))
+        console.print(plan_tables.peak_table(chosen.peak))
+    console.print(plan_tables.cards_table(made))
     card = made.constants.measured_on
     print(f"What a card needs besides tensors was measured on {card}." if card else ESTIMATED_CONSTANTS)
 
@@ -107,7 +107,7 @@ def _plan_hours(hours: float, card: str | None, vram: float | None, backbone: st
     from coursekit.memory import planner
     from coursekit.memory.budget import vram_here
     from coursekit.memory.step_config import GIB
-    from coursekit.runs import hours as time_plan
+    from coursekit.runs import plan_by_hours as time_plan
 
     if card is not None:
         name, rate, gib = time_plan.named_card(card)
@@ -129,7 +129,7 @@ def _plan_hours(hours: float, card: str | None, vram: float | None, backbone: st
 
 
 def _print_choice(choice: "Proposal", train: str) -> None:
-    from coursekit.runs.hours import MIN_EPOCHS
+    from coursekit.runs.plan_by_hours import MIN_EPOCHS
 
     if choice.epochs < MIN_EPOCHS:
         print(

@@ -11,7 +11,7 @@ import warnings
 import typer
 
 from coursekit.commands import data, evaluate, explain, grading, lessons, machine, predict, train
-from coursekit.core.disk import FULL, DiskError
+from coursekit.core.disk_errors import FULL, DiskError
 from coursekit.core.errors import CourseError, plain
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

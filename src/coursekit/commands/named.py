@@ -29,9 +29,9 @@ def workbook_for(run: Path, named: Sequence[Path]) -> "Workbook | None":
         ConfigError: the run has parts of a workbook that isn't named; the message is the command that names it.
         DataError: there is no run, or it is damaged.
     """
-    from coursekit.lessons.workbook.named import NotNamedError, fits, is_remembered
+    from coursekit.lessons.workbook.trusted_workbooks import NotNamedError, fits, is_remembered
     from coursekit.lessons.workbook.workbook import Workbook, workbook_here, workbook_of_environment
-    from coursekit.runs.config import load_config
+    from coursekit.runs.run_config import load_config
 
     workbooks = [Workbook(folder) for folder in named]
     if run.suffix == ".json":

@@ -19,8 +19,8 @@ def predict(
 ) -> None:
     """Draw a trained detector's detections into pictures. Unreadable files are named, and the rest are drawn."""
     from coursekit.lessons.workbook.own_parts import parts_of_run
-    from coursekit.runs.config import load_config
-    from coursekit.runs.predict import predict_files
+    from coursekit.runs.predict_files import predict_files
+    from coursekit.runs.run_config import load_config
 
     workbook = workbook_for(run, [detector] if detector else [])
     unreadable, parts = 0, parts_of_run(load_config(run), workbook)

@@ -29,6 +29,6 @@ def with_options(
     """
     if data is not None and all(option is None for option in (train_json, val_json, images, val_share)):
         return data
-    from coursekit.data.source import source_of
+    from coursekit.data.source_options import source_of
 
     return str(source_of(data, train_json, val_json, images, val_share))

@@ -29,7 +29,7 @@ def cell(value: object) -> Text:
 
 def print_classes(scores: "Scores", results: "list[Result]", dataset: "CocoDataset") -> None:
     """Print a table with a row per class."""
-    from coursekit.evaluation.errors import best_thresholds
+    from coursekit.evaluation.error_analysis import best_thresholds
 
     thresholds = best_thresholds(results, dataset)
     table = Table("class", "boxes", "images", "AP", "AP50", "best threshold", "F1 there")

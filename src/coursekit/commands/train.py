@@ -120,12 +120,12 @@ def train(
     With several GPUs: torchrun --nproc_per_node=2 -m coursekit train …
     """
     from coursekit.core import distributed
-    from coursekit.lessons.workbook.named import digests, remember
     from coursekit.lessons.workbook.own_parts import parts_from, parts_of_run
-    from coursekit.lessons.workbook.own_step import STEP, files_of_step, step_of, step_of_run
+    from coursekit.lessons.workbook.own_training_step import STEP, files_of_step, step_of, step_of_run
+    from coursekit.lessons.workbook.trusted_workbooks import digests, remember
     from coursekit.lessons.workbook.workbook import Workbook
-    from coursekit.runs.config import load_config
-    from coursekit.runs.train import check_folder, train_run
+    from coursekit.runs.run_config import load_config
+    from coursekit.runs.train_or_resume import check_folder, train_run
 
     data = with_options(data, train_json, val_json, images, val_share)
     training = TrainConfig(

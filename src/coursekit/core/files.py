@@ -12,7 +12,7 @@ from stat import S_IMODE
 
 import platformdirs
 
-from coursekit.core.disk import NO_ROOM, DiskError, reason_of, room_for
+from coursekit.core.disk_errors import NO_ROOM, DiskError, reason_of, room_for
 from coursekit.core.errors import ConfigError, DataError
 
 PARTIAL = ".partial"

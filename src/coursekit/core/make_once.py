@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from coursekit.core.disk import disk_errors
+from coursekit.core.disk_errors import disk_errors
 from coursekit.core.errors import CourseError
 from coursekit.core.files import make_folder, new_folder
 from coursekit.core.lock import try_lock

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit.data.fields import LARGEST_EXACT, MISSING
+from coursekit.data.record_fields import LARGEST_EXACT, MISSING
 
 Columns = dict[str, NDArray[Any]]
 

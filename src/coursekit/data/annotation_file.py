@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 
 from coursekit.core.errors import DataError
-from coursekit.data import tolerant
+from coursekit.data import tolerant_records
 from coursekit.data.annotation_columns import from_records
 from coursekit.data.pieces import LEAST_SIZE, read_pieces
 from coursekit.data.records import BOM, UNDECODABLE, Annotation, Grouped, Image, Records, Segmented
-from coursekit.data.tolerant import Fault, Followers
+from coursekit.data.tolerant_records import Fault, Followers
 
 
 class _File(msgspec.Struct):
@@ -60,11 +60,11 @@ def _decode(path: Path, content: bytes | mmap.mmap, segmentation: bool) -> Recor
 
 
 def _decode_slowly(path: Path, content: bytes, segmentation: bool) -> Records:
-    parsed = tolerant.parse(path, content)
+    parsed = tolerant_records.parse(path, content)
     faults: list[Fault] = []
     followers: Followers = {}
     images, categories, annotations = (
-        tolerant.convert(tolerant.items_of(path, parsed, part), part, kind, faults, followers)
+        tolerant_records.convert(tolerant_records.items_of(path, parsed, part), part, kind, faults, followers)
         for part, kind in (
             ("images", Image),
             ("categories", Grouped),

@@ -8,7 +8,7 @@ import numpy as np
 from coursekit.core.errors import DataError, did_you_mean
 from coursekit.data.index import CocoIndex
 from coursekit.data.records import Category
-from coursekit.data.remarks import duplicate_names
+from coursekit.data.suspicious_annotations import duplicate_names
 
 # COCO's ids run from 1 to 90, with gaps.
 BY_SUPERCATEGORY: dict[str, dict[int, str]] = {

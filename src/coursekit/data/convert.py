@@ -7,7 +7,7 @@ from typing import Any
 
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.core.files import make_folder
-from coursekit.data.foreign_layouts import format_of
+from coursekit.data.not_coco_folder import format_of
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 IMAGES = {"labels": "images", "annotations": "JPEGImages"}  # folder of labels → folder of images

@@ -15,10 +15,10 @@ from torch.utils.data import Dataset
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data.boxes import Size, Target
 from coursekit.data.categories import match_classes
-from coursekit.data.images import read_image
+from coursekit.data.decoded_cache import Pixels, decode_all
 from coursekit.data.index import CocoIndex, Rows
-from coursekit.data.pictures import MAX_PIXELS
-from coursekit.data.pixels import Pixels, decode_all
+from coursekit.data.open_with_pillow import MAX_PIXELS
+from coursekit.data.read_images import read_image
 from coursekit.data.records import Category
 from coursekit.data.targets import Targets
 

@@ -2,9 +2,9 @@
 
 from coursekit.data.boxes import Target, flip_with_boxes, xywh_to_xyxy, xyxy_to_xywh
 from coursekit.data.dataset import CocoDataset, collate
-from coursekit.data.folders import load
-from coursekit.data.images import read_image
 from coursekit.data.index import CocoIndex
+from coursekit.data.load_by_name import load
+from coursekit.data.read_images import read_image
 from coursekit.data.synthetic.scene import Scene, scene
 
 __all__ = [

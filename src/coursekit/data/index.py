@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from coursekit.core.errors import ConfigError, DataError, did_you_mean
 from coursekit.data.annotation_columns import column
 from coursekit.data.annotation_file import read_records
-from coursekit.data.fields import license_number
 from coursekit.data.index_cache import Place
 from coursekit.data.record_checks import (
     Followed,
@@ -25,9 +24,10 @@ from coursekit.data.record_checks import (
     usable_categories,
     usable_images,
 )
+from coursekit.data.record_fields import license_number
 from coursekit.data.records import Category, Image, Records
-from coursekit.data.remarks import complete, conventions, names, shortage
-from coursekit.data.tolerant import Fault
+from coursekit.data.suspicious_annotations import complete, conventions, names, shortage
+from coursekit.data.tolerant_records import Fault
 
 Rows = NDArray[np.intp]  # positions in an array
 

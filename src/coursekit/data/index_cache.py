@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from coursekit.core.errors import CourseError
 from coursekit.core.files import cache_folder, make_folder, new_file
 from coursekit.data.records import Category
-from coursekit.data.tolerant import Fault
+from coursekit.data.tolerant_records import Fault
 
 FORMAT = 1  # increase it when the same annotation file gives another index
 LEAST_SIZE = 1 << 22  # bytes: smaller annotation files are read as fast

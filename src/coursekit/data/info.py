@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from coursekit.data.folders import absent_note, find_folder, load_split
+from coursekit.data.folder_layouts import find_splits
 from coursekit.data.index import CocoIndex
-from coursekit.data.layouts import find_splits
-from coursekit.data.source import Source
+from coursekit.data.load_by_name import absent_note, find_folder, load_split
+from coursekit.data.source_options import Source
 from coursekit.data.split_checks import split_problems
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.core.errors import DataError
-from coursekit.data.fields import MISSING
 from coursekit.data.file_names import are_plain, clean_name, name_fault
+from coursekit.data.record_fields import MISSING
 from coursekit.data.records import Category, Grouped, Image, Records
-from coursekit.data.tolerant import Fault
+from coursekit.data.tolerant_records import Fault
 
 MOST_SHOWN = 10  # faults in a message
 MOST_REASONS = 5

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import msgspec
 
 from coursekit.data.annotation_columns import Annotations
-from coursekit.data.fields import LARGEST_ID, LARGEST_SIDE, MISSING
-from coursekit.data.tolerant import Fault, Followers
+from coursekit.data.record_fields import LARGEST_ID, LARGEST_SIDE, MISSING
+from coursekit.data.tolerant_records import Fault, Followers
 
 BOM = codecs.BOM_UTF8  # many programs on Windows write it
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what msgspec raises for a file

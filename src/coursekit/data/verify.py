@@ -10,9 +10,9 @@ from tqdm.auto import tqdm
 from coursekit.core.errors import DataError
 from coursekit.data.dataset import MOST_UNREADABLE, CocoDataset
 from coursekit.data.file_names import files_below
-from coursekit.data.folders import Loaded, find_folder, load_split
-from coursekit.data.layouts import find_splits
-from coursekit.data.source import Source
+from coursekit.data.folder_layouts import find_splits
+from coursekit.data.load_by_name import Loaded, find_folder, load_split
+from coursekit.data.source_options import Source
 from coursekit.data.split_checks import record_problems
 from coursekit.data.subsets.manifest import changes, read_manifest
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from coursekit.core.config import DEFAULT_BACKBONE
 from coursekit.core.errors import ConfigError
-from coursekit.detector.norm import fold_batch_norm, is_batch_norm
+from coursekit.detector.fold_batch_norm import fold_batch_norm, is_batch_norm
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -20,7 +20,7 @@ from coursekit.detector.anchors import IGNORED
 from coursekit.detector.batch_matching import match, sample
 from coursekit.detector.batch_nms import count_each, nms_of_classes, nms_of_groups
 from coursekit.detector.boxes import at_least_float32, decode_boxes, encode_boxes
-from coursekit.detector.padded import Boxes, GroundTruth, RoIs
+from coursekit.detector.padded_boxes import Boxes, GroundTruth, RoIs
 from coursekit.detector.roi import BBOX_REG_WEIGHTS, MIN_DETECTION_SIDE, ROI_IOU_THRESH, level_for_box
 from coursekit.detector.roi import pool_levels as pool_levels_by_image
 from coursekit.detector.roi import postprocess as postprocess_image

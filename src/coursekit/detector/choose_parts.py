@@ -10,8 +10,8 @@ from torchvision import ops
 
 from coursekit.core.errors import ConfigError
 from coursekit.detector import anchors, boxes, fpn, roi, rpn
-from coursekit.detector.adapters import adapt
 from coursekit.detector.boxes import Part
+from coursekit.detector.torchvision_parts import adapt
 
 PARTS: dict[str, Part] = {  # each part comes after those that it calls
     "box_iou": boxes.box_iou, "encode_boxes": boxes.encode_boxes, "decode_boxes": boxes.decode_boxes,

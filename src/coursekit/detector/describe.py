@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from coursekit.data.boxes import Size
 from coursekit.data.padded_images import padded_side
-from coursekit.detector.padded import pad_boxes
+from coursekit.detector.padded_boxes import pad_boxes
 
 
 def describe(detector: Any, size: Size) -> None:

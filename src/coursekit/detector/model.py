@@ -28,14 +28,14 @@ from coursekit.data.boxes import Size, Target
 from coursekit.data.padded_images import PaddedImages
 from coursekit.detector.backbone import Backbone, load_backbone
 from coursekit.detector.batch_matching import anchor_ids, random_keys
+from coursekit.detector.batched_or_per_image import choose_stages
 from coursekit.detector.boxes import Part
 from coursekit.detector.choose_parts import choose_parts, part_names
 from coursekit.detector.describe import describe
 from coursekit.detector.input_checks import check_images, check_targets
 from coursekit.detector.packed_targets import PackedTargets
-from coursekit.detector.padded import Anchors, Boxes, GroundTruth, pad_targets
+from coursekit.detector.padded_boxes import Anchors, Boxes, GroundTruth, pad_targets
 from coursekit.detector.resize import resize_boxes, resize_targets, size_of, to_batch
-from coursekit.detector.stages import choose_stages
 
 ANCHOR_SCALES = (1.5, 2.5, 4.0)  # sides of an anchor, in strides of its level
 MAX_CACHED_ANCHORS = 32  # shapes of a batch

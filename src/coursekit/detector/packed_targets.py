@@ -8,7 +8,7 @@ from torch import Tensor
 
 from coursekit.core.device import to_device
 from coursekit.data.boxes import Size, Target
-from coursekit.detector.padded import GroundTruth, pad_targets
+from coursekit.detector.padded_boxes import GroundTruth, pad_targets
 from coursekit.detector.resize import resize_boxes, resized_size
 
 COLUMNS = 4  # before the boxes: height, width, and the seed in two halves

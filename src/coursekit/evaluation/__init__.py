@@ -4,7 +4,7 @@ from coursekit.evaluation.coco import METRICS, precision_curve, score
 from coursekit.evaluation.columns import Columns
 from coursekit.evaluation.compare import Comparison, compare
 from coursekit.evaluation.diagnose import diagnose
-from coursekit.evaluation.errors import best_thresholds, confusion_matrix, split_errors, worst_images
+from coursekit.evaluation.error_analysis import best_thresholds, confusion_matrix, split_errors, worst_images
 from coursekit.evaluation.inference import Detection, predict, predict_dataset, to_coco_results
 from coursekit.evaluation.results import Result, check_results, read_results
 from coursekit.evaluation.scores import ClassScore, Scores, evaluate

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coursekit.data.dataset import CocoDataset
+from coursekit.evaluation.coco_engines import build, check_engine, evaluated
 from coursekit.evaluation.columns import Columns
-from coursekit.evaluation.engine import build, check_engine, evaluated
 from coursekit.evaluation.results import Result
 from coursekit.evaluation.table import Boxes, by_image_id, read_detections, read_ground_truth
 

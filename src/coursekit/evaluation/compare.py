@@ -6,7 +6,7 @@ import numpy as np
 
 from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
-from coursekit.evaluation.matching import ON_CROWD, Matches, match
+from coursekit.evaluation.match_detections import ON_CROWD, Matches, match
 from coursekit.evaluation.results import Result
 from coursekit.evaluation.table import Floats, Ints
 

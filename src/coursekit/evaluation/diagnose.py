@@ -11,8 +11,8 @@ import numpy as np
 
 from coursekit.core.errors import DataError
 from coursekit.data.dataset import CocoDataset
+from coursekit.evaluation.causes_and_repairs import Case, Repair, box_repairs, class_repairs, repairs
 from coursekit.evaluation.columns import BROKEN, columns_of
-from coursekit.evaluation.repairs import Case, Repair, box_repairs, class_repairs, repairs
 from coursekit.evaluation.results import Result, first_fault
 from coursekit.evaluation.table import Boxes, Ints, locate, read_ground_truth
 from coursekit.evaluation.try_repair import Finding, matched, try_repair

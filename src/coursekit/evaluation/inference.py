@@ -16,7 +16,7 @@ from coursekit.data.padded_images import PaddedImages, pad_images
 from coursekit.data.workers import choose_workers
 from coursekit.detector.model import takes_padded_images
 from coursekit.evaluation.results import Result
-from coursekit.training.copying import copy_images
+from coursekit.training.copy_to_gpu import copy_images
 
 Detection = dict[str, Tensor]  # boxes (N, 4) xyxy, labels (N,), scores (N,)
 

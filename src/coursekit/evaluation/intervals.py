@@ -9,8 +9,8 @@ from tqdm.auto import tqdm
 from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
 from coursekit.evaluation.coco import METRICS, read_known_detections
+from coursekit.evaluation.coco_engines import build, evaluated
 from coursekit.evaluation.compare import MIN_DRAWS, draw_images
-from coursekit.evaluation.engine import build, evaluated
 from coursekit.evaluation.results import Result
 from coursekit.evaluation.table import Boxes, Ints, by_image_id, count_up, read_ground_truth
 

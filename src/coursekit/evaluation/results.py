@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from coursekit.core.errors import DataError
 from coursekit.data.dataset import CocoDataset
-from coursekit.data.fields import RecordError, whole_number
 from coursekit.data.index import Rows
+from coursekit.data.record_fields import RecordError, whole_number
 from coursekit.data.records import Category
 from coursekit.evaluation.columns import (
     BROKEN,

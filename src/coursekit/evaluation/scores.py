@@ -13,8 +13,8 @@ from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
 from coursekit.data.index import CocoIndex
 from coursekit.evaluation.coco import run_engine
+from coursekit.evaluation.coco_engines import check_engine
 from coursekit.evaluation.columns import Columns
-from coursekit.evaluation.engine import check_engine
 from coursekit.evaluation.inference import predict_dataset
 from coursekit.evaluation.results import Result, checked_columns, read_columns
 from coursekit.evaluation.table import read_ground_truth

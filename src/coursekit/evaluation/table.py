@@ -1,7 +1,7 @@
 """Detections and ground truth in one table of columns.
 
-The rest of the package reads this table: `engine` scores it, `matching` matches it, `intervals` draws images from it,
-and `causes` changes its detections to see whether more of them match.
+The rest of the package reads this table: `coco_engines` scores it, `match_detections` matches it, `intervals`
+draws images from it, and `causes_and_repairs` changes its detections to see whether more of them match.
 """
 
 from dataclasses import dataclass, fields, replace

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from coursekit.evaluation.matching import paired_iou, pairs_of
-from coursekit.evaluation.repairs import Case, Repair
+from coursekit.evaluation.causes_and_repairs import Case, Repair
+from coursekit.evaluation.match_detections import paired_iou, pairs_of
 from coursekit.evaluation.table import Bools
 
 MATCH_IOU = 0.5

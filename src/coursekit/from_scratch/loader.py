@@ -1,9 +1,9 @@
 """The plain loader that lesson 01 builds, in functions of a dozen lines: Python lists, Pillow, one file at a time.
 
 `coursekit.data` has functions of the same names that do more, and faster. `CocoIndex` keeps flat arrays, which loader
-workers share, and names every faulty record. `coursekit.data.images.read_image` also compares the size with the record,
-and decodes an intact JPEG in two thirds of Pillow's time, into memory that it is given. The fast `CocoDataset` can
-select images, and read decoded pixels. The fast `collate` leaves images as a list, because the detector pads them.
+workers share, and names every faulty record. `coursekit.data.read_images.read_image` also compares the size with the
+record, and decodes an intact JPEG in two thirds of Pillow's time, into memory that it is given. The fast `CocoDataset`
+can select images, and read decoded pixels. The fast `collate` leaves images as a list, because the detector pads them.
 """
 
 import json

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from coursekit.core.errors import ConfigError, did_you_mean
-from coursekit.lessons.checking.compare import Problem
+from coursekit.lessons.checking.compare_outcomes import Problem
 from coursekit.lessons.checking.outcome import attempt
 from coursekit.lessons.exercise import Case
 from coursekit.lessons.exercises import EXERCISES

@@ -13,10 +13,10 @@ from coursekit.grading.hidden import Hidden, hidden_problem
 from coursekit.grading.readable import readable, readable_lines
 from coursekit.grading.sandbox import Tried
 from coursekit.lessons.checking.borrowed import borrowed_from
-from coursekit.lessons.checking.compare import Problem, mismatch
-from coursekit.lessons.checking.mistakes import likely_mistake
+from coursekit.lessons.checking.compare_outcomes import Problem, mismatch
+from coursekit.lessons.checking.inside_process import Trial
+from coursekit.lessons.checking.known_mistakes import likely_mistake
 from coursekit.lessons.checking.outcome import Outcome, expected_outcomes, outcomes
-from coursekit.lessons.checking.trial import Trial
 from coursekit.lessons.checking.verdict import first_wrong, stopped
 from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES

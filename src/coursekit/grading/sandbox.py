@@ -26,7 +26,7 @@ from coursekit.grading.codec import LENGTH, ForgedError, framed, messages
 from coursekit.grading.processes import end
 from coursekit.grading.walls import sealed, unsealed, walls
 from coursekit.grading.watch import Watch
-from coursekit.lessons.checking.trial import Trial
+from coursekit.lessons.checking.inside_process import Trial
 
 START_SECONDS = 180.0  # to import torch on a busy machine
 ATTEMPTS = 2  # to start a sandbox: memory may be short for a moment

@@ -131,7 +131,7 @@ def gathered(out: int, process: int, most: int) -> tuple[str, bytes]:
 
 def ready_to_serve(name: str, code: str, cases: list[tuple[Any, ...]]) -> Serve:
     """Return a function that tries an answer on the arguments of some cases, to be called in the fork."""
-    from coursekit.lessons.checking.trial import try_here
+    from coursekit.lessons.checking.inside_process import try_here
     from coursekit.lessons.exercise import Case
     from coursekit.lessons.exercises import EXERCISES
     from coursekit.lessons.workbook.workbook import PACKAGE, Workbook

@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
     """Import on demand: the command line builds and copies lessons without waiting for torch."""
     if name not in __all__:
         raise AttributeError(name)
-    from coursekit.lessons.notebooks import lengths
-    from coursekit.lessons.notebooks.magics import session
+    from coursekit.lessons.notebooks import short_form
+    from coursekit.lessons.notebooks.notebook_session import session
 
-    return getattr(lengths if name in ("quick", "short_form") else session(), name)
+    return getattr(short_form if name in ("quick", "short_form") else session(), name)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from coursekit.lessons.exercise import Case, case
-from coursekit.lessons.other_device import tensors_in
+from coursekit.lessons.meta_device import tensors_in
 
 NONE = "no gradient reaches it (is there a detach, .data, .item(), torch.tensor(…) or no_grad on the way?)"
 

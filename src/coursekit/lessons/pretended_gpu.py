@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from coursekit.lessons.exercise import Answer, Case, case
-from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.meta_device import is_elsewhere
 
 GPU = torch.device("meta")  # what `x.device` is: a device that torch knows in every build
 WORDS = "{} on a GPU (here a pretended one: its tensors don't mix with the CPU's)"

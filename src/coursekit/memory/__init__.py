@@ -3,14 +3,14 @@
 Read in this order: step_config, counter, without_data, predict; then budget, planner, tables, picture and calibrate.
 """
 
+from coursekit.memory.b3_picture import b3_picture
 from coursekit.memory.budget import Constants, load_constants, usable
 from coursekit.memory.calibrate import calibrate
 from coursekit.memory.counter import MemoryCounter
-from coursekit.memory.picture import b3_picture
+from coursekit.memory.plan_tables import as_json, markdown_table
 from coursekit.memory.planner import Plan, advice, make_plan
-from coursekit.memory.predict import peak_of, predict
+from coursekit.memory.predict_peak import peak_of, predict
 from coursekit.memory.step_config import Peak, StepConfig
-from coursekit.memory.tables import as_json, markdown_table
 
 __all__ = [
     "Constants", "MemoryCounter", "Peak", "Plan", "StepConfig", "advice", "as_json", "b3_picture",

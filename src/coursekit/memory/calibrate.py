@@ -9,7 +9,7 @@ import torch
 from coursekit.core.errors import ConfigError
 from coursekit.core.files import make_folder, new_file
 from coursekit.memory.budget import Constants, constants_file
-from coursekit.memory.predict import predict
+from coursekit.memory.predict_peak import predict
 from coursekit.memory.step import build, make_optimizer, train_step
 from coursekit.memory.step_config import MIB, StepConfig
 

@@ -11,7 +11,7 @@ from coursekit.core.errors import ConfigError
 from coursekit.data.boxes import Size
 from coursekit.data.padded_images import padded_side
 from coursekit.memory.budget import Constants, load_constants, usable, verdict
-from coursekit.memory.predict import predict
+from coursekit.memory.predict_peak import predict
 from coursekit.memory.step_config import GIB, Peak, StepConfig
 
 FULL_COCO = "800 × 1333"  # what most papers use: a short side of 800 pixels and a long side of at most 1333

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from coursekit.core.config import TrainConfig
 from coursekit.detector import FasterRCNN, build_detector, freeze_stages
 from coursekit.memory.step_config import StepConfig
-from coursekit.training.backward import Phase, forward_backward, no_phase, update
+from coursekit.training.forward_backward import Phase, forward_backward, no_phase, update
 
 CLIP_NORM = TrainConfig().clip_norm  # its value doesn't change the memory
 

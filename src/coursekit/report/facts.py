@@ -13,7 +13,7 @@ from coursekit.core.errors import DataError
 from coursekit.core.files import check_inside, new_file
 from coursekit.data import CocoDataset, load
 from coursekit.evaluation import Result, Scores, evaluate
-from coursekit.evaluation.errors import ErrorReport, best_images, split_errors, worst_images
+from coursekit.evaluation.error_analysis import ErrorReport, best_images, split_errors, worst_images
 from coursekit.evaluation.intervals import Interval, intervals
 from coursekit.evaluation.results import check_results
 from coursekit.lessons.workbook import journal as journals
@@ -21,13 +21,13 @@ from coursekit.lessons.workbook import own_parts
 from coursekit.lessons.workbook.own_parts import results_of_run
 from coursekit.lessons.workbook.status import LessonStatus, status
 from coursekit.lessons.workbook.workbook import Workbook
-from coursekit.memory.predict import predict
+from coursekit.memory.predict_peak import predict
 from coursekit.memory.step_config import GIB
-from coursekit.report.lines import check_lines
+from coursekit.report.metrics_lines import check_lines
 from coursekit.report.project import Project, read_project
-from coursekit.runs.config import RunConfig, load_config
-from coursekit.runs.load import WEIGHTS
-from coursekit.runs.train import step_config_of
+from coursekit.runs.run_config import RunConfig, load_config
+from coursekit.runs.save_and_load import WEIGHTS
+from coursekit.runs.train_or_resume import step_config_of
 from coursekit.training.clock import ALL_PHASES, PHASES, STEP
 from coursekit.training.hooks import METRICS, read_metrics
 

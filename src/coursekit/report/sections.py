@@ -8,7 +8,7 @@ import msgspec
 
 from coursekit.core.errors import plain
 from coursekit.evaluation import METRICS
-from coursekit.evaluation.errors import KINDS
+from coursekit.evaluation.error_analysis import KINDS
 from coursekit.lessons.workbook.journal import QUESTIONS
 from coursekit.lessons.workbook.own_parts import COURSE
 from coursekit.lessons.workbook.states import SIGNS
@@ -16,7 +16,7 @@ from coursekit.memory.step_config import GIB
 from coursekit.report.facts import Course, Facts, Score
 from coursekit.report.meanings import METRIC_MEANS, SETTING_MEANS
 from coursekit.report.project import IN_SHORT, LABELS, texts
-from coursekit.runs.config import RunConfig
+from coursekit.runs.run_config import RunConfig
 from coursekit.training.clock import STEP
 
 Alts = Mapping[str, str]  # name of a picture → its alt text

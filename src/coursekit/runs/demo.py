@@ -22,9 +22,9 @@ from coursekit.data.split_checks import check_splits
 from coursekit.data.verify import warn_of_unreadable
 from coursekit.detector.frozen_maps import frozen_maps
 from coursekit.evaluation import predict, predict_dataset, score
-from coursekit.runs.config import RunConfig
 from coursekit.runs.fit_epochs import FitEpochs
-from coursekit.runs.load import build, save_run
+from coursekit.runs.run_config import RunConfig
+from coursekit.runs.save_and_load import build, save_run
 from coursekit.runs.write_pictures import write_curves
 from coursekit.show import draw_ground_truth_and_predictions, save
 from coursekit.training import TrainConfig, train

@@ -6,7 +6,7 @@ from pathlib import Path
 from coursekit.core.files import make_folder
 from coursekit.data import CocoDataset
 from coursekit.evaluation import Result, Scores
-from coursekit.evaluation.errors import confusion_matrix, split_errors, worst_images
+from coursekit.evaluation.error_analysis import confusion_matrix, split_errors, worst_images
 from coursekit.show import loss_curves, save
 from coursekit.show.errors import confusion_picture, error_bars
 from coursekit.show.gallery import gallery, readable

@@ -1,7 +1,12 @@
 """Pictures for lessons and reports."""
 
 from coursekit.show.accuracies import accuracies
-from coursekit.show.anchor_guesses import awkward_cases, explore_decoding, explore_orders, guesses_and_matches
+from coursekit.show.anchor_orders_and_decoding import (
+    awkward_cases,
+    explore_decoding,
+    explore_orders,
+    guesses_and_matches,
+)
 from coursekit.show.anchor_shares import overlap_by_size, positive_shares
 from coursekit.show.anchors import anchor_picture, explore_anchors
 from coursekit.show.ap50 import ap50_area, class_bars
@@ -21,13 +26,13 @@ from coursekit.show.file_grid import file_grid
 from coursekit.show.gallery import draw_ground_truth_and_predictions
 from coursekit.show.heads import heads
 from coursekit.show.image_row import image_row
-from coursekit.show.ladder import ladder
+from coursekit.show.learning_rate_schedule import explore_schedule
 from coursekit.show.levels import explore_levels, level_picture
 from coursekit.show.loading_rates import loading_rates
 from coursekit.show.loss_runs import loss_runs
 from coursekit.show.loss_shapes import loss_shapes, two_losses
 from coursekit.show.losses import LivePlot, loss_curves, run_losses
-from coursekit.show.matching import detections_and_objects
+from coursekit.show.matching_example import detections_and_objects
 from coursekit.show.memory import explore_memory
 from coursekit.show.misplaced_boxes import misplaced_boxes
 from coursekit.show.nms import explore_nms, nms_picture
@@ -37,8 +42,8 @@ from coursekit.show.precision_recall import curve_picture, explore_curve
 from coursekit.show.proposals import anchors_to_objects, best_proposals, recall_curves
 from coursekit.show.pyramid import changed_cells, level_shares, object_sizes, scores_by_size, smallest_object, smoothing
 from coursekit.show.rois import rois
-from coursekit.show.schedule import explore_schedule
 from coursekit.show.score_bars import score_bars
+from coursekit.show.speed_ladder import ladder
 from coursekit.show.step_memory import memory_by_side, memory_ladder
 from coursekit.show.step_times import step_times
 from coursekit.show.tents import explore_axis_weights

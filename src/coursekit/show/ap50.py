@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from coursekit.core.errors import ConfigError
 from coursekit.data.dataset import CocoDataset
 from coursekit.evaluation import precision_curve
-from coursekit.evaluation.matching import ON_CROWD, match
+from coursekit.evaluation.match_detections import ON_CROWD, match
 from coursekit.evaluation.results import Result
 from coursekit.from_scratch.average_precision import precision_recall
 from coursekit.show.colors import BLUE, ORANGE

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from coursekit.data.boxes import xywh_to_xyxy
-from coursekit.data.images import to_tensor
+from coursekit.data.read_images import to_tensor
 from coursekit.show.colors import BLUE, ORANGE
 from coursekit.show.figures import figure
 from coursekit.show.image_row import image_row

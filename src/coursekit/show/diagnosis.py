@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from coursekit.data.dataset import CocoDataset
-from coursekit.evaluation import errors
-from coursekit.evaluation.errors import ErrorReport
+from coursekit.evaluation import error_analysis
+from coursekit.evaluation.error_analysis import ErrorReport
 from coursekit.evaluation.results import Result
 from coursekit.show.errors import confusion_picture, error_bars
 from coursekit.show.figures import figure
@@ -30,7 +30,7 @@ def confusions(results: list[Result], dataset: CocoDataset, threshold: float) ->
 
 def confusions_picture(results: list[Result], dataset: CocoDataset, threshold: float) -> tuple[Figure, str]:
     """Draw what `confusions` shows. Return the figure and its alt text."""
-    matrix = errors.confusion_matrix(results, dataset, threshold=threshold)
+    matrix = error_analysis.confusion_matrix(results, dataset, threshold=threshold)
     mixed = matrix[:-1, :-1] * (1 - np.eye(len(matrix) - 1, dtype=np.int64))
     row, column = np.unravel_index(mixed.argmax(), mixed.shape)
     pair = f"most often {dataset.classes[row]} as {dataset.classes[column]}, {mixed[row, column]} times"
@@ -39,7 +39,7 @@ def confusions_picture(results: list[Result], dataset: CocoDataset, threshold: f
 
 def worst_images(results: list[Result], dataset: CocoDataset, count: int, threshold: float) -> None:
     """Show the images with the most errors, ground truth beside predictions, and print what is wrong in each."""
-    images = errors.worst_images(results, dataset, count, threshold=threshold) if results else []
+    images = error_analysis.worst_images(results, dataset, count, threshold=threshold) if results else []
     for image_id, reason in images:
         print(f"image {image_id}: {reason}")
     if not images:

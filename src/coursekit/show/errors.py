@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from coursekit.core.errors import ConfigError
-from coursekit.evaluation.errors import KINDS, ErrorReport
+from coursekit.evaluation.error_analysis import KINDS, ErrorReport
 from coursekit.show.colors import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 from coursekit.show.figures import plain_text
 

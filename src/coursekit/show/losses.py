@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from coursekit.show.colors import BLUE, GREEN, ORANGE, PURPLE, VERMILION
 from coursekit.show.figures import as_html, figure, plain_text
 from coursekit.training.hooks import Hook
-from coursekit.training.state import Run, Step
+from coursekit.training.run_state import Run, Step
 
 SECONDS = 2.0  # between pictures; drawing one takes a tenth of that
 _COLORS = [BLUE, VERMILION, GREEN, ORANGE, PURPLE]

@@ -5,8 +5,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from coursekit.memory.b3_picture import STYLES
 from coursekit.memory.budget import Constants, usable, verdict
-from coursekit.memory.picture import STYLES
 from coursekit.memory.planner import BATCHES, EFFECTIVE_BATCH, interpolate
 from coursekit.memory.step_config import GIB, KINDS, Peak
 from coursekit.show.explore import explore

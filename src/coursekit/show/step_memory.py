@@ -5,8 +5,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from coursekit.memory.b3_picture import LABEL_BOX, STYLES
 from coursekit.memory.budget import verdict
-from coursekit.memory.picture import LABEL_BOX, STYLES
 from coursekit.memory.step_config import GIB, KINDS, MIB, Peak
 from coursekit.show.figures import figure, log_ticks, plain_text
 

@@ -4,7 +4,7 @@ from coursekit.core.config import DetectorConfig, TrainConfig
 from coursekit.training.hooks import Checkpoints, Evaluate, Hook, Log
 from coursekit.training.loop import train
 from coursekit.training.optimizer import make_optimizer, warmup_cosine
-from coursekit.training.state import Run, Step
+from coursekit.training.run_state import Run, Step
 
 __all__ = [
     "Checkpoints",

@@ -11,7 +11,7 @@ from coursekit.core.config import TrainConfig
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.core.files import new_file
 from coursekit.training import checkpoint_checks as checks
-from coursekit.training.state import Run
+from coursekit.training.run_state import Run
 
 LAST, BEST = "last.pt", "best.pt"
 FORMAT_PREFIX, FORMAT = "coursekit checkpoint ", 2

@@ -16,7 +16,7 @@ import torch
 from coursekit.core.config import TrainConfig, check_config
 from coursekit.core.errors import ConfigError
 from coursekit.training.clock import ALL_PHASES, PHASES
-from coursekit.training.state import Run, Step
+from coursekit.training.run_state import Run, Step
 from coursekit.training.tensors import check_shapes, check_values, is_plain
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]

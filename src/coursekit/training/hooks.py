@@ -14,12 +14,12 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from coursekit.core import distributed
-from coursekit.core.disk import disk_errors
+from coursekit.core.disk_errors import disk_errors
 from coursekit.core.errors import DataError
 from coursekit.core.files import new_file
 from coursekit.training.checkpoint import BEST, LAST, save_checkpoint
 from coursekit.training.optimizer import warmup_cosine
-from coursekit.training.state import Run, summary
+from coursekit.training.run_state import Run, summary
 
 METRICS = "metrics.jsonl"
 

@@ -16,10 +16,10 @@ from coursekit.data.boxes import Target
 from coursekit.data.dataset import CocoDataset
 from coursekit.training.checkpoint import load_checkpoint
 from coursekit.training.hooks import Bar, FullCard, Hook, LearningRate
-from coursekit.training.losses import StepLosses
+from coursekit.training.measure_precision import settle_precision
 from coursekit.training.micro_batches import optimizer_step
-from coursekit.training.precision import settle_precision
-from coursekit.training.state import Run, Step, start_run
+from coursekit.training.run_state import Run, Step, start_run
+from coursekit.training.step_losses import StepLosses
 
 StepFunction = Callable[[Run, Sequence[Tensor], Sequence[Target]], tuple[StepLosses, int]]  # see `optimizer_step`
 ADVICE = "Take a smaller size or a smaller backbone: `coursekit plan` says what fits."

@@ -17,11 +17,11 @@ from coursekit.detector.input_checks import check_targets
 from coursekit.detector.model import takes_padded_images
 from coursekit.detector.packed_targets import PackedTargets, pack_targets
 from coursekit.detector.resize import resized_size, size_of
-from coursekit.training.backward import forward_backward, update
-from coursekit.training.compiled import one_of_few_sizes
-from coursekit.training.copying import copy_images
-from coursekit.training.losses import StepLosses, sum_over_processes
-from coursekit.training.state import Run
+from coursekit.training.copy_to_gpu import copy_images
+from coursekit.training.forward_backward import forward_backward, update
+from coursekit.training.run_state import Run
+from coursekit.training.step_losses import StepLosses, sum_over_processes
+from coursekit.training.torch_compile import one_of_few_sizes
 
 
 @dataclass

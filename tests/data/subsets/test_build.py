@@ -17,7 +17,7 @@ from coursekit.data.subsets.build import build_subset
 from coursekit.data.subsets.footprint import estimate, subset_folder
 from coursekit.data.subsets.manifest import read_manifest
 from coursekit.data.subsets.recipe import Recipe, read_recipe
-from coursekit.data.subsets.stored import scaled
+from coursekit.data.subsets.stored_images import scaled
 from coursekit.data.verify import verify
 from tests.data.subsets.conftest import COUNT, RECIPE, build_from, bytes_of, without_addresses
 from tests.data.subsets.http_server import no_ranges, reset, serve, short, stall, status, web_page

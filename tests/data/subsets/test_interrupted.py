@@ -15,7 +15,7 @@ import pytest
 from coursekit.core.errors import CourseError, DataError
 from coursekit.core.make_once import locked
 from coursekit.data import load
-from coursekit.data.folders import find_folder
+from coursekit.data.load_by_name import find_folder
 from coursekit.data.subsets import http_client
 from coursekit.data.subsets.build import build_subset
 from coursekit.data.subsets.footprint import subset_folder

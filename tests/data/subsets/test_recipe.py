@@ -4,7 +4,7 @@ from coursekit.core.errors import ConfigError, CourseError
 from coursekit.core.files import shipped
 from coursekit.data.subsets.build import build_subset
 from coursekit.data.subsets.recipe import Recipe, names, read_recipe
-from coursekit.data.synthetic.render import build_scenes
+from coursekit.data.synthetic.write_coco_folder import build_scenes
 
 GOOD = 'name = "a"\nsource = "scenes"\nseed = 1\nclasses = ["dog"]\nimages = { train = 1 }\n'
 

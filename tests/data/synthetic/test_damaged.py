@@ -13,9 +13,10 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from coursekit.core.errors import DataError
 from coursekit.core.files import shipped
 from coursekit.data import load
-from coursekit.data.images import jpeg_size, read_image, size_of
+from coursekit.data.read_images import jpeg_size, read_image, size_of
 from coursekit.data.subsets.recipe import read_recipe
 from coursekit.data.synthetic import damaged as module
+from coursekit.data.synthetic.choose_objects import draw_split
 from coursekit.data.synthetic.damaged import (
     DAMAGED_BOXES,
     DAMAGED_FILES,
@@ -26,7 +27,6 @@ from coursekit.data.synthetic.damaged import (
     damaged_file,
 )
 from coursekit.data.synthetic.scene import Scene
-from coursekit.data.synthetic.splits import draw_split
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ from coursekit.lessons.checking.shapes import wrong_shape
 from coursekit.lessons.checking.verdict import check, find, state_of
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.gradients import is_trained
-from coursekit.lessons.notebooks import magics
-from coursekit.lessons.notebooks.magics import Session
+from coursekit.lessons.notebooks import notebook_session
+from coursekit.lessons.notebooks.notebook_session import Session
 from coursekit.lessons.workbook.own_parts import part
 from tests.lessons.answers import right_answer
 
@@ -98,8 +98,8 @@ def test_no_case_of_a_check_is_refused(name):
 @pytest.mark.slow
 def test_in_a_notebook_each_call_of_a_cell_is_shown_and_an_error_is_a_line(workbook, monkeypatch, capsys):
     shown, notebook = [], Session(workbook)
-    monkeypatch.setattr(magics, "get_ipython", lambda: SimpleNamespace(user_ns={}))
-    monkeypatch.setattr(magics, "display", shown.append)
+    monkeypatch.setattr(notebook_session, "get_ipython", lambda: SimpleNamespace(user_ns={}))
+    monkeypatch.setattr(notebook_session, "display", shown.append)
     assert notebook.catch("nms", (CHAIN[:1], torch.tensor([0.5]), 0.5)) is None
     assert notebook.examine("nms", lambda boxes, scores, threshold: scores.argsort()) is None
     assert [type(result).__name__ for result in shown] == ["Caught", "VBox", "Verdict"]

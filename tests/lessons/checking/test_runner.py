@@ -5,8 +5,8 @@ import time
 import pytest
 
 from coursekit.lessons.checking import runner
+from coursekit.lessons.checking.inside_process import CPU_SECONDS
 from coursekit.lessons.checking.runner import try_answer
-from coursekit.lessons.checking.trial import CPU_SECONDS
 from coursekit.lessons.exercise import Wrong
 from coursekit.lessons.exercises import EXERCISES
 from tests.lessons.answers import IOU

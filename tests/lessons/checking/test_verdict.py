@@ -4,8 +4,8 @@ import pytest
 
 from coursekit.core.errors import ConfigError
 from coursekit.lessons.checking.borrowed import borrowed_from
+from coursekit.lessons.checking.inside_process import Trial
 from coursekit.lessons.checking.outcome import outcomes
-from coursekit.lessons.checking.trial import Trial
 from coursekit.lessons.checking.verdict import NotCorrectError, Verdict, check, first_problem, state_of
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import progress

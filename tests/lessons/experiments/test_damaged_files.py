@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from coursekit.core.errors import DataError
-from coursekit.data.folders import find_folder
+from coursekit.data.load_by_name import find_folder
 from coursekit.data.synthetic.damaged import DAMAGED_BOXES, DAMAGED_FILES, READABLE
 from coursekit.from_scratch.loader import CocoDataset, clean_boxes, collate
 from coursekit.lessons.experiments.damaged_files import (

@@ -2,7 +2,7 @@ import torch
 
 from coursekit.data import load
 from coursekit.data.subsets.recipe import find_recipe
-from coursekit.data.synthetic.splits import draw_split
+from coursekit.data.synthetic.choose_objects import draw_split
 from coursekit.lessons.experiments.cached_features import CachedFeatures
 from coursekit.lessons.experiments.distractors import distractor_boxes
 

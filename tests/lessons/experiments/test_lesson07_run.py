@@ -7,8 +7,8 @@ from coursekit.evaluation import predict, score, split_errors, to_coco_results
 from coursekit.lessons.checking.verdict import check
 from coursekit.lessons.experiments import lesson07_run as module
 from coursekit.lessons.experiments.lesson07_run import FOLDER, first_run, keep, options, stand_in
-from coursekit.runs.config import CONFIG, load_config
-from coursekit.runs.load import build
+from coursekit.runs.run_config import CONFIG, load_config
+from coursekit.runs.save_and_load import build
 from tests.lessons.answers import right_answer
 
 pytestmark = pytest.mark.slow

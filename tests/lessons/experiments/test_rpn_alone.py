@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from coursekit.detector import RPNHead, make_anchors, propose, rpn_losses
-from coursekit.evaluation.recall import recall_at
+from coursekit.evaluation.proposal_recall import recall_at
 from coursekit.lessons.checking.verdict import check
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.experiments.cached_features import CachedFeatures

@@ -11,10 +11,10 @@ from coursekit.core.errors import ConfigError
 from coursekit.lessons.checking.verdict import check
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import own_parts
-from coursekit.lessons.workbook.named import digests
 from coursekit.lessons.workbook.own_parts import PartError, functions, guarded, parts_of
+from coursekit.lessons.workbook.trusted_workbooks import digests
 from coursekit.lessons.workbook.workbook import Workbook
-from coursekit.runs.load import build
+from coursekit.runs.save_and_load import build
 from tests.lessons.answers import IOU, answer
 
 
@@ -121,8 +121,8 @@ def test_an_interns_detector_trains(workbook, coco_folder, tmp_path, capsys):
     from coursekit.core.config import DetectorConfig
     from coursekit.evaluation import score
     from coursekit.lessons.workbook.own_parts import parts_from, results_of_run
-    from coursekit.runs.config import load_config
-    from coursekit.runs.train import train_run
+    from coursekit.runs.run_config import load_config
+    from coursekit.runs.train_or_resume import train_run
     from coursekit.training import TrainConfig
 
     workbook.store("box_iou", IOU)
@@ -146,8 +146,8 @@ def test_an_interns_detector_trains(workbook, coco_folder, tmp_path, capsys):
 def test_a_resumed_run_uses_the_parts_it_started_with(workbook, coco_folder, tmp_path, capsys):
     from coursekit.core.config import DetectorConfig
     from coursekit.lessons.workbook.own_parts import parts_from, parts_of_run
-    from coursekit.runs.config import load_config
-    from coursekit.runs.train import train_run
+    from coursekit.runs.run_config import load_config
+    from coursekit.runs.train_or_resume import train_run
     from coursekit.training import TrainConfig
 
     workbook.store("box_iou", IOU)

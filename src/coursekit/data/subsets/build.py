@@ -4,19 +4,19 @@ from pathlib import Path
 
 import msgspec
 
-from coursekit.core.disk import disk_errors
+from coursekit.core.disk_errors import disk_errors
 from coursekit.core.errors import CourseError, DataError
 from coursekit.core.files import make_folder, new_file
 from coursekit.core.make_once import locked, remove_leftovers
 from coursekit.data.index import CocoIndex, Rows
+from coursekit.data.subsets.download_tasks import make_plan, make_tasks
 from coursekit.data.subsets.fetch_images import fetch_images
 from coursekit.data.subsets.footprint import subset_folder
 from coursekit.data.subsets.http_client import make_client
 from coursekit.data.subsets.manifest import MANIFEST, Entry, Manifest, Missing, hash_of, read_manifest
-from coursekit.data.subsets.plan import make_plan, make_tasks
 from coursekit.data.subsets.publish import publish
 from coursekit.data.subsets.recipe import Recipe, check_recipe
-from coursekit.data.subsets.stored import write_annotations
+from coursekit.data.subsets.stored_images import write_annotations
 from coursekit.data.subsets.unfinished import work_folder
 
 COCO_ANNOTATIONS = "http://images.cocodataset.org/annotations/annotations_trainval2017.zip"

@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 from tqdm.auto import tqdm
 
-from coursekit.core.disk import disk_errors
+from coursekit.core.disk_errors import disk_errors
 from coursekit.core.files import make_folder, new_file
+from coursekit.data.subsets.download_tasks import Task
 from coursekit.data.subsets.fetch_file import SMALL_FILE, fetch
 from coursekit.data.subsets.http_client import Client, FetchError, Limit
 from coursekit.data.subsets.manifest import Entry, Missing, hash_of, read_manifest
-from coursekit.data.subsets.plan import Task
-from coursekit.data.subsets.stored import stored_bytes
+from coursekit.data.subsets.stored_images import stored_bytes
 from coursekit.data.subsets.threads import in_threads
 from coursekit.data.subsets.unfinished import JOURNAL
 from coursekit.data.subsets.watched_sockets import StoppedError

@@ -8,7 +8,7 @@ import msgspec
 from tqdm.auto import tqdm
 
 from coursekit.core.errors import DataError
-from coursekit.data.pictures import PictureError, open_picture
+from coursekit.data.open_with_pillow import PictureError, open_picture
 
 MANIFEST = "manifest.json"
 

@@ -19,8 +19,8 @@ from coursekit.core.files import cache_folder, shipped
 from coursekit.core.make_once import make_once
 from coursekit.data.boxes import Size
 from coursekit.data.subsets.recipe import Recipe, read_recipe
-from coursekit.data.synthetic.render import RENDERER, write_split
-from coursekit.data.synthetic.splits import draw_split
+from coursekit.data.synthetic.choose_objects import draw_split
+from coursekit.data.synthetic.write_coco_folder import RENDERER, write_split
 
 VERSION = 2  # increase it when the same recipe gets different damage
 SEED = 404

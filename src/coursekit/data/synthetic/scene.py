@@ -7,7 +7,7 @@ from PIL import Image, ImageEnhance
 
 from coursekit.core.errors import ConfigError
 from coursekit.data.boxes import Size
-from coursekit.data.images import size_of
+from coursekit.data.read_images import size_of
 from coursekit.data.synthetic.glyphs import CLASS_OF, GLYPHS, NEVER_MIRRORED, draw_glyph, visible_area
 
 Mask = np.ndarray  # (H, W) bool

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from coursekit.core.errors import ConfigError
-from coursekit.lessons.checking.compare import mismatch
+from coursekit.lessons.checking.compare_outcomes import mismatch
 from coursekit.lessons.checking.outcome import Outcome, Plain, attempt, expected_outcomes, plain
 from coursekit.lessons.checking.shapes import wrong_shape
 from coursekit.lessons.checking.verdict import find

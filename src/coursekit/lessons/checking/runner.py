@@ -21,9 +21,9 @@ from typing import IO, Any
 
 import torch
 
-from coursekit.lessons.checking.messages import Messages, send
+from coursekit.lessons.checking.inside_process import Trial, try_function, try_here
 from coursekit.lessons.checking.outcome import Outcome, from_bytes
-from coursekit.lessons.checking.trial import Trial, try_function, try_here
+from coursekit.lessons.checking.pipe_messages import Messages, send
 from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook.workbook import Workbook

@@ -9,11 +9,11 @@ import msgspec
 
 from coursekit.core.errors import ConfigError, did_you_mean
 from coursekit.lessons.checking.borrowed import borrowed_from
-from coursekit.lessons.checking.compare import Problem, mismatch
-from coursekit.lessons.checking.mistakes import likely_mistake
+from coursekit.lessons.checking.compare_outcomes import Problem, mismatch
+from coursekit.lessons.checking.inside_process import CPU_SECONDS, Trial
+from coursekit.lessons.checking.known_mistakes import likely_mistake
 from coursekit.lessons.checking.outcome import Outcome, expected_outcomes, outcomes
 from coursekit.lessons.checking.runner import try_answer
-from coursekit.lessons.checking.trial import CPU_SECONDS, Trial
 from coursekit.lessons.checking.wording import shown_args
 from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES

@@ -10,7 +10,7 @@ from coursekit.detector import fpn
 from coursekit.detector.fpn import merge_top_down
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 from coursekit.lessons.gradients import gradients
-from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.meta_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import module_anywhere, on_a_gpu
 
 

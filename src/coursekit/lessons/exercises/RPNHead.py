@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from coursekit.detector.rpn import RPNHead
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.gradients import NONE, gradients
-from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.meta_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import module_anywhere, on_a_gpu
 
 

@@ -11,7 +11,7 @@ from coursekit.detector import decode_boxes
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import boxes as random_boxes
 from coursekit.lessons.inputs import xyxy
-from coursekit.lessons.other_device import anywhere, elsewhere
+from coursekit.lessons.meta_device import anywhere, elsewhere
 
 CAP = math.log(1000 / 16)
 

@@ -10,7 +10,7 @@ from coursekit.detector import encode_boxes
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import boxes as random_boxes
 from coursekit.lessons.inputs import xyxy
-from coursekit.lessons.other_device import anywhere, elsewhere
+from coursekit.lessons.meta_device import anywhere, elsewhere
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:

@@ -9,7 +9,7 @@ from torch import nn
 
 from coursekit.from_scratch.real_step import forward_backward
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
-from coursekit.lessons.small_model import SmallModel, draw_batch, total, without_graphs
+from coursekit.lessons.recording_model import SmallModel, draw_batch, total, without_graphs
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

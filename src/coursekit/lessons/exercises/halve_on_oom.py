@@ -8,7 +8,7 @@ import torch
 
 from coursekit.from_scratch.real_step import accumulate, halve_on_oom
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
-from coursekit.lessons.small_model import SmallModel, TooManyCallsError, backward_of, draw_batch, without_graphs
+from coursekit.lessons.recording_model import SmallModel, TooManyCallsError, backward_of, draw_batch, without_graphs
 
 
 def cases(_: torch.Generator) -> Iterator[Case]:

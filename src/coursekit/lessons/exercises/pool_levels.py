@@ -11,7 +11,7 @@ from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.gradients import gradients
 from coursekit.lessons.inputs import boxes as random_boxes
 from coursekit.lessons.inputs import coordinates, xyxy
-from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.meta_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 SMALL, MEDIUM, LARGE = (8, 16, 28, 36), (100, 40, 180, 120), (40, 8, 200, 150)  # √area 20, 80 and 151 pixels

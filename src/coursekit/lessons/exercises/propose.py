@@ -11,7 +11,7 @@ from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
 from coursekit.detector import decode_boxes, nms, propose
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import clusters, xyxy
-from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.meta_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 GRID = xyxy((0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (0, 20, 10, 30))

@@ -394,6 +394,6 @@ EXERCISE = Exercise(
         "torchvision.io.read_image",
         "torchvision.io.decode_image",
         "torchvision.io.decode_jpeg",
-        "coursekit.data.images.open_picture",
+        "coursekit.data.read_images.open_picture",
     ),
 )

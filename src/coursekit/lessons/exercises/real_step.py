@@ -10,7 +10,7 @@ from torch import nn
 
 from coursekit.from_scratch.real_step import accumulate, forward_backward, halve_on_oom, real_step
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
-from coursekit.lessons.small_model import SmallModel, TooManyCallsError, draw_batch, total, without_graphs
+from coursekit.lessons.recording_model import SmallModel, TooManyCallsError, draw_batch, total, without_graphs
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 BATCH, ALL = 5, 8  # images, and a micro-batch that holds them all

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from coursekit.detector import box_iou
-from coursekit.evaluation.recall import recall_at
+from coursekit.evaluation.proposal_recall import recall_at
 from coursekit.lessons import inputs
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import xyxy

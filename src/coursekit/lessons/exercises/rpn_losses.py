@@ -13,7 +13,7 @@ from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.gradients import NONE
 from coursekit.lessons.inputs import boxes as random_boxes
 from coursekit.lessons.inputs import xyxy
-from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.meta_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 DRAWS = 5

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from coursekit.detector import sample_balanced
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
-from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.meta_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu, on_gpu
 
 BACKGROUND, IGNORED = -1, -2

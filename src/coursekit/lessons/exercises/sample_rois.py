@@ -11,7 +11,7 @@ from coursekit.detector import box_iou, match_anchors, sample_balanced, sample_r
 from coursekit.lessons import inputs
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.inputs import xyxy
-from coursekit.lessons.other_device import is_elsewhere
+from coursekit.lessons.meta_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 DRAWS = 6

@@ -16,8 +16,8 @@ from torch.cuda import get_rng_state_all, set_rng_state_all
 
 from coursekit.from_scratch.training import save_and_resume
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
-from coursekit.lessons.pretended_cuda import pretended_cuda
-from coursekit.lessons.small_model import SmallModel, draw_batch, total
+from coursekit.lessons.pretended_cuda_random import pretended_cuda
+from coursekit.lessons.recording_model import SmallModel, draw_batch, total
 
 
 def cases(_: torch.Generator) -> Iterator[Case]:

@@ -11,7 +11,7 @@ import torch
 
 from coursekit.from_scratch.training import time_step
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
-from coursekit.lessons.small_model import Batch, draw_batch, without_graphs
+from coursekit.lessons.recording_model import Batch, draw_batch, without_graphs
 
 
 def cases(_: torch.Generator) -> Iterator[Case]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from coursekit.from_scratch.training import train_step
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
-from coursekit.lessons.small_model import SmallModel, draw_batch, total, without_graphs
+from coursekit.lessons.recording_model import SmallModel, draw_batch, total, without_graphs
 
 
 def cases(_: torch.Generator) -> Iterator[Case]:

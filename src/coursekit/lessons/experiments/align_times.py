@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from coursekit.data.boxes import Size
-from coursekit.lessons.notebooks.lengths import quick
+from coursekit.lessons.notebooks.short_form import quick
 
 ReadPatches = Callable[[Tensor, Tensor, float], Tensor]
 STRIDE, CHANNELS, BOXES = 8, 96, 128

@@ -9,7 +9,7 @@ from torch import Tensor
 from coursekit.data import CocoDataset
 from coursekit.data.boxes import Size
 from coursekit.detector.boxes import Part, box_iou
-from coursekit.lessons.experiments.scenes import sizes_of
+from coursekit.lessons.experiments.choose_scenes import sizes_of
 
 SEARCHED, LARGEST = 60, 110  # images; pixels
 SIZES = {"below 16 px": (0, 16), "16 to 32 px": (16, 32), "from 32 px on": (32, 10_000)}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from coursekit.lessons.experiments.cached_features import CachedFeatures
-from coursekit.lessons.notebooks.lengths import short_form
+from coursekit.lessons.notebooks.short_form import short_form
 
 Pool = Callable[[list[Tensor], list[int], list[Tensor]], Tensor]
 BATCH, LR = 32, 1e-3

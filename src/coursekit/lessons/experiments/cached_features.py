@@ -16,13 +16,13 @@ from coursekit.data import CocoDataset
 from coursekit.data.boxes import Size, Target
 from coursekit.detector.backbone import Backbone, load_backbone
 from coursekit.detector.model import FasterRCNN, Options
-from coursekit.detector.padded import pad_targets
+from coursekit.detector.padded_boxes import pad_targets
 from coursekit.detector.resize import resize_boxes, resize_targets, to_batch
 from coursekit.detector.roi import BoxHead
 from coursekit.detector.rpn import RPNHead
 from coursekit.evaluation import Detection, to_coco_results
 from coursekit.evaluation.results import Result
-from coursekit.training.backward import forward_backward, update
+from coursekit.training.forward_backward import forward_backward, update
 from coursekit.training.optimizer import warmup_cosine
 
 CPU = torch.device("cpu")

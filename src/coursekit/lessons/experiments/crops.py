@@ -17,7 +17,7 @@ from coursekit.data import CocoDataset
 from coursekit.detector.backbone import IMAGENET_MEAN, IMAGENET_STD
 from coursekit.detector.timm_models import timm_features
 from coursekit.lessons.experiments.side_by_side import side_by_side
-from coursekit.lessons.notebooks.lengths import short_form
+from coursekit.lessons.notebooks.short_form import short_form
 
 SIDE, SMALLEST = 64, 16  # of a crop, and of an object to cut out, in pixels
 BATCH = 32

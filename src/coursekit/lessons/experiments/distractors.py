@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from coursekit.data.subsets.recipe import find_recipe
-from coursekit.data.synthetic.splits import draw_split
+from coursekit.data.synthetic.choose_objects import draw_split
 from coursekit.lessons.experiments.cached_features import CachedFeatures
 
 

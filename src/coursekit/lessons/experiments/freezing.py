@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from coursekit.detector import load_backbone
 from coursekit.lessons.experiments.crops import new_body
-from coursekit.lessons.notebooks.lengths import quick
+from coursekit.lessons.notebooks.short_form import quick
 
 ROUNDS = 3, 1  # in full, and in the short form
 

@@ -16,13 +16,13 @@ from coursekit.core.errors import CourseError
 from coursekit.core.files import make_folder, write_bytes
 from coursekit.lessons.checking.verdict import state_of
 from coursekit.lessons.experiments.plans import duration
-from coursekit.lessons.workbook.named import digests
 from coursekit.lessons.workbook.own_parts import functions, parts_of
-from coursekit.lessons.workbook.own_step import NAMES, STEP
+from coursekit.lessons.workbook.own_training_step import NAMES, STEP
 from coursekit.lessons.workbook.states import RIGHT
+from coursekit.lessons.workbook.trusted_workbooks import digests
 from coursekit.lessons.workbook.workbook import Workbook
-from coursekit.runs.config import CONFIG
-from coursekit.runs.load import WEIGHTS
+from coursekit.runs.run_config import CONFIG
+from coursekit.runs.save_and_load import WEIGHTS
 from coursekit.training.checkpoint import LAST
 from coursekit.training.hooks import METRICS, read_metrics
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from coursekit.lessons.notebooks.lengths import short_form
+from coursekit.lessons.notebooks.short_form import short_form
 from coursekit.show.loss_runs import at_the_end
 
 

@@ -12,13 +12,13 @@ from coursekit.core.errors import CourseError
 from coursekit.data import CocoDataset, load
 from coursekit.detector.boxes import clip_boxes
 from coursekit.detector.model import ANCHOR_SCALES, Options
-from coursekit.lessons.notebooks.lengths import quick
+from coursekit.lessons.notebooks.short_form import quick
 from coursekit.lessons.workbook import own_parts
-from coursekit.lessons.workbook.named import digests
 from coursekit.lessons.workbook.own_parts import load_trained
+from coursekit.lessons.workbook.trusted_workbooks import digests
 from coursekit.lessons.workbook.workbook import Workbook
-from coursekit.runs.config import RunConfig, load_config, relative_to_run
-from coursekit.runs.load import WEIGHTS, build, save_run
+from coursekit.runs.run_config import RunConfig, load_config, relative_to_run
+from coursekit.runs.save_and_load import WEIGHTS, build, save_run
 from coursekit.training import TrainConfig, train
 
 FOLDER = Path("runs") / "07"  # beside the notebooks

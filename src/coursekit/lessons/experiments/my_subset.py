@@ -4,8 +4,8 @@ from pathlib import Path
 
 import coursekit.show as show
 from coursekit.core.files import write_text
-from coursekit.data.folders import find_folder
 from coursekit.data.info import summarize
+from coursekit.data.load_by_name import find_folder
 from coursekit.data.subsets.build import build_subset
 from coursekit.data.subsets.recipe import read_recipe
 from coursekit.show.data_picture import data_picture

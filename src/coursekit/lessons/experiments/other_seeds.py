@@ -11,7 +11,7 @@ import coursekit.show as show
 from coursekit.data import CocoDataset
 from coursekit.evaluation import Result, compare, evaluate, predict_dataset
 from coursekit.evaluation.compare import Difference
-from coursekit.lessons.notebooks.lengths import quick, short_form
+from coursekit.lessons.notebooks.short_form import quick, short_form
 from coursekit.training import TrainConfig, train
 
 

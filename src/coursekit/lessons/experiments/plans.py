@@ -2,7 +2,7 @@
 
 from coursekit.data import CocoDataset
 from coursekit.detector import build_detector
-from coursekit.lessons.notebooks.lengths import is_short
+from coursekit.lessons.notebooks.short_form import is_short
 from coursekit.memory.planner import BATCHES, SIZES, Card, make_plan
 from coursekit.memory.step_config import GIB
 from coursekit.training import TrainConfig, train

@@ -12,12 +12,12 @@ from tqdm.auto import tqdm
 from coursekit.core.config import TrainConfig
 from coursekit.data.boxes import Target
 from coursekit.detector.boxes import Part
-from coursekit.evaluation.recall import recall_by_size
+from coursekit.evaluation.proposal_recall import recall_by_size
 from coursekit.lessons.experiments.cached_features import CachedFeatures
-from coursekit.lessons.notebooks.lengths import short_form
+from coursekit.lessons.notebooks.short_form import short_form
 from coursekit.lessons.workbook.callers import twins_at_work
 from coursekit.lessons.workbook.workbook import Workbook
-from coursekit.training.backward import update
+from coursekit.training.forward_backward import update
 from coursekit.training.optimizer import warmup_cosine
 
 SIZES = {"small": 0, "medium": 32, "large": 96}  # from this √area in pixels, as in COCO

@@ -5,7 +5,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from coursekit.lessons.notebooks.lengths import is_short, quick
+from coursekit.lessons.notebooks.short_form import is_short, quick
 from coursekit.memory import Constants, StepConfig, usable
 from coursekit.memory.budget import verdict
 from coursekit.memory.planner import BATCHES, EFFECTIVE_BATCH, SIZES, PeakTable, peaks_of

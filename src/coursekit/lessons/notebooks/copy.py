@@ -9,7 +9,7 @@ import msgspec
 
 from coursekit.core.files import make_folder, new_file, shipped
 from coursekit.data.subsets.manifest import hash_of
-from coursekit.lessons.notebooks.agents import FILE, agents_text
+from coursekit.lessons.notebooks.agents_md import FILE, agents_text
 
 COPIED = (".ipynb", ".md", ".py")  # notebooks, the glossary, and scripts that run without the course
 LINK = re.compile(r"\[([^\[\]]*)\]\(\.\./([^()\s]*)\)")  # words and path of a link out of the folder

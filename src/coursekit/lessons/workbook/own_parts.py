@@ -15,16 +15,16 @@ from coursekit.core import distributed
 from coursekit.core.device import is_out_of_memory
 from coursekit.core.errors import ConfigError, CourseError, did_you_mean
 from coursekit.data import CocoDataset
+from coursekit.detector.batched_or_per_image import called_by_twins
 from coursekit.detector.choose_parts import PARTS
-from coursekit.detector.stages import called_by_twins
 from coursekit.evaluation import Result
 from coursekit.lessons.checking.verdict import state_of
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.workbook.named import NotNamedError, changed_files
 from coursekit.lessons.workbook.states import RIGHT, State
+from coursekit.lessons.workbook.trusted_workbooks import NotNamedError, changed_files
 from coursekit.lessons.workbook.workbook import FORMER, Workbook, importable, workbook_of
-from coursekit.runs.config import RunConfig, load_config
-from coursekit.runs.load import load_run, results_of
+from coursekit.runs.run_config import RunConfig, load_config
+from coursekit.runs.save_and_load import load_run, results_of
 
 COURSE = "the course's"
 BATCHED = "for a batch, its twin runs, which gives the same results"
