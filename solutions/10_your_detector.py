@@ -25,7 +25,7 @@ import coursekit.show as show
 from coursekit.data import load
 from coursekit.lessons import catch, check, hint, journal, lesson_map, my_workbook, quick, reference
 from coursekit.lessons.experiments import costs_of_coco, drawn_scene, killed_run, lesson07_run
-from coursekit.lessons.experiments import lesson10_questions, my_subset, paired_remedies, plans
+from coursekit.lessons.experiments import lesson10_questions, my_subset, paired_remedies, what_fits
 from coursekit.lessons.experiments import resume_check, run_scores
 
 lesson_map(10)
@@ -132,7 +132,7 @@ my_subset.look_at(folder)
 my_card = 4.0
 
 # %% tags=["call"]
-card = plans.print_plan(my_card, num_classes=len(my_classes))
+card = what_fits.print_plan(my_card, num_classes=len(my_classes))
 
 # %% [markdown]
 # The data is small here, and so is your time today: 256 pixels, 4 images a step, and the whole backbone stays as it was pretrained, as in
@@ -145,9 +145,9 @@ my_batch, my_size = 4, 256
 my_frozen = 8  # stages of the backbone that aren't trained: all of them
 
 # %% tags=["call"]
-speed = plans.images_per_second(train_set, batch=my_batch, size=my_size, frozen_stages=my_frozen)
+speed = what_fits.images_per_second(train_set, batch=my_batch, size=my_size, frozen_stages=my_frozen)
 steps = my_epochs * -(-len(train_set) // my_batch)
-expected = plans.duration(my_epochs * len(train_set) / speed)
+expected = what_fits.duration(my_epochs * len(train_set) / speed)
 print(f"{speed:.1f} images a second: about {steps} steps in {expected}")
 
 # %% [markdown]
@@ -156,7 +156,7 @@ print(f"{speed:.1f} images a second: about {steps} steps in {expected}")
 
 # %% tags=["write"]
 my_minutes = 100  # yours
-print(f"{plans.duration(5 * len(train_set) * 12 / speed)}; you said {my_minutes} minutes")
+print(f"{what_fits.duration(5 * len(train_set) * 12 / speed)}; you said {my_minutes} minutes")
 
 # %% [markdown]
 # ## 10.4 · A run that survives · 55 min

@@ -3,7 +3,7 @@ import math
 import torch
 
 from coursekit.evaluation.proposal_recall import of_size, recall_at, recall_by_size
-from coursekit.lessons.inputs import xyxy
+from coursekit.lessons.case_inputs import xyxy
 
 SMALL, LARGE, FAR = (0, 0, 10, 10), (0, 0, 50, 50), (200, 200, 210, 210)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from coursekit.detector import box_iou, decode_boxes, encode_boxes, make_anchors, match_anchors
-from coursekit.lessons.inputs import xyxy
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.show.anchor_orders_and_decoding import (
     awkward_cases,
     decoded_picture,

@@ -17,7 +17,7 @@ from coursekit.show import (
     explore_nms,
     nms_picture,
 )
-from coursekit.show.levels import explore_levels
+from coursekit.show.pyramid import explore_levels
 
 IMAGE = torch.zeros(3, 60, 80, dtype=torch.uint8)
 BOXES = torch.tensor([[0.0, 0, 20, 20], [2, 0, 22, 20], [40, 30, 60, 50]])

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from coursekit.data.info import Summary
 from coursekit.show.boxes import draw_boxes
 from coursekit.show.data_picture import data_picture
-from coursekit.show.errors import confusion_picture
+from coursekit.show.error_pictures import confusion_picture
 from coursekit.show.figures import as_html, plain_text
 from coursekit.show.precision_recall import curve_picture, precision_recall_curves
 

@@ -2,7 +2,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from coursekit.detector import nms
-from coursekit.lessons.inputs import xyxy
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.show.nms import nms_picture
 
 IMAGE = torch.zeros(3, 100, 200, dtype=torch.uint8)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from coursekit.core.errors import ConfigError
-from coursekit.lessons.inputs import xyxy
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.show import proposals as module
 from coursekit.show.proposals import anchors_to_objects, best_proposals, recall_curves
 

@@ -34,7 +34,7 @@ def data_list() -> None:
 
 def _recipe_cells(recipe: "Recipe") -> list[str]:
     from coursekit.data.subsets.footprint import estimate, subset_folder
-    from coursekit.data.subsets.unfinished import state_of
+    from coursekit.data.subsets.unfinished_builds import state_of
 
     counts = " + ".join(f"{count:,}" if count else f"all {split}" for split, count in recipe.images.items())
     cells = [recipe.name, counts, str(len(recipe.classes) or 80)]

@@ -11,7 +11,7 @@ from coursekit.data.folder_layouts import find_splits
 from coursekit.data.index import CocoIndex
 from coursekit.data.load_by_name import absent_note, find_folder, load_split
 from coursekit.data.source_options import Source
-from coursekit.data.split_checks import split_problems
+from coursekit.data.train_and_val import split_problems
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from coursekit.data.index import CocoIndex
 from coursekit.data.source_options import Source
 from coursekit.data.subsets import recipe as recipes
 from coursekit.data.subsets.footprint import subset_folder
-from coursekit.data.subsets.unfinished import refuse_unbuilt, refuse_unfinished
+from coursekit.data.subsets.unfinished_builds import refuse_unbuilt, refuse_unfinished
 from coursekit.data.synthetic.damaged import build_damaged
 from coursekit.data.synthetic.write_coco_folder import build_scenes
-from coursekit.data.val_share import hold_out
+from coursekit.data.train_and_val import hold_out
 
 
 @dataclass(frozen=True)

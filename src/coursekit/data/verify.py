@@ -13,8 +13,8 @@ from coursekit.data.file_names import files_below
 from coursekit.data.folder_layouts import find_splits
 from coursekit.data.load_by_name import Loaded, find_folder, load_split
 from coursekit.data.source_options import Source
-from coursekit.data.split_checks import record_problems
 from coursekit.data.subsets.manifest import changes, read_manifest
+from coursekit.data.train_and_val import record_problems
 
 
 def verify(name_or_dir: str | Path | Source) -> list[str]:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from coursekit.report.facts import Facts, Score, Training
 from coursekit.show import loss_curves
 from coursekit.show.colors import BLUE, GREEN, ORANGE, PURPLE, VERMILION
-from coursekit.show.errors import error_bars
+from coursekit.show.error_pictures import error_bars
 from coursekit.show.figures import plain_text
 from coursekit.show.gallery import gallery, readable
 from coursekit.show.precision_recall import precision_recall_curves

@@ -18,7 +18,7 @@ from coursekit.core.errors import ConfigError
 from coursekit.core.files import write_bytes
 from coursekit.core.lock import alone_in
 from coursekit.data import CocoDataset, load
-from coursekit.data.split_checks import check_splits
+from coursekit.data.train_and_val import check_splits
 from coursekit.data.verify import warn_of_unreadable
 from coursekit.detector.frozen_maps import frozen_maps
 from coursekit.evaluation import predict, predict_dataset, score

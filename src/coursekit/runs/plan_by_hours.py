@@ -9,8 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from coursekit.core.config import DEFAULT_BACKBONE
 from coursekit.core.device import best_device, choose_precision
 from coursekit.core.errors import ConfigError, command, did_you_mean
-from coursekit.data.subsets.recipe import find_recipe, names
-from coursekit.data.subsets.recipe_fields import Recipe
+from coursekit.data.subsets.recipe import Recipe, find_recipe, names
 from coursekit.memory.planner import EFFECTIVE_BATCH, LONG_SIDES, Candidate, Card
 from coursekit.memory.step import build, make_optimizer, train_step, warm_up
 from coursekit.memory.step_config import StepConfig

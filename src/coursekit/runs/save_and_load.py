@@ -23,7 +23,7 @@ from coursekit.evaluation.results import with_ids_of
 from coursekit.evaluation.scores import load_annotations
 from coursekit.runs.run_config import RunConfig, load_config, save_config
 from coursekit.training.checkpoint import LAST
-from coursekit.training.tensors import check_shapes, check_values
+from coursekit.training.checkpoint_checks import check_shapes, check_values
 
 WEIGHTS = "model.safetensors"
 Parts = Mapping[str, Callable[..., Any]]

@@ -16,7 +16,7 @@ from coursekit.core.errors import ConfigError
 from coursekit.core.files import check_inside
 from coursekit.core.lock import alone_in
 from coursekit.data import CocoDataset, load
-from coursekit.data.split_checks import check_splits
+from coursekit.data.train_and_val import check_splits
 from coursekit.evaluation import predict_dataset, score
 from coursekit.memory.planner import advice
 from coursekit.memory.step_config import GIB, StepConfig

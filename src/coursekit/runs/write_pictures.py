@@ -8,7 +8,7 @@ from coursekit.data import CocoDataset
 from coursekit.evaluation import Result, Scores
 from coursekit.evaluation.error_analysis import confusion_matrix, split_errors, worst_images
 from coursekit.show import loss_curves, save
-from coursekit.show.errors import confusion_picture, error_bars
+from coursekit.show.error_pictures import confusion_picture, error_bars
 from coursekit.show.gallery import gallery, readable
 from coursekit.show.precision_recall import precision_recall_curves
 from coursekit.training import Step

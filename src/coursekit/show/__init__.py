@@ -1,53 +1,48 @@
 """Pictures for lessons and reports."""
 
-from coursekit.show.accuracies import accuracies
+from coursekit.show.anchor_matches import anchor_picture, explore_anchors, overlap_by_size, positive_shares
 from coursekit.show.anchor_orders_and_decoding import (
     awkward_cases,
     explore_decoding,
     explore_orders,
     guesses_and_matches,
 )
-from coursekit.show.anchor_shares import overlap_by_size, positive_shares
-from coursekit.show.anchors import anchor_picture, explore_anchors
-from coursekit.show.ap50 import ap50_area, class_bars
-from coursekit.show.average_precision import curves_by_iou, filled_curve
-from coursekit.show.before_after import before_after
+from coursekit.show.average_precision import ap50_area, class_bars, curves_by_iou, filled_curve
 from coursekit.show.boxes import draw_boxes
-from coursekit.show.cell_views import cell_views
 from coursekit.show.changes import changes, paired_changes
 from coursekit.show.coco_records import annotation_counts, coco_images
-from coursekit.show.cost_bars import cost_bars
 from coursekit.show.course_map import course_map
-from coursekit.show.diagnosis import confusions, error_costs, worst_images
+from coursekit.show.error_pictures import confusions, error_costs, worst_images
 from coursekit.show.explore import explore
-from coursekit.show.feature_maps import explore_channels, feature_maps
+from coursekit.show.feature_maps import cell_views, explore_channels, feature_maps
 from coursekit.show.figures import figure, save
 from coursekit.show.file_grid import file_grid
 from coursekit.show.gallery import draw_ground_truth_and_predictions
-from coursekit.show.heads import heads
-from coursekit.show.image_row import image_row
+from coursekit.show.image_row import before_after, image_row, rois
 from coursekit.show.learning_rate_schedule import explore_schedule
-from coursekit.show.levels import explore_levels, level_picture
-from coursekit.show.loading_rates import loading_rates
-from coursekit.show.loss_runs import loss_runs
+from coursekit.show.loss_curves import LivePlot, loss_curves, loss_runs, run_losses
 from coursekit.show.loss_shapes import loss_shapes, two_losses
-from coursekit.show.losses import LivePlot, loss_curves, run_losses
 from coursekit.show.matching_example import detections_and_objects
-from coursekit.show.memory import explore_memory
 from coursekit.show.misplaced_boxes import misplaced_boxes
 from coursekit.show.nms import explore_nms, nms_picture
-from coursekit.show.patches import patches
-from coursekit.show.places_read import places_read, sliding_box
 from coursekit.show.precision_recall import curve_picture, explore_curve
 from coursekit.show.proposals import anchors_to_objects, best_proposals, recall_curves
-from coursekit.show.pyramid import changed_cells, level_shares, object_sizes, scores_by_size, smallest_object, smoothing
-from coursekit.show.rois import rois
+from coursekit.show.pyramid import (
+    changed_cells,
+    explore_levels,
+    level_picture,
+    level_shares,
+    object_sizes,
+    scores_by_size,
+    smallest_object,
+    smoothing,
+)
+from coursekit.show.roi_align import explore_axis_weights, patches, places_read, sliding_box
 from coursekit.show.score_bars import score_bars
 from coursekit.show.speed_ladder import ladder
-from coursekit.show.step_memory import memory_by_side, memory_ladder
-from coursekit.show.step_times import step_times
-from coursekit.show.tents import explore_axis_weights
-from coursekit.show.times import times
+from coursekit.show.step_memory import explore_memory, memory_by_side, memory_ladder
+from coursekit.show.times_and_speeds import cost_bars, loading_rates, step_times, times
+from coursekit.show.trained_classifiers import accuracies, heads
 
 __all__ = [
     "LivePlot", "accuracies", "anchor_picture", "anchors_to_objects", "annotation_counts", "ap50_area", "awkward_cases",

@@ -1,4 +1,4 @@
-"""Images in a row, each with its boxes and a title."""
+"""Images in a row, each with its boxes and a title; an image before and after a step; and RoIs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from coursekit.detector.boxes import clip_boxes
 from coursekit.show.boxes import draw_boxes
 from coursekit.show.figures import figure
 
@@ -15,6 +16,7 @@ from coursekit.show.figures import figure
 # classes; or an image and None.
 Panel = tuple[Tensor, Any, Sequence[str]]
 WIDEST, HEIGHT = 11.0, 3.2  # inches
+MOST = 12  # RoIs of the background that are drawn
 
 
 def image_row(panels: Mapping[str, Panel], alt: str) -> None:
@@ -63,3 +65,38 @@ def _stay_inside(axes: Axes, image: Tensor) -> None:
     for text in axes.texts:
         text.set_clip_on(True)
         text.set_clip_box(axes.bbox)
+
+
+def before_after(image: Tensor, before: Tensor, after: Any, classes: Sequence[str], titles: tuple[str, str]) -> None:
+    """Show an image with boxes without names, and beside it with named boxes. The titles say how many there are.
+
+    Args:
+        image: (3, H, W) uint8.
+        before: (N, 4) xyxy in pixels.
+        after: a target or a detection, with `boxes` (M, 4) xyxy and `labels` (M,) from 1.
+        classes: the names of the labels from 1.
+        titles: what the boxes are, such as ("proposals", "objects").
+    """
+    counts = len(before), len(after["boxes"])
+    left, right = (f"{title} ({count})" for title, count in zip(titles, counts, strict=True))
+    image_row({left: (image, before, [""] * counts[0]), right: (image, after, classes)}, "A scene twice.")
+
+
+def rois(image: Tensor, boxes: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
+    """Show an image twice: with the RoIs that have an object, and with some of the background.
+
+    Args:
+        image: (3, H, W) uint8.
+        boxes: (R, 4) xyxy in pixels, the RoIs.
+        labels: (R,) their labels from 1, or 0 for background.
+        classes: the names of the labels from 1.
+    """
+    boxes = clip_boxes(boxes, (image.shape[1], image.shape[2]))  # so that no name is outside
+    objects, background = boxes[labels > 0], boxes[labels == 0]
+    names = [classes[label - 1] for label in labels[labels > 0].tolist()]
+    drawn = background[:MOST]
+    panels = {
+        f"{len(objects)} RoIs with an object": (image, objects, names),
+        f"{len(background)} RoIs of the background ({len(drawn)} drawn)": (image, drawn, [""] * len(drawn)),
+    }
+    image_row(panels, "A scene twice, with the RoIs that a sample contains.")

@@ -1,4 +1,4 @@
-"""Memory of training steps: how its parts grow with the image, and several steps against what a card has."""
+"""How much memory training steps take, and whether they fit: under sliders, by image size, and side by side."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -6,12 +6,15 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from coursekit.memory.b3_picture import LABEL_BOX, STYLES
-from coursekit.memory.budget import verdict
+from coursekit.memory.budget import Constants, usable, verdict
+from coursekit.memory.planner import BATCHES, EFFECTIVE_BATCH, interpolate
 from coursekit.memory.step_config import GIB, KINDS, MIB, Peak
+from coursekit.show.explore import explore
 from coursekit.show.figures import figure, log_ticks, plain_text
 
 LINES = {"weights": (6.0, "o"), "gradients": (2.0, "s"), "optimizer": (2.0, "^"), "activations": (2.0, "D")}
 LABEL_WIDTH = 1.4  # GiB, about
+Peaks = Mapping[tuple[str, int], Peak]
 
 
 def memory_by_side(count: Callable[[int], Mapping[str, int]], sides: Sequence[int]) -> None:
@@ -75,3 +78,62 @@ def memory_ladder_picture(peaks: Mapping[str, Peak], budget: int) -> tuple[Figur
     axes.invert_yaxis()
     axes.legend(ncols=6, loc="lower center", bbox_to_anchor=(0.4, 1.0), frameon=False, fontsize=8)
     return fig, f"Memory of training steps, {budget / GIB:.2f} GiB usable. {'; '.join(words)}."
+
+
+def explore_memory(peaks: Peaks, title: str = "", card: int = 4) -> Any:
+    """Show the memory of a step by part, and the memory of a GPU, under three sliders.
+
+    Args:
+        peaks: by size and batch, as from `coursekit.memory.peaks_of`.
+        title: what is trained.
+        card: memory of the GPU in GB at the start, 2 to 24.
+    """
+
+    def draw(card_GB: int, long_side: int, images: int) -> tuple[Figure, str]:  # noqa: N803 - a slider's title
+        return memory_picture(peaks, card_GB, long_side, images, title)
+
+    return explore(
+        draw,
+        card_GB=(2, 24, 1, min(24, max(2, card))),
+        long_side=(320, 800, 160, 640),
+        images=(1, EFFECTIVE_BATCH, 1, EFFECTIVE_BATCH),
+    )
+
+
+def memory_picture(peaks: Peaks, card: float, long_side: int, images: int, title: str = "") -> tuple[Figure, str]:
+    """Draw the memory of a step at its peak as a bar, and the usable memory of the GPU as a line.
+
+    Args:
+        peaks: as in `explore_memory`.
+        card: memory of the GPU in GB.
+        long_side: long side of the images, in pixels: 320, 480, 640 or 800.
+        images: images at a time, 1 to 16.
+        title: what is trained.
+
+    Returns:
+        The figure and its alt text.
+    """
+    peak, budget = _peak(peaks, str(long_side), images), usable(card, Constants())
+    fig = Figure(figsize=(8, 2.1), layout="constrained")
+    axes = fig.subplots()
+    start = 0.0
+    for kind in KINDS:
+        width = getattr(peak, kind) / GIB
+        color, hatch = STYLES[kind]
+        axes.barh(0, width, 0.6, start, color=color, hatch=hatch, edgecolor="white", label=f"{kind} {width:.2f}")
+        start += width
+    axes.axvline(budget / GIB, color="black", linestyle="dashed", label=f"usable {budget / GIB:.1f}")
+    axes.set(yticks=[], xlim=(0, 1.1 * max(start, budget / GIB)), xlabel="GiB at the peak of a step (predicted)")
+    axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=8)
+    times = -(-EFFECTIVE_BATCH // images)
+    held = f"{images} of {long_side} px at a time hold {start:.2f} of {budget / GIB:.1f} GiB"
+    often = "one pass per step" if times == 1 else f"{times} passes per step"
+    words = f"{held}: {verdict(peak.total, budget)}. For a batch of {EFFECTIVE_BATCH}: {often}"
+    fig.suptitle(plain_text(f"{title}: {words}" if title else words), fontsize=9)
+    return fig, words
+
+
+def _peak(peaks: Peaks, size: str, images: int) -> Peak:
+    """Interpolate between one image and many: memory grows linearly with the batch."""
+    share = (images - BATCHES[0]) / (BATCHES[-1] - BATCHES[0])
+    return interpolate(peaks[size, BATCHES[0]], peaks[size, BATCHES[-1]], share)

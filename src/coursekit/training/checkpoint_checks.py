@@ -6,18 +6,18 @@ wrong; `checkpoint.py` adds the file and what to do.
 
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import torch
+from torch import Tensor
 
 from coursekit.core.config import TrainConfig, check_config
 from coursekit.core.errors import ConfigError
 from coursekit.training.clock import ALL_PHASES, PHASES
 from coursekit.training.run_state import Run, Step
-from coursekit.training.tensors import check_shapes, check_values, is_plain
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 ARCHIVE = b"PK\x03\x04"  # how torch's files begin
@@ -202,3 +202,38 @@ def check_random(content: Mapping[str, Any]) -> None:
 
 def _is_random(state: Any) -> bool:
     return is_plain(state) and state.dtype == torch.uint8 and state.ndim == 1
+
+
+def check_shapes(shapes: Mapping[str, Sequence[int]], expected: Mapping[str, Tensor]) -> None:
+    """Check that a file has a tensor of each name, of the same shape, and no others.
+
+    Raises:
+        ValueError: names the first that differs.
+    """
+    for name in [*expected, *shapes]:
+        if name not in shapes:
+            raise ValueError(f"{name} is missing")
+        if name not in expected:
+            raise ValueError(f"it has a weight {name[:80]!r}, which this detector hasn't")
+        if list(shapes[name]) != list(expected[name].shape):
+            raise ValueError(f"{name} has the shape {list(shapes[name])[:8]}, not {list(expected[name].shape)}")
+
+
+def check_values(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], learned: Collection[str] = ()) -> None:
+    """Check that tensors have the types of others, and that those that were learned are finite.
+
+    Raises:
+        ValueError: names the first that can't be used.
+    """
+    for name, value in tensors.items():
+        if value.dtype != expected[name].dtype:
+            raise ValueError(f"{name} has the type {value.dtype}, not {expected[name].dtype}")
+        if name in learned and not value.isfinite().all():
+            raise ValueError(f"{name} is not finite")
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether a value is an ordinary dense tensor in memory: a checkpoint can hold other kinds."""
+    return isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu" and not (
+        value.is_nested or value.is_quantized
+    )  # fmt: skip

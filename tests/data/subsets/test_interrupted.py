@@ -20,7 +20,7 @@ from coursekit.data.subsets import http_client
 from coursekit.data.subsets.build import build_subset
 from coursekit.data.subsets.footprint import subset_folder
 from coursekit.data.subsets.manifest import read_manifest
-from coursekit.data.subsets.unfinished import JOURNAL, work_folder
+from coursekit.data.subsets.unfinished_builds import JOURNAL, work_folder
 from coursekit.data.verify import verify
 from tests.data.subsets.conftest import COUNT, RECIPE, build_from, bytes_of, without_addresses
 from tests.data.subsets.http_server import Fault, serve, status

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from coursekit.detector import decode_boxes, encode_boxes, match_anchors
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.experiments.anchor_matches import (
     Scene,
     best_overlaps,
@@ -13,7 +14,6 @@ from coursekit.lessons.experiments.anchor_matches import (
     scenes_with_objects,
     varied_scene,
 )
-from coursekit.lessons.inputs import xyxy
 
 ANCHORS = xyxy((0, 0, 20, 20), (40, 0, 60, 20), (100, 100, 140, 140))
 SCENES = [

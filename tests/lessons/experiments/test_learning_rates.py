@@ -1,7 +1,7 @@
 import pytest
 
 from coursekit.lessons.experiments.learning_rates import compare_runs
-from coursekit.show.loss_runs import loss_runs_picture
+from coursekit.show.loss_curves import loss_runs_picture
 
 
 def test_each_run_gets_a_line_and_one_that_stops_says_why(capsys):

@@ -1,8 +1,8 @@
 import torch
 
 from coursekit.detector import decode_boxes, encode_boxes
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.experiments.made_up_heads import flattened_wrongly, perfect_head
-from coursekit.lessons.inputs import xyxy
 
 
 def test_a_perfect_head_finds_the_objects_and_nothing_else():

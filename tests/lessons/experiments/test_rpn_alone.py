@@ -4,11 +4,11 @@ from torch import nn
 
 from coursekit.detector import RPNHead, make_anchors, propose, rpn_losses
 from coursekit.evaluation.proposal_recall import recall_at
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.checking.verdict import check
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.experiments.cached_features import CachedFeatures
 from coursekit.lessons.experiments.rpn_alone import RPNRun, compare_rpns, loss_table, one_thread, recall_table, run_rpn
-from coursekit.lessons.inputs import xyxy
 from tests.lessons.answers import answer
 
 ANCHORS = [make_anchors((4, 4), (16, 16), [16], [1.0])]

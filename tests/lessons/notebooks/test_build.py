@@ -7,7 +7,7 @@ import pytest
 
 from coursekit.core.errors import CourseError
 from coursekit.lessons.exercises import EXERCISES
-from coursekit.lessons.notebooks import rules
+from coursekit.lessons.notebooks import lesson_rules
 from coursekit.lessons.notebooks.build import BEGIN, END, RUN_FIRST, build, known_exercises
 
 LESSON = f'''# %% [markdown]
@@ -40,7 +40,7 @@ print(nms(2))
 @pytest.fixture(autouse=True)
 def without_rules(monkeypatch):
     """The lessons here are too short for the rules of given code, minutes and badges; see test_rules.py."""
-    monkeypatch.setattr(rules, "ENFORCED", ())
+    monkeypatch.setattr(lesson_rules, "ENFORCED", ())
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_a_wrong_source_is_refused(root, old, new, words):
 
 def test_an_enforced_lesson_that_breaks_a_rule_is_refused(root, monkeypatch):
     build(root)
-    monkeypatch.setattr(rules, "ENFORCED", (0,))
+    monkeypatch.setattr(lesson_rules, "ENFORCED", (0,))
     with pytest.raises(CourseError, match=r"00_a\.py: the cell that begins 'print\(nms\(2\)\)' has no tag"):
         build(root)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coursekit.lessons.notebooks.given_code import kind_of
+from coursekit.lessons.notebooks.lesson_rules import kind_of
 
 COURSE = Path(__file__).parents[3] / "course"
 NOTES = {"my_idea", "my_first_fix", "my_relative"}  # in words, for the readers themselves

@@ -14,10 +14,9 @@ from coursekit.data.subsets.fetch_images import fetch_images
 from coursekit.data.subsets.footprint import subset_folder
 from coursekit.data.subsets.http_client import make_client
 from coursekit.data.subsets.manifest import MANIFEST, Entry, Manifest, Missing, hash_of, read_manifest
-from coursekit.data.subsets.publish import publish
 from coursekit.data.subsets.recipe import Recipe, check_recipe
 from coursekit.data.subsets.stored_images import write_annotations
-from coursekit.data.subsets.unfinished import work_folder
+from coursekit.data.subsets.unfinished_builds import publish, work_folder
 
 COCO_ANNOTATIONS = "http://images.cocodataset.org/annotations/annotations_trainval2017.zip"
 

@@ -15,7 +15,7 @@ from coursekit.data.subsets.http_client import Client, FetchError, Limit
 from coursekit.data.subsets.manifest import Entry, Missing, hash_of, read_manifest
 from coursekit.data.subsets.stored_images import stored_bytes
 from coursekit.data.subsets.threads import in_threads
-from coursekit.data.subsets.unfinished import JOURNAL
+from coursekit.data.subsets.unfinished_builds import JOURNAL
 from coursekit.data.subsets.watched_sockets import StoppedError
 
 DECODE_TRIES = 3

@@ -6,8 +6,7 @@ from pathlib import Path
 import msgspec
 
 from coursekit.core.files import cache_folder
-from coursekit.data.subsets.recipe import Recipe
-from coursekit.data.subsets.recipe_checks import COCO_IMAGES
+from coursekit.data.subsets.recipe import COCO_IMAGES, Recipe
 
 BYTES_PER_IMAGE = 162_000  # on average, in both splits
 

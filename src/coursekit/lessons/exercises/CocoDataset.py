@@ -13,7 +13,7 @@ from coursekit.core.errors import DataError
 from coursekit.data.boxes import clean_boxes, xywh_to_xyxy
 from coursekit.from_scratch import loader
 from coursekit.from_scratch.loader import index_annotations, read_image
-from coursekit.lessons.coco_content import content_of, entry
+from coursekit.lessons.case_inputs import content_of, entry
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 
 

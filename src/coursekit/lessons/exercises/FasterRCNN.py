@@ -23,8 +23,8 @@ from coursekit.detector import (
     rpn_losses,
     sample_rois,
 )
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import xyxy
 
 OPTIONS: dict[str, Any] = {
     "num_classes": 3, "ratios": (1.0, 2.0), "anchor_sizes": ((16.0,), (32.0,), (48.0,)), "rpn_batch_size_per_image": 10**6,

@@ -6,9 +6,9 @@ from functools import partial
 import torch
 
 from coursekit.detector.boxes import box_iou
-from coursekit.lessons import inputs
+from coursekit.lessons import case_inputs
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 
@@ -24,13 +24,13 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("a wide box and a tall one, with negative coordinates", xyxy((-8, 2, 20, 6)), xyxy((1, -30, 3, 40)))
     yield case("boxes smaller than a pixel", xyxy((0, 0, 0.5, 0.5)), xyxy((0.25, 0, 0.75, 0.5)))
     yield case("two boxes without area, in the same place", xyxy((3, 3, 3, 3)), xyxy((3, 3, 3, 3), (0, 0, 9, 9)))
-    yield case("two boxes and three", inputs.boxes(generator, 2), inputs.boxes(generator, 3))
-    yield case("no boxes and three", torch.empty(0, 4), inputs.boxes(generator, 3))
-    yield case("three boxes and none", inputs.boxes(generator, 3), torch.empty(0, 4))
+    yield case("two boxes and three", case_inputs.boxes(generator, 2), case_inputs.boxes(generator, 3))
+    yield case("no boxes and three", torch.empty(0, 4), case_inputs.boxes(generator, 3))
+    yield case("three boxes and none", case_inputs.boxes(generator, 3), torch.empty(0, 4))
     yield case(
         "many boxes, in float64",
-        inputs.boxes(generator, 40, torch.float64),
-        inputs.boxes(generator, 30, torch.float64),
+        case_inputs.boxes(generator, 40, torch.float64),
+        case_inputs.boxes(generator, 30, torch.float64),
     )
     yield on_a_gpu(unit, xyxy((5, 0, 15, 10), (3, 3, 3, 3)))
 

@@ -7,9 +7,9 @@ from functools import partial
 import torch
 
 from coursekit.data.boxes import clean_boxes
-from coursekit.lessons import inputs
+from coursekit.lessons import case_inputs
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.pretended_gpu import anywhere_or_here, on_a_gpu
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -38,7 +38,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("a box half a pixel wide and high, of area 0.25", xyxy((10, 20, 10.5, 20.5)), size)
     yield case("a box a ten-thousandth of a pixel wide", xyxy((1, 20, 1.0001, 40)), size)
     yield case("no boxes", torch.empty(0, 4), size)
-    yield case("six boxes, in float64", 4 * inputs.boxes(generator, 6, torch.float64) - 60, size)
+    yield case("six boxes, in float64", 4 * case_inputs.boxes(generator, 6, torch.float64) - 60, size)
     yield on_a_gpu(xyxy((10, 20, 30, 40), (10, 20, 10, 40)), size)
 
 

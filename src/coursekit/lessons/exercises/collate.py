@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import interpolate, pad
 
 from coursekit.from_scratch.loader import collate
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import xyxy
 
 
 def cases(generator: torch.Generator) -> Iterator[Case]:

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from coursekit.detector import detection_losses, encode_boxes
-from coursekit.lessons import inputs
+from coursekit.lessons import case_inputs
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.gradients import gradients
-from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.meta_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
@@ -36,7 +36,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     logits, deltas = torch.randn(4, 2, generator=generator), torch.randn(4, 2, 4, generator=generator)
     yield case("one object, three times background", logits, deltas, rois, labels, torch.cat([box, rois[1:]]))
     yield case("no RoIs", torch.zeros(0, 3), torch.zeros(0, 3, 4), roi[:0], label[:0], roi[:0])
-    rois, labels = inputs.boxes(generator, 40), torch.randint(0, 6, (40,), generator=generator)
+    rois, labels = case_inputs.boxes(generator, 40), torch.randint(0, 6, (40,), generator=generator)
     moved = torch.cat([rois[:, :2] + 1, rois[:, 2:] + 3], 1)
     logits, deltas = torch.randn(40, 6, generator=generator), torch.randn(40, 6, 4, generator=generator)
     yield case("40 RoIs", logits, deltas, rois, labels, torch.where(labels[:, None] > 0, moved, rois))

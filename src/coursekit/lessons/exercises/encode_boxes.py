@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from coursekit.detector import encode_boxes
+from coursekit.lessons.case_inputs import boxes as random_boxes
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import boxes as random_boxes
-from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.meta_device import anywhere, elsewhere
 
 

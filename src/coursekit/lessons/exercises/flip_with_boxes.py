@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import torch
 
 from coursekit.data.boxes import flip_with_boxes
-from coursekit.lessons import inputs
+from coursekit.lessons import case_inputs
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.pretended_gpu import anywhere_or_here, on_a_gpu
 
 
@@ -19,7 +19,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("no boxes", torch.rand(3, 5, 7, generator=generator), torch.empty(0, 4))
     yield case("a tall uint8 image", torch.arange(30, dtype=torch.uint8).reshape(1, 10, 3), xyxy((0, 3, 1, 9)))
     yield case(
-        "boxes in float64", torch.rand(3, 40, 60, generator=generator), inputs.boxes(generator, 9, torch.float64)
+        "boxes in float64", torch.rand(3, 40, 60, generator=generator), case_inputs.boxes(generator, 9, torch.float64)
     )
     yield on_a_gpu(ramp, xyxy((0, 0, 2, 1)))
 

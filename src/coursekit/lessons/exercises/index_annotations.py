@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 
 from coursekit.from_scratch.loader import index_annotations
-from coursekit.lessons.coco_content import content_of, entry
+from coursekit.lessons.case_inputs import content_of, entry
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 
 

@@ -7,9 +7,9 @@ from functools import partial
 import torch
 
 from coursekit.detector.roi import level_for_box
-from coursekit.lessons import inputs
+from coursekit.lessons import case_inputs
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.pretended_gpu import index_anywhere, on_a_gpu
 
 
@@ -29,7 +29,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("no boxes", torch.empty(0, 4), 3, 5)
     yield case("a box of half a pixel, and levels from 0 on", xyxy((4, 4, 4.5, 4.5), (0, 0, 3, 3)), 0, 5)
     yield case("float64", xyxy((0, 0, 128, 128), (0, 0, 20, 300)).double(), 3, 5)
-    yield case("forty boxes", inputs.boxes(generator, 40, width=400), 2, 6)
+    yield case("forty boxes", case_inputs.boxes(generator, 40, width=400), 2, 6)
     yield on_a_gpu(three, 2, 5)
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import torch
 
 from coursekit.detector import box_iou, match_anchors
+from coursekit.lessons.case_inputs import boxes as random_boxes
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import boxes as random_boxes
-from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 # The first anchor overlaps these by an IoU of 1, 1/3, 0 and 0.

@@ -10,7 +10,7 @@ import torch
 
 from coursekit.data.boxes import xyxy_to_xywh
 from coursekit.from_scratch.average_precision import IOUS, match_detections, overlaps
-from coursekit.lessons import inputs
+from coursekit.lessons import case_inputs
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
 
 Box = tuple[float, float, float, float]  # xywh
@@ -63,14 +63,16 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield _case("neither detections nor objects", [], [], [])
     yield _case("two detections of one ignored object", [BOX, BOX], [0.9, 0.8], [BOX], ignored=[True])
     for objects, each in ((3, 3), (8, 5)):
-        boxes, scores = inputs.clusters(generator, objects, each)
-        gt_boxes = inputs.clusters(generator, objects, 1)[0]
+        boxes, scores = case_inputs.clusters(generator, objects, each)
+        gt_boxes = case_inputs.clusters(generator, objects, 1)[0]
         gt_boxes[: objects - 1] = boxes[: (objects - 1) * each : each] + 1.5
         boxes = boxes[torch.randperm(len(boxes), generator=generator)]
         words = f"{len(boxes)} detections, COCO's ten thresholds"
         arrays = (tensor.double().numpy() for tensor in (xyxy_to_xywh(boxes), scores, xyxy_to_xywh(gt_boxes)))
         yield case(words, *arrays, np.arange(objects) == 0)
-    boxes, scores = inputs.clusters(generator, 2, 20)  # so many that only a stable sort keeps equal scores in order
+    boxes, scores = case_inputs.clusters(
+        generator, 2, 20
+    )  # so many that only a stable sort keeps equal scores in order
     pred, rounded = xyxy_to_xywh(boxes).double().numpy(), scores.double().numpy().round(1).clip(0.4, 0.6)
     yield case("40 detections, many with equal scores", pred, rounded, pred[::5].copy(), np.zeros(8, bool), ONLY_HALF)
 

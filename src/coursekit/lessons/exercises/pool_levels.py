@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from coursekit.detector import level_for_box, pool_levels, roi_align
+from coursekit.lessons.case_inputs import boxes as random_boxes
+from coursekit.lessons.case_inputs import coordinates, xyxy
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.gradients import gradients
-from coursekit.lessons.inputs import boxes as random_boxes
-from coursekit.lessons.inputs import coordinates, xyxy
 from coursekit.lessons.meta_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 

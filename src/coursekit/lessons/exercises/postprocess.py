@@ -9,9 +9,9 @@ from torch import Tensor
 from torchvision.ops import batched_nms, clip_boxes_to_image, nms
 
 from coursekit.detector import decode_boxes, postprocess
-from coursekit.lessons import inputs
+from coursekit.lessons import case_inputs
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 
@@ -53,7 +53,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case(
         "many boxes around one object, two detections_per_img", logits, torch.zeros(7, 3, 4), heap, size, 0.05, 0.5, 2
     )
-    rois = inputs.boxes(generator, 30).clamp(min=0)
+    rois = case_inputs.boxes(generator, 30).clamp(min=0)
     logits, deltas = 2 * torch.randn(30, 5, generator=generator), torch.randn(30, 5, 4, generator=generator)
     yield case("30 proposals", logits, deltas, rois, (90, 110))
     corners = xyxy((1010, 1010, 1050, 1050), (10, 10, 50, 50))

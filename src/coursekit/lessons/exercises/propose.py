@@ -9,8 +9,8 @@ from torch import Tensor
 from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
 
 from coursekit.detector import decode_boxes, nms, propose
+from coursekit.lessons.case_inputs import clusters, xyxy
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import clusters, xyxy
 from coursekit.lessons.meta_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from coursekit.detector import box_iou
 from coursekit.evaluation.proposal_recall import recall_at
-from coursekit.lessons import inputs
+from coursekit.lessons import case_inputs
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 HERE, THERE, FAR = (0, 0, 10, 10), (30, 0, 40, 10), (60, 0, 70, 10)
@@ -33,7 +33,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("no proposals at all", [NONE], [xyxy(HERE)], 3)
     yield case("no objects at all", [xyxy(HERE), NONE], [NONE, NONE], 3)
     yield case("k is 0", [xyxy(HERE)], [xyxy(HERE)], 0)
-    many = [inputs.boxes(generator, count, width=60) for count in (9, 1, 4, 12)]
+    many = [case_inputs.boxes(generator, count, width=60) for count in (9, 1, 4, 12)]
     near = [boxes + 3 * torch.randn(boxes.shape, generator=generator) for boxes in many]
     yield case("four images with 26 objects, 5 proposals each", near, many, 5)
     yield case("the same in float64", [boxes.double() for boxes in near], [boxes.double() for boxes in many], 5)

@@ -6,9 +6,9 @@ import torch
 from torch.nn.functional import interpolate
 
 from coursekit.data.boxes import resize_with_boxes
-from coursekit.lessons import inputs
+from coursekit.lessons import case_inputs
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.pretended_gpu import anywhere_or_here, on_a_gpu
 
 
@@ -23,11 +23,13 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("a tall uint8 image", torch.full((3, 10, 4), 77, dtype=torch.uint8), xyxy((0, 3, 1, 9)), (5, 4))
     stripes = (torch.arange(96).reshape(1, 8, 12) % 2 * 200.0).contiguous()
     yield case("fine stripes, downscaled: each new pixel is the mean of many", stripes, xyxy((0, 0, 6, 4)), (2, 3))
-    yield case("boxes in float64", ramp, inputs.boxes(generator, 9, torch.float64), (5, 3))
+    yield case("boxes in float64", ramp, case_inputs.boxes(generator, 9, torch.float64), (5, 3))
     row = torch.tensor([100, 20, 16, 200], dtype=torch.uint8).reshape(1, 1, 4)
     yield case("a uint8 image whose means are 53.7 and 95.4: they are rounded", row, xyxy((0, 0, 2, 1)), (1, 2))
     yield case("a long image made short, by factors that differ", ramp, xyxy((1, 1, 5, 3)), (1, 9))
-    yield case("odd sizes", torch.rand(3, 21, 31, generator=generator), inputs.boxes(generator, 9, width=20), (15, 22))
+    yield case(
+        "odd sizes", torch.rand(3, 21, 31, generator=generator), case_inputs.boxes(generator, 9, width=20), (15, 22)
+    )
     yield on_a_gpu(ramp, xyxy((2, 0, 4, 2)), (2, 3))
 
 

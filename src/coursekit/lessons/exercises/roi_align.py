@@ -9,10 +9,10 @@ from torch import Tensor
 
 from coursekit.detector import axis_weights, roi_align
 from coursekit.detector.roi import fastest_roi_align
+from coursekit.lessons.case_inputs import boxes as random_boxes
+from coursekit.lessons.case_inputs import coordinates, xyxy
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.gradients import gradients
-from coursekit.lessons.inputs import boxes as random_boxes
-from coursekit.lessons.inputs import coordinates, xyxy
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
 

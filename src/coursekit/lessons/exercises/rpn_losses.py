@@ -9,10 +9,10 @@ from torch import Tensor
 
 from coursekit.detector import decode_boxes, encode_boxes, match_anchors, sample_balanced
 from coursekit.detector.rpn import rpn_losses
+from coursekit.lessons.case_inputs import boxes as random_boxes
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
 from coursekit.lessons.gradients import NONE
-from coursekit.lessons.inputs import boxes as random_boxes
-from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.meta_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 

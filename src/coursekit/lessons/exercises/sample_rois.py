@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from coursekit.detector import box_iou, match_anchors, sample_balanced, sample_rois
-from coursekit.lessons import inputs
+from coursekit.lessons import case_inputs
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import xyxy
 from coursekit.lessons.meta_device import is_elsewhere
 from coursekit.lessons.pretended_gpu import anywhere, on_a_gpu
 
@@ -37,9 +37,9 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     far = torch.cat([gt_box + 30 + 3 * n for n in range(9)])
     yield case("more background than may be sampled", far, gt_box, label, 4)
     yield case("a positive_fraction of 0.5", torch.cat([near, far]), gt_box, label, 8, 0.5)
-    gt_boxes = inputs.boxes(generator, 5)
+    gt_boxes = case_inputs.boxes(generator, 5)
     near = gt_boxes.repeat(6, 1) + 2 * torch.randn(30, 4, generator=generator)
-    proposals = torch.cat([near, inputs.boxes(generator, 30)])
+    proposals = torch.cat([near, case_inputs.boxes(generator, 30)])
     yield case("60 proposals, five objects", proposals, gt_boxes, torch.tensor([4, 1, 3, 3, 2]), 512)
     yield on_a_gpu(proposals, gt_boxes, torch.tensor([4, 1, 3, 3, 2]), 512, what="boxes and labels")
 

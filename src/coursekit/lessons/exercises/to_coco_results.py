@@ -12,9 +12,9 @@ from torch import Tensor
 
 from coursekit.data.boxes import xyxy_to_xywh
 from coursekit.evaluation import to_coco_results
-from coursekit.lessons import inputs
+from coursekit.lessons import case_inputs
+from coursekit.lessons.case_inputs import xyxy
 from coursekit.lessons.exercise import Answer, Case, Exercise, Wrong, case
-from coursekit.lessons.inputs import xyxy
 
 
 def _detections(boxes: Tensor, labels: list[int], scores: list[float]) -> dict[str, Tensor]:
@@ -42,7 +42,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("scores that rise, and equal ones", [equal], [7], [3])
     wide = {name: value.double() if name != "labels" else value for name, value in equal.items()}
     yield case("float64", [wide], [7], [3])
-    boxes, labels = inputs.boxes(generator, 6), torch.randint(1, 5, (6,), generator=generator).tolist()
+    boxes, labels = case_inputs.boxes(generator, 6), torch.randint(1, 5, (6,), generator=generator).tolist()
     scores = (0.6 + 0.4 * torch.rand(6, generator=generator)).tolist()
     yield case("six detections", [_detections(boxes, labels, scores)], [397133], [2, 17, 53, 90])
 

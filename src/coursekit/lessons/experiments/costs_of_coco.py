@@ -1,8 +1,7 @@
 """What photographs would cost on this machine, and what published detectors reach."""
 
 from coursekit.data.subsets.footprint import estimate
-from coursekit.data.subsets.recipe import find_recipe, names
-from coursekit.data.subsets.recipe_checks import COCO_IMAGES
+from coursekit.data.subsets.recipe import COCO_IMAGES, find_recipe, names
 from coursekit.lessons.experiments.expected_ap import print_expected
 from coursekit.memory.planner import LONG_SIDES, Card
 

@@ -15,7 +15,7 @@ import coursekit.show as show
 from coursekit.core.errors import CourseError
 from coursekit.core.files import make_folder, write_bytes
 from coursekit.lessons.checking.verdict import state_of
-from coursekit.lessons.experiments.plans import duration
+from coursekit.lessons.experiments.what_fits import duration
 from coursekit.lessons.workbook.own_parts import functions, parts_of
 from coursekit.lessons.workbook.own_training_step import NAMES, STEP
 from coursekit.lessons.workbook.states import RIGHT

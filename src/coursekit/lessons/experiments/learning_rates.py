@@ -6,7 +6,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from coursekit.lessons.notebooks.short_form import short_form
-from coursekit.show.loss_runs import at_the_end
+from coursekit.show.loss_curves import at_the_end
 
 
 def compare_runs(

@@ -13,7 +13,7 @@ import jupytext
 
 from coursekit.core.errors import ConfigError, CourseError
 from coursekit.core.files import write_text
-from coursekit.lessons.notebooks import rules
+from coursekit.lessons.notebooks import lesson_rules
 from coursekit.lessons.workbook.stubs import empty_line
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -111,7 +111,11 @@ def _refuse_unchecked(student: Notebook, source: Path) -> None:
 
 def _refuse_broken_rules(student: Notebook, source: Path) -> None:
     lesson = int(source.stem[:2])
-    broken = list(rules.problems(lesson, student["cells"], known_exercises())) if lesson in rules.ENFORCED else []
+    broken = (
+        list(lesson_rules.problems(lesson, student["cells"], known_exercises()))
+        if lesson in lesson_rules.ENFORCED
+        else []
+    )
     if broken:
         raise CourseError("\n".join(f"{source}: {problem}" for problem in broken))
 
