@@ -713,7 +713,9 @@ from coursekit.lessons.experiments import loader_speed
 work = tempfile.TemporaryDirectory()  # it is removed when the notebook is closed
 large, small = (Path(work.name) / name for name in ("640 px", "320 px"))
 for long_side, place in ((640, large), (320, small)):
-    loader_speed.store(loader_speed.Resized(train_set, long_side, resize_with_boxes), quick(80, 24), place)
+    loader_speed.store(
+        loader_speed.Resized(train_set, long_side, resize_with_boxes), quick(80, 24), place
+    )
 
 # %% [markdown]
 # A worker is a process of its own. On Linux it starts as a copy of yours (`fork`). On Windows and macOS it starts empty (`spawn`): it imports

@@ -145,7 +145,9 @@ my_batch, my_size = 4, 256
 my_frozen = 8  # stages of the backbone that aren't trained: all of them
 
 # %% tags=["call"]
-speed = what_fits.images_per_second(train_set, batch=my_batch, size=my_size, frozen_stages=my_frozen)
+speed = what_fits.images_per_second(
+    train_set, batch=my_batch, size=my_size, frozen_stages=my_frozen
+)
 steps = my_epochs * -(-len(train_set) // my_batch)
 expected = what_fits.duration(my_epochs * len(train_set) / speed)
 print(f"{speed:.1f} images a second: about {steps} steps in {expected}")
@@ -458,7 +460,9 @@ word, mean, low, high = verdict(changes, baselines)
 
 # %% tags=["call"]
 show.paired_changes(baselines, changes, (low, high), my_expectation, my_remedy)
-other = paired_remedies.on_other_images(baseline_results, changed_results, unseen, draws=quick(200, 40))
+other = paired_remedies.on_other_images(
+    baseline_results, changed_results, unseen, draws=quick(200, 40)
+)
 intervals = f"seeds {low:+.3f} to {high:+.3f}, images {other[0]:+.3f} to {other[1]:+.3f}"
 result = f"AP {mean:+.3f} (95 % intervals: {intervals})"
 print(f"{word}: {result}")

@@ -1,7 +1,7 @@
 """Read COCO's annotation file, with the position of every fault.
 
 A file that is written as COCO writes it is decoded by msgspec, and a large one in pieces: see `pieces`. msgspec stops
-at the first wrong type, and rejects NaN. Such a file is read again, record by record: see `tolerant`.
+at the first wrong type, and rejects NaN. Such a file is read again, record by record: see `tolerant_records`.
 """
 
 import mmap

@@ -2,7 +2,7 @@ import pytest
 
 from coursekit.data import load
 from coursekit.lessons.experiments import what_fits
-from coursekit.lessons.experiments.what_fits import compare_guesses, what_fits
+from coursekit.lessons.experiments.what_fits import compare_guesses
 from coursekit.memory import StepConfig
 from coursekit.memory.planner import BATCHES, SIZES
 from coursekit.memory.step_config import GIB, Peak
@@ -12,7 +12,7 @@ def test_the_short_form_predicts_the_last_way_only(monkeypatch, capsys):
     monkeypatch.setenv("COURSEKIT_FAST", "1")
     monkeypatch.setattr(what_fits, "peaks_of", lambda config: peaks)
     peaks = {(name, batch): Peak(0, 0, 0, GIB, 0) for name in SIZES for batch in BATCHES}
-    assert list(what_fits({"slow": StepConfig(), "mine": StepConfig()}, {4})) == ["mine"]
+    assert list(what_fits.what_fits({"slow": StepConfig(), "mine": StepConfig()}, {4})) == ["mine"]
     assert capsys.readouterr().out.startswith("(slow: left out in the short form)\n")
 
 
@@ -26,7 +26,7 @@ def test_the_most_images_that_fit_comfortably(monkeypatch, capsys):
         }
 
     monkeypatch.setattr(what_fits, "peaks_of", peaks_of)
-    peaks = what_fits({"mine": StepConfig()}, {4, 1})
+    peaks = what_fits.what_fits({"mine": StepConfig()}, {4, 1})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "mine"
     assert [line.split()[:2] for line in lines[2:4]] == [["1", "GB"], ["4", "GB"]]
