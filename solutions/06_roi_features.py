@@ -100,7 +100,7 @@ def axis_weights(
     """Compute the interpolation weights of RoIAlign along one axis.
 
     Args:
-        lo: (R,) float, the left (or top) edges of the boxes, in cells of the feature map.
+        lo: (R,) float, on any device: the left (or top) edges of the boxes, in cells of the feature map.
         hi: (R,) float, the right (or bottom) edges.
         size: cells of the feature map along this axis. Cell i has its value at position i.
         output_size: bins along this axis: cells of the output patch.
@@ -195,7 +195,7 @@ def roi_align(
     """Read a patch of features for each box.
 
     Args:
-        features: (C, H, W) float, a level of one image.
+        features: (C, H, W) float, on any device: a level of one image.
         boxes: (R, 4) xyxy in pixels of the image, float. They must not be changed.
         spatial_scale: cells per pixel: 1/8 for a stride of 8.
         output_size: height and width of a patch, in bins.
@@ -356,7 +356,7 @@ def pool_levels(
     """Read a patch of features for each box, from the level that suits its size.
 
     Args:
-        levels: (B, C, H, W) float, finest first, all of one dtype.
+        levels: (B, C, H, W) float, finest first, all of one dtype, on any device.
         strides: pixels per cell of each level, each twice the one before. Level k has a stride of
             2^k.
         boxes: (R_i, 4) xyxy in pixels, for each of the B images. R_i may be 0.
@@ -462,7 +462,7 @@ class BoxHead(nn.Module):
         """Turn patches into the logits of the classes, and deltas for each class.
 
         Args:
-            patches: (R, C, output_size, output_size) float. R may be 0.
+            patches: (R, C, output_size, output_size) float, on any device: that of the weights. R may be 0.
 
         Returns:
             class_logits (R, K + 1), without a softmax, and box_deltas (R, K + 1, 4). Numbers 4k to

@@ -110,7 +110,7 @@ def sample_rois(
     objects with the same IoU, an RoI belongs to the first.
 
     Args:
-        proposals: (P, 4) float xyxy in pixels. The ground-truth boxes are added to them here.
+        proposals: (P, 4) float xyxy in pixels, on any device. The ground-truth boxes are added to them here.
         boxes: (G, 4) float xyxy in pixels, the ground truth. G may be 0.
         labels: (G,) int64 from 1.
         batch_size_per_image: RoIs to sample, at most.
@@ -222,7 +222,7 @@ def detection_losses(
     """Compute the losses of the second stage.
 
     Args:
-        logits: (R, K + 1) float from `BoxHead`, of all images.
+        logits: (R, K + 1) float from `BoxHead`, of all images, on any device.
         deltas: (R, K + 1, 4) float from `BoxHead`, of all images.
         rois: (R, 4) float xyxy in pixels, from `sample_rois`.
         labels: (R,) int64, from `sample_rois`; 0 is background.
@@ -345,7 +345,7 @@ def postprocess(
     """Turn the second stage's predictions for one image into detections.
 
     Args:
-        logits: (R, K + 1) float. R may be 0.
+        logits: (R, K + 1) float, on any device. R may be 0.
         deltas: (R, K + 1, 4) float. Each RoI may become a detection of every class. The deltas
             were encoded with the weights (10, 10, 5, 5).
         rois: (R, 4) float xyxy in pixels.
@@ -550,7 +550,8 @@ check("FasterRCNN")
 # %% [markdown]
 # Your class works on a batch. A thin wrapper, [`takes_images`](../src/coursekit/lessons/experiments/whole_images.py), does the rest: it
 # resizes images of any size and pads them to one batch, and it moves the detections **back into the pixels of each image**. Remember that
-# last step. You'll soon see what happens without it.
+# last step. You'll soon see what happens without it. (It also lets torchvision's compiled `nms` and `roi_align` run in place of yours once
+# these are correct: the same boxes, sooner.)
 #
 # **First proof: torchvision.** It has a Faster R-CNN, too. Take one of theirs with random weights, copy the weights into your detector
 # (`from_torchvision` sorts them into the parts; your functions do the rest), and show both the same images. **How far apart may their boxes
@@ -558,13 +559,14 @@ check("FasterRCNN")
 
 # %% tags=["read"]
 from coursekit.detector import from_torchvision
+from coursekit.lessons import my_workbook
 from coursekit.lessons.experiments.random_twin import (
     compare_detections,
     random_torchvision_detector,
 )
 from coursekit.lessons.experiments.whole_images import takes_images
 
-Detector = takes_images(FasterRCNN)
+Detector = takes_images(FasterRCNN, my_workbook)
 theirs = random_torchvision_detector(classes)  # in float64
 copied = from_torchvision(theirs)
 parts = copied.backbone, copied.fpn, copied.rpn_head, copied.box_head, copied.options
@@ -633,8 +635,6 @@ print(f"AP50 {numbers['AP50']:.2f} on {len(scored)} images; your guess was {my_g
 my_guess = 0.5  # yours: AP50 on new scenes
 
 # %% tags=["call"]
-from coursekit.lessons import my_workbook
-
 learner, some = fresh(), train_set.head(quick(*lesson07_run.IMAGES))
 plan = TrainConfig(quick(*lesson07_run.EPOCHS), 4, warmup_steps=20, precision="fp32")
 history = train(learner, some, plan)

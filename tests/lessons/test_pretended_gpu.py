@@ -153,10 +153,7 @@ def test_the_detector_s_parts_run_there():
         assert anywhere(part, *case.args) == "a result on the GPU"
 
 
-BEFORE_06 = [name for name, exercise in EXERCISES.items() if exercise.lesson < 6]
-
-
-@pytest.mark.parametrize("name", BEFORE_06)
+@pytest.mark.parametrize("name", EXERCISES)
 def test_an_exercise_that_is_tried_on_a_gpu_says_so(name):
     if any(is_elsewhere(case.args) for case in EXERCISES[name].all_cases()):
         texts = [text for part in describe(name) for text in (part.summary, part.more, *part.takes.values())]

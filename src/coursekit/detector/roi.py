@@ -53,7 +53,7 @@ def axis_weights(lo: Tensor, hi: Tensor, size: int, output_size: int = 7, sampli
     points of a bin.
 
     Args:
-        lo: (R,) float, the left (or top) edges of the boxes, in cells of the feature map.
+        lo: (R,) float, on any device: the left (or top) edges of the boxes, in cells of the feature map.
         hi: (R,) float, the right (or bottom) edges.
         size: cells of the feature map along this axis.
         output_size: bins along this axis: cells of the output patch.
@@ -89,7 +89,7 @@ def roi_align(
     detector runs torchvision's. Unlike `torchvision.ops.roi_align`, this takes one image, and the scale comes third.
 
     Args:
-        features: (C, H, W) float, a level of one image.
+        features: (C, H, W) float, on any device: a level of one image.
         boxes: (R, 4) xyxy in pixels of the image.
         spatial_scale: cells per pixel: 1/8 for a stride of 8.
         output_size: height and width of a patch, in bins.
