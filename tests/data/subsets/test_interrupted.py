@@ -24,7 +24,7 @@ from coursekit.data.subsets.unfinished_builds import JOURNAL, work_folder
 from coursekit.data.verify import verify
 from tests.data.subsets.conftest import COUNT, RECIPE, build_from, bytes_of, without_addresses
 from tests.data.subsets.http_server import Fault, serve, status
-from tests.data.subsets.lies import lie
+from tests.data.subsets.lies import lie, redirect
 from tests.forked import run_forked, start_forked
 
 IMAGES = [f"val2017/{n}.jpg" for n in range(COUNT)]
@@ -94,7 +94,7 @@ STALLS = {
     "one byte at a time: head": lie("one byte at a time: head"),
     "one byte at a time: body": lie("one byte at a time: body"),
     "one byte at a time: chunk": lie("one byte at a time: chunk"),
-    "slow redirects": Fault(lie=lambda request: [0.3, lie("redirect to itself").lie(request)[0]]),
+    "slow redirects": None,  # made in the test, so that each leads to a file that is redirected, too
     "asks to wait": status(503, retry_after=60),
 }
 
@@ -104,7 +104,8 @@ STALLS = {
 @pytest.mark.parametrize("name", STALLS)
 def test_ctrl_c_ends_a_build_whatever_the_server_does(name, where, source, cache, tmp_path):
     paths = IMAGES if where == "images" else [ANNOTATIONS]
-    with serve(source, dict.fromkeys(paths, STALLS[name])) as server:
+    stall = STALLS[name] or Fault(lie=lambda request: [0.3, *redirect(f"URL{paths[0]}")(request)])
+    with serve(source, dict.fromkeys(paths, stall)) as server:
         process = _start(server.url, tmp_path / "log")
         while process.is_alive() and not any(server.requests[path] for path in paths):
             time.sleep(0.01)
