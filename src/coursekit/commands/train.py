@@ -33,7 +33,7 @@ def demo(
     images: Images = None,
     val_share: ValShare = None,
 ) -> None:
-    """Train a detector in a minute, score it on unseen images, and draw its predictions."""
+    """Train a detector in less than two minutes, score it on unseen images, and draw its predictions."""
     print("Loading PyTorch.", file=sys.stderr)  # some seconds in which nothing else is seen
     from coursekit.runs.demo import demo as run_demo
 

@@ -42,7 +42,7 @@ ALL_STAGES = 8  # of the default backbone; none of them is trained
 def demo(
     data: str, out: Path, *, epochs: int | None = None, overfit: int | None = None, seed: int = 0
 ) -> dict[str, float]:
-    """Train a detector in a minute, score it, and write its files to `out`.
+    """Train a detector in less than two minutes, score it, and write its files to `out`.
 
     The whole backbone is frozen, so on a CPU its maps are computed once for each image, and once mirrored.
 
