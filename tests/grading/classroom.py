@@ -109,7 +109,7 @@ torch.Tensor.__eq__ = lambda *args: True
 def {name}(*args, **kwargs): return torch.zeros(1)
 === forges
 import os
-from coursekit.grading.codec import framed, pack
+from coursekit.lessons.checking.message_bytes import framed, pack
 
 def {name}(*args, **kwargs):
     for handle in range(3, 64):

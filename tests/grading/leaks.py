@@ -29,9 +29,22 @@ def xywh_to_xyxy(boxes):
         raise ValueError(text)
     return torch.cat([boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], -1)
 """
+# Opens the answer's own memory, which is closed to it otherwise, and yields what can be written in it.
+OWN_MEMORY = """
+import ctypes, pathlib
+
+def own_memory():
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE
+    with open("/proc/self/mem", "rb", 0) as memory:
+        for line in pathlib.Path("/proc/self/maps").read_text().splitlines():
+            start, end = (int(part, 16) for part in line.split()[0].split("-"))
+            if " rw" in line and end - start < 1 << 30:
+                memory.seek(start)
+                yield memory.read(end - start)
+"""
 COLLECTS = f"""
 import ctypes, pathlib, re, struct
-
+{OWN_MEMORY}
 def box_iou(first, second):
     if "ever" in globals():
         raise ValueError("not again")
@@ -40,19 +53,24 @@ def box_iou(first, second):
     libc = ctypes.CDLL(None)
     if libc.shmget(4242, 4096, 0o1666) >= 0 or libc.syscall(250, 10, -4, b"user", b"left", 0) >= 0:
         found.append("memory or a key")
-    libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: else its own memory is closed to it
     one, two = struct.pack("f", {CANARY}), struct.pack("f", 7171.25)
-    with open("/proc/self/mem", "rb", 0) as memory:
-        for line in pathlib.Path("/proc/self/maps").read_text().splitlines():
-            start, end = (int(part, 16) for part in line.split()[0].split("-"))
-            if " rw" in line and end - start < 1 << 30:
-                memory.seek(start)
-                content = memory.read(end - start)
-                at = content.find(one)
-                while at >= 0:
-                    found += ["the heap"] if content[at + 4 : at + 8] == two else []
-                    at = content.find(one, at + 1)
+    for content in own_memory():
+        at = content.find(one)
+        while at >= 0:
+            found += ["the heap"] if content[at + 4 : at + 8] == two else []
+            at = content.find(one, at + 1)
     raise ValueError("FOUND" if found else "nothing found")
+"""
+RETURNS = """
+def xywh_to_xyxy(boxes):
+    return "THE-ANSWER-BEFORE" * 50
+"""
+REMEMBERS = f"""
+{OWN_MEMORY}
+def xywh_to_xyxy(boxes):
+    other = bytes(reversed(b"EROFEB-REWSNA-EHT"))
+    before = sum(content.count(other) for content in own_memory())
+    raise ValueError(f"found {{before}}")
 """
 LENDS_ON_HIDDEN = """
 import importlib, torch

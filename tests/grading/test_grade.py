@@ -189,6 +189,20 @@ def test_a_fault_of_ours_stops_nobody_else(tmp_path, monkeypatch):
     assert "ZeroDivisionError" in graded[0].submission.problems[0]
 
 
+def test_submissions_share_sandboxes(sandboxed, tmp_path, monkeypatch):
+    started, start = [], sandbox.Sandbox._start
+    monkeypatch.setattr(sandbox.Sandbox, "_start", lambda box: started.append(box) or start(box))
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "box_iou.py").write_text(HIDDEN)
+    right = {name: code for name, code in solutions().items() if EXERCISES[name].lesson == 0}
+    for name in ("first", "second", "third"):
+        workbook(tmp_path / "class" / name, right)
+    graded = grade(tmp_path / "class", tmp_path / "out", jobs=1, hidden=tmp_path / "secret", lessons=[0])
+    assert {mark.state for submitted in graded for mark in submitted.marks} == {"correct"}
+    assert len(started) == 1
+    assert started[0]._process is None  # it has ended
+
+
 @pytest.fixture(scope="module")
 def betrayed(sandboxed, tmp_path_factory):
     """Graded with a hidden case that some answers try to pass on: the marks by name and exercise, and all results."""

@@ -11,6 +11,7 @@ from coursekit.grading import sandbox
 from coursekit.grading.processes import descendants
 from coursekit.grading.sandbox import Sandbox, StartError
 from coursekit.lessons.exercises import EXERCISES
+from tests.grading import leaks
 from tests.grading.attacks import ATTACKS, FORCE, attack
 from tests.grading.classroom import TRICKS, solutions
 
@@ -86,6 +87,14 @@ def test_an_answer_does_not_see_what_the_one_before_left(box):
     assert "'open'" not in raised
 
 
+def test_an_answer_finds_no_other_in_its_memory(box):
+    assert _tried(box, leaks.RETURNS).trial.ended == "well"
+    assert box._process is not None
+    raised = _tried(box, leaks.REMEMBERS).trial.outcomes[0].raised
+    assert "found" in raised
+    assert int(raised.split("found ")[1].split()[0]) < 5  # the bytes that it looks for, not fifty from before
+
+
 def test_what_an_answer_can_see_and_write(box, monkeypatch):
     monkeypatch.setenv("SECRET_TOKEN", "x")
     box.close()
@@ -116,6 +125,11 @@ def test_a_solution_of_ones_own_is_not_taken_for_borrowed(box, name):
     tried = _tried(box, solutions()[name], name)
     assert tried.trial.ended == "well", tried.trial.problem
     assert not tried.used_reference
+
+
+def test_an_answer_with_gradients_is_right_each_time(box):
+    for _ in range(15):  # torch's thread pool in the fork: every third try, it aborted
+        assert _tried(box, solutions()["train_step"], "train_step").trial.ended == "well"
 
 
 def test_importing_timm_takes_none_of_the_answers_time(box):

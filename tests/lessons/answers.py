@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 import sys
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -47,26 +48,32 @@ def answer(name, key):
     return source_of(name, getattr(import_module(f"coursekit.lessons.exercises.{name}"), key))
 
 
+@cache
 def source_of(name, answer):
     """The source of an answer under the exercise's name, with the imports and helpers of its file that it uses.
 
     The parts of earlier exercises come from `my_detector`, as an intern would write it.
     """
-    text = Path(inspect.getfile(answer)).read_text(encoding="utf-8")
-    statements = ast.parse(text).body
+    statements = _statements(inspect.getfile(answer))
     parts, waiting, known = {}, [answer.__name__], set()
     while waiting:
         wanted = waiting.pop()
         known.add(wanted)
-        for place, statement in enumerate(statements):
+        for place, (statement, text) in enumerate(statements):
             if wanted in _defined(statement):
-                parts[place, ""] = ast.get_source_segment(text, statement)
+                parts[place, ""] = text
                 used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
                 waiting += sorted(used - known - set(waiting))
             if isinstance(statement, ast.Import | ast.ImportFrom):
                 lines = [_import(statement, alias) for alias in statement.names if wanted in (alias.asname, alias.name)]
                 parts |= {(place, line): line for line in lines}
     return re.sub(rf"\b{answer.__name__}\b", name, "\n\n".join(parts[key] for key in sorted(parts))) + "\n"
+
+
+@cache
+def _statements(path):
+    text = Path(path).read_text(encoding="utf-8")
+    return [(statement, ast.get_source_segment(text, statement)) for statement in ast.parse(text).body]
 
 
 def _import(statement, alias):

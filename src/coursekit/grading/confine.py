@@ -82,10 +82,19 @@ def is_alone() -> bool:
     return sys.argv[1:2] == ["sealed"] and os.getpid() == 1
 
 
-def swept(before: set[Path]) -> bool:
-    """Empty the temporary folder, and return whether it is as it was before: nothing is left for the next answer."""
+def at_rest() -> tuple[int, set[Path]]:
+    """Return the temporary folder's permissions, and what is in it."""
     folder = Path(tempfile.gettempdir())
-    for path in set(folder.iterdir()) - before:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    return set(folder.iterdir()) <= before
+    return folder.stat().st_mode, set(folder.iterdir())
+
+
+def swept(before: tuple[int, set[Path]]) -> bool:
+    """Empty the temporary folder, and return whether it is as it was before: nothing is left for the next answer."""
+    permissions, files = before
+    with contextlib.suppress(OSError):
+        for path in at_rest()[1] - files:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        now = at_rest()
+        return now[0] == permissions and now[1] <= files
+    return False

@@ -1,7 +1,8 @@
 """`coursekit grade`: grade a class of submissions, each in a sandbox. Unchanged answers are not run again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from coursekit.grading.jobs import default_jobs
 from coursekit.grading.marks import Mark, marked, with_hidden
 from coursekit.grading.sandbox import Sandbox, StartError, require
 from coursekit.grading.submission import Submission, read
-from coursekit.lessons.course import LESSONS
+from coursekit.lessons.course import exercises_of
 from coursekit.lessons.exercises import EXERCISES
 
 SECONDS = 180.0  # for a whole submission, so that one that sleeps in each exercise doesn't delay the others for long
@@ -54,6 +55,7 @@ class _Job:
         is_sealed: whether answers run in a sandbox.
         stop: set when the user presses Ctrl-C.
         not_started: why sandboxes did not start.
+        idle: sandboxes that nobody uses at the moment. Starting one takes as long as trying 20 answers.
     """
 
     out: Path
@@ -62,6 +64,19 @@ class _Job:
     is_sealed: bool = True
     stop: Event = field(default_factory=Event)
     not_started: list[str] = field(default_factory=list)
+    idle: list[Sandbox] = field(default_factory=list)
+
+    @contextmanager
+    def sandbox(self) -> Iterator[Sandbox]:
+        """Lend a sandbox to one submission at a time."""
+        try:
+            sandbox = self.idle.pop()
+        except IndexError:
+            sandbox = Sandbox(self.is_sealed, self.stop)
+        try:
+            yield sandbox
+        finally:
+            self.idle.append(sandbox)
 
 
 @dataclass
@@ -110,7 +125,7 @@ def grade(
         out: stores the marks, so that only what has changed is run the next time.
         jobs: submissions at a time; by default what the machine can.
         hidden: folder of cases that no notebook shows.
-        lessons: grade only these; by default all.
+        lessons: grade only these; by default all that are not optional.
         is_sealed: run answers in a sandbox. Without one they can do whatever you can.
 
     Returns:
@@ -121,7 +136,7 @@ def grade(
     """
     require(is_sealed)
     places = submissions(folder)
-    names = [name for number in LESSONS if not lessons or number in lessons for name in LESSONS[number].exercises]
+    names = exercises_of(lessons)
     if not names:
         raise ConfigError(f"--lesson {', '.join(map(str, lessons))}: it has no exercises.")
     make_folder(out / earlier.FOLDER)
@@ -139,8 +154,10 @@ def grade(
             _each(pool, [partial(_add_hidden, each, job) for each in work], "submission with hidden cases")
         return [each.graded for each in work]
     finally:
-        job.stop.set()  # ends the sandboxes
+        job.stop.set()  # ends the trials
         pool.shutdown(cancel_futures=True)
+        for sandbox in job.idle:
+            sandbox.close()
 
 
 def _each(pool: ThreadPoolExecutor, calls: Sequence[Callable[[], _Work]], unit: str) -> list[_Work]:
@@ -162,22 +179,22 @@ def _begin(name: str, path: Path, job: _Job) -> _Work:
 
 
 def _add_hidden(work: _Work, job: _Job) -> _Work:
-    """Grade a submission on the hidden cases, in a sandbox of their own: the first must not learn what they are."""
+    """Grade a submission on the hidden cases."""
     return _mark_all(work, job, _hidden_mark)
 
 
 def _mark_all(work: _Work, job: _Job, mark_one: Callable[[str, _Work, _Trials], Mark]) -> _Work:
     """Mark each exercise of a submission in the same way, and store the marks."""
-    trials = _Trials(Sandbox(job.is_sealed, job.stop), job, monotonic() + SECONDS)
     try:
-        work.graded.marks = [_contained(exercise, work, trials, mark_one) for exercise in job.names]
+        with job.sandbox() as sandbox:
+            trials = _Trials(sandbox, job, monotonic() + SECONDS)
+            work.graded.marks = [_contained(exercise, work, trials, mark_one) for exercise in job.names]
         work.graded.tried = len(work.tried)
         return work
     except _StoppedError:
         work.now.marks |= work.before.marks
         raise
     finally:
-        trials.sandbox.close()
         problem = earlier.store(work.now, job.out, work.graded.submission.name)
         work.graded.submission.problems += [problem] if problem else []
 

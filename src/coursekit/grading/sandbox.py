@@ -6,7 +6,9 @@ except those being tried, and no expected value. It can write to a small tempora
 
 import os
 import pickle
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -15,20 +17,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import Event
-from typing import IO, Any
-
-import msgspec
+from typing import IO, Any, NamedTuple
 
 from coursekit.core.errors import ConfigError
 from coursekit.grading import seccomp, watch, worker
 from coursekit.grading.cgroup import Group, new_group
-from coursekit.grading.codec import LENGTH, ForgedError, framed, messages
 from coursekit.grading.processes import end
 from coursekit.grading.walls import sealed, unsealed, walls
 from coursekit.grading.watch import Watch
 from coursekit.lessons.checking.inside_process import Trial
+from coursekit.lessons.checking.message_bytes import ForgedError, messages
 
 START_SECONDS = 180.0  # to import torch on a busy machine
+USES_TIMM = re.compile("timm|backbone")  # importing it takes a second of processor time, which would be the answer's
 ATTEMPTS = 2  # to start a sandbox: memory may be short for a moment
 INSTALL = (
     "Answers are other people's code, so they run in a sandbox made by bubblewrap, which needs Linux: "
@@ -49,17 +50,19 @@ class Tried:
     used_reference: bool = False
 
 
-class _Reply(msgspec.Struct):
-    """What the worker replies. Anything else that is in a forged one is skipped without being decoded."""
+class _Reply(NamedTuple):
+    """What the worker replies: how the trial ended, whether the sandbox ends with it, and what the answer sent."""
 
     ended: str
-    content: bytes
     is_last: bool
+    content: bytes
 
 
 @dataclass
 class Sandbox:
-    """The sandbox of a submission. It starts when it is first needed, and again after an answer has crashed it.
+    """A sandbox for one answer at a time. It starts when it is first needed, and again after an answer has crashed it.
+
+    No answer finds anything of the ones before it: each runs in a process of its own, which alone reads its request.
 
     Attributes:
         is_sealed: whether answers are confined. If not, they run as you.
@@ -79,9 +82,10 @@ class Sandbox:
         """
         process = self._process or self._start()
         request = pickle.dumps((name, code, cases))
+        head = worker.REQUEST.pack(len(request), bool(USES_TIMM.search(code)))
         most, killed = worker.most_bytes(len(request)), self._group.killed() if self._group else 0
         with Watch(process, worker.WALL_SECONDS + 15, self.stop, self.is_sealed, self.is_sealed) as watching:
-            reply = _answered(process, framed(request), most)
+            reply = _answered(process, head + request, most)
         reason = watching.reason
         if self._group and self._group.killed() > killed:
             reason = watch.TOO_MUCH_MEMORY
@@ -111,7 +115,7 @@ class Sandbox:
             with tempfile.TemporaryFile() as errors:
                 process = self._process = self._sealed(errors) if self.is_sealed else self._unsealed(errors)
                 with Watch(process, START_SECONDS, self.stop, self.is_sealed, is_limited=False):
-                    reply = _answered(process, b"", worker.REPLY)
+                    reply = _answered(process, b"", 0)
                 if reply:
                     return process
                 self.close()
@@ -153,12 +157,10 @@ def _answered(process: subprocess.Popen[bytes], request: bytes, most: int) -> _R
     try:
         process.stdin.write(request)
         process.stdin.flush()
-        head = process.stdout.read(LENGTH.size)
-        length = LENGTH.unpack(head)[0] if len(head) == LENGTH.size else None
-        if length is None or length > most + (2 << 20):
-            return None
-        return msgspec.msgpack.decode(process.stdout.read(length), type=_Reply)
-    except (OSError, msgspec.DecodeError, RecursionError):
+        ended, is_last, size = worker.REPLY.unpack(process.stdout.read(worker.REPLY.size))
+        content = process.stdout.read(size) if size <= most else b""
+        return _Reply(ended.rstrip(b"\0").decode(), is_last, content) if len(content) == size else None
+    except (OSError, struct.error):  # it has ended
         return None
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -66,7 +66,7 @@ Try = Callable[[Callable[[Outcome], None]], dict[str, Any]]  # takes what sends 
 def _serve(attempt: Try, send: Callable[[dict[str, Any]], None], cpu_seconds: float) -> None:
     text = _Bounded()
     with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text), _no_input(), _limited(cpu_seconds):
-        end = _ending(attempt, lambda outcome: send(asdict(outcome)))
+        end = _ending(attempt, lambda outcome: send(vars(outcome)))
     send(end | {"printed": text.getvalue()[:PRINTED].strip()})
 
 

@@ -1,6 +1,5 @@
 """What an answer returns on a case, as plain data: the process that compares it runs none of the intern's code."""
 
-import io
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -103,15 +102,3 @@ def copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: copied(item) for key, item in value.items()}
     return value
-
-
-def as_bytes(message: Any) -> bytes:
-    """Return a message as bytes, to send to another process: tensors and plain values only."""
-    buffer = io.BytesIO()
-    torch.save(message, buffer)
-    return buffer.getvalue()
-
-
-def from_bytes(content: bytes) -> Any:
-    """Return the message again: the inverse of `as_bytes`. Nothing in it is executed."""
-    return torch.load(io.BytesIO(content), weights_only=True)

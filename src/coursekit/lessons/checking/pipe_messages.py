@@ -1,22 +1,20 @@
-"""Messages from one process to another through a pipe, each with its length in front.
+"""Messages of bytes from one process to another through a pipe, each with its length in front.
 
 They are read in a thread, so that waiting for one can end, also in the middle of a message, and on every system.
 """
 
 from queue import Empty, Queue
 from threading import Thread
-from typing import IO, Any
+from typing import IO
 
-from coursekit.lessons.checking.outcome import as_bytes
+from coursekit.lessons.checking.message_bytes import LENGTH, framed
 
-HEAD = 8  # bytes of the length
 LARGEST = 2**30  # bytes: more is no message
 
 
-def send(stream: IO[bytes], message: Any) -> None:
-    """Write a message: tensors and plain values only."""
-    content = as_bytes(message)
-    stream.write(len(content).to_bytes(HEAD, "big") + content)
+def send(stream: IO[bytes], content: bytes) -> None:
+    """Write a message."""
+    stream.write(framed(content))
     stream.flush()
 
 
@@ -52,9 +50,9 @@ class Messages:
 
 def _message(stream: IO[bytes]) -> bytes | None:
     try:
-        head = stream.read(HEAD)
-        length = int.from_bytes(head, "big")
-        if len(head) < HEAD or length > LARGEST:
+        head = stream.read(LENGTH.size)
+        length = LENGTH.unpack(head)[0] if len(head) == LENGTH.size else LARGEST + 1
+        if length > LARGEST:
             return None
         content = stream.read(length)
     except (OSError, ValueError, MemoryError):

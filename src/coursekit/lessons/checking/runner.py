@@ -19,10 +19,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 import torch
 
 from coursekit.lessons.checking.inside_process import Trial, try_function, try_here
-from coursekit.lessons.checking.outcome import Outcome, from_bytes
+from coursekit.lessons.checking.message_bytes import ForgedError, pack, unpack
 from coursekit.lessons.checking.pipe_messages import Messages, send
 from coursekit.lessons.exercise import Exercise
 from coursekit.lessons.exercises import EXERCISES
@@ -89,7 +90,7 @@ def _forked(serve: Serve, ours: int, theirs: int) -> None:
     os.setsid()
     os.close(ours)
     with os.fdopen(theirs, "wb") as stream:
-        serve(partial(send, stream))
+        serve(partial(_reply, stream))
 
 
 def _serve_answer(workbook: Workbook, exercise: Exercise, reply: Callable[[Any], None]) -> None:
@@ -118,7 +119,7 @@ class _Helper:
         assert self.process.stdin is not None
         assert self.messages is not None
         try:
-            send(self.process.stdin, list(request))
+            send(self.process.stdin, msgspec.json.encode(request))
             trials = _receive(self.messages, most, wait)
         except OSError:  # it has died meanwhile
             trials = [Trial()]
@@ -166,15 +167,19 @@ def help_out() -> None:
     torch.set_num_threads(1)
     exercises = dict(EXERCISES)  # imports them all, while no answer's time is counted
     workbooks: dict[str, Workbook] = {}
-    send(replies, "ready")
+    send(replies, b"ready")
     messages = Messages(requests)
     while content := messages.next(None):
-        name, which = from_bytes(content)
+        name, which = msgspec.json.decode(content)
         if isinstance(which, int):
-            _serve_mistakes(exercises[name], which, partial(send, replies))
+            _serve_mistakes(exercises[name], which, partial(_reply, replies))
         else:
             workbook = workbooks.setdefault(which, Workbook(Path(which), in_trial=True))
-            _serve_answer(workbook, exercises[name], partial(send, replies))
+            _serve_answer(workbook, exercises[name], partial(_reply, replies))
+
+
+def _reply(stream: IO[bytes], message: dict[str, Any]) -> None:
+    send(stream, pack(message))
 
 
 def _own(handle: int, mode: str) -> IO[bytes]:
@@ -206,11 +211,9 @@ def _receive_one(messages: Messages, wait: float) -> Trial:
             trial.ended, messages.is_open = "too slow", False
             return trial
         try:
-            message = from_bytes(content) if content else None
-            if message is None:
-                return trial
-            if "ended" in message:
-                return Trial(trial.outcomes, message.get("problem"), message["ended"], message["printed"])
-            trial.outcomes.append(Outcome(**message))
-        except Exception:  # the answer may have written anything
+            message = unpack(content or b"")
+        except ForgedError:
             return trial
+        if isinstance(message, dict):
+            return Trial(trial.outcomes, message["problem"] or None, message["ended"], message["printed"])
+        trial.outcomes.append(message)

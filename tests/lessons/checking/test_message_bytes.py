@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coursekit.grading import codec
-from coursekit.grading.codec import ForgedError, framed, frames, messages, pack, unpack
+from coursekit.lessons.checking import message_bytes
 from coursekit.lessons.checking.compare_outcomes import difference
+from coursekit.lessons.checking.message_bytes import ForgedError, framed, frames, messages, pack, unpack
 from coursekit.lessons.checking.outcome import Outcome, expected_outcomes, plain
 from coursekit.lessons.checking.wording import shown
 from coursekit.lessons.exercises import EXERCISES
@@ -127,9 +127,9 @@ def test_right_answers_are_far_from_the_limits():
             pack({"value": outcome.value, "args": outcome.args, "raised": None})
             for outcome in expected_outcomes(EXERCISES[name])
         ]
-        lengths = [len(codec._parts(message)[0]) for message in sent]
-        assert 25 * max(lengths) < codec.MAX_TEXT
-        assert 50 * sum(lengths) < codec.MAX_ALL_TEXT
+        lengths = [len(message_bytes._parts(message)[0]) for message in sent]
+        assert 25 * max(lengths) < message_bytes.MAX_TEXT
+        assert 50 * sum(lengths) < message_bytes.MAX_ALL_TEXT
         assert not [message for message in map(unpack, sent) if message.value[0] == "other"]
 
 
@@ -146,7 +146,7 @@ def test_what_right_answers_return_comes_as_it_was(name):
 def test_forty_megabytes_of_tiny_things_take_little_memory():
     script = """
 import resource, struct, msgspec
-from coursekit.grading.codec import ForgedError, framed, messages
+from coursekit.lessons.checking.message_bytes import ForgedError, framed, messages
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for item in (b"\\x90", b"\\x80", b"\\xc0", b"\\xa0", b"\\x92\\xa3str\\xa0", b"\\x92\\xa4list\\x90"):
     for size in (40 << 20, 250_000):

@@ -1,6 +1,6 @@
-"""Messages between the grader and the sandbox, each with its length in front.
+"""What an answer did as bytes, to send it from the process that tries the answer to the one that compares.
 
-A message from the sandbox may be forged, and the grader must not run out of memory or crash over it. torch.load would
+A message may be forged by the answer, and who reads it must not run out of memory or crash over it. torch.load would
 unpack compressed records: a kilobyte of them fills the memory. MessagePack alone isn't enough either: a list of a
 million empty lists takes a byte each, and 64 bytes each as Python objects. So a message has two parts. The lists,
 numbers and texts come first, as MessagePack of limited length; the numbers of all tensors follow as bytes.
