@@ -3,7 +3,7 @@
 Both fetch COCO's validation photographs from a local web server in a process of its own, limited to 100 Mbit/s over
 all connections. Ours: `build_subset`, which also decodes every image, compares its size with the record, keeps hashes
 and a journal, and writes annotations and a manifest; once it keeps the original files, once it stores them with a long
-side of 320 pixels. Theirs: httpx in as many threads, bytes straight to disk.
+side of 320 pixels. Theirs: httpx2 in as many threads, bytes straight to disk.
 
 The ways take turns, and the median of each counts. The rate is in downloaded bytes per second, from the first call to
 the last file.
@@ -24,7 +24,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import httpx
+import httpx2
 
 ROOT = Path(__file__).resolve().parents[1]
 BYTES_PER_SECOND = 12.5e6  # 100 Mbit/s
@@ -76,7 +76,7 @@ def timed(run: Callable[[Path, str, Path], None], coco: Path, url: str) -> float
 
 def download(coco: Path, url: str, folder: Path) -> None:
     """Download without any checks: their way."""
-    with httpx.Client() as client, ThreadPoolExecutor(JOBS) as pool:
+    with httpx2.Client() as client, ThreadPoolExecutor(JOBS) as pool:
 
         def get(file: Path) -> None:
             (folder / file.name).write_bytes(client.get(f"{url}val2017/{file.name}").content)

@@ -24,7 +24,7 @@ except SystemExit as ended:
     assert not ended.code
 print(json.dumps(sorted(sys.modules)))
 """
-LARGE = {"torch", "torchvision", "timm", "matplotlib", "pycocotools", "hotcoco", "IPython", "httpx", "scipy"}
+LARGE = {"torch", "torchvision", "timm", "matplotlib", "pycocotools", "hotcoco", "IPython", "httpx2", "scipy"}
 
 
 def _run(*command):
@@ -74,11 +74,11 @@ def test_the_defaults_are_those_of_the_configuration():
     for name in TrainConfig.__struct_fields__:
         if name not in ("backbone_lr", "flip"):  # the first follows from lr; the second has no option
             assert defaults[option_of.get(name, name)] == getattr(training, name), name
-    for name in ("backbone", "size", "frozen_stages"):
+    for name in ("kind", "backbone", "size", "frozen_stages"):
         assert defaults[name] == getattr(detector, name), name
     assert (defaults["evaluate_every"], defaults["backbone_lr"]) == (EVALUATE_EVERY, None)
     assert _defaults(demo)["seed"] == training.seed
-    assert _defaults(plan)["backbone"] == detector.backbone
+    assert (_defaults(plan)["backbone"], _defaults(plan)["kind"]) == (detector.backbone, detector.kind)
 
 
 @pytest.mark.parametrize(

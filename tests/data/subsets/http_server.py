@@ -1,7 +1,7 @@
 """A local web server that serves a folder and misbehaves on request.
 
     with serve(folder, faults={"a.jpg": [status(503), reset(after=100)], "b.jpg": status(404)}) as server:
-        httpx.get(server.url + "a.jpg")
+        httpx2.get(server.url + "a.jpg")
 
 The plan of a path is a list with one entry per request, or a single fault for all requests. None, or the end of the
 list, means no fault. Instead of a dict of plans you can pass a function of path and attempt (from 0).

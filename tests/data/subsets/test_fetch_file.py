@@ -1,7 +1,7 @@
 import random
 import zipfile
 
-import httpx
+import httpx2
 import pytest
 
 from coursekit import __version__
@@ -405,4 +405,4 @@ def test_missing_archive(client, folder, target):
 
 def test_throttle_of_the_test_server(client, folder):
     with serve(folder, bytes_per_second=1_000_000) as server:
-        assert httpx.get(server.url + "a.bin").elapsed.total_seconds() > 0.25
+        assert httpx2.get(server.url + "a.bin").elapsed.total_seconds() > 0.25

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import httpx
+import httpx2
 import msgspec
 
 from coursekit.core.files import make_folder
@@ -141,7 +141,7 @@ class _Partial:
         validator = (strong or version.modified) if self.have else ""
         return {"Range": f"bytes={self.have}-"} | ({"If-Range": validator} if validator else {})
 
-    def begin(self, response: httpx.Response) -> None:
+    def begin(self, response: httpx2.Response) -> None:
         """Decide where to write the body of a response: after the bytes we already have, or at byte 0.
 
         Raises:

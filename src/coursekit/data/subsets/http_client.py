@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Event
 from typing import TypeVar
 
-import httpx
+import httpx2
 import msgspec
 
 from coursekit import __version__
@@ -75,10 +75,10 @@ class Client:
     def __init__(self, jobs: int) -> None:
         self.stop = Event()
         self.watch = Watch(self.stop, STALL_SECONDS)
-        self.http = httpx.Client(
+        self.http = httpx2.Client(
             # pool=None: wait for a free connection as long as it takes.
-            timeout=httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS, pool=None),
-            limits=httpx.Limits(max_connections=jobs, max_keepalive_connections=jobs),
+            timeout=httpx2.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS, pool=None),
+            limits=httpx2.Limits(max_connections=jobs, max_keepalive_connections=jobs),
             # Lengths and ranges count bytes of the file itself, so it must not arrive compressed.
             headers={"User-Agent": f"coursekit/{__version__}", "Accept-Encoding": "identity"},
         )
@@ -144,7 +144,7 @@ def retry(
 
 
 @contextmanager
-def open_response(client: Client, url: str, headers: dict[str, str], deadline: float) -> Iterator[httpx.Response]:
+def open_response(client: Client, url: str, headers: dict[str, str], deadline: float) -> Iterator[httpx2.Response]:
     """Send a request. Yield the server's response, its body not yet read.
 
     Raises:
@@ -160,18 +160,18 @@ def open_response(client: Client, url: str, headers: dict[str, str], deadline: f
             yield response
         finally:
             response.close()
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
         raise FetchError(f"{url}: {_short(error)}. Check the address.") from None
-    except httpx.ConnectTimeout:
+    except httpx2.ConnectTimeout:
         raise RetryableError(f"no connection within {CONNECT_SECONDS:g} s") from None
-    except httpx.ReadTimeout as error:
+    except httpx2.ReadTimeout as error:
         raise RetryableError(_short(error)) from None
-    except httpx.TransportError as error:
+    except httpx2.TransportError as error:
         raise RetryableError(f"the connection broke ({_short(error)})") from None
 
 
-def _send(client: Client, url: str, headers: dict[str, str], deadline: float) -> httpx.Response:
-    """Return the response to a request, after redirects. (httpx would read their bodies, however large they are.)"""
+def _send(client: Client, url: str, headers: dict[str, str], deadline: float) -> httpx2.Response:
+    """Return the response to a request, after redirects. (httpx2 would read their bodies, however large they are.)"""
     head_deadline = time.monotonic() + HEAD_SECONDS
     client.watch.start(min(deadline, head_deadline), f"no response within {HEAD_SECONDS:g} s")
     try:
@@ -195,7 +195,7 @@ def _short(error: Exception) -> str:
     return f"{text} …" if len(str(error)) > LONGEST_TEXT else text or type(error).__name__
 
 
-def _check_status(url: str, response: httpx.Response) -> None:
+def _check_status(url: str, response: httpx2.Response) -> None:
     status, headers = response.status_code, response.headers
     problem = f"the server answered {status} {response.reason_phrase[:LONGEST_TEXT]}".rstrip()
     if status >= 500 or status in RETRYABLE:
@@ -209,7 +209,7 @@ def _check_status(url: str, response: httpx.Response) -> None:
         raise RetryableError("the server sent the file compressed, though we asked for it uncompressed")
 
 
-def position_of(response: httpx.Response) -> tuple[int, Version]:
+def position_of(response: httpx2.Response) -> tuple[int, Version]:
     """Return where in the file the body begins, and the version of the file.
 
     The position is -1 if the response doesn't state it consistently.

@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import httpcore
-import httpx
+import httpcore2
+import httpx2
 
 LOOK_SECONDS = 0.2  # between looks at the clock and at `stop`
 SLOWEST = 500  # bytes per second
@@ -43,24 +43,24 @@ class Watch(threading.local):
 
         Raises:
             StoppedError: the build was stopped.
-            httpcore.ReadTimeout: the deadline has passed, or the server is too slow.
+            httpcore2.ReadTimeout: the deadline has passed, or the server is too slow.
         """
         if self.stop.is_set():
             raise StoppedError
         now = time.monotonic()
         if now > self.deadline:
-            raise httpcore.ReadTimeout(self.reason)
+            raise httpcore2.ReadTimeout(self.reason)
         self.arrived += count
         if now > self.window_end:
             if self.arrived < self.slowest * self.window:
-                raise httpcore.ReadTimeout(f"fewer than {self.slowest} bytes per second for {self.window:g} s")
+                raise httpcore2.ReadTimeout(f"fewer than {self.slowest} bytes per second for {self.window:g} s")
             self.window_end, self.arrived = now + self.window, 0
 
 
-def watch_sockets(client: httpx.Client, watch: Watch) -> None:
+def watch_sockets(client: httpx2.Client, watch: Watch) -> None:
     """Make all connections of a client obey `watch`.
 
-    httpx has no public way to do this that keeps the proxies of the environment, so we reach into its pools.
+    httpx2 has no public way to do this that keeps the proxies of the environment, so we reach into its pools.
     """
     transports: list[Any] = [client._transport, *client._mounts.values()]
     for transport in transports:
@@ -69,8 +69,8 @@ def watch_sockets(client: httpx.Client, watch: Watch) -> None:
             pool._network_backend = _Backend(pool._network_backend, watch)
 
 
-class _Backend(httpcore.NetworkBackend):
-    def __init__(self, backend: httpcore.NetworkBackend, watch: Watch) -> None:
+class _Backend(httpcore2.NetworkBackend):
+    def __init__(self, backend: httpcore2.NetworkBackend, watch: Watch) -> None:
         self.backend, self.watch = backend, watch
 
     def connect_tcp(
@@ -80,13 +80,13 @@ class _Backend(httpcore.NetworkBackend):
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
+    ) -> httpcore2.NetworkStream:
         self.watch.check()
         return _Stream(self.backend.connect_tcp(host, port, timeout, local_address, socket_options), self.watch)
 
 
-class _Stream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, watch: Watch) -> None:
+class _Stream(httpcore2.NetworkStream):
+    def __init__(self, stream: httpcore2.NetworkStream, watch: Watch) -> None:
         self.stream, self.watch = stream, watch
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -96,9 +96,9 @@ class _Stream(httpcore.NetworkStream):
             self.watch.check()
             try:
                 data = self.stream.read(max_bytes, min(LOOK_SECONDS, seconds))
-            except httpcore.ReadTimeout:
+            except httpcore2.ReadTimeout:
                 if time.monotonic() >= end:
-                    raise httpcore.ReadTimeout(f"no data for {seconds:g} s") from None
+                    raise httpcore2.ReadTimeout(f"no data for {seconds:g} s") from None
             else:
                 self.watch.check(len(data))
                 return data
@@ -111,7 +111,7 @@ class _Stream(httpcore.NetworkStream):
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
+    ) -> httpcore2.NetworkStream:
         return _Stream(self.stream.start_tls(ssl_context, server_hostname, timeout), self.watch)
 
     def get_extra_info(self, info: str) -> Any:
