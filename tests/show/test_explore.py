@@ -62,6 +62,8 @@ def test_precision_and_recall_follow_the_threshold():
     scores, is_tp = np.array([0.4, 0.9, 0.6]), np.array([True, True, False])
     widget = explore_curve(scores, is_tp, 4, title="dog")
     slider, picture = widget.children
+    assert "1 true and 0 false positives, 3 of 4 missed; precision 1.00, recall 0.25" in picture.value  # half are kept
+    slider.value = 0.5
     assert "1 true and 1 false positives, 3 of 4 missed; precision 0.50, recall 0.25" in picture.value
     slider.value = 0.0
     assert "2 true and 1 false positives, 2 of 4 missed; precision 0.67, recall 0.50" in picture.value

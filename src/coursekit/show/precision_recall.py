@@ -38,7 +38,12 @@ def explore_curve(
     def draw(score_thresh: float) -> tuple[Figure, str]:
         return curve_picture(scores, is_tp, num_gt, score_thresh, precision_recall=precision_recall, title=title)
 
-    return explore(draw, score_thresh=(0.0, 1.0, 0.05, 0.5))
+    return explore(draw, score_thresh=(0.0, 1.0, 0.05, _middle_score(scores, is_tp)))
+
+
+def _middle_score(scores: Floats, is_tp: Bools) -> float:
+    """Return a threshold that keeps half of the true positives, in steps of 0.05: scores of a short training are low."""
+    return float(np.floor(np.median(scores[is_tp]) / 0.05) * 0.05) if is_tp.any() else 0.5
 
 
 def curve_picture(
