@@ -37,6 +37,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/bench_evaluation.py
 	$(BIN)/python benchmarks/bench_start.py
 	$(BIN)/python benchmarks/bench_grading.py
+	$(BIN)/python benchmarks/bench_export.py
 
 # On a machine with a GPU: its tests, and measurements beside torchvision's, which go to docs/gpu.md. Seven minutes.
 gpu: .venv/installed

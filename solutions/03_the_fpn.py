@@ -502,7 +502,7 @@ journal("03")
 # **Next: 04 · Anchors.** Every cell of every level gets some boxes to start from. You make them, and decide which of them match an
 # object.
 #
-# **To read on:** T.-Y. Lin et al., *Feature Pyramid Networks for Object Detection*, 2017, sections 3 and 5.1 with table 1 · S. Liu
+# **Read on:** T.-Y. Lin et al., *Feature Pyramid Networks for Object Detection*, 2017, sections 3 and 5.1 with table 1 · S. Liu
 # et al., *Path Aggregation Network for Instance Segmentation*, 2018, section 3.1 · M. Tan et al., *EfficientDet*, 2020, section 3.
 
 # %% [markdown] tags=["instructor"]

@@ -777,7 +777,7 @@ journal("04")
 # **Next: 05 · The RPN.** A small network slides over the pyramid and answers both questions at each of your anchors. You write
 # it, and train it on today's matches.
 #
-# **To read on:** S. Ren et al., *Faster R-CNN*, 2015, sections 3.1.1 to 3.1.3 with equation 2 · T.-Y. Lin et al., *Focal Loss
+# **Read on:** S. Ren et al., *Faster R-CNN*, 2015, sections 3.1.1 to 3.1.3 with equation 2 · T.-Y. Lin et al., *Focal Loss
 # for Dense Object Detection*, 2017, section 3, on weighting instead of sampling · S. Zhang et al., *Bridging the Gap Between
 # Anchor-based and Anchor-free Detection*, 2020, section 3, on how much the matching matters.
 

@@ -732,27 +732,15 @@ compare_rpns(runs, val_cached.targets, 10, recall_at)
 # about background is nearly all there is to gain. And the box loss, divided by thousands of anchors, hardly counts. These are
 # single runs, so a gap of two or three hundredths means nothing, as you saw in lesson 03.
 #
-# ## 5.7 · With K classes it would be a detector · 4 min
+# ## 5.7 · With K classes it would be a detector · 2 min
 #
 # What keeps an RPN from being a detector? It says *something*, not *what*. Give each anchor K logits instead of one, and you
-# have a **one-stage detector**, as SSD and RetinaNet are in essence. With what you wrote, that takes a few lines. Here it is
-# with the 16 classes of `mini`, and with deltas for each class:
-
-# %% tags=["read"]
-K = len(train_set.classes)
-with torch.no_grad():
-    pyramid = sampled.rpn.fpn([level[:1].float() for level in val_cached.maps])  # of one image
-    one_stage = RPNHead(channels=32, anchors=2 * K)  # K questions per anchor
-    class_logits, class_deltas = (values.unflatten(1, (-1, K)) for values in one_stage(pyramid))
-    scores = class_logits.sigmoid()  # (B, N, K)
-    boxes = decode_boxes(class_deltas, torch.cat(square_anchors)[:, None])  # (B, N, K, 4)
-    kept = [ops.nms(boxes[0, :, k], scores[0, :, k], 0.5) for k in range(K)]
-print(f"of {tuple(boxes.shape)} boxes, {sum(map(len, kept)):,} are left; untrained, they are noise")
-
-# %% [markdown]
+# have a **one-stage detector**, as SSD and RetinaNet are in essence.
+#
 # Then why two stages? A one-stage head decides from the features of one cell, whatever the box. Our second stage *looks at the
-# box itself* (lesson 06). And background weighs even more in one stage: all anchors, all classes, no sampling. RetinaNet's
-# **focal loss** was made for that. One stage is simpler and usually faster. Which is better for your images? Measure it.
+# box itself* (lesson 06). And background weighs even more in one stage: all anchors, all classes, no sampling. Which is better
+# for your images? In [lesson 11](11_one_stage.ipynb), which is optional, you build a one-stage detector from your own parts and
+# measure it against two stages.
 
 # %%
 journal("05")
@@ -770,7 +758,7 @@ journal("05")
 # - **"In half precision, NMS drops nothing."** Areas overflowed float16
 #   ([vision #3371](https://github.com/pytorch/vision/issues/3371), fixed since). Compute with boxes in 32 bits.
 #
-# ## What you learned
+# ## What you learned · 2 min
 #
 # An RPN is one 3 × 3 and two 1 × 1 convolutions, shared by all levels, with outputs in the order of the anchors. Its losses are
 # binary cross-entropy for objectness and, for positives, smooth L1 for the deltas; both average over a sample. The best boxes
@@ -799,7 +787,7 @@ journal("05")
 # **Next: 06 · RoI features.** A proposal is four numbers. The second stage wants to know what's inside, so you cut a patch of
 # features out of the pyramid, between its cells.
 #
-# **To read on:** S. Ren et al., *Faster R-CNN*, 2015, sections 3.1 (with equation 1) and 3.3 · T.-Y. Lin et al., *Feature
+# **Read on:** S. Ren et al., *Faster R-CNN*, 2015, sections 3.1 (with equation 1) and 3.3 · T.-Y. Lin et al., *Feature
 # Pyramid Networks*, 2017, section 4.1 · T.-Y. Lin et al., *Focal Loss for Dense Object Detection*, 2017, section 3 · N. Bodla
 # et al., *Soft-NMS*, 2017.
 

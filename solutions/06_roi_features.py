@@ -589,7 +589,7 @@ print("your guesses:", my_guesses)
 #
 # **Next: 07 · The detector.** Anchors, RPN, pyramid, patches, head: you have all the parts. Put them together.
 #
-# **To read on:** K. He et al., *Mask R-CNN*, 2017, section 3 (RoIAlign) and table 2c · R. Girshick, *Fast R-CNN*, 2015, section 2 ·
+# **Read on:** K. He et al., *Mask R-CNN*, 2017, section 3 (RoIAlign) and table 2c · R. Girshick, *Fast R-CNN*, 2015, section 2 ·
 # T.-Y. Lin et al., *Feature Pyramid Networks for Object Detection*, 2017, section 4.2.
 
 # %% [markdown] tags=["instructor"]

@@ -752,7 +752,7 @@ print("your ranking:", my_ranking)
 #
 # **Next: 08 · Training.** Your detector is correct. Now make it fast, and make it fit your GPU.
 #
-# **To read on:** R. Girshick, *Fast R-CNN*, 2015, section 2 with equations 1 to 3 · S. Ren et al., *Faster R-CNN*, 2015, section 3 ·
+# **Read on:** R. Girshick, *Fast R-CNN*, 2015, section 2 with equations 1 to 3 · S. Ren et al., *Faster R-CNN*, 2015, section 3 ·
 # A. Karpathy, *A Recipe for Training Neural Networks*, 2019, on the loss at the start and on overfitting one batch.
 
 # %% [markdown] tags=["instructor"]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from coursekit.export.packages import PACKAGES
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "coursekit"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -28,11 +30,18 @@ def test_every_dependency_has_a_tested_version_and_no_address():
         *PROJECT["dependencies"],
         *PROJECT["optional-dependencies"]["course"],
         *PROJECT["optional-dependencies"]["test"],
+        *PROJECT["optional-dependencies"]["export"],
     ]
     for requirement in wanted:
         assert re.split(r"[<>=\[]", requirement)[0] in pinned, requirement
     assert "://" not in constraints
     assert "--" not in constraints
+
+
+def test_the_packages_for_exporting_are_there_where_tests_run():
+    extras = PROJECT["optional-dependencies"]
+    assert set(extras["export"]) <= set(extras["test"])
+    assert [re.split(r"[<>=]", requirement)[0] for requirement in extras["export"]] == list(PACKAGES)
 
 
 def test_the_readme_names_every_lesson_and_its_commands_exist():

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import msgspec
 import pytest
 import torch
 
@@ -19,7 +20,7 @@ def calls(quick_plan, monkeypatch) -> list[tuple[float, str]]:
     """The arguments of each call of `make_plan`."""
     calls: list[tuple[float, str]] = []
 
-    def make_plan(vram: float, backbone: str) -> object:
+    def make_plan(vram: float, backbone: str, *, kind: str) -> object:
         calls.append((vram, backbone))
         return quick_plan
 
@@ -98,7 +99,7 @@ def test_the_picture_is_written(calls, no_prediction, tmp_path, capsys):
 
 
 def test_hours(calls, capsys, monkeypatch):
-    monkeypatch.setattr("coursekit.runs.plan_by_hours.speed_here", lambda backbone: 60.0)
+    monkeypatch.setattr("coursekit.runs.plan_by_hours.speed_here", lambda backbone, kind: 60.0)
     plan(4, hours=3)
     out = capsys.readouterr().out
     assert "In 3 hours, at 60 images" in out
@@ -110,14 +111,14 @@ def test_hours(calls, capsys, monkeypatch):
 
 
 def test_hours_on_a_named_card(calls, capsys, monkeypatch):
-    monkeypatch.setattr("coursekit.runs.plan_by_hours.speed_of_card", lambda rate, backbone: rate / 1e11)
+    monkeypatch.setattr("coursekit.runs.plan_by_hours.speed_of_card", lambda rate, backbone, kind: rate / 1e11)
     plan(hours=3, card="t4")
     assert calls[0][0] == 16
     assert "T4, estimated from its data sheet, not measured" in capsys.readouterr().out
 
 
 def test_hours_that_are_not_enough(calls, capsys, monkeypatch):
-    monkeypatch.setattr("coursekit.runs.plan_by_hours.speed_here", lambda backbone: 0.001)
+    monkeypatch.setattr("coursekit.runs.plan_by_hours.speed_here", lambda backbone, kind: 0.001)
     plan(4, hours=0.1)
     out = capsys.readouterr().out
     assert "No recipe gets 8 epochs in this time" in out
@@ -127,3 +128,33 @@ def test_hours_that_are_not_enough(calls, capsys, monkeypatch):
 def test_a_card_without_hours_is_refused(calls):
     with pytest.raises(ConfigError, match=r"--card T4: it goes with --hours"):
         plan(card="T4")
+
+
+def test_the_kind_of_detector_is_planned_and_named(quick_plan, monkeypatch, capsys):
+    kinds = []
+
+    def make_plan(vram, backbone, *, kind):
+        kinds.append(kind)
+        return msgspec.structs.replace(quick_plan, config=msgspec.structs.replace(quick_plan.config, kind=kind))
+
+    monkeypatch.setattr("coursekit.memory.planner.make_plan", make_plan)
+    monkeypatch.setattr("coursekit.runs.plan_by_hours.speed_here", lambda backbone, kind: 60.0)
+    plan(4, kind="fcos")
+    out = capsys.readouterr().out
+    assert "FCOS" in out
+    assert "coursekit train --kind fcos --backbone" in out
+    plan(4, kind="fcos", hours=3)
+    assert "coursekit train --kind fcos --data" in capsys.readouterr().out
+    plan(4, kind="faster_rcnn")
+    assert "--kind" not in capsys.readouterr().out
+    assert kinds == ["fcos", "fcos", "faster_rcnn"]
+
+
+def test_an_unknown_kind_ends_with_one_line_and_exit_code_2(coursekit, tmp_path):
+    for words in (["plan"], ["train", "--data", "mini", "--out", tmp_path / "run"]):
+        done = coursekit(*words, "--kind", "yolo")
+        assert (done.returncode, done.stderr) == (
+            2,
+            "coursekit: kind is 'yolo': choose one of faster_rcnn, fcos.\n",
+        )
+    assert not (tmp_path / "run").exists()

@@ -14,7 +14,7 @@ from torchvision.models.detection.rpn import RPNHead
 
 from coursekit.core.errors import ConfigError
 from coursekit.detector import build_detector, nms
-from coursekit.detector.choose_parts import PARTS, RANDOM, choose_parts
+from coursekit.detector.choose_parts import FCOS_PARTS, PARTS, RANDOM, choose_parts
 
 CALLS = {  # calls of each function in a training step, and in an inference: one image, one box, three levels
     "box_iou": (2, 0),
@@ -36,6 +36,18 @@ CALLS = {  # calls of each function in a training step, and in an inference: one
     "postprocess": (0, 1),
 }
 MODULES = ("fpn", "rpn_head", "box_head")
+FCOS_CALLS = {
+    "box_iou": (0, 0),
+    "nms": (0, 1),
+    "merge_top_down": (2, 2),
+    "assign_cells": (1, 0),
+    "encode_distances": (1, 0),
+    "decode_distances": (1, 1),
+    "centerness": (1, 0),
+    "focal_loss": (1, 0),
+    "postprocess_one_stage": (0, 1),
+}
+FCOS_MODULES = {"fpn": "fpn", "one_stage": "head"}
 
 
 def _detector(parts=None, **options):
@@ -83,6 +95,43 @@ def plain():
 
 def test_the_lists_above_name_all_parts():
     assert {*CALLS, *MODULES} == set(PARTS)
+    assert {*FCOS_CALLS, *FCOS_MODULES} == set(FCOS_PARTS)
+
+
+def _fcos(parts=None):
+    torch.manual_seed(0)
+    return build_detector(num_classes=2, channels=16, pretrained=False, parts=parts, size=64, kind="fcos")
+
+
+@pytest.mark.parametrize("name", FCOS_CALLS)
+def test_a_replaced_function_of_an_fcos_runs(name):
+    recorder, calls = _recorded(FCOS_PARTS[name])
+    detector = _fcos({name: recorder})
+    losses, in_training = _losses(detector), len(calls)
+    detections = _detections(detector)
+    assert (in_training, len(calls) - in_training) == FCOS_CALLS[name]
+    torch.testing.assert_close((losses, detections), (_losses(_fcos()), _detections(_fcos())))
+
+
+@pytest.mark.parametrize(("name", "spelled"), [("fpn", "FPN"), ("one_stage", "OneStage")])
+def test_a_replaced_module_of_an_fcos_runs(name, spelled):
+    class Mine(FCOS_PARTS[name]):
+        pass
+
+    assert isinstance(getattr(_fcos({spelled: Mine}), FCOS_MODULES[name]), Mine)
+
+
+def test_an_own_suppression_and_an_own_assignment_change_an_fcos():
+    def keep_none(boxes, scores, iou_threshold):
+        return torch.zeros(0, dtype=torch.int64)
+
+    def answer_for_none(points, strides, ranges, gt_boxes):
+        return torch.full((len(points),), -1)
+
+    assert len(_detections(_fcos())["boxes"])
+    assert not len(_detections(_fcos({"nms": keep_none}))["boxes"])
+    assert _losses(_fcos())["bbox_regression"] > 0
+    assert _losses(_fcos({"assign_cells": answer_for_none}))["bbox_regression"] == 0
 
 
 @pytest.mark.parametrize("name", CALLS)

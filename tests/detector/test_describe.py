@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from coursekit.detector import build_detector
+
 
 def _rows(capsys, monkeypatch, detector, *size):
     """Return the title, and the cells of each row of the table."""
@@ -45,3 +47,11 @@ def test_describing_changes_nothing(capsys, monkeypatch, tiny_detector, dtype, t
     assert all(torch.equal(before[name], value) for name, value in tiny_detector.state_dict().items())
     assert tiny_detector.training == training
     assert all(parameter.grad is None for parameter in tiny_detector.parameters())
+
+
+def test_a_detector_with_one_stage_lists_its_head(capsys, monkeypatch):
+    detector = build_detector(num_classes=2, size=64, channels=16, pretrained=False, kind="fcos")
+    _, rows = _rows(capsys, monkeypatch, detector, (64, 96))
+    assert [row[0] for row in rows if row[0]] == ["backbone", "fpn", "head", "all"]
+    cells = 8 * 12 + 4 * 6 + 2 * 3
+    assert {f"{cells} × 2", f"{cells} × 4", f"{cells}"} <= {row[3] for row in rows}

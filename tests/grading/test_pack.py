@@ -40,6 +40,13 @@ def test_what_is_missing_is_named(tmp_path):
     assert any("00_start_here.ipynb" in phrase for phrase in packed.missing)
 
 
+def test_optional_lessons_are_packed_and_not_missed(tmp_path):
+    packed = pack(workbook(tmp_path / "work", {"focal_loss": "x = 1"}), tmp_path / "anna.zip")
+    assert "my_detector/focal_loss.py" in zipfile.ZipFile(tmp_path / "anna.zip").namelist()
+    missing = "\n".join(packed.missing)
+    assert not [word for word in ("OneStage", "nms_padded", "11_one_stage", "12_ship_it") if word in missing]
+
+
 def test_nothing_to_pack(tmp_path):
     with pytest.raises(ConfigError, match="neither notebooks nor my_detector"):
         pack(tmp_path, tmp_path / "anna.zip")

@@ -3,7 +3,7 @@ import re
 import sys
 
 from coursekit.core.files import shipped
-from coursekit.lessons.course import BADGE_MEANS, BADGES, LESSONS, REGIONS, badge_of
+from coursekit.lessons.course import BADGE_MEANS, BADGES, LESSONS, REGIONS, badge_of, exercises_of
 from coursekit.lessons.exercises import EXERCISES
 
 HEADING = re.compile(r"### Exercise ([\d.]+) · `(\w+)`")
@@ -34,3 +34,11 @@ def test_an_exercise_has_the_same_number_in_its_lesson_and_in_its_file():
     for name, number in numbers.items():
         words = inspect.getdoc(sys.modules[EXERCISES[name].cases.__module__]) or ""
         assert re.match(rf"Exercise {re.escape(number)}[:, ]", words), (name, number, words)
+
+
+def test_lessons_after_the_project_are_optional():
+    assert {number for number, lesson in LESSONS.items() if lesson.optional} == {11, 12}
+    assert exercises_of([11]) == list(LESSONS[11].exercises)
+    assert exercises_of([0, 11]) == [*LESSONS[0].exercises, *LESSONS[11].exercises]
+    assert exercises_of() == [name for number in range(11) for name in LESSONS[number].exercises]
+    assert exercises_of([99]) == []

@@ -98,7 +98,7 @@ def test_json_has_stable_names_and_survives_a_round_trip(quick_plan):
     content = as_json(quick_plan)
     assert json.loads(json.dumps(content)) == content
     assert set(content) == {
-        "backbone", "precision", "frozen_stages", "optimizer", "num_classes", "effective_batch", "constants",
+        "kind", "backbone", "precision", "frozen_stages", "optimizer", "num_classes", "effective_batch", "constants",
         "vram_gib", "usable_gib", "recommended", "fits", "cards",
     }  # fmt: skip
     assert len(content["fits"]) == len(SIZES) * len(BATCHES)

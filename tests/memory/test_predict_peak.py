@@ -44,8 +44,17 @@ def take_steps(config: StepConfig) -> None:
         changed(backbone="mobilenetv3_large_100", accumulates=True, optimizer="sgd"),
         changed(size=(128, 128), batch=3, folds_norm=False, channels=64),
         changed(backbone="tf_efficientnet_lite0", size=(160, 160), batch=3, frozen_stages=0, checkpoints=True),
+        changed(backbone="tf_efficientnet_lite0", size=(160, 160), batch=3, precision="fp32", kind="fcos"),
+        changed(size=(128, 128), batch=2, frozen_stages=0, kind="fcos"),
     ],
-    ids=["lite0, fp32", "mobilenet, accumulating", "resnet18, batch norm not folded", "lite0, checkpointing"],
+    ids=[
+        "lite0, fp32",
+        "mobilenet, accumulating",
+        "resnet18, batch norm not folded",
+        "lite0, checkpointing",
+        "lite0, fcos",
+        "resnet18, fcos",
+    ],
 )
 def test_the_prediction_is_what_the_profiler_measures(config):
     torch.manual_seed(0)

@@ -1,6 +1,9 @@
+from types import SimpleNamespace
+from typing import Any
+
 from coursekit.lessons.workbook.status import LessonStatus
 from coursekit.report.facts import Course, Training
-from coursekit.report.sections import _exercises
+from coursekit.report.sections import _exercises, _written
 from coursekit.training.clock import PHASES
 
 
@@ -9,6 +12,23 @@ def test_the_course_so_far_says_how_answers_came_about():
     text = _exercises(Course([lesson]))
     assert "| how it came about |" in text
     assert "box_iou:\u00a0generated \\| \\<b>" in text
+
+
+def test_optional_lessons_count_apart_and_are_listed_once_begun():
+    def lesson(number, state, *, optional):
+        return LessonStatus(number, "Title", {"a": state}, 60, 0, 0, [], {}, optional)
+
+    required, begun, untouched = (
+        lesson(0, "correct", optional=False),
+        lesson(11, "correct", optional=True),
+        lesson(12, "not started", optional=True),
+    )
+    config: Any = SimpleNamespace(own_step=False)
+    assert _written(Course([required, begun, untouched]), config).startswith("1 of 1 exercises and 1 optional one; ")
+    assert _written(Course([required, untouched]), config).startswith("1 of 1 exercises; ")
+    text = _exercises(Course([required, begun, untouched]))
+    assert "11 Title (optional)" in text
+    assert "12 Title" not in text
 
 
 def _step(**phases):

@@ -3,12 +3,14 @@ import json
 import pytest
 import timm
 import torch
+from msgspec import structs
 from safetensors.torch import save_file
 
 from coursekit.core.config import DetectorConfig
 from coursekit.core.errors import ConfigError, DataError
 from coursekit.data import load
 from coursekit.data.records import Category
+from coursekit.detector import FCOS, FasterRCNN
 from coursekit.evaluation import evaluate
 from coursekit.runs.run_config import FORMAT, RunConfig, load_config
 from coursekit.runs.save_and_load import build, check_classes, load_run, results_of, save_run
@@ -37,6 +39,33 @@ def test_a_run_is_saved_and_loaded(run):
     assert not loaded.training
     for name, value in model.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[name]), name
+
+
+def test_a_run_from_before_there_were_kinds_is_a_faster_rcnn(run):
+    path = run[0] / "config.json"
+    content = json.loads(path.read_text())
+    assert content["detector"].pop("kind") == "faster_rcnn"
+    path.write_text(json.dumps(content))
+    model, config = load_run(run[0])
+    assert config == CONFIG
+    assert isinstance(model, FasterRCNN)
+
+
+def test_a_run_with_one_stage_is_saved_and_loaded(tmp_path):
+    config = structs.replace(CONFIG, detector=structs.replace(CONFIG.detector, kind="fcos"))
+    model = build(config.detector, pretrained=False)
+    save_run(tmp_path, model, config)
+    loaded, read = load_run(tmp_path)
+    assert (type(loaded), read) == (FCOS, config)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[name]), name
+
+
+def test_a_run_of_an_unknown_kind_is_refused(run):
+    path = run[0] / "config.json"
+    path.write_text(path.read_text().replace('"faster_rcnn"', '"yolo"'))
+    with pytest.raises(DataError, match=r"config\.json: damaged \(kind is 'yolo': choose one of faster_rcnn, fcos\)"):
+        load_run(run[0])
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])

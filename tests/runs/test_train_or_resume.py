@@ -4,16 +4,18 @@ import json
 from functools import partial
 
 import pytest
+import torch
 from msgspec import structs
 
 from coursekit.core.config import DetectorConfig
 from coursekit.core.errors import ConfigError, CourseError
 from coursekit.core.lock import alone_in
+from coursekit.detector import FCOS
 from coursekit.evaluation import score
 from coursekit.lessons.workbook.own_parts import results_of_run
 from coursekit.runs.save_and_load import load_run
 from coursekit.runs.train_or_resume import train_run
-from coursekit.training import TrainConfig, measure_precision
+from coursekit.training import Log, TrainConfig, measure_precision
 from coursekit.training.hooks import read_metrics
 
 pytestmark = pytest.mark.slow
@@ -33,6 +35,30 @@ def test_a_run_writes_its_files_and_its_configuration(coco_folder, tmp_path):
     assert "cores" in lines[0]["device"]
     assert lines[-1] == {"step": 2, "left_out": "", "memory": None}
     assert score(*results_of_run(tmp_path / "run", str(coco_folder)))["AP"] >= 0
+
+
+def test_a_detector_with_one_stage_trains_resumes_to_the_same_numbers_and_is_scored(coco_folder, tmp_path):
+    small = structs.replace(SMALL, kind="fcos")
+    train_run(str(coco_folder), tmp_path / "whole", QUICK, small)
+    assert {path.name for path in (tmp_path / "whole").iterdir()} == FILES
+    expected, config = load_run(tmp_path / "whole")
+    assert (type(expected), config.detector.kind) == (FCOS, "fcos")
+    assert score(*results_of_run(tmp_path / "whole", str(coco_folder)))["AP"] >= 0
+
+    after_step = Log.after_step
+
+    def stop(self, run):
+        after_step(self, run)
+        run.stopped = True
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Log, "after_step", stop)
+        train_run(str(coco_folder), tmp_path / "cut", QUICK, small)
+    with pytest.raises(ConfigError, match="kind fcos in the run, faster_rcnn now"):
+        train_run(str(coco_folder), tmp_path / "cut", QUICK, SMALL, resume=True)
+    train_run(str(coco_folder), tmp_path / "cut", QUICK, small, resume=True)
+    weights = load_run(tmp_path / "cut")[0].state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in expected.state_dict().items())
 
 
 def test_a_measured_precision_is_kept_with_the_run_and_used_for_its_predictions(coco_folder, tmp_path, monkeypatch):

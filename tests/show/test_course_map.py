@@ -6,7 +6,7 @@ from matplotlib.patches import FancyArrowPatch
 
 from coursekit.lessons.course import LESSONS
 from coursekit.show import course_map
-from coursekit.show.course_map import _ARROWS, _CORNERS, _PARTS
+from coursekit.show.course_map import _ARROWS, _CORNERS, _OPTIONAL_ARROWS, _PARTS, OPTIONAL
 
 DONE = dict.fromkeys(LESSONS, (1, 2)) | {2: (3, 3)}
 
@@ -24,17 +24,25 @@ def test_the_map_says_whose_each_part_is():
     texts = _texts({2: (3, 3), 3: (1, 2)}, here=3)
     assert texts.count("yours") == 1
     assert texts.count("1 of 2 yours") == 1
-    assert texts.count("reference") == len(LESSONS) - 2
+    assert texts.count("optional") == len(OPTIONAL)
+    assert texts.count("reference") == len(LESSONS) - len(OPTIONAL) - 2
     assert texts.count("▸ you are here") == 1
 
 
 def test_the_loader_leads_to_training_and_each_part_to_another():
-    arrows = [*_ARROWS, *_CORNERS]
+    arrows = [*_ARROWS, *_OPTIONAL_ARROWS, *_CORNERS]
     assert (1, 8) in arrows
-    assert {start for start, _ in arrows} == set(LESSONS) - {10}
+    assert {start for start, _ in arrows} == set(LESSONS) - set(OPTIONAL)
     assert {end for _, end in arrows} == set(LESSONS) - {0}
     drawn = [patch for patch in course_map().axes[0].patches if isinstance(patch, FancyArrowPatch)]
     assert len(drawn) == len(arrows)
+
+
+def test_optional_lessons_are_dashed_and_are_those_of_the_course():
+    assert {number for number, lesson in LESSONS.items() if lesson.optional} == set(OPTIONAL)
+    boxes = [patch for patch in course_map().axes[0].patches if not isinstance(patch, FancyArrowPatch)]
+    assert sum(box.get_linestyle() in ("--", "dashed") for box in boxes) == len(OPTIONAL)
+    assert "1 of 2 yours" in _texts({11: (1, 2)})
 
 
 @pytest.mark.parametrize("here", LESSONS)

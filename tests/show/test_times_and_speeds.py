@@ -1,6 +1,12 @@
 import pytest
 
-from coursekit.show.times_and_speeds import cost_bars_picture, loading_rates_picture, step_times_picture, times
+from coursekit.show.times_and_speeds import (
+    cost_bars_picture,
+    image_times_picture,
+    loading_rates_picture,
+    step_times_picture,
+    times,
+)
 from tests.show.pictures import all_texts, is_drawn
 
 
@@ -54,3 +60,12 @@ def test_a_guess_is_hatched_and_the_hours_are_written_beside_the_bars(tmp_path):
     assert {"10.0", "1,234.5"} <= all_texts(fig.axes[0])
     assert "measured: 1,234.5" in alt
     assert is_drawn(fig, tmp_path / "cost.png")
+
+
+def test_milliseconds_are_beside_the_bars_and_runtimes_differ_in_more_than_color(tmp_path):
+    fig, alt = image_times_picture({"PyTorch, 1 thread": 61.4, "onnxruntime, 1 thread": 30.2, "PyTorch, 2 threads": 40})
+    first, second, third = fig.axes[0].patches
+    assert first.get_hatch() == third.get_hatch() != second.get_hatch()
+    assert {"61 ms", "30 ms", "40 ms"} <= all_texts(fig.axes[0])
+    assert alt.endswith("PyTorch, 1 thread: 61, onnxruntime, 1 thread: 30, PyTorch, 2 threads: 40")
+    assert is_drawn(fig, tmp_path / "times.png")

@@ -11,7 +11,13 @@ from coursekit.detector import FasterRCNN, build_detector
 from coursekit.detector.resize import to_batch
 from coursekit.evaluation import predict
 from coursekit.training import TrainConfig
-from coursekit.training.micro_batches import accumulate_or_halve, local_batch, optimizer_step, padded_size
+from coursekit.training.micro_batches import (
+    accumulate_or_halve,
+    local_batch,
+    loss_counts,
+    optimizer_step,
+    padded_size,
+)
 from coursekit.training.run_state import start_run
 
 SIZES = [[(48, 64)], [(64, 48)], [(48, 64), (33, 64)], [(100, 30), (40, 200)], [(37, 53), (71, 29), (64, 64)]]
@@ -73,6 +79,41 @@ def _assert_same(first, second):
 def test_accumulated_gradients_are_those_of_the_whole_batch(run, whole, micro_batch):
     run.micro_batch = micro_batch
     _assert_same(whole, _gradients(run, *_batch(run)))
+
+
+@pytest.fixture
+def one_stage(run):
+    """A run of a detector with one stage, whose losses are divided by a number that depends on the images."""
+    torch.manual_seed(0)
+    model = build_detector(num_classes=16, size=64, channels=16, kind="fcos").double()
+    return start_run(model, run.loader.dataset, run.config, torch.device("cpu"), lambda: "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("micro_batch", [1, 2, 3])
+def test_accumulated_gradients_of_one_stage_are_those_of_the_whole_batch(one_stage, micro_batch):
+    images, targets = _batch(one_stage)
+    targets[1] = targets[1] | {"boxes": targets[1]["boxes"][:0], "labels": targets[1]["labels"][:0]}
+    counts = loss_counts(one_stage.model, images, targets)
+    assert counts[1] == 0
+    assert len(set(counts)) > 2  # by the number of images, the weights would be wrong
+    whole = _gradients(one_stage, images, targets)
+    one_stage.micro_batch = micro_batch
+    _assert_same(whole, _gradients(one_stage, images, targets))
+
+
+def test_a_batch_without_objects_has_weights_that_divide_by_one(one_stage):
+    images, targets = _batch(one_stage)
+    empty = [target | {"boxes": target["boxes"][:0], "labels": target["labels"][:0]} for target in targets]
+    batch = local_batch(one_stage, images, empty)
+    assert [batch.weight(slice(n, n + 1)) for n in range(4)] == [1, 1, 1, 1]
+    assert batch.weight(slice(0, 4)) == 1
+
+
+def test_other_models_are_weighted_by_images(run):
+    images, targets = _batch(run)
+    assert loss_counts(torch.nn.Linear(1, 1), images, targets) == [1, 1, 1, 1]
+    assert local_batch(run, images, targets).weight(slice(1, 4)) == 0.75
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from coursekit.training.optimizer import make_optimizer
 from coursekit.training.run_state import start_run
 
 MOST_LAUNCHES, MOST_WAITS, MOST_OUTSIDE_DENSE = 700, 6, 300
+MOST_OF_ONE_STAGE, MOST_FOR_ASSIGNMENT = 1000, 25  # of 8 images, most of it in the towers; for each image
 LITE0 = "tf_efficientnet_lite0"
 SIZE = 64  # pixels; all images have it, so none is resized
 
@@ -158,9 +159,18 @@ def test_operations_of_the_trainers_step(show, monkeypatch, images):
     assert counted[0].launched == counted[1].launched
 
 
-def _trainers_step(images, monkeypatch):
+def test_operations_of_a_step_with_one_stage(show, monkeypatch):
+    """Only the assignment of cells runs image by image, and no image makes the step wait."""
+    one, eight = (_trainers_step(images, monkeypatch, "fcos") for images in (1, 8))
+    show(f"fcos, 1 and 8 images: {one.launches} and {eight.launches} operations, {one.waits} and {eight.waits} waits")
+    assert eight.launches <= MOST_OF_ONE_STAGE
+    assert eight.launches - one.launches <= 7 * MOST_FOR_ASSIGNMENT
+    assert eight.waits == one.waits <= MOST_WAITS
+
+
+def _trainers_step(images, monkeypatch, kind="faster_rcnn"):
     torch.manual_seed(0)
-    model = build_detector(num_classes=16, size=SIZE, pretrained=False)
+    model = build_detector(num_classes=16, size=SIZE, pretrained=False, kind=kind)
     config = TrainConfig(batch_size=images, precision="fp32")
     run = start_run(model, load("mini", "train").head(2), config, torch.device("cpu"), lambda: "")
     pixels = [torch.randint(256, (3, SIZE, SIZE), dtype=torch.uint8) for _ in range(images)]

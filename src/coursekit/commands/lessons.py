@@ -82,13 +82,14 @@ def lessons_status(
         print(json.dumps([asdict(lesson) for lesson in lessons]))
         return
     exercises = Column("exercises", no_wrap=True)
-    table = Table("lesson", exercises, "minutes", "of exercises left", "hints")
+    lesson_names = Column("lesson", min_width=10)  # room for "Evaluation" and "(optional)"
+    table = Table(lesson_names, exercises, "minutes", "to do", "hints")
     for lesson in lessons:
         marked = " ".join(f"{SIGNS[state]}\u00a0{name}" for name, state in lesson.states.items())
         states = "\n".join(
             str(cell(line)) for line in wrap(marked, EXERCISES_WIDTH)
         )  # Rich would break at the no-break spaces
         hints = f"{lesson.hints}{f', solution shown: {lesson.seen}' if lesson.seen else ''}"
-        table.add_row(cell(f"{lesson.number:02} {lesson.title}"), states, str(lesson.minutes), str(lesson.left), hints)
+        table.add_row(cell(lesson.name), states, str(lesson.minutes), str(lesson.left), hints)
     Console().print(table)
     print("   ".join(f"{sign} {state}" for state, sign in SIGNS.items()))

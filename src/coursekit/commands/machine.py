@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from coursekit.commands.tables import cell
-from coursekit.core.config import DEFAULT_BACKBONE
+from coursekit.core.config import DEFAULT_BACKBONE, FASTER_RCNN, check_kind
 from coursekit.core.errors import ConfigError, command
 
 if TYPE_CHECKING:
     from coursekit.memory import Plan
     from coursekit.runs.plan_by_hours import Proposal
 
+KIND_HELP = "The detector: faster_rcnn, with two stages, or fcos, with one."
 ASSUMED_VRAM = 4.0  # GiB, without a card to ask: the laptops that this course is for
 ESTIMATED_CONSTANTS = (
     "What a card needs besides tensors is an estimate: 0.5 GiB and a tenth. On a card, measure it: "
@@ -44,6 +45,7 @@ def plan(
         float | None, typer.Option(help="Memory of the card in GB. Default: that of the card here, else 4.")
     ] = None,
     backbone: Annotated[str, typer.Option(help="Any timm model with features_only.")] = DEFAULT_BACKBONE,
+    kind: Annotated[str, typer.Option(help=KIND_HELP)] = FASTER_RCNN,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="First measure a few steps on the card.")] = False,
     hours: Annotated[
@@ -59,8 +61,9 @@ def plan(
     """Plan what fits on a card: image sizes by batch, and a configuration to start with. It needs no GPU."""
     if card is not None and hours is None:
         raise ConfigError(f"--card {card}: it goes with --hours. For memory alone, give --vram.")
+    check_kind(kind)
     if hours is not None:
-        _plan_hours(hours, card, vram, backbone, as_json=as_json)
+        _plan_hours(hours, card, vram, backbone, kind, as_json=as_json)
         return
     from coursekit.memory import calibrate as measure_constants
     from coursekit.memory import plan_tables, planner
@@ -68,7 +71,7 @@ def plan(
 
     if calibrate:
         measure_constants()
-    made = planner.make_plan(_vram_here() if vram is None else vram, backbone)
+    made = planner.make_plan(_vram_here() if vram is None else vram, backbone, kind=kind)
     if as_json:
         print(json.dumps(plan_tables.as_json(made)))
     else:
@@ -101,7 +104,7 @@ def _vram_here() -> float:
     return gib or ASSUMED_VRAM
 
 
-def _plan_hours(hours: float, card: str | None, vram: float | None, backbone: str, *, as_json: bool) -> None:
+def _plan_hours(hours: float, card: str | None, vram: float | None, backbone: str, kind: str, *, as_json: bool) -> None:
     """Print what each recipe allows in the time, and the commands for the one to take."""
     from coursekit.core.device import total_memory
     from coursekit.memory import planner
@@ -111,11 +114,12 @@ def _plan_hours(hours: float, card: str | None, vram: float | None, backbone: st
 
     if card is not None:
         name, rate, gib = time_plan.named_card(card)
-        speed, source = time_plan.speed_of_card(rate, backbone), f"{name}, estimated from its data sheet, not measured"
+        speed = time_plan.speed_of_card(rate, backbone, kind)
+        source = f"{name}, estimated from its data sheet, not measured"
     else:
         gib = vram_here() or total_memory() / GIB
-        speed, source = time_plan.speed_here(backbone), "this machine, measured in a few steps"
-    fits = planner.make_plan(gib if vram is None else vram, backbone).card
+        speed, source = time_plan.speed_here(backbone, kind), "this machine, measured in a few steps"
+    fits = planner.make_plan(gib if vram is None else vram, backbone, kind=kind).card
     found = time_plan.proposals(hours, speed, fits)
     if as_json:
         print(json.dumps({"images_per_second": speed, "proposals": [asdict(each) for each in found]}))
@@ -125,7 +129,7 @@ def _plan_hours(hours: float, card: str | None, vram: float | None, backbone: st
     for each in found:
         table.add_row(each.recipe, f"{each.images:,}", str(each.size), str(each.epochs or "no time for one"))
     Console().print(table)
-    _print_choice(found[0], time_plan.train_command(found[0], fits))
+    _print_choice(found[0], time_plan.train_command(found[0], fits, kind))
 
 
 def _print_choice(choice: "Proposal", train: str) -> None:

@@ -10,13 +10,14 @@ import warnings
 
 import typer
 
-from coursekit.commands import data, evaluate, explain, grading, lessons, machine, predict, train
+from coursekit.commands import data, evaluate, explain, export, grading, lessons, machine, predict, train
 from coursekit.core.disk_errors import FULL, DiskError
 from coursekit.core.errors import CourseError, plain
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in (
     train.demo, train.train, predict.predict, evaluate.evaluate, evaluate.compare, evaluate.report,
+    export.export,
     machine.doctor, machine.plan, explain.explain, grading.submit, grading.grade,
 ):  # fmt: skip
     app.command()(command)

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from coursekit.commands.machine import KIND_HELP
 from coursekit.commands.named import workbook_for
 from coursekit.commands.sources import Images, TrainJson, ValJson, ValShare, with_options
 from coursekit.commands.tables import print_metrics
-from coursekit.core.config import BACKBONE_LR_DIVISOR, EVALUATE_EVERY, DetectorConfig, TrainConfig
+from coursekit.core.config import BACKBONE_LR_DIVISOR, EVALUATE_EVERY, DetectorConfig, TrainConfig, check_kind
 from coursekit.core.errors import ConfigError, command
 
 TRAINING, DETECTOR = TrainConfig(), DetectorConfig(num_classes=0)  # the defaults; the data sets num_classes
@@ -79,7 +80,7 @@ def train(
         str, typer.Option(help="auto, fp32, bf16 or fp16; auto measures which is faster.")
     ] = TRAINING.precision,
     compile_: Annotated[
-        bool, typer.Option("--compile", help="Use torch.compile for backbone, FPN and RPN head.")
+        bool, typer.Option("--compile", help="Use torch.compile for backbone, FPN and the RPN's or FCOS's head.")
     ] = TRAINING.compile,
     checkpoint_activations: Annotated[
         bool, typer.Option("--checkpoint-activations", help="Recompute activations in backward: slower, less memory.")
@@ -87,6 +88,7 @@ def train(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, or mps (Apple's GPUs, untested). Default: cuda if there is one.")
     ] = None,
+    kind: Annotated[str, typer.Option(help=KIND_HELP)] = DETECTOR.kind,
     backbone: Annotated[str, typer.Option(help="Any timm model with features_only.")] = DETECTOR.backbone,
     size: Annotated[int, typer.Option(help="Long side in pixels to which images are resized.")] = DETECTOR.size,
     frozen_stages: Annotated[
@@ -135,7 +137,8 @@ def train(
         checkpoint_activations=checkpoint_activations, workers=workers, seed=seed,
         checkpoint_every=checkpoint_every,
     )  # fmt: skip
-    config = DetectorConfig(DETECTOR.num_classes, backbone=backbone, size=size, frozen_stages=frozen_stages)
+    check_kind(kind)
+    config = DetectorConfig(DETECTOR.num_classes, backbone, size, frozen_stages=frozen_stages, kind=kind)
     if reference and not (detector or resume):
         raise ConfigError("--reference: only with --detector, whose parts it leaves out.")
     with distributed.process_group(device):
@@ -145,7 +148,7 @@ def train(
             parts = parts_of_run(load_config(out), workbook, reference or ())
             step = step_of_run(load_config(out), workbook, reference or ())
         else:
-            parts = parts_from(workbook, {*(reference or ())} - {STEP}) if workbook else {}
+            parts = parts_from(workbook, {*(reference or ())} - {STEP}, kind) if workbook else {}
             step = step_of(workbook, reference or (), compiled=compile_) if workbook else None
         used = digests(workbook, [*parts, *(files_of_step(workbook) if step else ())]) if workbook else {}
         if workbook and used and distributed.rank() == 0:

@@ -10,6 +10,8 @@ import msgspec
 from coursekit.core.errors import ConfigError
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"  # its ImageNet weights are installed with the course
+KINDS = FASTER_RCNN, FCOS_KIND = "faster_rcnn", "fcos"  # of detectors, with two stages and with one
+KIND_NAMES = {FASTER_RCNN: "Faster R-CNN", FCOS_KIND: "FCOS"}
 OPTIMIZERS, PRECISIONS = ("adamw", "sgd"), ("auto", "fp32", "bf16", "fp16")
 BACKBONE_LR_DIVISOR = 10  # the pretrained backbone learns with a tenth of the learning rate
 EVALUATE_EVERY = 1  # epochs
@@ -33,8 +35,9 @@ class DetectorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         backbone: any timm model that supports `features_only`.
         size: long side in pixels to which images are resized.
         channels: channels of each pyramid level.
-        hidden: width of the box head.
+        hidden: width of the box head; an FCOS has none.
         frozen_stages: number of backbone stages, counted from the image, that keep their pretrained weights.
+        kind: "faster_rcnn", a detector with two stages, or "fcos", with one.
     """
 
     num_classes: int
@@ -43,6 +46,7 @@ class DetectorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channels: int = 96
     hidden: int = 256
     frozen_stages: int = 3
+    kind: str = FASTER_RCNN
 
 
 class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,11 +94,22 @@ def check_detector(config: DetectorConfig) -> None:
     """Check that each number can be used, before anything of its size is built.
 
     Raises:
-        ConfigError: names the first number that can't.
+        ConfigError: names the first value that can't.
     """
+    check_kind(config.kind)
     for name, (least, most) in DETECTOR_LIMITS.items():
         if not least <= getattr(config, name) <= most:
             raise ConfigError(f"{name} is {_short(getattr(config, name))}: use a number from {least:,} to {most:,}.")
+
+
+def check_kind(kind: str) -> None:
+    """Check that there is such a kind of detector.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"kind is {kind[:40]!r}: choose one of {', '.join(KINDS)}.")
 
 
 def check_config(config: TrainConfig) -> None:

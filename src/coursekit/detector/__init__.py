@@ -1,7 +1,7 @@
-"""A Faster R-CNN, from the backbone to the detections.
+"""A Faster R-CNN, from the backbone to the detections, and an FCOS made of the same parts.
 
 Read `model` first: it shows the whole path. Then, in the order of the data: backbone, fpn, anchors, rpn, roi; beside
-them boxes, resize, targets and parts.
+them boxes, resize, targets and parts. The detector with one stage is `fcos`, with cells and one_stage.
 
 Shapes, in all of these modules:
 
@@ -9,7 +9,7 @@ Shapes, in all of these modules:
     H, W  height and width: pixels of an image, or cells of a feature map
     C     channels of a feature map
     A     anchors in each cell of a level
-    N     anchors of all levels together, the sum of H * W * A over the levels
+    N     anchors of all levels together, the sum of H * W * A over the levels; in an FCOS cells, the sum of H * W
     G     ground-truth boxes in one image
     P     proposals in one image
     R     RoIs (regions of interest), of all images together
@@ -33,9 +33,13 @@ Section and equation numbers of Ren et al., *Faster R-CNN*, 2015, are those of a
 from coursekit.detector.anchors import make_anchors, match_anchors, sample_balanced
 from coursekit.detector.backbone import Backbone, freeze_stages, load_backbone
 from coursekit.detector.boxes import box_iou, decode_boxes, encode_boxes, nms, xywh_to_xyxy, xyxy_to_xywh
+from coursekit.detector.build import build_detector
+from coursekit.detector.cells import assign_cells, cell_points, centerness, decode_distances, encode_distances
+from coursekit.detector.fcos import FCOS, FCOSOptions
 from coursekit.detector.fpn import FPN, merge_top_down
 from coursekit.detector.from_torchvision import from_torchvision
-from coursekit.detector.model import FasterRCNN, Options, build_detector
+from coursekit.detector.model import FasterRCNN, Options
+from coursekit.detector.one_stage import OneStage, focal_loss, giou_loss, postprocess_one_stage
 from coursekit.detector.roi import (
     BoxHead,
     axis_weights,
@@ -49,9 +53,10 @@ from coursekit.detector.roi import (
 from coursekit.detector.rpn import RPNHead, propose, rpn_losses
 
 __all__ = [
-    "FPN", "Backbone", "BoxHead", "FasterRCNN", "Options", "RPNHead", "axis_weights", "box_iou",
-    "build_detector", "decode_boxes", "detection_losses", "encode_boxes", "freeze_stages", "from_torchvision",
-    "level_for_box", "load_backbone", "make_anchors", "match_anchors", "merge_top_down", "nms", "pool_levels",
-    "postprocess", "propose", "roi_align", "rpn_losses", "sample_balanced", "sample_rois", "xywh_to_xyxy",
-    "xyxy_to_xywh",
+    "FCOS", "FPN", "Backbone", "BoxHead", "FCOSOptions", "FasterRCNN", "OneStage", "Options", "RPNHead",
+    "assign_cells", "axis_weights", "box_iou", "build_detector", "cell_points", "centerness", "decode_boxes",
+    "decode_distances", "detection_losses", "encode_boxes", "encode_distances", "focal_loss", "freeze_stages",
+    "from_torchvision", "giou_loss", "level_for_box", "load_backbone", "make_anchors", "match_anchors",
+    "merge_top_down", "nms", "pool_levels", "postprocess", "postprocess_one_stage", "propose", "roi_align",
+    "rpn_losses", "sample_balanced", "sample_rois", "xywh_to_xyxy", "xyxy_to_xywh",
 ]  # fmt: skip

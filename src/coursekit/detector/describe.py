@@ -30,10 +30,12 @@ def _parts(detector: Any, size: Size) -> list[tuple[str, nn.Module, list[Tensor]
     image = next(detector.parameters()).new_zeros(1, 3, height, width)
     maps = detector.backbone(image)
     levels = detector.fpn(maps)
+    parts = [("backbone", detector.backbone, maps), ("fpn", detector.fpn, levels)]
+    if hasattr(detector, "head"):  # one stage
+        return [*parts, ("head", detector.head, list(detector.head(levels)))]
     predictions = detector.box_branch(levels, pad_boxes([image.new_tensor([[0.0, 0.0, size[1], size[0]]])]))
     return [
-        ("backbone", detector.backbone, maps),
-        ("fpn", detector.fpn, levels),
+        *parts,
         ("rpn_head", detector.rpn_head, list(detector.rpn_head(levels))),
         ("box_head, for one box", detector.box_head, list(predictions)),
     ]

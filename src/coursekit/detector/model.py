@@ -16,29 +16,21 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from coursekit.core.config import DEFAULT_BACKBONE
 from coursekit.core.device import to_device
-from coursekit.core.errors import ConfigError
 from coursekit.data.boxes import Size, Target
-from coursekit.data.padded_images import PaddedImages
-from coursekit.detector.backbone import Backbone, load_backbone
+from coursekit.detector.backbone import Backbone
+from coursekit.detector.base import MAX_CACHED_SHAPES, Detector
 from coursekit.detector.batch_matching import anchor_ids, random_keys
 from coursekit.detector.batched_or_per_image import choose_stages
 from coursekit.detector.boxes import Part
 from coursekit.detector.choose_parts import choose_parts, part_names
-from coursekit.detector.describe import describe
-from coursekit.detector.input_checks import check_images, check_targets
-from coursekit.detector.packed_targets import PackedTargets
 from coursekit.detector.padded_boxes import Anchors, Boxes, GroundTruth, pad_targets
-from coursekit.detector.resize import resize_boxes, resize_targets, size_of, to_batch
 
 ANCHOR_SCALES = (1.5, 2.5, 4.0)  # sides of an anchor, in strides of its level
-MAX_CACHED_ANCHORS = 32  # shapes of a batch
 
 
 @dataclass(frozen=True)
@@ -66,11 +58,12 @@ class Options:
     box_detections_per_img: int = 100
 
 
-class FasterRCNN(nn.Module):
+class FasterRCNN(Detector):
     """A two-stage detector, called like torchvision's.
 
     In training, images and targets → a dict of four losses. In eval mode, images → for each image a dict of "boxes"
-    (D, 4) xyxy in pixels of that image, "labels" (D,) int64 from 1 to K, and "scores" (D,), best first.
+    (D, 4) xyxy in pixels of that image, "labels" (D,) int64 from 1 to K, and "scores" (D,), best first. See
+    `Detector.forward`.
 
     Args:
         backbone: (B, 3, H, W) → maps, finest first.
@@ -106,44 +99,6 @@ class FasterRCNN(nn.Module):
         self.stages = choose_stages(self.parts, part_names(parts or {}) - part_names(checked))
         self._anchors: dict[object, Anchors] = {}
         self.dense = self._dense
-
-    def forward(
-        self,
-        images: Sequence[Tensor],
-        targets: Sequence[Target] | PackedTargets | None = None,
-        *,
-        pad_to: Size = (0, 0),
-        seeds: Sequence[int] | None = None,
-    ) -> Any:
-        """Return losses in training, detections in eval mode; see the class.
-
-        Args:
-            images: (3, H, W) float in 0 to 1, of any sizes; or `PaddedImages`, which are uint8.
-            targets: for each image, "boxes" (G, 4) float xyxy in its pixels and "labels" (G,) from 1 to K. If they are
-                packed, they have been checked and have their own seeds.
-            pad_to: the smallest (height, width) of the padded batch, in pixels. With it, a part of a batch is padded
-                like the whole.
-            seeds: one for each image. What is sampled in an image then depends on its seed alone.
-
-        Raises:
-            DataError: an image or a box can't be used; the message names it.
-        """
-        if not isinstance(images, PaddedImages):
-            check_images(images)
-        limits = self.options.min_size, self.options.max_size
-        dtype = torch.get_default_dtype() if isinstance(images, PaddedImages) else images[0].dtype
-        batch, sizes = to_batch(images, *limits, *self.backbone.mean_and_std(dtype), pad_to)
-        if isinstance(targets, PackedTargets):
-            return self.losses(batch, targets.sizes, targets.ground_truth, targets.seeds)
-        if self.training:
-            targets = check_targets(images, targets, self.options.num_classes)
-            gt = pad_targets(resize_targets(targets, images, sizes))
-            return self.losses(batch, sizes, gt, to_device(torch.tensor(seeds), batch.device) if seeds else None)
-        detections = self.predict(batch, sizes)
-        return [
-            detection | {"boxes": resize_boxes(detection["boxes"], size, size_of(image))}
-            for detection, size, image in zip(detections, sizes, images, strict=True)
-        ]
 
     def losses(
         self,
@@ -218,7 +173,7 @@ class FasterRCNN(nn.Module):
         grids = tuple((level.shape[2], level.shape[3]) for level in levels)
         key = (tuple(batch.shape[2:]), grids, batch.device, batch.dtype)
         if key not in self._anchors:
-            if len(self._anchors) >= MAX_CACHED_ANCHORS:
+            if len(self._anchors) >= MAX_CACHED_SHAPES:
                 self._anchors.clear()
             self._anchors[key] = self._make_anchors(batch, grids)
         return self._anchors[key]
@@ -241,62 +196,3 @@ class FasterRCNN(nn.Module):
         strides = self.backbone.strides
         patches = self.stages.pool_levels(levels[: len(strides)], strides, boxes, self.options.canonical_scale)
         return self.box_head(patches)
-
-    def describe(self, size: Size | None = None) -> None:
-        """Print a table of the parts, their strides, parameters and shapes, for one image of this (height, width)."""
-        describe(self, size or (self.options.min_size, self.options.max_size))
-
-
-def takes_padded_images(model: nn.Module) -> bool:
-    """Return whether a model takes `PaddedImages` and `PackedTargets`: ours does, unless a subclass has a `forward`."""
-    return isinstance(model, FasterRCNN) and type(model).forward is FasterRCNN.forward
-
-
-def build_detector(
-    backbone: str = DEFAULT_BACKBONE,
-    *,
-    num_classes: int,
-    size: int = 320,
-    channels: int = 96,
-    hidden: int = 256,
-    frozen_stages: int = 3,
-    pretrained: bool = True,
-    parts: Mapping[str, Part] | None = None,
-    checked: Collection[str] = (),
-) -> FasterRCNN:
-    """Build a Faster R-CNN on one of timm's backbones.
-
-    Args:
-        backbone: any timm model that supports `features_only` and has maps at strides 8, 16 and 32.
-        num_classes: K, classes to detect, without the background: labels are 1 … K. torchvision's num_classes is K + 1.
-        size: pixels; images are resized so that their long side is `size`.
-        channels: channels of every pyramid level.
-        hidden: width of the box head.
-        frozen_stages: how many of the backbone's first stages keep their weights; the stem is the first.
-        pretrained: start from ImageNet weights.
-        parts: name → an intern's or torchvision's function or class to use in place of ours, such as
-            {"fpn": MyFPN, "nms": my_nms}.
-        checked: names of those in `parts` that are known to give our results; see `FasterRCNN`.
-
-    Raises:
-        ConfigError: no classes, a size too small for three levels, an unknown backbone or part.
-        CourseError: the backbone's weights are not on this machine and can't be downloaded.
-    """
-    if num_classes < 1:
-        raise ConfigError("The list of classes is empty. A detector needs at least one class.")
-    if size < 64:
-        raise ConfigError(f"size {size}: use at least 64 pixels; the coarsest level has a stride of 32.")
-    chosen = choose_parts(parts)
-    body = load_backbone(backbone, pretrained=pretrained, frozen_stages=frozen_stages)
-    anchor_sizes = tuple([int(scale * stride) for scale in ANCHOR_SCALES] for stride in body.strides)
-    options = Options(num_classes, anchor_sizes, min_size=size, max_size=size)  # equal: the long side becomes `size`
-    model = FasterRCNN(
-        body,
-        chosen.fpn(body.channels, channels),
-        chosen.rpn_head(channels, len(ANCHOR_SCALES) * len(options.ratios)),
-        chosen.box_head(channels, num_classes, hidden),
-        options,
-        parts,
-        checked,
-    )
-    return model.to(memory_format=torch.channels_last)

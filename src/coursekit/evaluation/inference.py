@@ -14,7 +14,7 @@ from coursekit.data.dataset import CocoDataset
 from coursekit.data.loader import make_loader
 from coursekit.data.padded_images import PaddedImages, pad_images
 from coursekit.data.workers import choose_workers
-from coursekit.detector.model import takes_padded_images
+from coursekit.detector.base import takes_padded_images
 from coursekit.evaluation.results import Result
 from coursekit.training.copy_to_gpu import copy_images
 

@@ -11,7 +11,7 @@ from coursekit.core.files import make_folder, new_file, shipped
 from coursekit.grading.class_folder import name_for_files
 from coursekit.grading.readable import readable
 from coursekit.grading.submission import FILE_BYTES, Submission, read
-from coursekit.lessons.exercises import EXERCISES
+from coursekit.lessons.course import LESSONS, exercises_of
 from coursekit.lessons.workbook import journal as journals
 from coursekit.lessons.workbook import progress
 from coursekit.lessons.workbook.workbook import PACKAGE
@@ -106,9 +106,10 @@ def _contents(paths: dict[str, Path], submission: Submission) -> list[str]:
 
 
 def _missing(folder: Path, submission: Submission, journal: bool) -> list[str]:
-    lacking = [name for name in EXERCISES if name not in submission.answers]
+    lacking = [name for name in exercises_of() if name not in submission.answers]
     missing = [f"exercises without an answer ({len(lacking)}): {', '.join(lacking)}"] if lacking else []
-    lessons = sorted(path.name for path in shipped("course").glob("*.ipynb") if not (folder / path.name).is_file())
+    required = [path for path in shipped("course").glob("*.ipynb") if not LESSONS[int(path.name[:2])].optional]
+    lessons = sorted(path.name for path in required if not (folder / path.name).is_file())
     missing += [f"notebooks: {', '.join(lessons)}"] if lessons else []
     for name, path in ((progress.FILE, folder / progress.FILE), ("the report", _report(folder))):
         missing += [] if path and path.is_file() else [name]

@@ -1,19 +1,28 @@
-"""The eleven lessons in order: title, minutes (reading included), and their exercises.
+"""The lessons in order: title, minutes (reading included), and their exercises.
 
 What the exercises' own files say, too, is here for those who can't wait for torch, which these files import.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A lesson of the course; `exercises` are the names of its exercises, in order, each with its minutes."""
+    """A lesson of the course.
+
+    Attributes:
+        title: without its number.
+        minutes: how long it takes, reading included.
+        exercises: the names of its exercises, in order, each with its minutes.
+        optional: the course is complete without it.
+    """
 
     title: str
     minutes: int
     exercises: dict[str, int]
+    optional: bool = False
 
 
 LESSONS = {
@@ -51,8 +60,19 @@ LESSONS = {
         },
     ),
     10: Lesson("Your detector", 270, {"save_and_resume": 20, "verdict": 10}),
+    11: Lesson(
+        "One stage", 120,
+        {
+            "assign_cells": 25, "encode_distances": 4, "decode_distances": 4, "centerness": 8, "focal_loss": 12,
+            "OneStage": 25,
+        },
+        optional=True,
+    ),
+    12: Lesson("Ship it", 90, {"prepare_image": 30, "restore_boxes": 10, "nms_padded": 25}, optional=True),
 }  # fmt: skip
-REGIONS = {"CocoDataset": 4, "FPN": 2, "RPNHead": 2, "BoxHead": 2, "FasterRCNN": 3}  # places to fill in; others have 1
+REGIONS = {  # places to fill in; others have 1
+    "CocoDataset": 4, "FPN": 2, "RPNHead": 2, "BoxHead": 2, "FasterRCNN": 3, "OneStage": 3,
+}  # fmt: skip
 Badge = Literal["by hand", "explain only", "delegate"]
 BADGE_MEANS: dict[Badge, str] = {  # as an assistant is told
     "by hand": "I write this without you: it is the idea of the lesson. If I ask, write no code. Ask me one question.",
@@ -64,14 +84,24 @@ BADGES: dict[str, Badge] = {  # what an AI assistant may do in an exercise; thos
         (
             "box_iou", "receptive_field", "merge_top_down", "make_anchors", "match_anchors", "encode_boxes",
             "decode_boxes", "nms", "recall_at", "axis_weights", "roi_align", "sample_rois", "accumulate", "real_step",
-            "match_detections", "precision_recall", "average_precision",
+            "match_detections", "precision_recall", "average_precision", "assign_cells", "encode_distances",
+            "decode_distances", "centerness", "focal_loss", "nms_padded",
         ),
         "by hand",
     ),
     **dict.fromkeys(
-        ("read_image", "collate", "time_step", "to_coco_results", "coco_map", "save_and_resume"), "delegate"
+        (
+            "read_image", "collate", "time_step", "to_coco_results", "coco_map", "save_and_resume", "prepare_image",
+        ),
+        "delegate",
     ),
 }  # fmt: skip
+
+
+def exercises_of(lessons: Collection[int] = ()) -> list[str]:
+    """Return the names of the exercises of these lessons, in order; by default, of all that are not optional."""
+    chosen = [lesson for number, lesson in LESSONS.items() if (number in lessons if lessons else not lesson.optional)]
+    return [name for lesson in chosen for name in lesson.exercises]
 
 
 def badge_of(name: str) -> Badge:

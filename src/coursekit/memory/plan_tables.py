@@ -7,10 +7,11 @@ import torch
 from rich.table import Table
 from rich.text import Text
 
+from coursekit.core.config import FASTER_RCNN, KIND_NAMES
 from coursekit.core.device import half_precision_advice
 from coursekit.core.errors import command
 from coursekit.memory.planner import BATCHES, EFFECTIVE_BATCH, SIZES, Candidate, Card, Plan
-from coursekit.memory.step_config import GIB, KINDS, MIB, Peak
+from coursekit.memory.step_config import GIB, KINDS, MIB, Peak, StepConfig
 
 STYLES = {"fits": "green", "tight": "yellow", "does not fit": "dim"}
 CPU = torch.device("cpu")  # a plan may be for another card than the one here
@@ -21,7 +22,7 @@ def sizes_table(plan: Plan) -> Table:
     """Make the table of GiB and verdict by size and batch."""
     card, config = plan.card, plan.config
     title = Text(
-        f"{config.backbone}, {config.precision}, {config.frozen_stages} stages frozen, {config.optimizer}:\n"
+        f"{_named(config)}, {config.precision}, {config.frozen_stages} stages frozen, {config.optimizer}:\n"
         f"GiB of the {card.usable:.1f} usable of {card.vram:.3g}"
     )
     table = Table("long side", title=title, caption="no: does not fit")
@@ -37,16 +38,22 @@ def recommendation(plan: Plan) -> str:
     chosen, config = plan.card.recommended, plan.config
     if chosen is None:
         return "Not even one image of the smallest size fits. Take a smaller backbone, or train on the CPU."
+    train = command("coursekit", "train", *kind_option(config.kind), "--backbone", config.backbone)
     repeats = f", {plan.card.accumulation} times per step" if plan.card.accumulation > 1 else ""
     return (
         f"Start with a long side of {chosen.size} and {chosen.batch} images at a time{repeats}: "
         f"{_gib(chosen.peak)} GiB.\n"
-        f"  {command('coursekit', 'train', '--backbone', config.backbone)} --size {chosen.size} "
+        f"  {train} --size {chosen.size} "
         f"--frozen-stages {config.frozen_stages} --batch {EFFECTIVE_BATCH} --micro-batch {chosen.batch} "
         f"--precision {config.precision}\n"
         f"{half_precision_advice(CPU)}\n"
         "Half the long side takes a quarter of the time, so try a change there first."
     )
+
+
+def kind_option(kind: str) -> list[str]:
+    """Return the option of `coursekit train` that names a kind of detector; nothing for the default."""
+    return [] if kind == FASTER_RCNN else ["--kind", kind]
 
 
 def peak_table(peak: Peak) -> Table:
@@ -69,6 +76,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
     """Return a plan for programs. Memory is in MiB, that of cards in GiB."""
     config, constants = plan.config, plan.constants
     return {
+        "kind": config.kind,
         "backbone": config.backbone,
         "precision": config.precision,
         "frozen_stages": config.frozen_stages,
@@ -131,3 +139,7 @@ def _batch_cell(card: Card, size: str) -> str:
 
 def _gib(peak: Peak) -> str:
     return f"{peak.total / GIB:.1f}"
+
+
+def _named(config: StepConfig) -> str:
+    return config.backbone if config.kind == FASTER_RCNN else f"{config.backbone}, {KIND_NAMES[config.kind]}"

@@ -6,7 +6,7 @@ from itertools import product
 import msgspec
 from tqdm.auto import tqdm
 
-from coursekit.core.config import DEFAULT_BACKBONE
+from coursekit.core.config import DEFAULT_BACKBONE, FASTER_RCNN
 from coursekit.core.errors import ConfigError
 from coursekit.data.boxes import Size
 from coursekit.data.padded_images import padded_side
@@ -68,7 +68,7 @@ class Plan(msgspec.Struct, frozen=True):
     """What fits on the card asked for, and on the usual cards.
 
     Attributes:
-        config: what all candidates share: backbone, precision, frozen stages, optimizer, classes.
+        config: what all candidates share: backbone, precision, frozen stages, optimizer, classes, kind.
         constants: the memory that a card needs besides tensors.
         card: the card asked for.
         others: the usual cards.
@@ -88,18 +88,19 @@ def make_plan(
     frozen_stages: int = 3,
     optimizer: str = "adamw",
     num_classes: int = 80,
+    kind: str = FASTER_RCNN,
 ) -> Plan:
     """Plan what fits on a card of `vram` GiB. Takes some seconds, with a progress bar.
 
     Raises:
-        ConfigError: `vram` is not positive, or the backbone, precision or optimizer is unknown.
+        ConfigError: `vram` is not positive, or the backbone, precision, optimizer or kind is unknown.
         DataError: the measured constants can't be read.
     """
     if not vram > 0:
         raise ConfigError(f"--vram {vram:g}: give the card's memory in GB, such as 4.")
     config = StepConfig(
         backbone=backbone, precision=precision, frozen_stages=frozen_stages, optimizer=optimizer,
-        accumulates=True, num_classes=num_classes,
+        accumulates=True, num_classes=num_classes, kind=kind,
     )  # fmt: skip
     constants, peaks = load_constants(), peaks_of(config)
     cards = [_make_card(gib, peaks, constants) for gib in (vram, *CARDS)]

@@ -10,7 +10,7 @@ from torch._subclasses import FakeTensorMode
 
 from coursekit.core.device import as_on_gpu
 from coursekit.core.errors import ConfigError
-from coursekit.detector import FasterRCNN
+from coursekit.detector import FCOS, FasterRCNN
 from coursekit.detector.fold_batch_norm import ConvNorm
 from coursekit.memory.counter import MemoryCounter
 from coursekit.memory.step import build, make_optimizer, train_step, warm_up
@@ -36,14 +36,15 @@ def predict(config: StepConfig) -> Peak:
         raise ConfigError(f"backbone {config.backbone!r} can't run on {height} × {width} pixels: {reason}") from error
 
 
-def peak_of(model: FasterRCNN, config: StepConfig) -> Peak:
+def peak_of(model: FasterRCNN | FCOS, config: StepConfig) -> Peak:
     """Run a training step of a detector on fake tensors and count their bytes. The detector can't be used afterward.
 
     The fake tensors are on the CPU, whatever the config's device: on a machine without a GPU, fake GPU tensors fail in
     backward, and mixed precision leaves them in float32.
     """
     on_cuda = config.device == "cuda"
-    model.stages.pool_levels = partial(pool_finest, on_cpu=not on_cuda)
+    if isinstance(model, FasterRCNN):
+        model.stages.pool_levels = partial(pool_finest, on_cpu=not on_cuda)
     for module in model.modules():
         if isinstance(module, ConvNorm) and on_cuda:
             module.float32_on_cpu = False

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from coursekit.core.config import TrainConfig
-from coursekit.detector import FasterRCNN, build_detector, freeze_stages
+from coursekit.detector import FCOS, FasterRCNN, build_detector, freeze_stages
 from coursekit.memory.step_config import StepConfig
 from coursekit.training.forward_backward import Phase, forward_backward, no_phase, update
 
 CLIP_NORM = TrainConfig().clip_norm  # its value doesn't change the memory
 
 
-def build(config: StepConfig) -> FasterRCNN:
+def build(config: StepConfig) -> FasterRCNN | FCOS:
     """Build the detector of a config with random weights, in training mode."""
     model = build_detector(
         config.backbone,
@@ -23,6 +23,7 @@ def build(config: StepConfig) -> FasterRCNN:
         hidden=config.hidden,
         frozen_stages=config.frozen_stages,
         pretrained=False,
+        kind=config.kind,
     )
     if not config.folds_norm:
         from coursekit.detector.timm_models import timm_features  # here, because timm takes a second to import

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from coursekit.core.config import DEFAULT_BACKBONE, OPTIMIZERS
+from coursekit.core.config import DEFAULT_BACKBONE, FASTER_RCNN, OPTIMIZERS, check_kind
 from coursekit.core.errors import ConfigError
 
 DEVICES, PRECISIONS = ("cuda", "cpu"), ("fp32", "bf16", "fp16")
@@ -14,7 +14,7 @@ class StepConfig(msgspec.Struct, frozen=True):
     """A training step of the detector.
 
     Attributes:
-        backbone, channels, hidden, num_classes, frozen_stages: arguments of `build_detector`.
+        backbone, channels, hidden, num_classes, frozen_stages, kind: arguments of `build_detector`.
         size: (height, width) of the images in pixels, after resizing. A batch is padded to its largest image, so take
             the largest of the data set.
         batch: images per forward pass.
@@ -41,6 +41,7 @@ class StepConfig(msgspec.Struct, frozen=True):
     folds_norm: bool = True
     device: str = "cuda"
     checkpoints: bool = False
+    kind: str = FASTER_RCNN
 
 
 class Peak(msgspec.Struct, frozen=True):
@@ -76,6 +77,7 @@ def check_step_config(config: StepConfig) -> None:
     for name, value in numbers.items():
         if value < 1:
             raise ConfigError(f"{name} is {value}: it must be at least 1.")
+    check_kind(config.kind)
     for name, known in (("device", DEVICES), ("precision", PRECISIONS), ("optimizer", OPTIMIZERS)):
         if getattr(config, name) not in known:
             raise ConfigError(f"{name} is {getattr(config, name)!r}: choose one of {', '.join(known)}.")

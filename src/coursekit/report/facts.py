@@ -210,7 +210,7 @@ def read_course(workbook: Workbook, config: RunConfig) -> Course:
     """Return lessons, parts and journal of the workbook; nothing if it doesn't exist. No answer of it is imported."""
     if not workbook.exists:
         return Course()
-    states = own_parts.states_of(workbook)
+    states = own_parts.states_of(workbook, config.detector.kind)
     parts = {name: _owner(state) if name in config.parts else own_parts.COURSE for name, state in states.items()}
     return Course(status(workbook), parts, journals.entries(workbook))
 

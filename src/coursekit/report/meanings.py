@@ -21,6 +21,7 @@ SETTING_MEANS = {
     "channels": "channels of each pyramid level",
     "hidden": "width of the box head",
     "frozen_stages": "backbone stages that keep their pretrained weights",
+    "kind": "the detector: faster_rcnn has two stages, fcos one",
     "epochs": "passes over the training images",
     "batch_size": "images per step",
     "micro_batch": "images at a time; None is all of a step",

@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 
+from coursekit.core.config import KIND_NAMES
 from coursekit.core.errors import plain
 from coursekit.evaluation import METRICS
 from coursekit.evaluation.error_analysis import KINDS
 from coursekit.lessons.workbook.journal import QUESTIONS
 from coursekit.lessons.workbook.own_parts import COURSE
 from coursekit.lessons.workbook.states import SIGNS
+from coursekit.lessons.workbook.status import LessonStatus
 from coursekit.memory.step_config import GIB
 from coursekit.report.facts import Course, Facts, Score
 from coursekit.report.meanings import METRIC_MEANS, SETTING_MEANS
@@ -69,13 +71,14 @@ def _number(value: float) -> str:
 
 def _in_short(facts: Facts) -> str:
     config, steps, score = facts.config, facts.training.steps, facts.score
+    detector = config.detector
     seconds, images = steps[-1]["seconds"], steps[-1]["images"]
     low, high = score.intervals["AP"]
     ap, classes = score.scores.metrics["AP"], len(config.categories)
     rows = [(LABELS[name].lower(), text) for name in IN_SHORT if (text := getattr(facts.project, name))]
     rows += [
         ("data", f"{config.data}, {classes} classes; scored on {len(score.dataset):,} images of {score.split}"),
-        ("detector", f"{config.detector.backbone}, FPN, Faster R-CNN at {config.detector.size} px"),
+        ("detector", f"{detector.backbone}, FPN, {KIND_NAMES[detector.kind]} at {detector.size} px"),
         ("written by me", _written(facts.course, config)),
         ("machine", "; then ".join(facts.training.devices) or "not recorded"),
         ("training", f"{len(steps):,} steps, {images:,} images in {_duration(seconds)}"),
@@ -89,11 +92,13 @@ def _in_short(facts: Facts) -> str:
 def _written(course: Course, config: RunConfig) -> str:
     if not course.lessons:
         return "no workbook"
-    states = [state for lesson in course.lessons for state in lesson.states.values()]
+    states = [state for lesson in course.lessons if not lesson.optional for state in lesson.states.values()]
+    more = [state for lesson in course.lessons if lesson.optional for state in lesson.states.values()].count("correct")
+    optional = f" and {more} optional one{'s' if more > 1 else ''}" if more else ""
     mine = sum(owner == "mine" for owner in course.parts.values())
     parts = f"{mine} of the {len(course.parts)} parts of the detector"
     step = " and the training step" if _step(course, config) == "mine" else ""
-    return f"{states.count('correct')} of {len(states)} exercises; in this run {parts}{step}"
+    return f"{states.count('correct')} of {len(states)} exercises{optional}; in this run {parts}{step}"
 
 
 def _project(facts: Facts) -> list[str]:
@@ -169,7 +174,7 @@ def _parts(course: Course, config: RunConfig) -> str:
     if not course.parts:
         return "## Whose detector it is\n\nThere is no workbook, so all parts count as the course's."
     by_lesson = [
-        (f"{lesson.number:02} {lesson.title}", *_owners(list(lesson.states.values()))) for lesson in course.lessons
+        (lesson.name, *_owners(list(lesson.states.values()))) for lesson in course.lessons if _is_shown(lesson)
     ]
     return "\n\n".join(
         [
@@ -180,6 +185,11 @@ def _parts(course: Course, config: RunConfig) -> str:
             table(("part", "in this run"), [("real_step", _step(course, config)), *course.parts.items()]),
         ]
     )
+
+
+def _is_shown(lesson: LessonStatus) -> bool:
+    """Return whether a lesson is in the tables: an optional one is, once it is begun."""
+    return not lesson.optional or any(state != "not started" for state in lesson.states.values())
 
 
 def _step(course: Course, config: RunConfig) -> str:
@@ -201,13 +211,14 @@ def _exercises(course: Course) -> str:
         return "## The course so far\n\nThere is no workbook."
     rows = [
         (
-            f"{lesson.number:02} {lesson.title}",
+            lesson.name,
             ", ".join(f"{SIGNS[state]}\u00a0{name}" for name, state in lesson.states.items()) or "no exercises",
             lesson.hints,
             ", ".join(lesson.seen) or "–",
             ", ".join(f"{name}:\u00a0{origin}" for name, origin in lesson.origins.items()) or "–",
         )
         for lesson in course.lessons
+        if _is_shown(lesson)
     ]
     signs = ", ".join(f"{sign} {state}" for state, sign in SIGNS.items())
     head = "lesson", "exercises", "hints", "solutions seen", "how it came about"

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from coursekit.core.config import DEFAULT_BACKBONE
+from coursekit.core.config import DEFAULT_BACKBONE, FASTER_RCNN
 from coursekit.core.device import best_device, choose_precision
 from coursekit.core.errors import ConfigError, command, did_you_mean
 from coursekit.data.subsets.recipe import Recipe, find_recipe, names
+from coursekit.memory.plan_tables import kind_option
 from coursekit.memory.planner import EFFECTIVE_BATCH, LONG_SIDES, Candidate, Card
 from coursekit.memory.step import build, make_optimizer, train_step, warm_up
 from coursekit.memory.step_config import StepConfig
@@ -60,10 +61,10 @@ def named_card(name: str) -> tuple[str, float, float]:
     )
 
 
-def speed_here(backbone: str = DEFAULT_BACKBONE) -> float:
+def speed_here(backbone: str = DEFAULT_BACKBONE, kind: str = FASTER_RCNN) -> float:
     """Train a few steps, and return how many images of 320 × 320 pixels this machine trains on in a second."""
     device = best_device()
-    config = StepConfig(backbone=backbone, size=(MEASURED_AT, MEASURED_AT), batch=MEASURED_BATCH)
+    config = StepConfig(backbone=backbone, size=(MEASURED_AT, MEASURED_AT), batch=MEASURED_BATCH, kind=kind)
     precision = choose_precision(device, "auto") if device.type == "cuda" else "fp32"
     model = build(config).to(device)
     optimizer = make_optimizer(model, config.optimizer)
@@ -78,14 +79,15 @@ def speed_here(backbone: str = DEFAULT_BACKBONE) -> float:
     return TIMED_STEPS * MEASURED_BATCH / (time.perf_counter() - start)
 
 
-def speed_of_card(rate: float, backbone: str = DEFAULT_BACKBONE) -> float:
+def speed_of_card(rate: float, backbone: str = DEFAULT_BACKBONE, kind: str = FASTER_RCNN) -> float:
     """Estimate how many images of 320 × 320 pixels a card trains on in a second.
 
     Args:
         rate: its operations per second.
         backbone: any timm model with features_only.
+        kind: of the detector, see `build_detector`.
     """
-    model = build(StepConfig(backbone=backbone, size=(MEASURED_AT, MEASURED_AT), batch=1))
+    model = build(StepConfig(backbone=backbone, size=(MEASURED_AT, MEASURED_AT), batch=1, kind=kind))
     images, targets = _random_batch(torch.device("cpu"))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(images[:1], targets[:1])
@@ -113,12 +115,12 @@ def proposals(hours: float, speed: float, card: Card) -> list[Proposal]:
     return sorted(found, key=_preference, reverse=True)
 
 
-def train_command(proposal: Proposal, card: Card) -> str:
+def train_command(proposal: Proposal, card: Card, kind: str = FASTER_RCNN) -> str:
     """Return the command that trains it."""
     at_a_time = max((each.batch for each in card.candidates if _fits(each, proposal.size)), default=1)
     batch = ["--batch", EFFECTIVE_BATCH, *(["--micro-batch", at_a_time] if at_a_time < EFFECTIVE_BATCH else [])]
     parts = ["--data", proposal.recipe, "--size", proposal.size, "--epochs", proposal.epochs, *batch]
-    return command("coursekit", "train", *map(str, parts), "--out", f"runs/{proposal.recipe}")
+    return command("coursekit", "train", *kind_option(kind), *map(str, parts), "--out", f"runs/{proposal.recipe}")
 
 
 def _preference(proposal: Proposal) -> tuple[bool, int]:

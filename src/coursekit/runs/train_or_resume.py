@@ -209,6 +209,7 @@ def step_config_of(config: RunConfig, device: torch.device) -> StepConfig:
         num_classes=detector.num_classes,
         channels=detector.channels,
         hidden=detector.hidden,
+        kind=detector.kind,
         device="cuda" if device.type == "cuda" else "cpu",
     )
 

@@ -25,6 +25,7 @@ from coursekit.show.loss_shapes import loss_shapes, two_losses
 from coursekit.show.matching_example import detections_and_objects
 from coursekit.show.misplaced_boxes import misplaced_boxes
 from coursekit.show.nms import explore_nms, nms_picture
+from coursekit.show.one_stage import cells_to_objects, centerness_map, focal_shapes
 from coursekit.show.precision_recall import curve_picture, explore_curve
 from coursekit.show.proposals import anchors_to_objects, best_proposals, recall_curves
 from coursekit.show.pyramid import (
@@ -41,19 +42,20 @@ from coursekit.show.roi_align import explore_axis_weights, patches, places_read,
 from coursekit.show.score_bars import score_bars
 from coursekit.show.speed_ladder import ladder
 from coursekit.show.step_memory import explore_memory, memory_by_side, memory_ladder
-from coursekit.show.times_and_speeds import cost_bars, loading_rates, step_times, times
+from coursekit.show.times_and_speeds import cost_bars, image_times, loading_rates, step_times, times
 from coursekit.show.trained_classifiers import accuracies, heads
 
 __all__ = [
-    "LivePlot", "accuracies", "anchor_picture", "anchors_to_objects", "annotation_counts", "ap50_area", "awkward_cases",
-    "before_after", "best_proposals", "cell_views", "changed_cells", "changes", "class_bars", "coco_images",
-    "confusions", "cost_bars", "course_map", "curve_picture", "curves_by_iou", "detections_and_objects", "draw_boxes",
-    "draw_ground_truth_and_predictions", "error_costs", "explore", "explore_anchors", "explore_axis_weights",
-    "explore_channels", "explore_curve", "explore_decoding", "explore_levels", "explore_memory", "explore_nms",
-    "explore_orders", "explore_schedule", "feature_maps", "figure", "file_grid", "filled_curve", "guesses_and_matches",
-    "heads", "image_row", "ladder", "level_picture", "level_shares", "loading_rates", "loss_curves", "loss_runs",
-    "loss_shapes", "memory_by_side", "memory_ladder", "misplaced_boxes", "nms_picture", "object_sizes",
+    "LivePlot", "accuracies", "anchor_picture", "anchors_to_objects", "annotation_counts", "ap50_area",
+    "awkward_cases", "before_after", "best_proposals", "cell_views", "cells_to_objects", "centerness_map",
+    "changed_cells", "changes", "class_bars", "coco_images", "confusions", "cost_bars", "course_map",
+    "curve_picture", "curves_by_iou", "detections_and_objects", "draw_boxes", "draw_ground_truth_and_predictions",
+    "error_costs", "explore", "explore_anchors", "explore_axis_weights", "explore_channels", "explore_curve",
+    "explore_decoding", "explore_levels", "explore_memory", "explore_nms", "explore_orders", "explore_schedule",
+    "feature_maps", "figure", "file_grid", "filled_curve", "focal_shapes", "guesses_and_matches", "heads",
+    "image_row", "image_times", "ladder", "level_picture", "level_shares", "loading_rates", "loss_curves",
+    "loss_runs", "loss_shapes", "memory_by_side", "memory_ladder", "misplaced_boxes", "nms_picture", "object_sizes",
     "overlap_by_size", "paired_changes", "patches", "places_read", "positive_shares", "recall_curves", "rois",
-    "run_losses", "save", "score_bars", "scores_by_size", "sliding_box", "smallest_object", "smoothing", "step_times",
-    "times", "two_losses", "worst_images",
+    "run_losses", "save", "score_bars", "scores_by_size", "sliding_box", "smallest_object", "smoothing",
+    "step_times", "times", "two_losses", "worst_images",
 ]  # fmt: skip

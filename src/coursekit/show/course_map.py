@@ -23,8 +23,12 @@ _PARTS = {  # lesson: (x, y, name, what comes out of it)
     8: (3, 0, "Training", "weights"),
     9: (4, 0, "Evaluation", "a score"),
     10: (5, 0, "Your detector", "a report"),
+    11: (2, 2, "One stage", "classes, boxes"),
+    12: (5, 1, "Ship it", "a web page"),
 }
+OPTIONAL = (11, 12)  # lessons whose boxes are dashed: the detector is whole without them
 _ARROWS = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (3, 6), (5, 6), (6, 7), (7, 8), (7, 9), (8, 9), (9, 10)]
+_OPTIONAL_ARROWS = [(3, 11), (10, 12)]
 _CORNERS = [(1, 8)]  # arrows that go down, then right
 
 
@@ -33,13 +37,14 @@ def course_map(done: Mapping[int, tuple[int, int]] | None = None, here: int | No
 
     Args:
         done: lesson → (number of solved exercises, number of exercises). A part whose exercises are all solved is solid
-            and labeled "yours"; the others are hatched and labeled "reference".
+            and labeled "yours"; the others are hatched and labeled "reference". Optional lessons have a dashed frame,
+            and are labeled "optional" until something in them is solved.
         here: the lesson to mark as "you are here".
     """
     fig = Figure(figsize=(9.6, 4.0), layout="constrained")
     axes = fig.subplots()
     boxes = {lesson: _box(axes, lesson, done, here) for lesson in _PARTS}
-    for start, end in _ARROWS:
+    for start, end in [*_ARROWS, *_OPTIONAL_ARROWS]:
         _arrow(axes, boxes, start, end, "arc3")
     for start, end in _CORNERS:
         _arrow(axes, boxes, start, end, "angle,angleA=-90,angleB=180,rad=0")
@@ -51,6 +56,7 @@ def course_map(done: Mapping[int, tuple[int, int]] | None = None, here: int | No
 def _arrow(axes: Axes, boxes: Mapping[int, FancyBboxPatch], start: int, end: int, path: str) -> None:
     ends: Any = {"patchA": boxes[start], "patchB": boxes[end], "shrinkA": 0, "shrinkB": 3.5, "connectionstyle": path}
     places = _PARTS[start][:2], _PARTS[end][:2]
+    ends |= {"linestyle": "dashed"} if end in OPTIONAL else {}
     axes.add_patch(FancyArrowPatch(*places, arrowstyle="-|>", mutation_scale=11, color="#555555", zorder=0.5, **ends))
 
 
@@ -61,10 +67,12 @@ def _box(axes: Axes, lesson: int, done: Mapping[int, tuple[int, int]] | None, he
     style: Any = {"boxstyle": "round,pad=0.02", "facecolor": "white", "edgecolor": BLUE, "linewidth": 1.6}
     style |= {"facecolor": LIGHT_BLUE} if is_yours else {}
     style |= {"hatch": "////", "edgecolor": GRAY} if done is not None and not is_yours else {}
+    style |= {"linestyle": "dashed"} if lesson in OPTIONAL else {}
     box = FancyBboxPatch((x - WIDTH / 2, y - HEIGHT / 2), WIDTH, HEIGHT, **style)
     axes.add_patch(box)
     lines = [(f"{lesson:02} · {name}", 8.5, "bold", "black")]
-    lines += [(output if done is None else _whose(solved, exercises), 8, "normal", "black")]
+    whose = _whose(solved, exercises) if solved or lesson not in OPTIONAL else "optional"
+    lines += [(output if done is None else whose, 8, "normal", "black")]
     lines += [("▸ you are here", 8, "bold", BLUE)] if is_here else []
     _write(axes, x, y, lines, style["facecolor"])
     if is_here:

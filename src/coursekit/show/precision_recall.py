@@ -42,7 +42,7 @@ def explore_curve(
 
 
 def _middle_score(scores: Floats, is_tp: Bools) -> float:
-    """Return a threshold that keeps half of the true positives, in steps of 0.05: scores of a short training are low."""
+    """Return the threshold that keeps half of the true positives, in steps of 0.05: short trainings give low scores."""
     return float(np.floor(np.median(scores[is_tp]) / 0.05) * 0.05) if is_tp.any() else 0.5
 
 

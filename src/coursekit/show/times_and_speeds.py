@@ -110,3 +110,26 @@ def cost_bars_picture(hours: Mapping[str, float]) -> tuple[Figure, str]:
     axes.set(xlabel="hours for one pass over COCO on this machine", xlim=(0, 1.15 * max(hours.values())))
     axes.invert_yaxis()
     return fig, "Bars of hours. " + ", ".join(f"{name}: {value:,.1f}" for name, value in hours.items())
+
+
+def image_times(milliseconds: Mapping[str, float]) -> None:
+    """Show how long each way to run a detector takes for an image.
+
+    Args:
+        milliseconds: by name, such as "PyTorch, 1 thread"; what is before the comma decides the color and the hatching.
+    """
+    figure(*image_times_picture(milliseconds))
+
+
+def image_times_picture(milliseconds: Mapping[str, float]) -> tuple[Figure, str]:
+    """Draw what `image_times` shows. Return the figure and its alt text."""
+    fig = Figure(figsize=(7.4, 0.8 + 0.35 * len(milliseconds)), layout="constrained")
+    axes = fig.subplots()
+    kinds = list(dict.fromkeys(name.partition(",")[0] for name in milliseconds))
+    for name, value in milliseconds.items():
+        color, hatch = _STYLES[kinds.index(name.partition(",")[0]) % len(_STYLES)]
+        axes.barh(plain_text(name), value, 0.65, color=color, hatch=hatch, edgecolor="white")
+        axes.annotate(f"{value:.0f} ms", (value, plain_text(name)), (4, 0), textcoords="offset points", va="center")
+    axes.set(xlabel="milliseconds for an image", xlim=(0, 1.15 * max(milliseconds.values())))
+    axes.invert_yaxis()
+    return fig, "Bars of milliseconds for an image. " + ", ".join(f"{n}: {ms:.0f}" for n, ms in milliseconds.items())

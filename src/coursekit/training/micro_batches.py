@@ -1,8 +1,9 @@
 """One optimizer step, in micro-batches that fit into memory."""
 
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from coursekit.core import distributed
 from coursekit.core.device import is_out_of_memory
 from coursekit.data.boxes import Size, Target
 from coursekit.data.padded_images import PaddedImages, pad_images
+from coursekit.detector.base import Detector, takes_padded_images
 from coursekit.detector.input_checks import check_targets
-from coursekit.detector.model import takes_padded_images
 from coursekit.detector.packed_targets import PackedTargets, pack_targets
 from coursekit.detector.resize import resized_size, size_of
 from coursekit.training.copy_to_gpu import copy_images
@@ -33,6 +34,9 @@ class LocalBatch:
         targets: one per image; for our detector and images on a canvas packed, and then on the device.
         image_ids: one per image, for messages.
         total_images: number of images in the whole batch, over all processes.
+        counts: returns what each image adds to the number by which the losses are divided; see `loss_counts`. Only
+            micro-batches need it, and for large images it takes a while.
+        total_count: the sum of the counts over all processes; None if there is only one.
         seeds: one per image. What the detector samples in an image depends on its seed only.
         pad_to: height and width to which the whole batch is padded.
     """
@@ -41,8 +45,18 @@ class LocalBatch:
     targets: Sequence[Target] | PackedTargets
     image_ids: list[int]
     total_images: int
+    counts: Callable[[], list[int]]
+    total_count: int | None
     seeds: list[int]
     pad_to: Size = (0, 0)
+
+    def weight(self, part: slice) -> float:
+        """Return the weight of a micro-batch's losses in those of the whole batch."""
+        if len(self.images[part]) == self.total_images:
+            return 1.0
+        counts = self.counts()
+        total = sum(counts) if self.total_count is None else self.total_count
+        return max(1, sum(counts[part])) / max(1, total)
 
 
 def optimizer_step(run: Run, images: Sequence[Tensor], targets: Sequence[Target]) -> tuple[StepLosses, int]:
@@ -87,15 +101,16 @@ def accumulate_or_halve(run: Run, batch: LocalBatch) -> StepLosses:
 
 
 def accumulate(run: Run, batch: LocalBatch) -> StepLosses:
-    """Accumulate the gradients of a batch in micro-batches of `run.micro_batch` images, weighted by their sizes.
+    """Accumulate the gradients of a batch in micro-batches of `run.micro_batch` images.
 
-    The losses are means over anchors and RoIs, and each image contributes the same number of both. So the result is the
-    gradient of the whole batch: exactly, if each image fills its sample.
+    The losses are means over anchors and RoIs, and each image contributes the same number of both; or over cells with
+    an object, which are counted. So the weighted sum is the gradient of the whole batch: exactly, if each image fills
+    its sample.
     """
     losses = StepLosses()
     for start in range(0, len(batch.images), run.micro_batch):
         part = slice(start, start + run.micro_batch)
-        weight = len(batch.images[part]) / batch.total_images
+        weight = batch.weight(part)
         losses.add(_micro_step(run, batch, part, weight), weight, batch.image_ids[part])
     return losses
 
@@ -120,9 +135,22 @@ def _micro_step(run: Run, batch: LocalBatch, part: slice, weight: float) -> Mapp
 def local_batch(run: Run, images: Sequence[Tensor], targets: Sequence[Target]) -> LocalBatch:
     """Make this process's part of a batch, with the number of images and the largest size over all processes."""
     height, width = padded_size(run.model, images, few=run.config.compile)
+    is_alone = distributed.world_size() == 1
+    numbers = [len(images), height, width, 0 if is_alone else sum(loss_counts(run.model, images, targets))]
     # waits for the other processes
-    counts, heights, widths = zip(*distributed.all_gather([len(images), height, width]), strict=True)
-    return moved_batch(run, images, targets, sum(counts), (max(heights), max(widths)))
+    lengths, heights, widths, counts = zip(*distributed.all_gather(numbers), strict=True)
+    batch = moved_batch(run, images, targets, sum(lengths), (max(heights), max(widths)))
+    return batch if is_alone else replace(batch, total_count=sum(counts))
+
+
+def loss_counts(model: nn.Module, images: Sequence[Tensor], targets: Sequence[Target]) -> list[int]:
+    """Return what each image adds to the number by which the losses of its batch are divided.
+
+    See `Detector.loss_counts`. For models that aren't ours, each image adds 1.
+    """
+    if not isinstance(model, Detector):
+        return [1] * len(images)
+    return model.loss_counts(targets, [size_of(image) for image in images])
 
 
 def moved_batch(
@@ -134,6 +162,7 @@ def moved_batch(
         DataError: our detector can't learn from a box.
     """
     image_ids = [target["image_id"] for target in targets]
+    counts = cache(partial(loss_counts, run.model, tuple(images), tuple(targets)))
     seeds = image_seeds(run, image_ids)
     moved: Sequence[Target] | PackedTargets = targets
     with run.clock.phase("copy"):
@@ -145,7 +174,7 @@ def moved_batch(
                 packed = pack_targets(checked, images.sizes, seeds, options.min_size, options.max_size)
                 moved = packed.to(run.device)
             images = copy_images(images, run.device)
-    return LocalBatch(images, moved, image_ids, total_images, seeds, pad_to)
+    return LocalBatch(images, moved, image_ids, total_images, counts, None, seeds, pad_to)
 
 
 def padded_size(model: nn.Module, images: Sequence[Tensor], *, few: bool = False) -> Size:

@@ -39,7 +39,7 @@ class CompiledDense:
         self.messages: list[str] = []
 
     def __call__(self, batch: Tensor) -> Any:
-        """Compute levels, logits and deltas of a batch."""
+        """Compute levels and predictions of a batch."""
         if not self.model.training or not self._is_one_of_few(batch):
             return self.eager(batch)
         try:
@@ -92,10 +92,9 @@ def one_of_few_sizes(size: Size, longest: int) -> Size:
     return height, width
 
 
-def _copy(outputs: tuple[list[Tensor], Tensor, Tensor]) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Copy what a CUDA graph returned: its next replay overwrites it."""
-    levels, logits, deltas = outputs
-    return [level.clone() for level in levels], logits.clone(), deltas.clone()
+def _copy(outputs: Any) -> Any:
+    """Copy what a CUDA graph returned, tensors in lists and tuples: its next replay overwrites it."""
+    return outputs.clone() if isinstance(outputs, Tensor) else type(outputs)(map(_copy, outputs))
 
 
 def _is_from_compiler(error: Exception) -> bool:

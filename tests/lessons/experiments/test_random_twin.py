@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from coursekit.lessons.experiments.random_twin import compare_detections, random_torchvision_detector
+from coursekit.detector import from_torchvision
+from coursekit.lessons.experiments.random_twin import (
+    compare_detections,
+    compare_losses,
+    random_torchvision_detector,
+    random_torchvision_fcos,
+)
 
 
 @pytest.mark.slow
@@ -31,3 +37,16 @@ def test_detections_are_compared_image_by_image(capsys):
 def test_other_classes_or_counts_are_infinitely_far_apart(other, capsys):
     compare_detections(_finds([[0.0, 0, 4, 4]], [1]), other, [None])
     assert "OTHER CLASSES, corners at most inf pixels apart" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_our_copy_of_torchvisions_fcos_has_the_same_losses(capsys):
+    theirs = random_torchvision_fcos(3)
+    image, target = torch.zeros(3, 120, 160, dtype=torch.uint8), {"boxes": torch.tensor([[20.0, 30, 90, 100]])}
+    target["labels"] = torch.tensor([2])
+    compare_losses(from_torchvision(theirs), theirs, [(image, target)])
+    lines = capsys.readouterr().out.splitlines()
+    apart = {line.split()[0]: float(line.split()[-2]) for line in lines}
+    assert list(apart) == ["classification", "bbox_regression", "bbox_ctrness"]
+    assert 0 < apart.pop("classification") < 1e-4  # torchvision has a logit for the background
+    assert max(apart.values()) < 1e-9

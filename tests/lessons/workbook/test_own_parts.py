@@ -116,6 +116,25 @@ def test_a_class_is_guarded_too(workbook):
         guarded(workbook, "FPN", FPN)()([])
 
 
+def test_all_methods_that_a_detector_calls_are_guarded(workbook):
+    class OneStage(torch.nn.Module):
+        def losses(self, outputs):
+            raise IndexError("no cell")
+
+    with pytest.raises(PartError, match="your OneStage failed"):
+        guarded(workbook, "OneStage", OneStage)().losses(())
+
+
+def test_each_kind_of_detector_has_its_own_parts(workbook):
+    workbook.store("box_iou", IOU)
+    parts = {part.name: part for part in parts_of(workbook, kind="fcos")}
+    assert {"FPN", "nms", "assign_cells", "focal_loss"} <= set(parts)
+    assert not {"RPNHead", "match_anchors"} & set(parts)
+    assert (parts["box_iou"].owner, parts["box_iou"].note) == ("yours", "")
+    with pytest.raises(ConfigError, match="--reference RPNHead: no such part"):
+        parts_of(workbook, ["RPNHead"], "fcos")
+
+
 @pytest.mark.slow
 def test_an_interns_detector_trains(workbook, coco_folder, tmp_path, capsys):
     from coursekit.core.config import DetectorConfig

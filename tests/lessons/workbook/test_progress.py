@@ -3,6 +3,7 @@ import json
 import pytest
 
 from coursekit.lessons.checking.verdict import check, state_of
+from coursekit.lessons.course import LESSONS
 from coursekit.lessons.exercises import EXERCISES
 from coursekit.lessons.workbook import hints, progress
 from coursekit.lessons.workbook import journal as journals
@@ -51,7 +52,9 @@ def test_status_counts_what_is_left(workbook):
     assert before[0].left - after[0].left == EXERCISES["box_iou"].minutes
     assert after[0].states["box_iou"] == "correct"
     assert not after[0].is_passed
-    assert sorted(after) == list(range(11))
+    assert list(after) == list(LESSONS)
+    assert [lesson.number for lesson in after.values() if lesson.optional] == [11, 12]
+    assert after[11].name == "11 One stage (optional)"
 
 
 def test_a_check_keeps_the_hints(workbook):

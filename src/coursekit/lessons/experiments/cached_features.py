@@ -15,6 +15,7 @@ from coursekit.core.device import autocast, helps_bf16
 from coursekit.data import CocoDataset
 from coursekit.data.boxes import Size, Target
 from coursekit.detector.backbone import Backbone, load_backbone
+from coursekit.detector.base import Detector
 from coursekit.detector.model import FasterRCNN, Options
 from coursekit.detector.padded_boxes import pad_targets
 from coursekit.detector.resize import resize_boxes, resize_targets, to_batch
@@ -162,7 +163,7 @@ def train_on(
             group["lr"] = lr * warmup_cosine(step, total, 10)
         seeds = torch.randint(2**31, (len(rows),), generator=generator).tolist()
         optimizer.zero_grad()
-        forward_backward(partial(_losses, detector, cached, rows, seeds), CPU, "auto")
+        forward_backward(partial(losses_on, detector, cached, rows, seeds), CPU, "auto")
         update(optimizer, detector.parameters(), TrainConfig().clip_norm)
 
 
@@ -179,28 +180,28 @@ def predict_on(detector: FasterRCNN, cached: CachedFeatures, batch: int = 8) -> 
     detections: list[Detection] = []
     for rows in torch.arange(len(cached)).split(batch):
         with autocast(CPU):
-            levels, *_, rois = detector.first_stage(_set_maps(detector, cached, rows), _sizes(cached, rows))
+            levels, *_, rois = detector.first_stage(set_maps(detector, cached, rows), sizes_of(cached, rows))
             class_logits, box_deltas = detector.box_branch(levels, rois)
         # postprocess gets float32, like the RoIs
-        detections += detector.detections(class_logits.float(), box_deltas.float(), rois, _sizes(cached, rows))
+        detections += detector.detections(class_logits.float(), box_deltas.float(), rois, sizes_of(cached, rows))
         proposals += rois.by_image()
     for i, detection in enumerate(detections):
         detection["boxes"] = resize_boxes(detection["boxes"], cached.sizes[i], cached.dataset.size(i))
     return proposals, to_coco_results(detections, cached.dataset.image_ids, cached.dataset.category_ids)
 
 
-def _losses(detector: FasterRCNN, cached: CachedFeatures, rows: Tensor, seeds: list[int]) -> dict[str, Tensor]:
+def losses_on(detector: Detector, cached: CachedFeatures, rows: Tensor, seeds: list[int]) -> dict[str, Tensor]:
     """Compute the losses of some of the cached images."""
-    pixels, gt = _set_maps(detector, cached, rows), pad_targets([cached.targets[i] for i in rows.tolist()])
-    return detector.losses(pixels, _sizes(cached, rows), gt, torch.tensor(seeds))
+    pixels, gt = set_maps(detector, cached, rows), pad_targets([cached.targets[i] for i in rows.tolist()])
+    return detector.losses(pixels, sizes_of(cached, rows), gt, torch.tensor(seeds))
 
 
-def _sizes(cached: CachedFeatures, rows: Tensor) -> Tensor:
+def sizes_of(cached: CachedFeatures, rows: Tensor) -> Tensor:
     """Return the height and width of some of the cached images, (B, 2) float."""
     return torch.tensor([cached.sizes[i] for i in rows.tolist()], dtype=torch.float32)
 
 
-def _set_maps(detector: FasterRCNN, cached: CachedFeatures, rows: Tensor) -> Tensor:
+def set_maps(detector: Detector, cached: CachedFeatures, rows: Tensor) -> Tensor:
     """Set the maps that the detector's backbone returns. Return an empty batch of their images' shape."""
     backbone: Any = detector.backbone
     backbone.maps = [level[rows] for level in cached.maps]

@@ -1,6 +1,7 @@
 """What does an RPN propose that has learned nothing yet?"""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -25,7 +26,7 @@ def untrained_rpn(dataset: CocoDataset, size: int = 256) -> tuple[float, float]:
         fit an object.
     """
     torch.manual_seed(0)
-    detector = build_detector(num_classes=len(dataset.classes), size=size).eval()
+    detector: Any = build_detector(num_classes=len(dataset.classes), size=size).eval()
     detector.options = replace(
         detector.options, rpn_pre_nms_top_n=(PROPOSALS,) * 2, rpn_post_nms_top_n=(PROPOSALS,) * 2
     )

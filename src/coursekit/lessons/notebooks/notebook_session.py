@@ -137,15 +137,15 @@ class Session:
         lessons = status(self.my_workbook)
         done = {each.number: (list(each.states.values()).count("correct"), len(each.states)) for each in lessons}
         yours = [each.title for each in lessons if each.is_passed]
-        place = f"{lesson:02} · {lessons[lesson].title}"
+        here = next(each for each in lessons if each.number == lesson)
+        place = f"{lesson:02} · {here.title}"
         alt = f"The lessons as boxes with arrows. You are at {place}. Yours: {', '.join(yours) or 'nothing yet'}."
         show.figure(show.course_map(done, here=lesson), alt)
-        here = lessons[lesson]
         parts = "   ".join(f"{SIGNS[state]} {name}" for name, state in here.states.items())
         print(
             f"Lesson {lesson:02}, about {here.minutes} minutes; {here.left} of them are exercises you haven't done yet."
         )
-        print(f"{parts or 'no exercises'}   (hints opened: {here.hints})")
+        print(f"{parts or 'no exercises'}\nhints opened: {here.hints}")
         for badge in dict.fromkeys(map(badge_of, here.states)):
             print(f"{badge}: {', '.join(name for name in here.states if badge_of(name) == badge)}")
 

@@ -12,11 +12,12 @@ from typing import Any
 from torch import nn
 
 from coursekit.core import distributed
+from coursekit.core.config import FASTER_RCNN
 from coursekit.core.device import is_out_of_memory
 from coursekit.core.errors import ConfigError, CourseError, did_you_mean
 from coursekit.data import CocoDataset
 from coursekit.detector.batched_or_per_image import called_by_twins
-from coursekit.detector.choose_parts import PARTS
+from coursekit.detector.choose_parts import PARTS_OF_KIND
 from coursekit.evaluation import Result
 from coursekit.lessons.checking.verdict import state_of
 from coursekit.lessons.exercises import EXERCISES
@@ -27,6 +28,7 @@ from coursekit.runs.run_config import RunConfig, load_config
 from coursekit.runs.save_and_load import load_run, results_of
 
 COURSE = "the course's"
+CALLED = ("forward", "losses")  # methods of an intern's class that a detector calls
 BATCHED = "for a batch, its twin runs, which gives the same results"
 
 
@@ -84,31 +86,32 @@ def part(workbook: Workbook, name: str) -> Any:
     return twin or getattr(workbook.answer(name), name)
 
 
-def parts_of(workbook: Workbook, reference_for: Collection[str] = ()) -> list[Part]:
-    """Return all parts of a detector, in order, and the owner of each.
+def parts_of(workbook: Workbook, reference_for: Collection[str] = (), kind: str = FASTER_RCNN) -> list[Part]:
+    """Return all parts of a kind of detector, in order, and the owner of each.
 
     Args:
         workbook: where the intern's parts are.
         reference_for: names of parts to take from the course, whatever the intern has.
+        kind: of the detector, see `build_detector`.
 
     Raises:
         ConfigError: there is no workbook, or no part of a name in `reference_for`.
     """
     if not workbook.exists:
         raise ConfigError(f"{workbook.folder}: no workbook here. It is the folder my_detector beside your notebooks.")
-    names = [_exercise_of(name) for name in PARTS]
+    names = [_exercise_of(name) for name in PARTS_OF_KIND[kind]]
     for name in reference_for:
         if name not in names:
             raise ConfigError(
                 f"--reference {name}: no such part{did_you_mean(name, names)}. They are: {', '.join(names)}."
             )
     with importable(workbook), workbook.twins(anew=True):
-        return [_part(workbook, name, name in reference_for) for name in names]
+        return [_part(workbook, name, name in reference_for, kind) for name in names]
 
 
-def states_of(workbook: Workbook) -> dict[str, State]:
-    """Return the state of each part's exercise, in order, by its name."""
-    return {name: _state(workbook, name) for name in map(_exercise_of, PARTS)}
+def states_of(workbook: Workbook, kind: str = FASTER_RCNN) -> dict[str, State]:
+    """Return the state of the exercise of each part of a kind of detector, in order, by its name."""
+    return {name: _state(workbook, name) for name in map(_exercise_of, PARTS_OF_KIND[kind])}
 
 
 def _state(workbook: Workbook, name: str) -> State:
@@ -120,12 +123,14 @@ def functions(parts: list[Part]) -> dict[str, Callable[..., Any]]:
     return {part.name: part.function for part in parts if part.function is not None}
 
 
-def parts_from(workbook: Workbook, reference_for: Collection[str] = ()) -> dict[str, Callable[..., Any]]:
+def parts_from(
+    workbook: Workbook, reference_for: Collection[str] = (), kind: str = FASTER_RCNN
+) -> dict[str, Callable[..., Any]]:
     """Return the parts of a workbook that pass their checks, by name, and print the owner of each.
 
     Arguments and errors as in `parts_of`.
     """
-    parts = parts_of(workbook, reference_for)
+    parts = parts_of(workbook, reference_for, kind)
     if distributed.rank() == 0:
         print(table(parts))
     return functions(parts)
@@ -159,7 +164,7 @@ def parts_of_run(
             f"changed since: restore the earlier version, from {workbook.folder / FORMER}, or train again. Or this is "
             "another workbook: name the one that the run was trained with."
         )
-    passed = functions(parts_of(workbook))
+    passed = functions(parts_of(workbook, kind=config.detector.kind))
     lost = [name for name in wanted if name not in passed]
     if lost:
         raise ConfigError(
@@ -195,7 +200,7 @@ def _exercise_of(part: str) -> str:
     return next((name for name in EXERCISES if name.lower() == part.replace("_", "") or name == part), part)
 
 
-def _part(workbook: Workbook, name: str, is_refused: bool) -> Part:
+def _part(workbook: Workbook, name: str, is_refused: bool, kind: str) -> Part:
     state = _state(workbook, name)
     if is_refused:
         return Part(name, f"{COURSE}, as you asked", "", None)
@@ -205,15 +210,15 @@ def _part(workbook: Workbook, name: str, is_refused: bool) -> Part:
     twin = EXERCISES[name].twin
     if twin is not None:
         return Part(name, owner, "running its compiled twin, which gives the same results", twin)
-    note = BATCHED if name in called_by_twins() else ""
+    note = BATCHED if kind == FASTER_RCNN and name in called_by_twins() else ""
     return Part(name, owner, note, guarded(workbook, name, part(workbook, name)))
 
 
 def guarded(workbook: Workbook, name: str, function: Any) -> Any:
-    """Wrap an intern's function so that it names itself when it fails. For a class, `forward` is wrapped."""
+    """Wrap an intern's function so that it names itself when it fails; of a class, its methods in CALLED."""
     if isinstance(function, type):
-        forward = _guard(workbook, name, function.forward)  # type: ignore[attr-defined]
-        return type(function.__name__, (function,), {"forward": forward, "__module__": function.__module__})
+        methods = {key: _guard(workbook, name, getattr(function, key)) for key in CALLED if hasattr(function, key)}
+        return type(function.__name__, (function,), {**methods, "__module__": function.__module__})
     return _guard(workbook, name, function)
 
 

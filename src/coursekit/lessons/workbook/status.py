@@ -20,6 +20,7 @@ class LessonStatus:
         hints: number of hints opened so far.
         seen: exercises whose reference solution was shown.
         origins: how right answers came about, as their author says, by exercise.
+        optional: the course is complete without this lesson.
     """
 
     number: int
@@ -30,6 +31,12 @@ class LessonStatus:
     hints: int
     seen: list[str]
     origins: dict[str, str]
+    optional: bool = False
+
+    @property
+    def name(self) -> str:
+        """Number and title, and whether the lesson is optional: "11 One stage (optional)"."""
+        return f"{self.number:02} {self.title}{' (optional)' if self.optional else ''}"
 
     @property
     def is_passed(self) -> bool:
@@ -55,6 +62,7 @@ def _lesson(workbook: Workbook, number: int) -> LessonStatus:
         hints=sum(record.hints for record in records.values()),
         seen=[name for name, record in records.items() if record.seen],
         origins={name: record.origin for name, record in records.items() if record.origin},
+        optional=lesson.optional,
     )
 
 

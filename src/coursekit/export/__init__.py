@@ -1,0 +1,1 @@
+"""A trained detector for others: one ONNX graph, and a web page that runs it."""
