@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-CPU_SECONDS = 3.0  # a check has 1.2: an answer that passed on a faster machine passes here
+CPU_SECONDS = 3.0  # a check has 2: an answer that passed on a faster machine passes here
 MEMORY, FILE, PROCESSES = 3 << 29, 64 << 20, 24  # bytes beyond what torch maps at rest; bytes of a file; at a time
 DESCRIPTORS = 64  # what is in pipes and sockets is memory, too, and counts for no process
 DUMPABLE = 4  # PR_SET_DUMPABLE

@@ -151,7 +151,7 @@ def _first_readable(dataset: CocoDataset, count: int) -> CocoDataset:
 def _train_config(epochs: int | None, seed: int) -> TrainConfig:
     precision = choose_precision(best_device(), "auto")  # measured, it might be another one when the run is repeated
     return TrainConfig(
-        epochs=epochs or MOST_EPOCHS, batch_size=4, lr=1.5e-3, warmup_steps=20, precision=precision, seed=seed
+        epochs=epochs or MOST_EPOCHS, batch_size=4, lr=1e-3, warmup_steps=20, precision=precision, seed=seed
     )
 
 
