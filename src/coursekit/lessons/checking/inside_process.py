@@ -14,7 +14,7 @@ from coursekit.lessons.checking.outcome import Outcome, error_text, outcomes
 from coursekit.lessons.exercise import Answer, Exercise
 from coursekit.lessons.workbook.workbook import Workbook
 
-CPU_SECONDS = 2.0  # of computing, for all cases together: right answers take up to 0.5, three times that on a busy machine
+CPU_SECONDS = 2.0  # of computing, for all cases: right answers take up to 0.5, three times that on a busy machine
 PRINTED = 300  # characters
 
 
