@@ -1,21 +1,21 @@
 # %% [markdown]
 # # 11 · One stage
 #
-# **120 minutes, 2 of them for this opening · optional · you need lessons 05, 07 and 09 · no GPU needed**
+# **130 minutes, 2 of them for this opening · optional · you need lessons 05, 07 and 09 · no GPU needed**
 #
 # Your detector looks twice. The first stage says *there's something here*, the second looks again and says what it is. Does it have
 # to? SSD, RetinaNet, YOLO and FCOS look once: every cell of the feature maps names a class and draws a box, and that's the
 # answer. They are **one-stage detectors**. In this lesson you build one, FCOS, on your own pyramid. It is **anchor-free**, too: no
 # anchors, no proposals, no RoIAlign. Six short parts replace all of that.
 #
-# Then both kinds train on the same images for the same time, and you measure which one is better here, instead of taking anybody's
+# Then both kinds train on the same images with the same processor time, and you measure which one is better here, instead of taking anybody's
 # word for it.
 #
 # When you're done, you can
 #
 # - decide which cell of a pyramid answers for which object, without an anchor,
 # - say what focal loss and a bias prior are for, and show both in numbers,
-# - write the head of a one-stage detector, and test it against torchvision's,
+# - write the head of a one-stage detector, and show that its parts give torchvision's losses,
 # - compare two kinds of detectors fairly, with seeds and intervals.
 #
 # Terms that are new to you are in [the glossary](GLOSSARY.md).
@@ -32,7 +32,7 @@ train_set, val_set = load(data, "train"), load(data, "val")
 lesson_map(11)
 
 # %% [markdown]
-# ## 11.1 · Which cell answers? · 30 min
+# ## 11.1 · Which cell answers? · 34 min
 #
 # In lesson 04, thousands of anchors waited for an object that they overlap. Now only the cells themselves are left: one point every 8
 # pixels on the finest level, every 16 on the next, every 32 on the coarsest. Each point answers for one object, or for none.
@@ -41,8 +41,8 @@ lesson_map(11)
 # the image, as for your anchors. That's torchvision's rule, and ours, because you'll compare the two. (The paper puts it half a stride
 # further right and down. Either works, if training and prediction agree.)
 #
-# **Guess:** how many cells does the scene below have? With two anchors in each cell, as in lesson 05, there were twice as many boxes. And
-# how many cells will answer for one of its objects?
+# **Guess:** the scene below is 320 × 240 pixels and has 9 objects. How many cells does it have, and how many of them will answer for any
+# object? (With two anchors in each cell, as in lesson 05, there were twice as many boxes as cells.)
 
 # %% tags=["write"]
 my_guess_cells, my_guess_answering = 1000, 500  # yours
@@ -143,6 +143,10 @@ check("assign_cells")
 four = torch.tensor([[8.0, 8.0], [16.0, 8.0], [8.0, 16.0], [16.0, 16.0]])
 of_four = torch.full((4,), 8.0), torch.tensor([[0.0, 32.0]]).repeat(4, 1)
 catch("assign_cells", (four, *of_four, torch.tensor([[4.0, 4.0, 20.0, 20.0]])))
+
+# %% [markdown]
+# Did many get through? The docstring says that all three tests are *strict*, that the smallest *area* wins, and *of equal areas the first*. Which
+# boxes show each of these?
 
 # %% tags=["read"]
 from my_detector import assign_cells
@@ -313,11 +317,11 @@ show.centerness_map(centerness)
 # %% [markdown]
 # The ratio of the two distances is 1/3 there; the root softens it. Even so, being off the center costs a box a good part of its score.
 #
-# ## 11.4 · A loss for 'no, no, no, yes, no' · 15 min
+# ## 11.4 · A loss for 'no, no, no, yes, no' · 18 min
 #
-# Each cell answers K yes-or-no questions, one for each class. Count them: cells times classes. Nearly all correct answers are *no*. In lesson
-# 05 you drew a sample of the anchors, at most half of them positive. A one-stage detector counts them all, and lets the *loss* pay less
-# attention to what's easy.
+# Each cell answers K yes-or-no questions, one for each class. In the scene above, that's 1,580 cells times 16 classes: 25,280 questions. The
+# correct answer is *yes* to 65 of them, and *no* to all others. In lesson 05 you drew a sample of the anchors, at most half of them positive. A
+# one-stage detector counts them all, and lets the *loss* pay less attention to what's easy.
 #
 # Imagine a head that has learned a little: it gives 2 % to each class of a background cell, and 50 % to the correct class of an object's cell.
 # **Guess which share of its cross-entropy comes from the background**, whose answers are as good as right.
@@ -331,7 +335,8 @@ my_guess_share = 0.5  # yours, from 0 to 1
 # $$\text{FL}(p_t) = -\alpha_t \, (1 - p_t)^\gamma \log(p_t)$$
 #
 # Here p_t is the probability given to the *correct* answer: p for a yes, 1 − p for a no. If p_t is 0.98, then with γ = 2 the answer counts
-# 0.02² = 0.0004 times as much. α_t is α for a yes and 1 − α for a no; with the usual α = 0.25 it takes back a part of that.
+# 0.02² = 0.0004 times as much. α_t is α for a yes and 1 − α for a no. The usual α = 0.25 gives a *no* three times the weight of a *yes*: it
+# returns a part of what (1 − p_t)^γ took away.
 #
 # ### Exercise 11.5 · `focal_loss` · ●●○ · 12 min · by hand
 #
@@ -368,6 +373,10 @@ def focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: floa
 # %%
 check("focal_loss")
 
+# %% [markdown]
+# Here's your focal loss for four γ, without α. In the shaded part, the correct answer has a probability of 0.6 or more: that's *easy*. Read off
+# the right plot: **how much less does an answer with 0.9 count at γ = 2 than with cross-entropy?**
+
 # %% tags=["call"]
 from my_detector import focal_loss
 
@@ -391,7 +400,7 @@ for name, loss in {"cross-entropy": plain, "focal": focal_loss(logits, target_cl
 # With cross-entropy, this head would spend its effort on being a little surer about the background. With focal loss, what's left to learn is
 # the objects.
 #
-# ## 11.5 · The head · 30 min
+# ## 11.5 · The head · 33 min
 #
 # Two **towers** of convolutions run over each level, one for *what*, one for *where*:
 #
@@ -418,7 +427,8 @@ for name, loss in {"cross-entropy": plain, "focal": focal_loss(logits, target_cl
 # The **GIoU loss** is 1 − GIoU (Rezatofighi et al., 2019). GIoU is your IoU, minus the share of the smallest box around both that neither
 # covers. So two boxes that don't touch still have a gradient, which pulls them together. It is given, from torchvision.
 #
-# **Guess the classification loss of a fresh head** for the scene above: with the prior, and without it, when every class starts at 50 %.
+# **Guess the classification loss of a fresh head** for the scene above: with the prior, and without it, when every class starts at 50 %. It's a
+# short calculation, so estimate: there are 25,280 questions and 65 positives.
 
 # %% tags=["write"]
 my_guess_prior, my_guess_no_prior = 1.0, 1.0  # yours
@@ -521,8 +531,8 @@ class OneStage(nn.Module):
         Returns:
             Three scalars. classification: `focal_loss` of every class in every cell. bbox_regression:
             GIoU loss of the decoded boxes of the cells that answer. bbox_ctrness: binary cross-entropy
-            of their centerness. All are divided by the number of these cells in the batch, or by 1 if
-            there are none.
+            of their centerness, with the centerness of their encoded ground-truth box as its target.
+            All are divided by the number of these cells in the batch, or by 1 if there are none.
         """
         ### BEGIN SOLUTION
         class_logits, distances, centerness_logits = outputs
@@ -551,31 +561,36 @@ class OneStage(nn.Module):
 check("OneStage")
 
 # %% tags=["read"]
+import math
+
 from my_detector import OneStage
 
 torch.manual_seed(0)
 head = OneStage(32, classes)
 height, width = image.shape[1:]
-levels = [torch.randn(1, 32, -(-height // stride), -(-width // stride)) for stride in STRIDES]
+sizes = [(math.ceil(height / stride), math.ceil(width / stride)) for stride in STRIDES]
 with torch.no_grad():
-    class_logits, *others = head(levels)
-    no_prior = class_logits + torch.tensor(99.0).log()  # as if the bias had started at 0
+    class_logits, *others = head([torch.randn(1, 32, *size) for size in sizes])
+    no_prior = class_logits + math.log(0.99 / 0.01)  # as if the bias had started at 0
     objects = points, strides, ranges, gt_boxes[None], gt_labels[None]
     with_prior, without = (head.losses((c, *others), *objects) for c in (class_logits, no_prior))
 name = "classification"
 print(f"with the prior: {name} {with_prior[name]:.2f}; you guessed {my_guess_prior}")
 print(f"without:        {name} {without[name]:.2f}; you guessed {my_guess_no_prior}")
 print(
-    "the others:", {other: f"{without[other]:.2f}" for other in ("bbox_regression", "bbox_ctrness")}
+    f"in both: bbox_regression {without['bbox_regression']:.2f}, "
+    f"bbox_ctrness {without['bbox_ctrness']:.2f}"
 )
 
 # %% [markdown]
 # Without the prior, thousands of undecided answers drown out the few cells with an object, and the first steps of a training do nothing but
 # push all classes down. With it, that's already done. Remember the number with the prior: a fresh head that starts far above it has lost its
-# bias.
+# bias. The other two losses don't depend on it. A fresh head's boxes are points, so their IoU is 0 and the GIoU loss is 1. An undecided
+# centerness costs about log 2.
 #
-# **The proof: torchvision.** It has an FCOS, too. Take one with random weights, copy them into our detector, and put your five functions into
-# its head. Both get the same images. **How far apart may their losses be, at most?**
+# **The proof: torchvision.** It has an FCOS, too. Take one with random weights, and copy them into the course's detector, whose layers have
+# other names than yours. So the head is the course's: that yours gives the same numbers, `check` has tested. The five functions in it are
+# yours. Both detectors get the same images. **How large will the largest difference of a loss be?**
 
 # %% tags=["write"]
 my_guess_apart = 0.1  # yours
@@ -585,24 +600,27 @@ from coursekit.detector import from_torchvision
 from coursekit.lessons.experiments.random_twin import compare_losses, random_torchvision_fcos
 
 theirs = random_torchvision_fcos(classes)  # in float64
-yours = from_torchvision(theirs)
-yours.head.assign_cells, yours.head.focal_loss = assign_cells, focal_loss
-yours.head.encode_distances, yours.head.decode_distances = encode_distances, decode_distances
-yours.head.target_centerness = centerness
-compare_losses(yours, theirs, [train_set[0], (image, target)])
+ours = from_torchvision(theirs)  # the course's head, with your functions
+ours.head.assign_cells, ours.head.focal_loss = assign_cells, focal_loss
+ours.head.encode_distances, ours.head.decode_distances = encode_distances, decode_distances
+ours.head.target_centerness = centerness
+compare_losses(ours, theirs, [train_set[0], (image, target)])
 print(f"you guessed {my_guess_apart}")
 
 # %% [markdown]
-# The losses of box and centerness agree to the last digit. Only the first one differs, by less than a thousandth, and for a reason:
-# torchvision counts the background as a class. Every cell answers that question with *no*, always, and each of these answers costs a little.
-# In your head, the background is simply a *no* to all classes.
+# The losses of box and centerness agree to the last digit. Only the first one differs, by about 10⁻⁵, and for a reason: torchvision counts the
+# background as a class. Every cell answers that question with *no*, always, and each of these answers costs a little. In your head, the
+# background is simply a *no* to all classes.
 #
 # ## 11.6 · One stage against two · 18 min
 #
 # Now the question of this lesson. Both detectors get the same frozen backbone, whose maps are computed once, an FPN of yours, the same images
-# and **the same time**, not the same number of steps: a kind that learns less from each image but sees more of them has every chance. The
-# one-stage head is yours, with towers of one convolution, which learn sooner than four. The Faster R-CNN is the course's, whose parts run for a
-# whole batch. Each kind has the best of a few learning rates that were tried. In both, `nms` runs as its compiled twin.
+# and **the same processor time**, not the same number of steps: a kind that learns less from each image but sees more of them has every
+# chance. The seconds below are seconds of one core: a few steps of each kind are timed first, in turns, and then each run gets as many steps as
+# fit. So a kind sees as many images with one seed as with the other, however busy your machine is.
+#
+# The one-stage head is yours, with towers of one convolution, which learn sooner than four. The Faster R-CNN is the course's, whose parts run
+# for a whole batch. Each kind has the best of a few learning rates that were tried. In both, `nms` runs as its compiled twin.
 
 # %% tags=["call"]
 from coursekit.lessons.experiments.cached_features import cache_features
@@ -611,8 +629,8 @@ train_cached = cache_features(train_set.head(quick(240, 16)), side=256)
 val_cached = cache_features(val_set.head(quick(120, 16)), side=256)
 
 # %% [markdown]
-# **Predict:** how much higher or lower will the AP of one stage be? (A change of 0.05 is a lot.) For which objects, small, medium or large? And how
-# many times as many images a second will it detect, backbone included?
+# **Predict:** how much higher or lower will the AP of one stage be? (A change of 0.05 is a lot.) And how many times as many images a
+# second will it detect, backbone included?
 
 # %% tags=["write"]
 my_guess_change = 0.0  # yours: AP of one stage, minus AP of two stages
@@ -641,11 +659,12 @@ makers = {"two stages": two_stages, "one stage": one_stage}
 runs = train_for_the_same_time(makers, train_cached, val_cached, seconds=quick(15, 1), seeds=2)
 
 # %% [markdown]
-# ([The loop](../src/coursekit/lessons/experiments/one_or_two_stages.py).) Compare the two rows of one kind first: that's what another seed
-# changes. Then the kinds. A gap between the kinds that's no larger than the gap between seeds shows nothing.
+# Compare the two rows of one kind first: that's what another seed changes. Then the kinds. A gap between the kinds that's no larger than the
+# gap between seeds shows nothing ([how they are trained](../src/coursekit/lessons/experiments/one_or_two_stages.py)).
 #
-# The images are the same for both, so compare them in pairs, as in lesson 10. Before you run the cell, say which words you'd use if one
-# interval lies above 0 and the other one holds it.
+# Both kinds detect in the same images, so each draw of the bootstrap takes the same images for both, as in 9.9. The interval speaks about other
+# images, not about other seeds. Before you run the cell, say which words you'd use if the interval of AP lies above 0 for one seed and holds 0
+# for the other.
 
 # %% tags=["write"]
 my_words = "…"  # yours
@@ -657,8 +676,8 @@ compare_pairs(runs["two stages"], runs["one stage"], val_cached.dataset, my_gues
 print(f"your words for one interval above 0 and one around it: {my_words}")
 
 # %% [markdown]
-# Right of 0, one stage is better; left of 0, two stages are. Where both intervals are on one side, these two recipes differ, on these images and
-# after this short time. Where an interval holds 0, these images can't tell. Good words for the mixed case: *"one seed says so, the other can't
+# Right of 0, one stage is better; left of 0, two stages are. If both intervals *of AP* are on one side, these two recipes differ, on these images and
+# after this short time. If an interval holds 0, these images can't tell. Good words for the mixed case: *"one seed says so, the other can't
 # tell: not shown."*
 #
 # What do the boxes look like? Choose a scene, and move the score threshold. The two kinds of scores don't mean the same: one is a softmax, the
@@ -666,7 +685,7 @@ print(f"your words for one interval above 0 and one around it: {my_words}")
 # within a class, and keeps them all.
 
 # %% tags=["write"]
-scene, score_thresh = 1, 0.3  # yours
+scene, score_thresh = 1, 0.5  # yours
 
 # %% tags=["call"]
 from coursekit.lessons.experiments.one_or_two_stages import show_detections
@@ -681,9 +700,14 @@ detectors = {name: run.detector for name, run in both.items()}
 speed_and_memory(detectors, val_set, CHANNELS, my_guess_faster)
 
 # %% [markdown]
-# What have you measured? Two recipes on one data set, after seconds of training. You could tip the scales: longer towers, more channels, other
-# limits, anchors that fit less well. Papers can, too. Zhang et al. (2020) took RetinaNet and FCOS, gave both the same tricks, and
-# found that one difference mattered: *which cells or anchors are positive*. That's `match_anchors` against `assign_cells`.
+# Both were timed in turns. The numbers are medians, with the range of all rounds: if the range in the last line holds 1, your machine can't tell
+# which is faster. Both pay for the same backbone, so any gain is smaller than the missing stage suggests. The memory is predicted by the
+# planner of lesson 02.
+#
+# What have you measured? Two recipes on one data set, after seconds of training. One stage had a sixth of the weights: that's one of the
+# things you could change. You could tip the scales: longer towers, more channels, other limits, anchors that fit less well. Papers can, too.
+# Zhang et al. (2020) took RetinaNet and FCOS, gave both the same tricks, and found that one difference mattered: *which cells or anchors are
+# positive*. That's `match_anchors` against `assign_cells`.
 #
 # To train the whole thing on your data: `coursekit train --kind fcos`. `predict`, `evaluate`, `compare` and `plan` work on it, too.
 
@@ -698,8 +722,8 @@ journal("11")
 #   [mmdetection #2751](https://github.com/open-mmlab/mmdetection/issues/2751)). A loss needn't go to 0 to be at its minimum.
 # - **"It crashes on an image without objects."** No positives: nothing to take the maximum of, and a division by 0
 #   ([mmdetection #1136](https://github.com/open-mmlab/mmdetection/pull/1136)). That's why you divide by at least 1.
-# - **"Hardly any box passes my threshold."** The score is a product of two numbers below 1, so it's lower than either. The square root brings it
-#   back to the usual scale ([FCOS #66](https://github.com/tianzhi0549/FCOS/issues/66)).
+# - **"Hardly any box passes my threshold."** Without the root, the score would be a product of two numbers below 1, lower than either. The
+#   root puts it between the two ([FCOS #66](https://github.com/tianzhi0549/FCOS/issues/66)).
 # - **"The first losses are enormous, then NaN."** The bias prior is missing, or a later initialization has overwritten it
 #   ([pytorch-retinanet #10](https://github.com/kuangliu/pytorch-retinanet/issues/10)).
 #
@@ -745,7 +769,7 @@ journal("11")
 # %% [markdown] tags=["instructor"]
 # ## For instructors
 #
-# **Minutes.** 120, of which 78 writing. `assign_cells` and `OneStage` take most of them. Nobody has to do this lesson: it counts neither in
+# **Minutes.** 130, of which 78 writing. `assign_cells` and `OneStage` take most of them. Nobody has to do this lesson: it counts neither in
 # `coursekit submit` nor in a class's marks, unless you grade it with `--lesson 11`.
 #
 # **What people get wrong.** `assign_cells`: no center sampling; the smallest box is chosen first and the tests come after it; limits compared with

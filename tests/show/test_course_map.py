@@ -1,9 +1,11 @@
+import re
 from itertools import combinations
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import FancyArrowPatch
 
+from coursekit.core.files import shipped
 from coursekit.lessons.course import LESSONS
 from coursekit.show import course_map
 from coursekit.show.course_map import _ARROWS, _CORNERS, _OPTIONAL_ARROWS, _PARTS, OPTIONAL
@@ -32,10 +34,20 @@ def test_the_map_says_whose_each_part_is():
 def test_the_loader_leads_to_training_and_each_part_to_another():
     arrows = [*_ARROWS, *_OPTIONAL_ARROWS, *_CORNERS]
     assert (1, 8) in arrows
-    assert {start for start, _ in arrows} == set(LESSONS) - set(OPTIONAL)
+    assert {start for start, _ in arrows} == set(LESSONS) - {10} - set(OPTIONAL)
     assert {end for _, end in arrows} == set(LESSONS) - {0}
     drawn = [patch for patch in course_map().axes[0].patches if isinstance(patch, FancyArrowPatch)]
     assert len(drawn) == len(arrows)
+
+
+@pytest.mark.parametrize("lesson", OPTIONAL)
+def test_an_arrow_into_an_optional_lesson_comes_from_one_that_it_needs(lesson):
+    rows = shipped("course/README.md").read_text(encoding="utf-8").splitlines()
+    row = next(row for row in rows if row.startswith(f"| {lesson} |"))
+    needed = {int(number) for number in re.findall(r"\d+", row.split("|")[5])}
+    starts = {start for start, end in [*_ARROWS, *_OPTIONAL_ARROWS, *_CORNERS] if end == lesson}
+    assert starts
+    assert starts <= needed
 
 
 def test_optional_lessons_are_dashed_and_are_those_of_the_course():

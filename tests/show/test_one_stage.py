@@ -18,6 +18,9 @@ def test_each_cell_shows_the_number_of_its_object(tmp_path):
         answering = int((matches[strides == stride] >= 0).sum())
         assert len(axes.texts) == answering + len(boxes)  # each box has its number, too
         assert f"stride {stride}: {answering} of" in alt
+        tags = [text for text in axes.texts if text.get_va() == "top"]
+        assert all(x1 <= tag.get_position()[0] < x2 for tag, (x1, _, x2, _) in zip(tags, boxes.tolist(), strict=True))
+        assert all(y1 <= tag.get_position()[1] < y2 for tag, (_, y1, _, y2) in zip(tags, boxes.tolist(), strict=True))
     assert is_drawn(fig, tmp_path / "cells.png")
 
 

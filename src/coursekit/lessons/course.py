@@ -61,7 +61,7 @@ LESSONS = {
     ),
     10: Lesson("Your detector", 270, {"save_and_resume": 20, "verdict": 10}),
     11: Lesson(
-        "One stage", 120,
+        "One stage", 130,
         {
             "assign_cells": 25, "encode_distances": 4, "decode_distances": 4, "centerness": 8, "focal_loss": 12,
             "OneStage": 25,

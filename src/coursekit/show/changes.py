@@ -27,7 +27,7 @@ def changes_picture(comparisons: Mapping[str, Comparison]) -> tuple[Figure, str]
             axes.plot(change.change, -row + shift, marker, color=color, label=None if row else label)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks([-row for row in range(len(comparisons))], [plain_text(name) for name in comparisons])
-    axes.set(xlabel="change of the score, with its 95 % interval")
+    axes.set(xlabel="change of the score, with its 95 % interval", ylim=(0.5 - len(comparisons), 0.5))
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     words = "; ".join(f"{name}: AP {each.ap.change:+.3f}, {_sign(each)}" for name, each in comparisons.items())
     return fig, f"Changes with intervals. {words}."

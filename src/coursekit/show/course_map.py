@@ -23,12 +23,12 @@ _PARTS = {  # lesson: (x, y, name, what comes out of it)
     8: (3, 0, "Training", "weights"),
     9: (4, 0, "Evaluation", "a score"),
     10: (5, 0, "Your detector", "a report"),
-    11: (2, 2, "One stage", "classes, boxes"),
-    12: (5, 1, "Ship it", "a web page"),
+    11: (5, 1, "One stage", "classes, boxes"),
+    12: (5, 2, "Ship it", "a web page"),
 }
 OPTIONAL = (11, 12)  # lessons whose boxes are dashed: the detector is whole without them
 _ARROWS = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (3, 6), (5, 6), (6, 7), (7, 8), (7, 9), (8, 9), (9, 10)]
-_OPTIONAL_ARROWS = [(3, 11), (10, 12)]
+_OPTIONAL_ARROWS = [(9, 11), (7, 12)]
 _CORNERS = [(1, 8)]  # arrows that go down, then right
 
 

@@ -55,7 +55,10 @@ def _cells(axes: Axes, image: Tensor, points: Tensor, matches: Tensor, boxes: Te
     drawn = set(matches[matches >= 0].tolist())
     for number, box in enumerate(boxes.tolist()):
         is_drawn = number in drawn
-        outline(axes, box, GREEN if is_drawn else "#777777", "solid" if is_drawn else "dotted", f"{number}")
+        color, style = (GREEN, "solid") if is_drawn else ("#777777", "dotted")
+        outline(axes, box, color, style, "")
+        tag: Any = {"facecolor": "white", "edgecolor": color, "linewidth": 0.6, "pad": 0.8, "alpha": 0.85}
+        axes.text(box[0] + 2, box[1] + 2, f"{number}", fontsize=6, va="top", bbox=tag)
     free = points[matches < 0]
     axes.plot(free[:, 0], free[:, 1], ".", color="black", markersize=1.5)
     paper: Any = {"boxstyle": "circle,pad=0.12", "facecolor": ORANGE, "edgecolor": "black", "linewidth": 0.5}
@@ -118,7 +121,7 @@ def focal_shapes_picture(focal_loss: Part, gammas: Sequence[float] = (0, 0.5, 2,
             axes.plot(p_t, loss, style, color=color, label=f"γ = {gamma:g}{' (cross-entropy)' if not gamma else ''}")
             if scale == "log":
                 words.append(f"{loss[89]:.2g} for γ = {gamma:g}")
-        axes.set(xlabel="probability given to the correct answer", ylabel="loss", yscale=scale)
+        axes.set(xlabel="probability given to the correct answer", ylabel="loss without α", yscale=scale)
         axes.axvspan(0.6, 1, color=GREEN, alpha=0.12)
         axes.text(0.8, 0.9, "easy", ha="center", transform=axes.get_xaxis_transform(), fontsize=8)
     fig.axes[0].legend(fontsize=8)

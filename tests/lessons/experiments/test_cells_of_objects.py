@@ -3,6 +3,7 @@ import torch
 from coursekit.data import load
 from coursekit.detector.one_stage import assign_cells
 from coursekit.lessons.experiments.cells_of_objects import cells_of, objects_without_a_cell
+from coursekit.lessons.notebooks.short_form import short_form
 
 
 def test_cells_come_level_by_level_with_their_strides_and_limits():
@@ -20,5 +21,6 @@ def test_objects_are_counted_by_size(coco_folder, capsys):
     assert [line.split()[0] for line in lines[:3]] == ["small", "medium", "large"]
     assert sum(int(line.split()[1]) for line in lines[:3]) == objects
     assert lines[3].endswith("of 1,000 have no cell; you guessed 7")
+    assert lines[4:] == [short_form().rstrip()] * bool(short_form())
     objects_without_a_cell(dataset, lambda points, *_: torch.full((len(points),), -1), (8, 16, 32), 7)
     assert "1000 of 1,000 have no cell" in capsys.readouterr().out

@@ -1,3 +1,6 @@
+import re
+import time
+
 import pytest
 import torch
 
@@ -12,7 +15,8 @@ from coursekit.lessons.experiments.one_or_two_stages import (
     detect_on,
     one_stage_on,
     show_detections,
-    train_for,
+    steps_in,
+    train,
     train_for_the_same_time,
     two_stages_on,
 )
@@ -47,11 +51,20 @@ def test_both_kinds_are_trained_with_each_seed(runs):
     assert not torch.equal(*weights)
 
 
-def test_a_training_ends_in_time_and_changes_the_weights(cached, makers):
+def test_a_training_has_its_steps_and_changes_the_weights(cached, makers):
     detector = makers["one"]()
     before = next(detector.head.parameters()).clone()
-    assert train_for(detector, cached, 0.2, seed=0) % 4 == 0
+    assert train(detector, cached, 4, seed=0) == 4 * 4
     assert not torch.equal(before, next(detector.head.parameters()))
+
+
+def test_steps_are_counted_in_seconds_of_a_core_and_are_the_same_with_each_seed(cached, makers, runs, monkeypatch):
+    assert all(len({run.images for run in of_kind}) == 1 for of_kind in runs.values())
+    clock = iter(range(1000))
+    monkeypatch.setattr(time, "thread_time", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "perf_counter", None)  # what a clock says, waiting included, doesn't count
+    assert steps_in(7, makers, cached) == {"two": 7, "one": 7}
+    assert steps_in(0.1, makers, cached) == {"two": 1, "one": 1}
 
 
 def test_detections_are_in_pixels_of_the_images(cached, makers):
@@ -93,6 +106,8 @@ def test_costs_are_measured_with_the_backbone(cached, runs, capsys, monkeypatch)
     detectors = {name: of_kind[0].detector for name, of_kind in runs.items()}
     stage_costs.speed_and_memory(detectors, cached.dataset, CHANNELS, 2)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["trained", "two", "one", "one:"]
+    assert [line.split()[0] for line in lines[:4]] == ["trained", "two", "one", "one:"]
+    assert all(re.search(r"\d \([\d.]+ to [\d.]+\)", line) for line in lines[1:4])
     assert lines[3].endswith("you said 2")
+    assert lines[4].startswith("Short form")
     assert all(len(list(detector.backbone.parameters())) == 0 for detector in detectors.values())  # cached, as before

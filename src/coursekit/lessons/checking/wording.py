@@ -8,13 +8,14 @@ from torch import Tensor
 from coursekit.lessons.checking.outcome import Plain, plain
 
 FEW = 24  # up to this many numbers are shown in full
+ALIKE = 8  # more than this many are not repeated, if all of them, or all rows, are the same
 
 
 def shown(value: Plain, few: int = FEW) -> str:
     """Return a value for a message, in one line."""
     kind, content = value
     if kind in ("tensor", "array"):
-        return numbers(content) if content.numel() <= few else kind_of(value)
+        return _alike(value) or (numbers(content) if content.numel() <= few else kind_of(value))
     if kind == "list":
         parts = [shown(item, few // 2) for item in content]
         return f"[{', '.join(parts)}]" if is_short(content, few) else f"{len(parts)} values"
@@ -23,6 +24,15 @@ def shown(value: Plain, few: int = FEW) -> str:
     if kind == "mapping":
         return "{" + ", ".join(f"{shown(key)}: {shown(item, few // 2)}" for _, (key, item) in content) + "}"
     return repr(content) if kind == "str" else str(content)
+
+
+def _alike(value: Plain) -> str:
+    """Return in words what all numbers of a long vector, or all rows of a long table, are; "" if they differ."""
+    _, content = value
+    is_table = content.ndim == 2 and len(content) > 1 and content.shape[1] <= ALIKE
+    if not (is_table or content.ndim == 1) or content.numel() <= ALIKE or not bool((content == content[0]).all()):
+        return ""
+    return f"{kind_of(value)}, {'all' if content.ndim == 1 else 'each row'} {numbers(content[0])}"
 
 
 def is_short(content: Sequence[Plain], few: int) -> bool:

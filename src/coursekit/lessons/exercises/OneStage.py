@@ -153,7 +153,11 @@ def _start_of(head: nn.Module) -> str:
     spreads = {_spread_of(parameter) for parameter in parameters if parameter.ndim > 1} - {""}
     words = sorted(spreads) or ["weights of convolutions with a spread of 0.01"]
     vectors = Counter(_value_of(parameter) for parameter in parameters if parameter.ndim == 1)
-    return "; ".join([words[0], *(f"{count} vectors of {value}" for value, count in sorted(vectors.items()))])
+    return "; ".join([words[0], *(_vectors(count, value) for value, count in sorted(vectors.items()))])
+
+
+def _vectors(count: int, value: str) -> str:
+    return f"{count} vector{'' if count == 1 else 's'} of {value}"
 
 
 def _spread_of(weight: Tensor) -> str:
@@ -232,7 +236,7 @@ class wrong_divided_by_zero(Head):
 
 class wrong_labels_from_zero(Head):
     def mark(self, classes, image, cell, labels):
-        classes[image, cell, labels % classes.shape[-1]] = 1
+        classes[image, cell, labels] = 1
 
 
 class wrong_every_class_marked(Head):
@@ -263,6 +267,16 @@ class wrong_plain_cross_entropy(Head):
 class wrong_smooth_l1(Head):
     def box_loss(self, points, strides, distances, boxes):
         return F.smooth_l1_loss(distances, encode_distances(points, strides, boxes), reduction="sum")
+
+
+class wrong_giou_of_distances(Head):
+    def box_loss(self, points, strides, distances, boxes):
+        return giou_loss(distances, encode_distances(points, strides, boxes)).sum()
+
+
+class wrong_giou_of_distances_and_boxes(Head):
+    def box_loss(self, points, strides, distances, boxes):
+        return giou_loss(distances, boxes).sum()
 
 
 class wrong_boxes_averaged(Head):
@@ -614,6 +628,13 @@ EXERCISE = Exercise(
         Wrong(wrong_classes_averaged, "the focal loss is averaged and then divided: sum it up"),
         Wrong(wrong_plain_cross_entropy, "classification is plain cross-entropy, not your focal loss"),
         Wrong(wrong_smooth_l1, "the distances have a smooth L1 loss, where the boxes should have the GIoU loss"),
+        Wrong(
+            wrong_giou_of_distances, "the GIoU loss compares distances, which are no corners: decode them into boxes"
+        ),
+        Wrong(
+            wrong_giou_of_distances_and_boxes,
+            "the GIoU loss compares distances with boxes: decode the distances into boxes first",
+        ),
         Wrong(wrong_boxes_averaged, "the GIoU loss is averaged and then divided: sum it up"),
         Wrong(wrong_boxes_in_pixels, "the distances are decoded as pixels, but they are strides"),
         Wrong(wrong_boxes_weighted, "the GIoU loss is weighted with the centerness, as in the paper's code: not here"),

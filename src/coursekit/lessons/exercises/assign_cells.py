@@ -17,7 +17,8 @@ INF = float("inf")
 def level(height: int, width: int, stride: int = 8, low: float = 0, high: float = INF) -> tuple[Tensor, Tensor, Tensor]:
     """Return points (N, 2), strides (N,) and ranges (N, 2) of one level."""
     points = cell_points((height, width), stride)
-    return points, torch.full((len(points),), float(stride)), torch.tensor([low, high]).repeat(len(points), 1)
+    limits = torch.tensor([low, high], dtype=torch.float32).repeat(len(points), 1)
+    return points, torch.full((len(points),), float(stride)), limits
 
 
 def levels(*each: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,6 +11,7 @@ from coursekit.data import CocoDataset
 from coursekit.data.boxes import Size
 from coursekit.detector.cells import cell_points
 from coursekit.detector.fcos import level_ranges
+from coursekit.lessons.notebooks.short_form import short_form
 
 SIZES = {"small": 32**2, "medium": 96**2, "large": math.inf}  # areas below this, in pixels, as in COCO
 
@@ -52,3 +53,4 @@ def objects_without_a_cell(
         print(f"{size:7} {len(counts):5,} objects, {without}; the others typically have {typical:g}")
     counts = [count for of_size in cells.values() for count in of_size]
     print(f"{1000 * counts.count(0) / max(1, len(counts)):.0f} of 1,000 have no cell; you guessed {guess}")
+    print(short_form(), end="")

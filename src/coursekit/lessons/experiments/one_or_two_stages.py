@@ -1,10 +1,12 @@
-"""One stage against two: on the same frozen maps, trained for the same time, with the same seeds. Lesson 11."""
+"""One stage against two: on the same frozen maps, with the same seeds and the same processor time. Lesson 11."""
 
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
+from statistics import mean
 from typing import Any
 
 import torch
@@ -34,7 +36,8 @@ from coursekit.training.forward_backward import forward_backward, update
 
 ANCHOR_SIZES = [[14, 24], [36, 60], [90, 140]]  # pixels, for strides 8, 16 and 32
 BATCH, WARMUP_STEPS = 4, 10
-MOST_DRAWN = 12  # boxes of a scene
+TIMED_STEPS, UNTIMED_STEPS = 14, 2  # of each kind, to learn what a step takes; the first ones take longer
+MOST_DRAWN = 8  # boxes of a scene
 ONE_STAGE_LR, TWO_STAGES_LR = 5e-3, 1.5e-3  # peaks: for each kind, the best of a few that were tried
 
 Make = Callable[[], Detector]
@@ -87,28 +90,31 @@ def two_stages_on(cached: CachedFeatures, fpn: nn.Module, channels: int) -> Dete
 
 
 def train_for_the_same_time(
-    makers: Mapping[str, Make], train: CachedFeatures, val: CachedFeatures, seconds: float, seeds: int
+    makers: Mapping[str, Make], train_maps: CachedFeatures, val_maps: CachedFeatures, seconds: float, seeds: int
 ) -> dict[str, list[StageRun]]:
-    """Train each kind of detector with each seed, all for the same time, and print their scores.
+    """Train each kind of detector with each seed, all with the same processor time, and print their scores.
 
-    The kinds take turns, and each run has one thread: where two run side by side, both kinds have the same conditions.
+    Each run has one thread. Steps of each kind are timed first, and each run gets as many as fit into the time. So a
+    kind sees as many images with one seed as with another, however busy the machine is.
 
     Args:
         makers: name → function that makes a detector on cached maps.
-        train, val: maps to train on, and to detect in.
-        seconds: how long each training takes.
+        train_maps, val_maps: maps to train on, and to detect in.
+        seconds: of one core, for each training.
         seeds: runs of each kind.
 
     Returns:
         name → its runs, one for each seed.
     """
+    (steps,) = side_by_side(partial(steps_in, makers=makers, cached=train_maps), [seconds], "timing of a few steps")
     jobs = [(name, seed) for seed in range(seeds) for name in makers]
     detectors = [_with_seed(makers[name], seed) for name, seed in jobs]  # one by one: see `side_by_side`
 
     def run(number: int) -> StageRun:
-        images = train_for(detectors[number], train, seconds, jobs[number][1])
-        results = detect_on(detectors[number], val)
-        return StageRun(detectors[number], images, results, score(results, val.dataset))
+        name, seed = jobs[number]
+        images = train(detectors[number], train_maps, steps[name], seed)
+        results = detect_on(detectors[number], val_maps)
+        return StageRun(detectors[number], images, results, score(results, val_maps.dataset))
 
     trained = dict(zip(jobs, side_by_side(run, range(len(jobs)), "trainings"), strict=True))
     runs = {name: [trained[name, seed] for seed in range(seeds)] for name in makers}
@@ -121,28 +127,49 @@ def _with_seed(make: Make, seed: int) -> Detector:
     return make()
 
 
-def train_for(detector: Detector, cached: CachedFeatures, seconds: float, seed: int) -> int:
-    """Train a detector in place for some seconds with AdamW: a short warm-up, then a cosine that ends in time.
+def steps_in(seconds: float, makers: Mapping[str, Make], cached: CachedFeatures) -> dict[str, int]:
+    """Return how many training steps of each kind take these seconds of one core.
+
+    A few steps of each are timed in turns. What else the machine does slows all kinds down alike.
+
+    Args:
+        seconds: processor time.
+        makers: name → function that makes a detector on cached maps.
+        cached: the maps.
+    """
+    costs: dict[str, list[float]] = {name: [] for name in makers}
+    trainings = {name: _training(_with_seed(make, 0), cached, TIMED_STEPS, 0) for name, make in makers.items()}
+    for step in range(TIMED_STEPS):
+        for name, training in trainings.items():
+            begin = time.thread_time()  # on a CPU, all of a training with one thread runs in the calling thread
+            next(training)
+            costs[name] += [time.thread_time() - begin] if step >= UNTIMED_STEPS else []
+    return {name: max(1, round(seconds / max(1e-3, mean(of_name)))) for name, of_name in costs.items()}
+
+
+def train(detector: Detector, cached: CachedFeatures, steps: int, seed: int) -> int:
+    """Train a detector in place with AdamW: a short warm-up, then a cosine.
 
     Returns:
         How many images it has seen, repeated ones included.
     """
+    return sum(_training(detector, cached, steps, seed))
+
+
+def _training(detector: Detector, cached: CachedFeatures, steps: int, seed: int) -> Iterator[int]:
+    """Train a detector. Yield the number of images after each step."""
     detector.train()
     generator = torch.Generator().manual_seed(seed)
     peak = ONE_STAGE_LR if isinstance(detector, FCOS) else TWO_STAGES_LR
     optimizer = torch.optim.AdamW(detector.parameters(), lr=peak, weight_decay=1e-4, fused=True)
-    begin, images = time.perf_counter(), 0
-    for step, rows in enumerate(_batches(len(cached), generator)):
-        done = (time.perf_counter() - begin) / seconds
-        if done >= 1:
-            break
-        optimizer.param_groups[0]["lr"] = peak * min(1, (step + 1) / WARMUP_STEPS) * (1 + math.cos(math.pi * done)) / 2
+    for step, rows in enumerate(islice(_batches(len(cached), generator), steps)):
+        cosine = (1 + math.cos(math.pi * step / steps)) / 2
+        optimizer.param_groups[0]["lr"] = peak * min(1, (step + 1) / WARMUP_STEPS) * cosine
         seeds = torch.randint(2**31, (len(rows),), generator=generator).tolist()
         optimizer.zero_grad()
         forward_backward(partial(losses_on, detector, cached, rows, seeds), CPU, "fp32")
         update(optimizer, detector.parameters(), TrainConfig().clip_norm)
-        images += len(rows)
-    return images
+        yield len(rows)
 
 
 def _batches(count: int, generator: torch.Generator) -> Iterator[Tensor]:
