@@ -62,7 +62,7 @@ def test_detections_are_in_pixels_of_the_image(exported):
     assert found["boxes"][:, 3].max() > 100
 
 
-@pytest.mark.slow
+@pytest.mark.long  # a graph of thousands of operators: half a minute
 def test_without_the_operator_it_finds_the_same(tmp_path):
     """20 proposals and 10 detections: `nms_padded` becomes as many steps of the graph."""
     pytest.importorskip("onnxruntime")
