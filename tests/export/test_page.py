@@ -33,6 +33,11 @@ PREPARE = """async ([pixels, width, height, settings]) => {
     const { input, size, scale } = prepareImage(new ImageData(Uint8ClampedArray.from(pixels), width, height), settings);
     return [Array.from(input), size, scale];
 }"""
+DROP = """bytes => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(bytes)], "dropped.png", { type: "image/png" }));
+    document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true }));
+}"""
 DETECT = """async ([pixels, width, height]) => {
     const { detect, loadDetector } = await import("/detector.js");
     return (await detect(await loadDetector(), new ImageData(Uint8ClampedArray.from(pixels), width, height))).stages;
@@ -110,12 +115,14 @@ def picture(tmp_path):
     return tmp_path / "picture.png"
 
 
-@pytest.mark.parametrize("shape", [(72, 72), (200, 90), (90, 333), (1, 300), (5, 7)])
-def test_a_picture_is_prepared_as_in_training(page, exported, shape):
-    image, settings = noise(*shape), exported.settings
-    known = {"size": settings.size, "mean": settings.mean, "std": settings.std}
+@pytest.mark.parametrize(
+    ("shape", "side"), [((72, 72), 72), ((200, 90), 72), ((90, 333), 72), ((1, 300), 72), ((5, 7), 72), ((98, 49), 64)]
+)
+def test_a_picture_is_prepared_as_in_training(page, exported, shape, side):
+    image, settings, square = noise(*shape), exported.settings, (side, side)
+    known = {"size": square, "mean": settings.mean, "std": settings.std}
     pixels, size, scale = page.evaluate(PREPARE, [*_rgba(image), known])
-    expected, expected_scale = prepare_image(image, settings.size, settings.mean, settings.std)
+    expected, expected_scale = prepare_image(image, square, settings.mean, settings.std)
     torch.testing.assert_close(torch.tensor(pixels).view_as(expected), expected, atol=1e-4, rtol=0)
     assert tuple(scale) == pytest.approx(expected_scale)
     assert size == [round(side * factor) for side, factor in zip(shape, expected_scale, strict=True)]
@@ -142,10 +149,11 @@ def test_a_chosen_picture_is_shown_with_its_detections(page, exported, picture):
     _set_threshold(page, 0.05)
     found = exported.detector(noise(200, 90, 2))
     assert page.locator("#found tbody tr").count() == (found["scores"] >= 0.05).sum() > 0
-    assert page.evaluate("[document.getElementById('picture').width, document.getElementById('picture').height]") == [
-        90,
-        200,
-    ]
+    width, height = page.evaluate(
+        "[document.getElementById('picture').width, document.getElementById('picture').height]"
+    )
+    assert (width, height) == (288, 640)  # enlarged
+    assert f"Detections: {page.locator('#found tbody tr').count()} of " in page.text_content("#status")
     assert "ms" in page.text_content("#times")
 
 
@@ -163,21 +171,94 @@ def test_stages_are_switched_on_one_by_one(page, picture):
     assert page.locator("#found tbody tr").count() == 0
 
 
-def test_a_file_that_is_no_picture_is_named(page, tmp_path):
+def test_a_file_that_is_no_picture_is_named_and_nothing_is_left_of_the_picture_before(page, tmp_path, picture):
+    page.set_input_files("#file", picture)
+    _wait_for_status(page, "Detections:")
+    _set_threshold(page, 0.05)
     (tmp_path / "page.jpg").write_text("<html>")
     page.set_input_files("#file", tmp_path / "page.jpg")
-    _wait_for_status(page, "page.jpg is no picture that this browser can read")
+    _wait_for_status(page, "page.jpg isn't a picture this browser can read")
+    assert page.get_attribute("#picture", "aria-label") == "No picture"
+    assert page.locator("#found").is_hidden()
+    assert page.locator("#found tbody tr").count() == 0
+    assert page.text_content("#times") == ""
+    _set_threshold(page, 0.1)
+    assert page.locator("#found").is_hidden()
+
+
+def test_of_two_pictures_given_quickly_the_newer_wins(page, tmp_path, picture):
+    Image.new("RGB", (4000, 4000)).save(tmp_path / "slow.png")  # decoding it takes longer
+    page.set_input_files("#file", tmp_path / "slow.png")
+    page.set_input_files("#file", picture)
+    _wait_for_status(page, "picture.png. Detections:")
+    page.wait_for_timeout(2000)
+    assert "picture.png" in page.text_content("#status")
+    assert page.get_attribute("#picture", "aria-label").startswith("picture.png")
+
+
+def test_a_label_moves_below_its_box_if_a_better_one_has_its_place(page):
+    places = page.evaluate(
+        """async () => {
+            const { placeLabels } = await import("/draw.js");
+            const boxes = [[10, 50, 60, 90], [12, 50, 60, 95], [11, 50, 60, 94], [290, 2, 319, 40]];
+            return placeLabels(boxes, [40, 40, 40, 40], 18, { width: 320, height: 240 });
+        }"""
+    )
+    assert places == [[10, 32], [12, 95], [11, 32], [280, 0]]  # both places of the third are taken
+
+
+def test_the_best_box_is_drawn_last(page):
+    color = page.evaluate(
+        """async () => {
+            const { drawBoxes } = await import("/draw.js");
+            const canvas = new OffscreenCanvas(640, 640), drawn = [];
+            const context = canvas.getContext("2d");
+            for (const name of ["strokeRect", "fillText"]) {
+                context[name] = (first) => drawn.push(typeof first === "string" ? first : Math.round(first));
+            }
+            drawBoxes(canvas, [{ box: [1, 99, 9, 120], text: "best" }, { box: [5, 99, 9, 120], text: "worst" }],
+                { color: "red", width: 1, dash: [] });
+            return drawn;
+        }"""
+    )
+    assert color == [5, 1, "worst", "best"]
+
+
+def test_opened_as_a_file_it_says_what_to_do(browser, exported, tmp_path):
+    write_web(exported.path, exported.settings, tmp_path / "page", [])
+    page = browser.new_page()
+    page.goto((tmp_path / "page" / "index.html").as_uri())
+    page.wait_for_timeout(300)
+    assert "Open this page from a web server" in page.text_content("#status")
+    page.close()
+
+
+def test_in_a_narrow_window_the_page_does_not_scroll_sideways(page, picture):
+    page.set_viewport_size({"width": 300, "height": 640})
+    page.set_input_files("#file", picture)
+    _wait_for_status(page, "Detections:")
+    _set_threshold(page, 0.05)
+    assert page.locator("#found").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_picture_dropped_while_the_detector_loads_is_shown_when_it_is_ready(browser, address, picture):
+    page = browser.new_page()
+    page.set_default_timeout(30_000)
+    held = []
+    page.route("**/model.onnx", lambda route: held.append(route))
+    page.goto(address)
+    _wait_for_status(page, "Loading the detector")
+    page.evaluate(DROP, list(picture.read_bytes()))
+    while not held:
+        page.wait_for_timeout(50)
+    held[0].continue_()
+    _wait_for_status(page, "dropped.png. Detections:")
+    page.close()
 
 
 def test_a_picture_can_be_dropped(page, picture):
-    page.evaluate(
-        """bytes => {
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([Uint8Array.from(bytes)], "dropped.png", { type: "image/png" }));
-            document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true }));
-        }""",
-        list(picture.read_bytes()),
-    )
+    page.evaluate(DROP, list(picture.read_bytes()))
     _wait_for_status(page, "dropped.png. Detections:")
 
 
@@ -190,6 +271,36 @@ def test_the_webcam_runs_until_it_is_stopped(page):
     page.get_by_role("button", name="Stop the webcam").press("Enter")
     _wait_for_status(page, "The webcam is off.")
     assert page.evaluate("document.getElementById('video').srcObject") is None
+
+
+def test_the_button_of_the_webcam_waits_for_an_answer(page, picture):
+    page.evaluate("""() => {
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async (wanted) => {
+            await new Promise((resolve) => { window.answer = resolve; });
+            return window.stream = await ask(wanted);
+        };
+    }""")
+    page.click("#camera")
+    assert page.locator("#camera").is_disabled()
+    page.set_input_files("#file", picture)  # meanwhile: the picture wins
+    _wait_for_status(page, "picture.png. Detections:")
+    page.evaluate("answer()")
+    page.wait_for_function("() => !document.getElementById('camera').disabled")
+    assert page.text_content("#camera") == "Use the webcam"
+    assert page.evaluate("stream.getTracks().map(({ readyState }) => readyState)") == ["ended"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [("NotFoundError", "No webcam was found."), ("NotAllowedError", "Allow it for this page")]
+)
+def test_without_a_webcam_it_says_why(page, error, words):
+    page.evaluate(
+        "error => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', error)); }", error
+    )
+    page.click("#camera")
+    _wait_for_status(page, words)
+    assert page.locator("#camera").is_enabled()
 
 
 def test_a_picture_stops_the_webcam(page, picture):

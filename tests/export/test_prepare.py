@@ -8,14 +8,14 @@ from coursekit.export.prepare import nms_padded, prepare_image, restore_boxes
 from coursekit.lessons.case_inputs import clusters
 from coursekit.lessons.fixed_shapes import in_graph
 
-SIZES = [(240, 320), (320, 240), (333, 500), (31, 700), (128, 128), (217, 99), (3, 2000), (49, 49), (1, 1)]
+SIZES = [(240, 320), (320, 240), (333, 500), (31, 700), (128, 128), (217, 99), (3, 2000), (49, 49), (98, 49), (1, 1)]
 
 
 def _noise(size):
     return torch.randint(0, 256, (3, *size), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("side", [128, 320])
+@pytest.mark.parametrize("side", [64, 128, 320])
 @pytest.mark.parametrize("size", SIZES)
 def test_an_image_is_prepared_as_in_training(size, side):
     image = _noise(size)
@@ -29,6 +29,10 @@ def test_a_size_that_is_no_multiple_of_32_has_no_further_padding():
     batch, _ = prepare_image(_noise((60, 100)), (100, 100))
     assert batch.shape == (1, 3, 100, 100)
     assert batch[:, :, 60:].eq(0).all()
+
+
+def test_sides_are_rounded_down_in_float64():
+    assert prepare_image(_noise((392, 392)), (256, 256))[1] == (255 / 392, 255 / 392)
 
 
 def test_another_mean_and_standard_deviation():

@@ -130,7 +130,7 @@ SURVIVORS: dict[str, dict[str, str]] = {
     "save_and_resume": {"line 18: without map_location=": "matters only for a checkpoint that a GPU wrote"},
     "verdict": {"line 18: 1 → 2": "matters only for one pair more than the table of t has"},
     "prepare_image": dict.fromkeys(
-        ("line 20: 1 → -1", "line 23: 1 → -1", "line 24: 1 → -1"), "no difference: a size has two numbers"
+        ("line 21: 1 → -1", "line 24: 1 → -1", "line 25: 1 → -1"), "no difference: a size has two numbers"
     ),
     "restore_boxes": {},
     "nms_padded": {},

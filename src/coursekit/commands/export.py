@@ -30,6 +30,7 @@ def export(
         raise ConfigError("export: name what to write: --out model.onnx, or --web FOLDER, or both.")
     if serve and web is None:
         raise ConfigError("--serve: only with --web, whose folder it serves.")
+    print(f"Exporting {run} …", flush=True)
     from coursekit.export.export_run import export_run
     from coursekit.export.packages import need_packages
     from coursekit.export.serve import make_server

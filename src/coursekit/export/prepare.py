@@ -22,8 +22,9 @@ def prepare_image(
 ) -> tuple[Tensor, Scale]:
     """Turn an image into the input of an exported detector, exactly as `to_batch` does in training.
 
-    The image is resized to the largest size that fits, with its sides rounded down to whole pixels (at least 1), then
-    normalized, then padded with zeros on the right and at the bottom.
+    The image is resized to the largest size that fits, then normalized, then padded with zeros on the right and at the
+    bottom. Its sides become `int(side * factor)`, in float64, as in torchvision, but at least 1: 392 becomes 255 at a
+    size of 256, because 392 * (256 / 392) is a little less than 256.
 
     Args:
         image: (3, H, W) uint8, red first.

@@ -28,7 +28,8 @@ def write_onnx(model: nn.Module, classes: Sequence[str], path: Path, nms: Padded
         model: a detector; it is moved to the CPU.
         classes: the names of its classes.
         path: the file.
-        nms: see `TwoStageGraph`.
+        nms: a function such as `nms_padded`, which replaces ONNX's operator NonMaxSuppression in both places: for
+            runtimes that don't have it. Its rounds are written one by one, so this takes minutes.
 
     Raises:
         ConfigError: a package of the extra `export` is missing, the file can't be written, or the detector can't be

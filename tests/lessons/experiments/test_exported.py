@@ -4,6 +4,8 @@ import torch
 from coursekit.core.config import DetectorConfig
 from coursekit.core.errors import ConfigError
 from coursekit.data import load
+from coursekit.export import export_run
+from coursekit.export.onnx_detector import OnnxDetector
 from coursekit.export.prepare import nms_padded
 from coursekit.lessons.experiments import exported as module
 from coursekit.lessons.experiments.exported import (
@@ -16,6 +18,7 @@ from coursekit.lessons.experiments.exported import (
     try_my_nms,
 )
 from coursekit.lessons.experiments.lesson07_run import _narrowed
+from coursekit.lessons.workbook.own_parts import load_trained
 from coursekit.runs.run_config import RunConfig
 from coursekit.runs.save_and_load import build, save_run
 from coursekit.training import TrainConfig
@@ -81,6 +84,26 @@ def test_another_run_comes_with_its_own_classes_and_data(detector, tmp_path, wor
     assert unseen.classes == data.classes
     assert not model.training
     assert "trained on mini for 2 epochs." in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_run_is_the_same_file_from_the_notebook_and_from_the_command(tmp_path, workbook, monkeypatch):
+    pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+    monkeypatch.chdir(tmp_path)
+    data = load("mini", "val")
+    run = RunConfig("mini", data.categories, DetectorConfig(len(data.classes), size=64), TrainConfig(epochs=3))
+    torch.manual_seed(0)
+    module.FOLDER.mkdir(parents=True)
+    save_run(module.FOLDER, build(run.detector, pretrained=False), run)
+    model, _ = load_my_run("runs/07", workbook, "mini")
+    ours = export(model, data.classes, 10).stages(data[0][0])
+    other, config = load_trained(module.FOLDER, workbook)
+    monkeypatch.setattr(export_run, "SCENES", 1)
+    export_run.export_run(other, config, tmp_path / "command.onnx")
+    theirs = OnnxDetector(tmp_path / "command.onnx").stages(data[0][0])
+    assert {name: value.shape for name, value in ours.items()} == {name: value.shape for name, value in theirs.items()}
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name])
 
 
 def test_a_difference_is_printed(detector, monkeypatch, capsys):

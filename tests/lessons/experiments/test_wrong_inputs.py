@@ -70,10 +70,19 @@ def test_where_nothing_costs_anything_it_says_so(dataset, capsys):
     assert "none of them costs AP50; you said the same" in capsys.readouterr().out
 
 
+def test_where_nothing_is_found_either_way_it_says_so(dataset, capsys):
+    blind = Finds(dataset, 64)
+    blind.known = {}
+    score_each(blind, dataset, {"right": prepare_image, "the same": prepare_image}, "the same")
+    assert "With this detector, AP50 is 0 every way." in capsys.readouterr().out
+
+
 def test_the_largest_difference(dataset):
     images, detector = [dataset[n][0] for n in range(2)], Finds(dataset, 64)
-    assert largest_difference(detector, images, prepare_image, restore_boxes) == 0
+    count = sum(len(dataset.target(n)["boxes"]) for n in range(2))
+    assert largest_difference(detector, images, prepare_image, restore_boxes) == (0, count)
+    assert count > 0
     moved = lambda *args: restore_boxes(*args) + 3  # noqa: E731
-    assert largest_difference(detector, images, prepare_image, moved) == pytest.approx(3, abs=1e-4)
+    assert largest_difference(detector, images, prepare_image, moved)[0] == pytest.approx(3, abs=1e-4)
     wrong = lambda image, size: prepare_image(image // 2, size)  # noqa: E731
-    assert largest_difference(detector, images, wrong, restore_boxes) == float("inf")
+    assert largest_difference(detector, images, wrong, restore_boxes)[0] == float("inf")

@@ -20,7 +20,9 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("two equal boxes", xyxy((0, 0, 9, 9), (0, 0, 9, 9)), numbers(0.2, 0.8), 0.5, 2)
     yield case("a chain of three: the first drops the second", CHAIN, numbers(0.9, 0.8, 0.7), 0.4, 3)
     yield case("the same chain, the best in the middle", CHAIN, numbers(0.7, 0.9, 0.8), 0.4, 3)
-    yield case("the same chain, without numbers, as a graph is built", CHAIN, numbers(0.9, 0.8, 0.7), 0.4, 4, True)
+    yield case(
+        "three boxes in a chain, without numbers, as a graph is built", CHAIN, numbers(0.9, 0.8, 0.7), 0.4, 4, True
+    )
     yield case("more boxes than places", xyxy((0, 0, 9, 9), (20, 0, 29, 9), (40, 0, 49, 9)), numbers(1, 3, 2), 0.5, 2)
     crowd = xyxy((0, 0, 10, 10), (1, 0, 11, 10), (30, 0, 40, 10))
     yield case("two places, and the two best boxes overlap", crowd, numbers(0.9, 0.8, 0.7), 0.5, 2)

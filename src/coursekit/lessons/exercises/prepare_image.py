@@ -25,6 +25,7 @@ def cases(generator: torch.Generator) -> Iterator[Case]:
     yield case("a tall image of twice the sides", noise(16, 8), (8, 8))
     yield case("a wide image for an input that isn't square", noise(12, 20), (8, 16))
     yield case("sides that are rounded: 35 × 1.28 = 44.8 becomes 44", noise(35, 50), (64, 64))
+    yield case("98 × (64 / 98) in floating point: a little less than 64, so 63", noise(98, 49), (64, 64))
     yield case("a very long image: its height would become 0", noise(2, 300), (64, 64))
     yield case("a very tall image: its width would become 0", noise(300, 2), (64, 64))
     stripes = (torch.arange(32) % 2 * 200).to(torch.uint8).expand(3, 24, 32).contiguous()
@@ -139,6 +140,16 @@ def wrong_rounded_pixels(image, size):
 
 def wrong_rounds_sides(image, size):
     return prepared(image, size, to_whole=round)
+
+
+def wrong_whole_numbers(image, size):
+    _, height, width = image.shape
+    if size[0] * width <= size[1] * height:
+        new = size[0], max(1, width * size[0] // height)
+    else:
+        new = max(1, height * size[1] // width), size[1]
+    small = F.interpolate(image[None] / 255, new, mode="bilinear", align_corners=False)
+    return padded(normalized(small), size), scale_of(image, small)
 
 
 def wrong_side_of_0(image, size):
@@ -281,6 +292,7 @@ EXERCISE = Exercise(
         Wrong(wrong_area, 'each pixel is the mean of an area (mode "area"), where training interpolates'),
         Wrong(wrong_rounded_pixels, "resized pixels are rounded to whole numbers, as a picture editor would"),
         Wrong(wrong_rounds_sides, "the new sides are rounded to the nearest pixel, not down"),
+        Wrong(wrong_whole_numbers, "the new sides are computed with whole numbers: in training, 98 × (64 / 98) is 63"),
         Wrong(wrong_side_of_0, "a very long image gets a side of 0"),
         Wrong(wrong_never_enlarges, "small images aren't enlarged, but training enlarged them"),
         Wrong(wrong_height_first_only, "size is taken for (width, height), but it is (height, width)"),

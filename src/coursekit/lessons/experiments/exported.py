@@ -23,13 +23,12 @@ from coursekit.export.onnx_detector import OnnxDetector
 from coursekit.export.packages import need_packages
 from coursekit.export.prepare import prepare_image
 from coursekit.export.write_onnx import write_onnx
-from coursekit.lessons.experiments.lesson07_run import first_run
+from coursekit.lessons.experiments.lesson07_run import FOLDER, first_run
 from coursekit.lessons.workbook.own_parts import load_trained
 from coursekit.lessons.workbook.workbook import Workbook
 from coursekit.runs.save_and_load import check_classes
 
 FILE = Path("runs") / "12" / "model.onnx"  # beside the notebooks
-FIRST = "runs/07"
 LEAST = 0.5  # the lowest score that is drawn
 THREADS = (1, 2)
 MOST_DRAWN = 15  # boxes of a stage
@@ -38,15 +37,18 @@ MOST_DRAWN = 15  # boxes of a stage
 def load_my_run(folder: str, workbook: Workbook, data: str) -> tuple[nn.Module, CocoDataset]:
     """Load a run's detector on the CPU, in eval mode, and the validation images of its data, with its classes.
 
+    It has the options of the run's configuration, as in `coursekit export`, so that both write the same file.
+
     Args:
         folder: the run's folder. Lesson 07's run is trained if it isn't there.
         workbook: holds the parts that it was trained with.
         data: what lesson 07 trains on.
     """
-    if folder == FIRST:
-        return first_run(workbook, data).cpu(), load(data, "val")
+    if Path(folder) == FOLDER:
+        first_run(workbook, data)  # trains it if need be; its options aren't those of the saved configuration
     model, config = load_trained(Path(folder), workbook)
-    print(f"The detector of {folder}, trained on {config.data} for {config.training.epochs} epochs.")
+    if Path(folder) != FOLDER:
+        print(f"The detector of {folder}, trained on {config.data} for {config.training.epochs} epochs.")
     return model.cpu(), check_classes(config, load(config.data, "val"))
 
 

@@ -1,10 +1,12 @@
 """Which functions can be part of an exported graph?"""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from coursekit.lessons.fixed_shapes import NeedsNumbersError, in_graph
 
@@ -37,6 +39,26 @@ def try_each(
         what = REFUSED if count is None else f"a graph of {count} operation{'' if count == 1 else 's'}"
         guess = {True: "a graph", False: "refused", None: ""}[(guesses or {}).get(name)]
         print(f"{name:20} {what}" + (f"; you said {guess}" if guess else ""))
+
+
+def print_operations(
+    nms: Callable[..., Tensor], inputs: tuple[Tensor, Tensor], guesses: Mapping[int, int], threshold: float = 0.5
+) -> None:
+    """Print how many operations the graph of a function such as `nms_padded` has, and the reader's guess.
+
+    Args:
+        nms: the function.
+        inputs: boxes and scores.
+        guesses: for each length of the result, how many operations the reader expects.
+        threshold: see `nms_padded`.
+    """
+    found = [
+        operations(partial(nms, threshold=threshold, count=count), inputs)
+        for count in tqdm(guesses, "making graphs", unit="graph")
+    ]
+    for (count, guess), number in zip(guesses.items(), found, strict=True):
+        what = REFUSED if number is None else f"{number} operations"
+        print(f"{count} places: {what}; you said {guess}")
 
 
 def operations(function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> int | None:

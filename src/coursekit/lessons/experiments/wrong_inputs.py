@@ -51,8 +51,11 @@ def score_each(
     right, *others = scores
     costs = {name: scores[right]["AP50"] - scores[name]["AP50"] for name in others}
     costliest = max(costs, key=lambda name: costs[name])
-    what = f"{costliest} costs most: {costs[costliest]:.2f} AP50" if costs[costliest] > 0 else "none of them costs AP50"
-    print(f"{what}; you said {my_costliest}")
+    if all(numbers["AP50"] <= 0 for numbers in scores.values()):
+        print("With this detector, AP50 is 0 every way.")
+    else:
+        most = f"{costliest} costs most: {costs[costliest]:.2f} AP50"
+        print(f"{most if costs[costliest] > 0 else 'none of them costs AP50'}; you said {my_costliest}")
     return scores
 
 
@@ -61,15 +64,23 @@ def _scored(detector: Any, dataset: CocoDataset, prepare: Prepare) -> dict[str, 
     return score(to_coco_results(detections, dataset.image_ids, dataset.category_ids), dataset)
 
 
-def largest_difference(detector: Any, images: list[Tensor], prepare: Prepare, restore: Callable[..., Tensor]) -> float:
-    """Return how far a box with a hand-prepared image is from that of the detector's own way, at most, in pixels."""
-    apart = [0.0]
+def largest_difference(
+    detector: Any, images: list[Tensor], prepare: Prepare, restore: Callable[..., Tensor]
+) -> tuple[float, int]:
+    """Compare the boxes in hand-prepared images with those of the detector's own way.
+
+    Returns:
+        How far two boxes are apart at most, in pixels, or infinity if an image has more of them one way than the other;
+        and how many boxes were compared.
+    """
+    apart, count = [0.0], 0
     for image in images:
         by_hand = detect(detector, image, prepare, restore)
         with torch.inference_mode():
             own = detector([image / 255], pad_to=input_size(detector))[0]
         if len(by_hand["boxes"]) != len(own["boxes"]):
-            return float("inf")
+            return float("inf"), count
+        count += len(own["boxes"])
         if len(own["boxes"]):
             apart.append(float((by_hand["boxes"] - own["boxes"]).abs().max()))
-    return max(apart)
+    return max(apart), count
