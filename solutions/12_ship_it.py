@@ -25,7 +25,17 @@ import os
 import torch
 
 import coursekit.show as show
-from coursekit.lessons import catch, check, hint, journal, lesson_map, my_workbook, quick, recall, short_form
+from coursekit.lessons import (
+    catch,
+    check,
+    hint,
+    journal,
+    lesson_map,
+    my_workbook,
+    quick,
+    recall,
+    short_form,
+)
 from coursekit.lessons.experiments import drawn_scene, exported, graphs, to_install, wrong_inputs
 from my_detector import nms, resize_with_boxes  # from lessons 05 and 01: yours, or the course's
 
