@@ -22,8 +22,6 @@
 # %% tags=["setup"]
 import os
 
-import torch
-
 import coursekit.show as show
 from coursekit.lessons import (
     catch,
@@ -136,6 +134,7 @@ check("prepare_image")
 
 # %% tags=["write"]
 # yours: more inputs
+import torch
 
 
 def noise(height, width):
