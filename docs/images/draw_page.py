@@ -21,7 +21,7 @@ from coursekit.export.serve import make_server
 HERE = Path(__file__).parent
 SCENE = 3  # of `mini`, val
 VIEW = {"width": 900, "height": 760}  # pixels
-COLORS = 64
+COLORS = 160
 
 
 def main(web: Path) -> None:
