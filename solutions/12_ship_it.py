@@ -80,7 +80,7 @@ to_install.print_sizes(my_megabytes)
 # 3. It was **normalized**: minus the mean, divided by the standard deviation, for each of red, green and blue.
 # 4. It was **padded** with zeros, on the right and at the bottom.
 #
-# The weights expect that, to the letter. This part is not in the graph: whoever runs your file must do it again, in their own language. If
+# The weights expect that, to the letter. This part is not in the graph: anyone who runs your file must do it again, in their own language. If
 # they do it differently, nothing crashes.
 #
 # ### Exercise 12.1 · `prepare_image` · ●●○ · 30 min · delegate
@@ -183,13 +183,13 @@ show.score_bars(scores)
 print(short_form(), end="")
 
 # %% [markdown]
-# Not one of them raised an error. That's the trouble: a detector that finds half as much still finds something, and whoever looks at three
+# Not one of them raised an error. That's the trouble: a detector that finds half as much still finds something, and anyone who looks at three
 # pictures says "it works". A bar that's hardly shorter than the first one is the worst kind: nobody looks for a mistake that costs a few
 # points. And what a mistake costs depends on the pictures. Those of `mini` are about as large as the input, so there's little to smooth. In a photograph of
 # 4,000 pixels there's a lot.
 #
 # So compare **numbers, not pictures**: the same image in, the same tensor out, element by element. Your inputs for `catch` are such a test. Give
-# them to whoever writes the next version.
+# them to the person who writes the next version.
 #
 # ## 12.2 · Out again · 12 min
 #
@@ -447,7 +447,7 @@ journal("12")
 #
 # <details><summary>1. Why isn't normalization part of the graph, so that nobody can forget it?</summary>
 #
-# It can be, and many people do it. It's two operations. Then whoever runs the file must know that, too: normalized twice is as wrong as not at all.
+# It can be, and many people do it. It's two operations. Then anyone who runs the file must know that, too: normalized twice is as wrong as not at all.
 # Resizing is harder to move inside, because the size of the picture isn't known in advance. Whatever you choose, write it into the file, as the
 # course's export does with size, mean, std and the names of the classes.
 #
