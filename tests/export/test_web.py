@@ -1,8 +1,10 @@
+import errno
 import json
 import re
 
 import pytest
 
+from coursekit.core.errors import DataError
 from coursekit.export.settings import DETECTIONS, Settings
 from coursekit.export.web import PAGE, write_web
 
@@ -28,6 +30,19 @@ def test_the_folder_has_all_that_the_page_asks_for(model, tmp_path):
 def test_a_model_that_is_in_the_folder_stays(model, tmp_path):
     write_web(model, SETTINGS, tmp_path, [])
     assert model.read_bytes() == b"weights"
+
+
+def test_a_model_of_before_stays_if_the_disk_is_full(model, tmp_path, monkeypatch):
+    def half(source, target):
+        target.write_bytes(b"wei")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_web(model, SETTINGS, tmp_path / "web", [])
+    monkeypatch.setattr("shutil.copyfile", half)
+    with pytest.raises(DataError, match="disk"):
+        write_web(model, SETTINGS, tmp_path / "web", [])
+    assert (tmp_path / "web" / "model.onnx").read_bytes() == b"weights"
+    assert [path.name for path in (tmp_path / "web").glob("*model.onnx")] == ["model.onnx"]
 
 
 def test_the_page_names_no_other_server():

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from coursekit.core.files import make_folder, write_bytes
+from coursekit.core.files import make_folder, new_file, write_bytes
 from coursekit.export.npm import ONNXRUNTIME_WEB, npm_files
 from coursekit.export.settings import Settings, as_json
 
@@ -39,4 +39,5 @@ def write_web(model: Path, settings: Settings, folder: Path, runtime: Sequence[P
     write_bytes(folder / SETTINGS, as_json(settings))
     write_bytes(folder / NOTICE, NOTICES.encode())
     if not (folder / MODEL).exists() or not model.samefile(folder / MODEL):
-        shutil.copyfile(model, folder / MODEL)
+        with new_file(folder / MODEL) as partial:
+            shutil.copyfile(model, partial)
